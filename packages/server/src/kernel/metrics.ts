@@ -1,0 +1,100 @@
+// OpenMetrics: counters, gauges and histograms, and the event loop's delay.
+
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { Counter, Gauge, Histogram, type OpenMetricsContentType, Registry, collectDefaultMetrics } from 'prom-client'
+
+/** A number that only grows, by label values. */
+export interface CounterMetric {
+  inc(labels?: Record<string, string>, by?: number): void
+}
+
+/** A number that goes up and down. */
+export interface GaugeMetric {
+  set(labels: Record<string, string>, value: number): void
+  inc(labels?: Record<string, string>, by?: number): void
+  dec(labels?: Record<string, string>, by?: number): void
+}
+
+/** How values are spread, in seconds or octets. */
+export interface HistogramMetric {
+  observe(labels: Record<string, string>, value: number): void
+}
+
+/** The metrics of one process. Asking twice for the same name gives the same metric, so that a reloaded module goes on counting. */
+export class Metrics {
+  readonly #registry = new Registry<OpenMetricsContentType>()
+  readonly #made = new Map<string, unknown>()
+
+  constructor() {
+    this.#registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE)
+  }
+
+  counter(name: string, help: string, labels: readonly string[] = []): CounterMetric {
+    return this.#once(name, () => {
+      const counter = new Counter({ name, help, labelNames: [...labels], registers: [this.#registry] })
+      return { inc: (values = {}, by = 1) => counter.inc(values, by) }
+    })
+  }
+
+  gauge(name: string, help: string, labels: readonly string[] = []): GaugeMetric {
+    return this.#once(name, () => {
+      const gauge = new Gauge({ name, help, labelNames: [...labels], registers: [this.#registry] })
+      return {
+        set: (values, value) => gauge.set(values, value),
+        inc: (values = {}, by = 1) => gauge.inc(values, by),
+        dec: (values = {}, by = 1) => gauge.dec(values, by),
+      }
+    })
+  }
+
+  histogram(name: string, help: string, labels: readonly string[], buckets: readonly number[]): HistogramMetric {
+    return this.#once(name, () => {
+      const histogram = new Histogram({
+        name,
+        help,
+        labelNames: [...labels],
+        buckets: [...buckets],
+        registers: [this.#registry],
+      })
+      return { observe: (values, value) => histogram.observe(values, value) }
+    })
+  }
+
+  /** The text that a scraper reads, in OpenMetrics form. */
+  text(): Promise<string> {
+    return this.#registry.metrics()
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType
+  }
+
+  /** Adds the process's own figures (CPU, memory, garbage collection) and the delay of the event loop. Returns the way to stop. */
+  watchProcess(): () => void {
+    collectDefaultMetrics({ register: this.#registry })
+    const delay = monitorEventLoopDelay({ resolution: 10 })
+    delay.enable()
+    const gauge = new Gauge({
+      name: 'aviso_event_loop_delay_seconds',
+      help: 'How late the event loop was since the last scrape',
+      labelNames: ['quantile'],
+      registers: [this.#registry],
+      collect() {
+        for (const q of [50, 99, 100]) this.set({ quantile: String(q / 100) }, delay.percentile(q) / 1e9 || 0)
+        delay.reset()
+      },
+    })
+    return () => {
+      delay.disable()
+      gauge.reset()
+    }
+  }
+
+  #once<T>(name: string, make: () => T): T {
+    const made = this.#made.get(name)
+    if (made !== undefined) return made as T
+    const fresh = make()
+    this.#made.set(name, fresh)
+    return fresh
+  }
+}

@@ -1,0 +1,133 @@
+// Storage as the rooms see it: operations on databases, large blobs, and a bus that tells what was committed.
+
+import { serviceKey } from '../kernel/scope.ts'
+
+/** What SQLite and PostgreSQL both keep. Booleans are 0 and 1, times are milliseconds since the epoch, bytes are Uint8Array. */
+export type SqlValue = string | number | null | Uint8Array
+
+/** Columns in the order of the SELECT. */
+export type SqlRow = readonly SqlValue[]
+
+/** A driver may answer at once (SQLite) or later (PostgreSQL); `await` takes both. */
+export type Soon<T> = T | Promise<T>
+
+/**
+ * One transaction on one database. SQL is written in the common tongue of SQLite and PostgreSQL with `?` parameters; statements are prepared once and kept, so
+ * the SQL text must be constant (values go into parameters). Everything that an operation reads and writes is one atomic change.
+ */
+export interface Transaction {
+  /** All rows. */
+  all(sql: string, ...parameters: SqlValue[]): Soon<readonly SqlRow[]>
+  /** The first row, or undefined. */
+  get(sql: string, ...parameters: SqlValue[]): Soon<SqlRow | undefined>
+  /** Runs a statement that answers no rows; tells how many rows it changed. */
+  run(sql: string, ...parameters: SqlValue[]): Soon<number>
+  /** Publishes `change` on the bus after, and only after, this transaction is durable. */
+  publish(change: Change): void
+  /** Which database this is: the account's id, or the service's name, or `core`. */
+  readonly database: string
+  /** Milliseconds since the epoch, the same throughout one transaction. */
+  readonly now: number
+}
+
+/** Something that was committed. `kind` names the room, e.g. `mail`; the rest is that room's own, structured-cloneable. */
+export interface Change {
+  readonly kind: string
+}
+
+/** One operation: runs inside a transaction in a store worker. Arguments and result are structured-cloneable. A throw rolls back this operation alone. */
+export interface Operation<Arguments, Result> {
+  readonly mode: 'read' | 'write'
+  run(tx: Transaction, args: Arguments): Soon<Result>
+}
+
+/** An operation that changes nothing. */
+export const read = <A, R>(run: (tx: Transaction, args: A) => Soon<R>): Operation<A, R> => ({ mode: 'read', run })
+/** An operation whose promise resolves only when its change is safe from power loss. */
+export const write = <A, R>(run: (tx: Transaction, args: A) => Soon<R>): Operation<A, R> => ({ mode: 'write', run })
+
+/** Which databases a store's tables live in: every account's own, the server's `core`, or a named service's. */
+export type Scale = 'account' | 'core' | 'service'
+
+export type Operations = Readonly<Record<string, Operation<never, unknown>>>
+
+/**
+ * The tables and operations of one room, declared in one expression. Migrations are SQL scripts; number n brings version n-1 to n; one that was released is never edited.
+ */
+export interface StoreDefinition<Ops extends Operations = Operations> {
+  /** Unique; its tables' names begin with it or belong to it alone. */
+  readonly name: string
+  readonly scale: Scale
+  readonly migrations: readonly string[]
+  readonly operations: Ops
+}
+
+export const defineStore = <Ops extends Operations>(definition: StoreDefinition<Ops>): StoreDefinition<Ops> =>
+  definition
+
+/** The operations of a store as its room calls them: `await roster.set({ ... })`. */
+export type Calls<Ops extends Operations> = {
+  readonly [Name in keyof Ops]: Ops[Name] extends Operation<infer A, infer R>
+    ? [A] extends [never]
+      ? () => Promise<Awaited<R>>
+      : (args: A) => Promise<Awaited<R>>
+    : never
+}
+
+/**
+ * An operation that failed on purpose: thrown in a store worker, it arrives at the caller with the same `code` and message.
+ * Anything else that an operation throws arrives as a plain Error and is logged with its stack.
+ */
+export class StoreError extends Error {
+  readonly code: string
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'StoreError'
+    this.code = code
+  }
+}
+
+/** `StoreError` codes that the store itself uses: the disk is full or read-only, or the database cannot be had now. Callers answer "try again later". */
+export type StoreFault = 'disk-full' | 'unavailable'
+
+/** The databases of this server. */
+export interface Store {
+  /** The store's calls on one account's database. Cheap: makes no I/O until called. */
+  account<Ops extends Operations>(definition: StoreDefinition<Ops>, account: string): Calls<Ops>
+  core<Ops extends Operations>(definition: StoreDefinition<Ops>): Calls<Ops>
+  service<Ops extends Operations>(definition: StoreDefinition<Ops>, service: string): Calls<Ops>
+  /** Closes the account's database and deletes it with everything that belongs to it. */
+  eraseAccount(account: string): Promise<void>
+  readonly blobs: Blobs
+  readonly bus: Bus
+  /** For status pages and metrics: open databases and operations waiting. */
+  figures(): Promise<StoreFigures>
+}
+
+export interface StoreFigures {
+  readonly open: number
+  readonly waiting: number
+}
+
+export const Store = serviceKey<Store>('store')
+
+/** Large octets, content-addressed: the name is the SHA-256 of the content in hex. */
+export interface Blobs {
+  /** Resolves when the content is safe from power loss. Storing the same content again is cheap. */
+  put(content: Uint8Array): Promise<string>
+  /** The content or its octets [start, end); undefined when there is no such blob. */
+  get(name: string, start?: number, end?: number): Promise<Uint8Array | undefined>
+  delete(name: string): Promise<void>
+}
+
+/** Tells what was committed. In one process by default; between machines later, with the same promise: after commit, never before, at least once. */
+export interface Bus {
+  publish(topic: string, change: Change): void
+  /** Calls `listener` for every change on `topic`, in the order of the commits. A listener that throws is logged and harms no other. Returns the way to stop. */
+  subscribe(topic: string, listener: (change: Change) => void): () => void
+}
+
+/** The bus topic that carries the committed changes of one account's database. */
+export const accountTopic = (account: string): string => `account:${account}`
+/** The bus topic that carries the committed changes of the core database. */
+export const CORE_TOPIC = 'core'

@@ -1,0 +1,293 @@
+// The store of a server that is alone: SQLite databases in worker threads, blobs as files, a bus in the process.
+
+import { availableParallelism } from 'node:os'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { Worker } from 'node:worker_threads'
+import type { Scope } from '../kernel/scope.ts'
+import { FileBlobs } from './blobs.ts'
+import { LocalBus } from './bus.ts'
+import {
+  accountTopic,
+  type Calls,
+  CORE_TOPIC,
+  type Operations,
+  type Scale,
+  type Store,
+  type StoreDefinition,
+  StoreError,
+  type StoreFigures,
+} from './contracts.ts'
+import { Engine, type Call, type Round } from './engine.ts'
+import { storeError } from './sqlite.ts'
+import type { Answer, Order } from './worker.ts'
+
+export interface StoreOptions {
+  /** The data folder; made if it is missing. */
+  readonly folder: string
+  readonly definitions: readonly StoreDefinition[]
+  /** The module that calls `serveStores(definitions)`. Without it the SQL runs in this thread: for tests and the command line. */
+  readonly worker?: URL
+  /** Worker threads; default: one a core, four at most. */
+  readonly threads?: number
+  /** Account databases held open in all; default 256. */
+  readonly open?: number
+  /** Calls that may wait at the same time before new ones are refused; default 20 000. */
+  readonly waiting?: number
+}
+
+/** One thread (or, in tests, this one) that runs calls. */
+interface Lane {
+  post(order: Order): void
+  stop(): Promise<void>
+}
+
+/** Opens the store until `scope` closes. Throws `StoreError` when the folder cannot be used or another server uses it. */
+export async function openStore(scope: Scope, options: StoreOptions): Promise<Store> {
+  try {
+    mkdirSync(options.folder, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    throw storeError(error, options.folder)
+  }
+  const store = new SqliteStore(scope, options)
+  scope.defer(() => store.close())
+  await store.ready()
+  return store
+}
+
+class SqliteStore implements Store {
+  readonly blobs: FileBlobs
+  readonly bus: LocalBus
+  readonly #scope: Scope
+  readonly #options: StoreOptions
+  readonly #lanes: Lane[] = []
+  readonly #waiting = new Map<
+    number,
+    { readonly lane: number; resolve(value: unknown): void; reject(error: Error): void; readonly what: string }
+  >()
+  readonly #outbox: Call[][] = []
+  readonly #callers = new Map<string, new (scale: Scale, database: string) => object>()
+  #nextId = 1
+  #flushing = false
+  #closed = false
+
+  constructor(scope: Scope, options: StoreOptions) {
+    this.#scope = scope
+    this.#options = options
+    this.blobs = new FileBlobs(join(options.folder, 'blobs'), scope.random)
+    this.bus = new LocalBus(scope.log)
+    const threads = options.worker === undefined ? 1 : (options.threads ?? Math.min(4, availableParallelism()))
+    for (let lane = 0; lane < threads; lane++) {
+      this.#outbox.push([])
+      this.#lanes.push(this.#startLane(lane, Math.max(4, Math.ceil((options.open ?? 256) / threads))))
+    }
+  }
+
+  /** Takes the lock on the core database, so that a second server on this folder fails now and not later. */
+  async ready(): Promise<void> {
+    try {
+      await this.#call('core', 'core', '', 'touch', undefined)
+    } catch (error) {
+      // There is no such operation; but to find that out, the database was opened.
+      if (error instanceof StoreError) throw error
+    }
+  }
+
+  account<Ops extends Operations>(definition: StoreDefinition<Ops>, account: string): Calls<Ops> {
+    return this.#bind(definition, 'account', account)
+  }
+
+  core<Ops extends Operations>(definition: StoreDefinition<Ops>): Calls<Ops> {
+    return this.#bind(definition, 'core', 'core')
+  }
+
+  service<Ops extends Operations>(definition: StoreDefinition<Ops>, service: string): Calls<Ops> {
+    return this.#bind(definition, 'service', service)
+  }
+
+  async eraseAccount(account: string): Promise<void> {
+    await this.#order(this.#laneOf('account', account), (id) => ({ kind: 'erase', id, account }))
+  }
+
+  async figures(): Promise<StoreFigures> {
+    let open = 0
+    for (let lane = 0; lane < this.#lanes.length; lane++)
+      open += Number(await this.#order(lane, (id) => ({ kind: 'figures', id })))
+    return { open, waiting: this.#waiting.size }
+  }
+
+  async close(): Promise<void> {
+    this.#flush()
+    this.#closed = true
+    await Promise.all(
+      this.#lanes.map(async (lane, index) => {
+        await this.#order(index, (id) => ({ kind: 'close', id }))
+        await lane.stop()
+      }),
+    )
+  }
+
+  #bind<Ops extends Operations>(definition: StoreDefinition<Ops>, scale: Scale, database: string): Calls<Ops> {
+    if (definition.scale !== scale)
+      throw new Error(`the store ${definition.name} belongs to ${definition.scale} databases, not to ${scale}`)
+    let Caller = this.#callers.get(definition.name)
+    if (Caller === undefined) {
+      Caller = callerOf(definition, (to, name, operation, args) =>
+        this.#call(to, name, definition.name, operation, args),
+      )
+      this.#callers.set(definition.name, Caller)
+    }
+    return new Caller(scale, database) as Calls<Ops>
+  }
+
+  #call(scale: Scale, database: string, store: string, operation: string, args: unknown): Promise<unknown> {
+    if (this.#closed) return Promise.reject(new StoreError('unavailable', 'the store is closed'))
+    if (this.#waiting.size >= (this.#options.waiting ?? 20_000))
+      return Promise.reject(new StoreError('unavailable', 'too much is waiting for the disk: try again later'))
+    const lane = this.#laneOf(scale, database)
+    const id = this.#nextId++
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { lane, resolve, reject, what: `${store}.${operation}` })
+      this.#outbox[lane]?.push([id, scale, database, store, operation, args])
+      if (this.#flushing) return
+      this.#flushing = true
+      // Not a microtask: what other sockets ask for in the same turn of the event loop then shares this message, and its sync.
+      setImmediate(() => this.#flush())
+    })
+  }
+
+  #flush(): void {
+    this.#flushing = false
+    for (const [index, calls] of this.#outbox.entries()) {
+      if (calls.length === 0) continue
+      this.#outbox[index] = []
+      try {
+        this.#lanes[index]?.post({ kind: 'calls', calls, now: this.#scope.clock.now() })
+      } catch (error) {
+        // An argument that cannot be cloned: a defect of the caller, who gets to know.
+        for (const [id] of calls) this.#settle(id, (waiting) => waiting.reject(error as Error))
+      }
+    }
+  }
+
+  #order(lane: number, make: (id: number) => Order): Promise<unknown> {
+    const id = this.#nextId++
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { lane, resolve, reject, what: 'control' })
+      this.#lanes[lane]?.post(make(id))
+    })
+  }
+
+  #laneOf(scale: Scale, database: string): number {
+    if (this.#lanes.length === 1) return 0
+    let hash = scale.length
+    for (let i = 0; i < database.length; i++) hash = (hash * 31 + database.charCodeAt(i)) >>> 0
+    return hash % this.#lanes.length
+  }
+
+  #answer(answer: Answer): void {
+    if (answer.kind === 'done') {
+      this.#settle(answer.id, (waiting) =>
+        answer.error === undefined ? waiting.resolve(answer.open) : waiting.reject(new Error(answer.error)),
+      )
+      return
+    }
+    // The feed goes first: who awaited the write then finds the listeners told.
+    for (const [scale, database, change] of answer.changes)
+      this.bus.publish(
+        scale === 'core' ? CORE_TOPIC : scale === 'account' ? accountTopic(database) : `service:${database}`,
+        change,
+      )
+    for (const [id, failed, value] of answer.outcomes) {
+      if (!failed) this.#settle(id, (waiting) => waiting.resolve(value))
+      else this.#settle(id, (waiting) => waiting.reject(this.#failure(waiting.what, value)))
+    }
+  }
+
+  #failure(what: string, { code, message, stack }: { code?: string; message: string; stack?: string }): Error {
+    if (code !== undefined) return new StoreError(code, message)
+    const error = new Error(`${what}: ${message}`)
+    if (stack !== undefined) error.stack = stack
+    return error
+  }
+
+  #settle(
+    id: number,
+    how: (waiting: { resolve(value: unknown): void; reject(error: Error): void; readonly what: string }) => void,
+  ): void {
+    const waiting = this.#waiting.get(id)
+    if (waiting === undefined) return
+    this.#waiting.delete(id)
+    how(waiting)
+  }
+
+  #startLane(index: number, open: number): Lane {
+    const { folder, definitions, worker } = this.#options
+    if (worker === undefined)
+      return inlineLane(new Engine({ folder, definitions, open }), (answer) => this.#answer(answer))
+    const start = (): Worker => {
+      const thread = new Worker(worker, { name: `store-${index}`, workerData: { folder, open } })
+      thread.on('message', (answer: Answer) => this.#answer(answer))
+      thread.on('error', (error) => this.#scope.log.error({ err: error, lane: index }, 'a store worker died'))
+      thread.on('exit', () => {
+        if (this.#closed) return
+        // Nothing that it had not answered is known to be durable: the callers say "later". A new thread takes over.
+        const lost = new StoreError('unavailable', 'the store worker died: try again')
+        for (const [id, waiting] of [...this.#waiting])
+          if (waiting.lane === index) this.#settle(id, (call) => call.reject(lost))
+        current = start()
+      })
+      return thread
+    }
+    let current = start()
+    return {
+      post: (order) => current.postMessage(order),
+      stop: async () => void (await current.terminate()),
+    }
+  }
+}
+
+type Send = (scale: Scale, database: string, operation: string, args: unknown) => Promise<unknown>
+
+/** A class with one method for each operation, so that binding a store to a database is one small allocation. */
+function callerOf(definition: StoreDefinition, send: Send): new (scale: Scale, database: string) => object {
+  class Caller {
+    readonly scale: Scale
+    readonly database: string
+    constructor(scale: Scale, database: string) {
+      this.scale = scale
+      this.database = database
+    }
+  }
+  for (const operation of Object.keys(definition.operations))
+    Object.defineProperty(Caller.prototype, operation, {
+      value(this: Caller, args: unknown) {
+        return send(this.scale, this.database, operation, args)
+      },
+    })
+  return Caller
+}
+
+/** Runs the calls in this thread, one round after the other. Values are cloned, as they would be between threads. */
+function inlineLane(engine: Engine, answer: (answer: Answer) => void): Lane {
+  let chain: Promise<void> = Promise.resolve()
+  const work = async (order: Order): Promise<void> => {
+    if (order.kind === 'calls') {
+      const round: Round = await engine.run(structuredClone(order.calls), order.now)
+      answer({ kind: 'round', ...structuredClone(round) })
+      return
+    }
+    let error: string | undefined
+    try {
+      if (order.kind === 'erase') engine.erase(order.account)
+      if (order.kind === 'close') engine.close()
+    } catch (cause) {
+      error = cause instanceof Error ? cause.message : String(cause)
+    }
+    answer({ kind: 'done', id: order.id, open: engine.openDatabases, ...(error === undefined ? {} : { error }) })
+  }
+  return {
+    post: (order) => void (chain = chain.then(() => work(order))),
+    stop: () => chain,
+  }
+}

@@ -1,0 +1,162 @@
+// One SQLite database: opened for full durability, its statements prepared once and kept.
+
+import { mkdirSync, openSync, closeSync, fsyncSync, existsSync, rmSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { type Change, type SqlRow, type SqlValue, StoreError, type Transaction } from './contracts.ts'
+
+/** Statements kept per database: more would be a sign of SQL made from values. */
+const KEPT_STATEMENTS = 400
+
+/**
+ * A database and, while one runs, its transaction. Used by one thread, one transaction at a time.
+ * The exclusive lock spares the shared-memory index and several system calls a transaction, and keeps a second server out.
+ */
+export class SqliteDatabase implements Transaction {
+  readonly database: string
+  now = 0
+  readonly path: string
+  readonly #db: DatabaseSync
+  readonly #statements = new Map<string, StatementSync>()
+  #changes: Change[] = []
+
+  /** Opens (or makes) the database at `path`. Throws `StoreError`. */
+  constructor(path: string, database: string) {
+    this.path = path
+    this.database = database
+    try {
+      const folder = dirname(path)
+      if (!existsSync(folder)) makeFolder(folder)
+      this.#db = new DatabaseSync(path)
+      this.#db.exec('PRAGMA locking_mode=EXCLUSIVE')
+      this.#db.exec(
+        'PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA cache_size=-1024; PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit=4194304',
+      )
+      this.#db.exec('BEGIN IMMEDIATE; COMMIT')
+    } catch (error) {
+      throw storeError(error, path)
+    }
+  }
+
+  all(sql: string, ...parameters: SqlValue[]): readonly SqlRow[] {
+    return this.#prepare(sql).all(...parameters) as unknown as readonly SqlRow[]
+  }
+
+  get(sql: string, ...parameters: SqlValue[]): SqlRow | undefined {
+    return this.#prepare(sql).get(...parameters) as unknown as SqlRow | undefined
+  }
+
+  run(sql: string, ...parameters: SqlValue[]): number {
+    return Number(this.#prepare(sql).run(...parameters).changes)
+  }
+
+  publish(change: Change): void {
+    this.#changes.push(change)
+  }
+
+  /** Runs several statements without parameters. */
+  script(sql: string): void {
+    this.#db.exec(sql)
+  }
+
+  /** How many changes were published so far in this transaction: what `dropChanges` goes back to. */
+  get published(): number {
+    return this.#changes.length
+  }
+
+  dropChanges(downTo: number): void {
+    this.#changes.length = downTo
+  }
+
+  /** The changes published since the last call; to be sent on only after the commit. */
+  takeChanges(): readonly Change[] {
+    if (this.#changes.length === 0) return []
+    const changes = this.#changes
+    this.#changes = []
+    return changes
+  }
+
+  /** True while SQLite holds a transaction open; it ends one by itself on some errors, such as a full disk. */
+  get inTransaction(): boolean {
+    return this.#db.isTransaction
+  }
+
+  /** Writes a copy of the whole database to `path`, replacing what was there. */
+  copyTo(path: string): void {
+    rmSync(path, { force: true })
+    this.#db.prepare('VACUUM INTO ?').run(path)
+  }
+
+  close(): void {
+    this.#statements.clear()
+    this.#db.close()
+  }
+
+  #prepare(sql: string): StatementSync {
+    let statement = this.#statements.get(sql)
+    if (statement === undefined) {
+      statement = this.#db.prepare(sql)
+      statement.setReturnArrays(true)
+      if (this.#statements.size >= KEPT_STATEMENTS) {
+        const [oldest] = this.#statements.keys()
+        if (oldest !== undefined) this.#statements.delete(oldest)
+      }
+      this.#statements.set(sql, statement)
+    }
+    return statement
+  }
+}
+
+/** Makes a folder that is there after a power loss too. */
+function makeFolder(folder: string): void {
+  const first = mkdirSync(folder, { recursive: true, mode: 0o700 })
+  if (first === undefined) return
+  const parent = openSync(dirname(first), 'r')
+  try {
+    fsyncSync(parent)
+  } finally {
+    closeSync(parent)
+  }
+}
+
+const SQLITE_BUSY = 5
+const SQLITE_LOCKED = 6
+const SQLITE_READONLY = 8
+const SQLITE_IOERR = 10
+const SQLITE_FULL = 13
+const SQLITE_CANTOPEN = 14
+
+/** What SQLite or the file system complained of, as the rooms understand it; anything unknown stays as it is. */
+export function storeError(error: unknown, path: string): unknown {
+  if (error instanceof StoreError || !(error instanceof Error)) return error
+  const code = (error as { errcode?: number }).errcode
+  const system = (error as NodeJS.ErrnoException).code
+  if (code === undefined) {
+    if (system === 'ENOSPC' || system === 'EDQUOT')
+      return new StoreError('disk-full', `no room left for ${path}: free some space`, { cause: error })
+    if (system === 'EACCES' || system === 'EROFS' || system === 'EPERM')
+      return new StoreError(
+        'unavailable',
+        `cannot write ${path} (${system}): check its owner and mode, and that the disk is not mounted read-only`,
+        { cause: error },
+      )
+    return error
+  }
+  switch (code & 0xff) {
+    case SQLITE_FULL:
+      return new StoreError('disk-full', `no room left for ${path}: free some space`, { cause: error })
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return new StoreError('unavailable', `${path} is in use by another process`, { cause: error })
+    case SQLITE_READONLY:
+      return new StoreError('unavailable', `${path} is read-only: check its owner and mode`, { cause: error })
+    case SQLITE_CANTOPEN:
+      return new StoreError('unavailable', `cannot open ${path}: check that the folder exists and is writable`, {
+        cause: error,
+      })
+    case SQLITE_IOERR:
+      return new StoreError('unavailable', `reading or writing ${path} failed: ${error.message}`, { cause: error })
+    default:
+      return error
+  }
+}

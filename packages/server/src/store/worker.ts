@@ -1,0 +1,77 @@
+// The thread around an engine: everything that waits is taken in one go, so that one sync serves all of it.
+
+import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
+import type { StoreDefinition } from './contracts.ts'
+import { type Call, Engine, type EngineOptions, type Round } from './engine.ts'
+
+/** What the pool sends: calls to run, an account to erase, a question, or the end. */
+export type Order =
+  | { readonly kind: 'calls'; readonly calls: readonly Call[]; readonly now: number }
+  | { readonly kind: 'erase'; readonly id: number; readonly account: string }
+  | { readonly kind: 'figures'; readonly id: number }
+  | { readonly kind: 'close'; readonly id: number }
+
+/** What the worker answers. */
+export type Answer =
+  | ({ readonly kind: 'round' } & Round)
+  | { readonly kind: 'done'; readonly id: number; readonly open: number; readonly error?: string }
+
+/** Serves the stores `definitions` in this thread until told to close. The thread's `workerData` are the engine's options without them. */
+export function serveStores(definitions: readonly StoreDefinition[]): void {
+  const port = parentPort
+  if (port === null) throw new Error('serveStores runs in a worker thread only')
+  const engine = new Engine({ ...(workerData as Omit<EngineOptions, 'definitions'>), definitions })
+  let queue: Order[] = []
+  let busy = false
+  port.on('message', (order: Order) => {
+    queue.push(order)
+    if (!busy) {
+      busy = true
+      void work().finally(() => (busy = false))
+    }
+  })
+
+  async function work(): Promise<void> {
+    while (takeWaiting(port as MessagePort, queue).length > 0) {
+      const orders = queue
+      queue = []
+      let calls: Call[] = []
+      let now = 0
+      for (const order of orders) {
+        if (order.kind === 'calls') {
+          for (const call of order.calls) calls.push(call)
+          now = order.now
+          continue
+        }
+        if (calls.length > 0) answer({ kind: 'round', ...(await engine.run(calls, now)) })
+        calls = []
+        answer(control(engine, order))
+      }
+      if (calls.length > 0) answer({ kind: 'round', ...(await engine.run(calls, now)) })
+    }
+  }
+
+  const answer = (value: Answer): void => port.postMessage(value)
+}
+
+/** Also takes what came in since: while one group was being synced, the next one gathered. */
+function takeWaiting(port: MessagePort, queue: Order[]): Order[] {
+  for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port))
+    queue.push(next.message as Order)
+  return queue
+}
+
+function control(engine: Engine, order: Exclude<Order, { kind: 'calls' }>): Answer {
+  try {
+    if (order.kind === 'erase') engine.erase(order.account)
+    if (order.kind === 'close') engine.close()
+    return { kind: 'done', id: order.id, open: engine.openDatabases }
+  } catch (error) {
+    return {
+      kind: 'done',
+      id: order.id,
+      open: engine.openDatabases,
+      error: error instanceof Error ? error.message : String(error),
+    }
+  }
+}

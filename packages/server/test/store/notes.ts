@@ -1,0 +1,27 @@
+// A small store for the tests of the store itself: notes of an account.
+
+import { defineStore, read, StoreError, write } from '../../src/store/contracts.ts'
+
+export const notes = defineStore({
+  name: 'notes',
+  scale: 'account',
+  migrations: [`CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT;`],
+  operations: {
+    add: write(async (tx, args: { readonly text: string }) => {
+      await tx.run('INSERT INTO note (text) VALUES (?)', args.text)
+      tx.publish({ kind: 'notes' })
+      const row = await tx.get('SELECT max(id) FROM note')
+      if (args.text === 'refused') throw new StoreError('refused', 'this note is refused')
+      if (args.text === 'broken') throw new Error('defect')
+      return Number(row?.[0])
+    }),
+    all: read(async (tx) => (await tx.all('SELECT text FROM note ORDER BY id')).map(([text]) => String(text))),
+    bytes: read(async (_tx, args: { readonly bytes: Uint8Array }) => args.bytes.byteLength),
+  },
+})
+
+/** The same tables one version on. */
+export const notesGrown = defineStore({
+  ...notes,
+  migrations: [...notes.migrations, `ALTER TABLE note ADD COLUMN colour TEXT NOT NULL DEFAULT 'white';`],
+})

@@ -1,0 +1,143 @@
+import assert from 'node:assert/strict'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { accountTopic, type Change, StoreError } from '../../src/store/contracts.ts'
+import { openStore } from '../../src/store/open.ts'
+import { testScope } from '../fixtures/scope.ts'
+import { notes, notesGrown } from './notes.ts'
+
+const folders: string[] = []
+const folder = (): string => {
+  const made = mkdtempSync(join(tmpdir(), 'aviso-store-'))
+  folders.push(made)
+  return made
+}
+after(() => folders.forEach((made) => rmSync(made, { recursive: true, force: true })))
+
+const worker = new URL('./worker.ts', import.meta.url)
+
+for (const [where, extra] of [
+  ['in this thread', {}],
+  ['in worker threads', { worker, threads: 2 }],
+] as const) {
+  test(`what is written is read back, account by account, after a restart too (${where})`, async () => {
+    const options = { folder: folder(), definitions: [notes], ...extra }
+    const first = testScope()
+    const store = await openStore(first, options)
+    await Promise.all([
+      store.account(notes, 'anna').add({ text: 'one' }),
+      store.account(notes, 'anna').add({ text: 'two' }),
+      store.account(notes, 'bert').add({ text: 'three' }),
+    ])
+    assert.deepEqual(await store.account(notes, 'anna').all(), ['one', 'two'])
+    await first.close()
+    await assert.rejects(store.account(notes, 'anna').all(), { code: 'unavailable' })
+
+    const second = testScope()
+    const again = await openStore(second, options)
+    assert.deepEqual(await again.account(notes, 'anna').all(), ['one', 'two'])
+    assert.deepEqual(await again.account(notes, 'bert').all(), ['three'])
+    await again.eraseAccount('anna')
+    assert.deepEqual(await again.account(notes, 'anna').all(), [])
+    await second.close()
+  })
+
+  test(`an operation that fails undoes itself alone, and only what was committed is told (${where})`, async () => {
+    const scope = testScope()
+    const store = await openStore(scope, { folder: folder(), definitions: [notes], ...extra })
+    const told: Change[] = []
+    store.bus.subscribe(accountTopic('anna'), (change) => told.push(change))
+    const anna = store.account(notes, 'anna')
+    const outcomes = await Promise.allSettled([
+      anna.add({ text: 'one' }),
+      anna.add({ text: 'refused' }),
+      anna.add({ text: 'broken' }),
+      anna.add({ text: 'two' }),
+    ])
+    assert.deepEqual(
+      outcomes.map((outcome) => outcome.status),
+      ['fulfilled', 'rejected', 'rejected', 'fulfilled'],
+    )
+    const [, refused, broken] = outcomes as PromiseRejectedResult[]
+    assert.ok(refused?.reason instanceof StoreError && refused.reason.code === 'refused')
+    assert.ok(!(broken?.reason instanceof StoreError) && /notes\.add: defect/.test((broken?.reason as Error).message))
+    await assert.rejects(anna.add({ text: 'refused' }), { code: 'refused' })
+    assert.deepEqual(await anna.all(), ['one', 'two'])
+    assert.deepEqual(told, [{ kind: 'notes' }, { kind: 'notes' }])
+    await scope.close()
+  })
+}
+
+test('a second server on the same folder is told so', async () => {
+  const scope = testScope()
+  const options = { folder: folder(), definitions: [notes] }
+  await openStore(scope, options)
+  const other = testScope()
+  await assert.rejects(openStore(other, options), {
+    code: 'unavailable',
+    message: /core\.db is in use by another process/,
+  })
+  await scope.close()
+  await other.close()
+})
+
+test('many accounts pass through few open databases', async () => {
+  const scope = testScope()
+  const store = await openStore(scope, { folder: folder(), definitions: [notes], open: 4 })
+  for (let i = 0; i < 20; i++) await store.account(notes, `a${i}`).add({ text: `note ${i}` })
+  assert.deepEqual(
+    await Promise.all(Array.from({ length: 20 }, (_, i) => store.account(notes, `a${i}`).all())),
+    Array.from({ length: 20 }, (_, i) => [`note ${i}`]),
+  )
+  assert.equal((await store.figures()).open, 4)
+  await scope.close()
+})
+
+test('an upgrade puts a copy aside first, and an older program then refuses the newer tables', async () => {
+  const here = folder()
+  const old = testScope()
+  await (await openStore(old, { folder: here, definitions: [notes] })).account(notes, 'anna').add({ text: 'kept' })
+  await old.close()
+
+  const next = testScope()
+  const grown = await openStore(next, { folder: here, definitions: [notesGrown] })
+  assert.deepEqual(await grown.account(notesGrown, 'anna').all(), ['kept'])
+  assert.ok(existsSync(join(here, 'accounts', 'na', 'anna', 'account.db.before-migration')))
+  await next.close()
+
+  const back = testScope()
+  const older = await openStore(back, { folder: here, definitions: [notes] })
+  await assert.rejects(older.account(notes, 'anna').all(), { code: 'newer', message: /written by a newer Aviso/ })
+  await back.close()
+})
+
+test('a store worker that dies fails its callers with "later", and another takes over', async () => {
+  const scope = testScope()
+  const store = await openStore(scope, {
+    folder: folder(),
+    definitions: [notes],
+    worker: new URL('./dying-worker.ts', import.meta.url),
+    threads: 1,
+  })
+  await store.account(notes, 'anna').add({ text: 'one' })
+  await assert.rejects(store.account(notes, 'anna').add({ text: 'die' }), { code: 'unavailable' })
+  assert.deepEqual(await store.account(notes, 'anna').all(), ['one'])
+  await scope.close()
+})
+
+test('blobs come back whole and in part, and are the same file for the same content', async () => {
+  const scope = testScope()
+  const store = await openStore(scope, { folder: folder(), definitions: [notes] })
+  const content = new TextEncoder().encode('a large attachment')
+  const name = await store.blobs.put(content)
+  assert.equal(await store.blobs.put(content), name)
+  assert.deepEqual(Buffer.from((await store.blobs.get(name)) ?? []).toString(), 'a large attachment')
+  assert.deepEqual(Buffer.from((await store.blobs.get(name, 2, 7)) ?? []).toString(), 'large')
+  assert.deepEqual((await store.blobs.get(name, 100, 200))?.byteLength, 0)
+  await store.blobs.delete(name)
+  assert.equal(await store.blobs.get(name), undefined)
+  await assert.rejects(store.blobs.get('../core.db'), /cannot name a blob/)
+  await scope.close()
+})

@@ -1,0 +1,4 @@
+import { serveStores } from '../../src/store/worker.ts'
+import { notes } from './notes.ts'
+
+serveStores([notes])

@@ -1,0 +1,18 @@
+// @aviso/xmpp: XML streams, stanzas, addresses, stream negotiation for servers, and a client.
+
+export { NS } from './namespaces.ts'
+export { Jid, JidError, prepareDomain, prepareLocal, prepareResource } from './jid.ts'
+export { Attributes, Element, el, type AttributeValues, type Child, type Node } from './element.ts'
+export { escapeAttribute, escapeText, serialise, serialiseContent } from './serialise.ts'
+export { readElement, readStartTag, NO_CONTEXT, type NamespaceContext, type ReaderLimits } from './element-reader.ts'
+export { DEFAULT_PARSER_LIMITS, StreamParser, type ParserLimits, type StreamHandlers } from './stream-parser.ts'
+export { STREAM_CONDITIONS, StreamError, type StreamCondition, type StreamErrorDetail } from './stream-error.ts'
+export {
+  STANZA_CONDITIONS,
+  StanzaError,
+  errorReply,
+  resultReply,
+  type StanzaCondition,
+  type StanzaErrorDetail,
+  type StanzaErrorType,
+} from './stanza-error.ts'
