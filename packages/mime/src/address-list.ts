@@ -54,7 +54,7 @@ class AddressReader {
       this.#skip()
       const text = this.#text
       if (this.#at >= text.length) break
-      const character = text[this.#at]!
+      const character = text.charAt(this.#at)
       if (character === ',') {
         this.#at++
         add(this.#bare())
@@ -104,7 +104,7 @@ class AddressReader {
     for (;;) {
       this.#skip()
       if (this.#at >= text.length) break
-      const character = text[this.#at]!
+      const character = text.charAt(this.#at)
       if (character === '>') {
         this.#at++
         break
@@ -202,7 +202,7 @@ class AddressReader {
     const blankBefore = this.#blank
     this.#blank = false
     const start = this.#at
-    const character = text[start]!
+    const character = text.charAt(start)
     if (character === '"') {
       let value = ''
       let from = start + 1

@@ -37,7 +37,7 @@ export function previewText(root: Part, bytes: Uint8Array, max = 200): string {
   let html: Part | undefined
   const waiting: Part[] = [root]
   for (let part = waiting.pop(); part; part = waiting.pop()) {
-    for (let i = part.children.length - 1; i >= 0; i--) waiting.push(part.children[i]!)
+    waiting.push(...part.children.toReversed())
     if (part.type.toLowerCase() !== 'text' || isAttachment(part)) continue
     const subtype = part.subtype.toLowerCase()
     if (subtype === 'html') html ??= part
@@ -57,8 +57,8 @@ function beginning(part: Part, bytes: Uint8Array): string {
   let length = decoded.length
   if (cut) {
     // Not inside a UTF-8 sequence, else valid UTF-8 would be taken for Windows-1252.
-    while (length > 0 && length > decoded.length - 4 && (decoded[length - 1]! & 0xc0) === 0x80) length--
-    if (length > 0 && decoded[length - 1]! >= 0xc0) length--
+    while (length > 0 && length > decoded.length - 4 && ((decoded[length - 1] ?? 0) & 0xc0) === 0x80) length--
+    if (length > 0 && (decoded[length - 1] ?? 0) >= 0xc0) length--
   }
   return decodeCharset(decoded.subarray(0, length), parameter(part.parameters, 'charset') ?? '')
 }

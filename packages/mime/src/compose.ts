@@ -64,12 +64,10 @@ interface Multipart {
 
 function written(entity: Leaf | Multipart, boundary: string): string {
   if (!('multipart' in entity)) return entity.fields + CRLF + entity.body
-  const [subtype, ...parameters] = entity.multipart.split(';')
-  const type = [`multipart/${subtype!.trim()}`, ...parameters.map((text) => text.trim()), `boundary="${boundary}"`]
+  const [subtype = 'mixed', ...parameters] = entity.multipart.split(';')
+  const type = [`multipart/${subtype.trim()}`, ...parameters.map((text) => text.trim()), `boundary="${boundary}"`]
   const pieces = [field('Content-Type', type.join('; ')), CRLF]
-  entity.parts.forEach((part, index) =>
-    pieces.push(`--${boundary}${CRLF}`, written(part, `${index}${boundary}`), CRLF),
-  )
+  entity.parts.forEach((part, index) => pieces.push(`--${boundary}${CRLF}`, written(part, `${index}${boundary}`), CRLF))
   pieces.push(`--${boundary}--${CRLF}`)
   return pieces.join('')
 }

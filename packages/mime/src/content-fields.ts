@@ -83,7 +83,7 @@ function parseParameters(text: string, start: number, most: number): Parameter[]
 
     const written = text.slice(nameStart, nameEnd)
     const sectioned = written.includes('*') ? SECTIONED.exec(written) : null
-    const name = sectioned ? sectioned[1]! : written
+    const name = sectioned?.[1] ?? written
     const key = name.toLowerCase()
     let pieces = byName.get(key)
     if (!pieces) {
@@ -139,15 +139,15 @@ function percentDecoded(text: string): Buffer {
   let length = 0
   for (let i = 0; i < source.length; i++) {
     if (source[i] === 0x25 && i + 2 < source.length) {
-      const high = hexDigit(source[i + 1]!)
-      const low = hexDigit(source[i + 2]!)
+      const high = hexDigit(source[i + 1] ?? 0)
+      const low = hexDigit(source[i + 2] ?? 0)
       if (high >= 0 && low >= 0) {
         out[length++] = high * 16 + low
         i += 2
         continue
       }
     }
-    out[length++] = source[i]!
+    out[length++] = source[i] ?? 0
   }
   return out.subarray(0, length)
 }

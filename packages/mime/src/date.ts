@@ -36,16 +36,16 @@ export function parseDate(text: string): MailDate | undefined {
   const plain = withoutComments(text.slice(0, 256)).replace(/\s+/g, ' ').trim()
   const match = DATE.exec(plain)
   if (match) {
-    const [, day, month, year, hour, minute, second, sign, zoneHours, zoneMinutes, zoneName] = match
+    const [, day, month = '', year = '', hour, minute, second, sign, zoneHours, zoneMinutes, zoneName] = match
     let zone = 0
     if (sign) zone = (sign === '-' ? -1 : 1) * (Number(zoneHours) * 60 + Number(zoneMinutes))
     else if (zoneName) zone = (ZONES.get(zoneName.toLowerCase()) ?? 0) * 60
-    return made(fullYear(year!), month!, Number(day), Number(hour), Number(minute), Number(second ?? 0), zone)
+    return made(fullYear(year), month, Number(day), Number(hour), Number(minute), Number(second ?? 0), zone)
   }
   const ascii = ASCTIME.exec(plain)
   if (!ascii) return undefined
-  const [, month, day, hour, minute, second, year] = ascii
-  return made(Number(year), month!, Number(day), Number(hour), Number(minute), Number(second), 0)
+  const [, month = '', day, hour, minute, second, year] = ascii
+  return made(Number(year), month, Number(day), Number(hour), Number(minute), Number(second), 0)
 }
 
 /** RFC 5322 §4.3: two digits up to 49 are this century, the others and three digits count from 1900. */
@@ -96,10 +96,10 @@ function withoutComments(text: string): string {
 export function formatDate(time: number, zoneMinutes = 0): string {
   const local = new Date(time + zoneMinutes * 60_000)
   const two = (value: number) => String(value).padStart(2, '0')
-  const month = MONTHS[local.getUTCMonth()]!
+  const month = MONTHS[local.getUTCMonth()] ?? ''
   const zone = Math.abs(zoneMinutes)
   return (
-    `${DAYS[local.getUTCDay()]}, ${local.getUTCDate()} ${month[0]!.toUpperCase()}${month.slice(1)} ${String(local.getUTCFullYear()).padStart(4, '0')} ` +
+    `${DAYS[local.getUTCDay()]}, ${local.getUTCDate()} ${month.charAt(0).toUpperCase()}${month.slice(1)} ${String(local.getUTCFullYear()).padStart(4, '0')} ` +
     `${two(local.getUTCHours())}:${two(local.getUTCMinutes())}:${two(local.getUTCSeconds())} ` +
     `${zoneMinutes < 0 ? '-' : '+'}${two(Math.floor(zone / 60))}${two(zone % 60)}`
   )

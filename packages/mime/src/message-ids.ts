@@ -15,7 +15,9 @@ export function messageIds(text: string, most = 1000): string[] {
     // `<a <b@c>`: the last bracket before the end begins the identifier.
     const start = text.lastIndexOf('<', close) + 1
     at = close + 1
-    const id = text.slice(start, close).replace(/\s+/g, '')
+    const inner = text.slice(start, close)
+    // Folding leaves white space behind; inside quotes it belongs to the identifier.
+    const id = inner.includes('"') ? inner.trim() : inner.replace(/\s+/g, '')
     if (id.length > 0 && id.length <= 1000) found.push(unquotedId(id))
   }
   return found

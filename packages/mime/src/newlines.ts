@@ -15,7 +15,7 @@ export function normaliseNewlines(bytes: Uint8Array): Uint8Array {
   const out = Buffer.allocUnsafeSlow(bytes.length + missing)
   let length = 0
   for (let i = 0; i < bytes.length; i++) {
-    const octet = bytes[i]!
+    const octet = bytes[i] ?? 0
     if (octet === CR || octet === LF) {
       out[length++] = CR
       out[length++] = LF

@@ -20,7 +20,7 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
  */
 export function headerText(bytes: Buffer, start: number, end: number): string {
   for (let i = start; i < end; i++) {
-    if (bytes[i]! < 0x80) continue
+    if ((bytes[i] ?? 0) < 0x80) continue
     const slice = bytes.subarray(start, end)
     try {
       return utf8.decode(slice)

@@ -120,7 +120,7 @@ class Scan {
       if (boundary.length > 0 && boundary.length <= BOUNDARY_OCTETS) {
         multipart = { part, boundary, hash: hashOf(boundary) }
         this.#boundaries.push(multipart)
-        this.#lengths[boundary.length]!++
+        this.#countLength(boundary, 1)
       }
     }
     this.#stack.push({ part, linesBefore: this.#lines, multipart })
@@ -128,14 +128,21 @@ class Scan {
   }
 
   #close(end: number, lines: number): void {
-    const { part, linesBefore, multipart } = this.#stack.pop()!
+    const open = this.#stack.pop()
+    if (!open) return
+    const { part, linesBefore, multipart } = open
     part.bodyEnd = end
     part.lines = lines - linesBefore
     if (multipart && this.#boundaries.at(-1) === multipart) this.#forgetBoundary()
   }
 
   #forgetBoundary(): void {
-    this.#lengths[this.#boundaries.pop()!.boundary.length]!--
+    const gone = this.#boundaries.pop()
+    if (gone) this.#countLength(gone.boundary, -1)
+  }
+
+  #countLength(boundary: Buffer, by: 1 | -1): void {
+    this.#lengths[boundary.length] = (this.#lengths[boundary.length] ?? 0) + by
   }
 
   /** Goes to the next boundary line or the end of the message, counting lines, and opens and closes parts accordingly. */
@@ -148,7 +155,7 @@ class Scan {
     while (at < length) {
       if (watching && bytes[at] === DASH && bytes[at + 1] === DASH) {
         const found = this.#boundaryAt(at + 2)
-        if (found >= 0) {
+        if (found) {
           this.#at = at
           this.#lines = lines
           this.#delimiter(found)
@@ -164,22 +171,21 @@ class Scan {
     this.#lines = lines
   }
 
-  /** Handles the boundary line at the current place, which belongs to the open multipart `index`. */
-  #delimiter(index: number): void {
+  /** Handles the boundary line at the current place. */
+  #delimiter(open: OpenMultipart): void {
     const bytes = this.#bytes
-    const { part: multipart, boundary } = this.#boundaries[index]!
+    const { part: multipart, boundary } = open
     const start = this.#at
     let after = start + 2 + boundary.length
     const closing = bytes[after] === DASH && bytes[after + 1] === DASH
     const room = this.#partsLeft > 0
     // Out of room, a boundary of the innermost multipart is only more body of its last part; an outer one still ends what is inside it.
-    if (room || closing || index < this.#boundaries.length - 1) {
+    if (room || closing || open !== this.#boundaries.at(-1)) {
       // The line end before the boundary belongs to it, but a header keeps the empty line that ends it.
       const lineEnd = bytes[start - 2] === CR ? 2 : 1
-      const innermost = this.#stack.at(-1)!.part
-      const end = Math.max(start - lineEnd, innermost.bodyStart)
+      const end = Math.max(start - lineEnd, this.#stack.at(-1)?.part.bodyStart ?? 0)
       const lines = end < start ? this.#lines - 1 : this.#lines
-      while (this.#stack.at(-1)!.part !== multipart) this.#close(end, lines)
+      while (this.#stack.length > 0 && this.#stack.at(-1)?.part !== multipart) this.#close(end, lines)
       if (closing) this.#forgetBoundary()
     }
     while (after < this.#length && bytes[after] !== LF) after++
@@ -191,27 +197,24 @@ class Scan {
     if (!closing && room) multipart.children.push(this.#begin(multipart.subtype.toLowerCase() === 'digest'))
   }
 
-  /** The open multipart whose boundary stands at `at`: the longest that matches, the innermost of equals; -1 for none. */
-  #boundaryAt(at: number): number {
+  /** The open multipart whose boundary stands at `at`: the longest that matches, the innermost of equals. */
+  #boundaryAt(at: number): OpenMultipart | undefined {
     const bytes = this.#bytes
     const boundaries = this.#boundaries
-    if (boundaries.length === 1) return startsWith(bytes, at, boundaries[0]!.boundary) ? 0 : -1
+    const innermost = boundaries.at(-1)
+    if (innermost && boundaries.length === 1) return startsWith(bytes, at, innermost.boundary) ? innermost : undefined
     // One running hash over the line is compared with all boundaries: a hundred long ones that differ only at their ends cost no more than one.
     const most = Math.min(BOUNDARY_OCTETS, this.#length - at)
-    let best = -1
+    let best: OpenMultipart | undefined
     let hash = HASH_START
     for (let i = 0; i < most; i++) {
-      const octet = bytes[at + i]!
+      const octet = bytes[at + i] ?? 0
       if (octet === LF || octet === CR) break
       hash = Math.imul(hash ^ octet, HASH_FACTOR)
       if (this.#lengths[i + 1] === 0) continue
-      for (let index = boundaries.length - 1; index >= 0; index--) {
-        const open = boundaries[index]!
-        if (open.hash === hash && open.boundary.length === i + 1 && startsWith(bytes, at, open.boundary)) {
-          best = index
-          break
-        }
-      }
+      const fits = (open: OpenMultipart) =>
+        open.hash === hash && open.boundary.length === i + 1 && startsWith(bytes, at, open.boundary)
+      best = boundaries.findLast(fits) ?? best
     }
     return best
   }
@@ -234,15 +237,14 @@ class Scan {
     }
     let at = this.#at
     while (at < length) {
-      const octet = bytes[at]!
+      const octet = bytes[at] ?? 0
       if (octet === LF || (octet === CR && bytes[at + 1] === LF)) {
         at += octet === LF ? 1 : 2
         this.#lines++
         break
       }
       // A part without an empty line: the boundary ends its header, and its body is empty.
-      if (octet === DASH && bytes[at + 1] === DASH && this.#boundaries.length > 0 && this.#boundaryAt(at + 2) >= 0)
-        break
+      if (octet === DASH && bytes[at + 1] === DASH && this.#boundaries.length > 0 && this.#boundaryAt(at + 2)) break
       const start = at
       for (;;) {
         while (at < length && bytes[at] !== LF) at++

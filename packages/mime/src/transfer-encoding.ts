@@ -33,7 +33,7 @@ export function decodeBase64(octets: Uint8Array): Buffer {
   let group = 0
   let bits = 0
   for (let i = 0; i < octets.length; i++) {
-    const value = BASE64_VALUES[octets[i]!]!
+    const value = BASE64_VALUES[octets[i] ?? 0] ?? 0
     if (value < 64) {
       group = ((group << 6) | value) & 0xffffff
       bits += 6
@@ -57,10 +57,10 @@ export function decodeQuotedPrintable(octets: Uint8Array, keepBlanks = false): B
   /** Length of the output without blanks that may turn out to be at the end of a line. */
   let solid = 0
   for (let i = 0; i < end; i++) {
-    const octet = octets[i]!
+    const octet = octets[i] ?? 0
     if (octet === EQUALS) {
-      const high = i + 2 < end ? hexDigit(octets[i + 1]!) : -1
-      const low = high >= 0 ? hexDigit(octets[i + 2]!) : -1
+      const high = i + 2 < end ? hexDigit(octets[i + 1] ?? 0) : -1
+      const low = high >= 0 ? hexDigit(octets[i + 2] ?? 0) : -1
       if (low >= 0) {
         out[length++] = high * 16 + low
         solid = length
@@ -105,7 +105,7 @@ export function encodeQuotedPrintable(text: string): string {
     const octets = Buffer.from(source)
     let line = ''
     for (let i = 0; i < octets.length; i++) {
-      const octet = octets[i]!
+      const octet = octets[i] ?? 0
       const last = i === octets.length - 1
       const plain = (octet > 32 && octet < 127 && octet !== EQUALS) || ((octet === SPACE || octet === TAB) && !last)
       const piece = plain ? String.fromCharCode(octet) : `=${HEX[octet >> 4]}${HEX[octet & 15]}`

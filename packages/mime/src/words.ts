@@ -18,7 +18,7 @@ export function decodeWords(text: string): string {
   let charset = ''
   let pending: Buffer[] = []
   const flush = () => {
-    if (pending.length > 0) out += decodeCharset(pending.length === 1 ? pending[0]! : Buffer.concat(pending), charset)
+    if (pending.length > 0) out += decodeCharset(Buffer.concat(pending), charset)
     pending = []
   }
   for (const match of text.matchAll(ENCODED_WORD)) {
@@ -27,12 +27,13 @@ export function decodeWords(text: string): string {
       flush()
       out += between
     }
-    const label = match[1]!.toLowerCase()
+    const [word, written = '', encoding, encoded = ''] = match
+    const label = written.toLowerCase()
     if (label !== charset) flush()
     charset = label
-    const octets = Buffer.from(match[3]!)
-    pending.push(match[2]! === 'q' || match[2]! === 'Q' ? decodeQ(octets) : decodeBase64(octets))
-    from = match.index + match[0].length
+    const octets = Buffer.from(encoded)
+    pending.push(encoding === 'q' || encoding === 'Q' ? decodeQ(octets) : decodeBase64(octets))
+    from = match.index + word.length
   }
   flush()
   return out + text.slice(from)

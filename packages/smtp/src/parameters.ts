@@ -122,7 +122,7 @@ function originalRecipient(value: string): { type: string; address: string } {
   const semicolon = value.indexOf(';')
   const type = value.slice(0, semicolon).toLowerCase()
   const coded = value.slice(semicolon + 1)
-  if (value.length > 500 || !/^[a-z0-9][a-z0-9-]*$/.test(type) || coded === '') throw badValue('ORCPT')
+  if (semicolon < 0 || value.length > 500 || !/^[a-z0-9][a-z0-9-]*$/.test(type) || coded === '') throw badValue('ORCPT')
   const address = type === 'utf-8' ? decodeUtf8AddressXtext(coded) : decodeXtext(coded)
   if (address === undefined || !/^\P{Cc}+$/u.test(address)) throw badValue('ORCPT')
   return { type, address }

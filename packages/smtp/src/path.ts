@@ -178,7 +178,8 @@ function withParameters<Path>(path: Path, text: string, at: number): PathArgumen
     if (word === '') continue
     const equals = word.indexOf('=')
     const keyword = (equals < 0 ? word : word.slice(0, equals)).toUpperCase()
-    if (!/^[A-Z0-9][A-Z0-9-]*$/.test(keyword) || parameters.has(keyword) || equals === word.length - 1) return 'parameters'
+    if (!/^[A-Z0-9][A-Z0-9-]*$/.test(keyword) || parameters.has(keyword) || equals === word.length - 1)
+      return 'parameters'
     parameters.set(keyword, equals < 0 ? '' : word.slice(equals + 1))
   }
   return { path, parameters }

@@ -70,7 +70,8 @@ export class SmtpError extends Error {
 export function formatReply({ code, enhanced, lines }: SmtpReply, utf8: boolean): string {
   const prefix = enhanced === undefined ? '' : enhanced + ' '
   const only = lines[0]
-  if (lines.length === 1 && only !== undefined && only.length <= MAX_TEXT) return `${code} ${prefix}${clean(only, utf8)}\r\n`
+  if (lines.length === 1 && only !== undefined && only.length <= MAX_TEXT)
+    return `${code} ${prefix}${clean(only, utf8)}\r\n`
   const texts = lines.flatMap(fold)
   let wire = ''
   for (let i = 0; i < texts.length; i++) {

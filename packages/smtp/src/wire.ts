@@ -41,6 +41,7 @@ export class Wire {
   readonly #clock: Clock
   readonly #idle: number
   #timer: ClockTimer | undefined
+  #timerSpan = 0
   #queue: Buffer[] = []
   #queued = 0
   #gathered = ''
@@ -239,8 +240,8 @@ export class Wire {
     if (this.#over !== undefined) return
     this.#queue.push(piece)
     this.#queued += piece.length
-    if (this.#waiter !== undefined) this.#wake()
-    else if (this.#queued > MAX_QUEUED) this.#socket.pause()
+    if (this.#queued > MAX_QUEUED) this.#socket.pause()
+    this.#wake()
   }
 
   readonly #wake = (): void => {
@@ -258,9 +259,10 @@ export class Wire {
     this.#end('closed')
   }
 
+  /** What had come before is still there to be read: perhaps it says why. */
   readonly #closed = (): void => {
     this.#end('closed')
-    this.#drop()
+    this.#gathered = ''
     this.#timer?.cancel()
     this.#timer = undefined
     const listener = this.#onClose
@@ -312,11 +314,12 @@ export class Wire {
   }
 
   #startTimer(milliseconds: number): void {
-    if (milliseconds === this.#idle && this.#timer !== undefined) {
+    if (milliseconds === this.#timerSpan && this.#timer !== undefined) {
       this.#timer.refresh()
       return
     }
     this.#timer?.cancel()
+    this.#timerSpan = milliseconds
     this.#timer = this.#clock.after(milliseconds, this.#timedOut)
   }
 
@@ -332,7 +335,7 @@ export class Wire {
 /** Whether the text that starts with `start` begins with `verb`, in any case. */
 function begins(start: Buffer, part: Buffer, verb: string): boolean {
   const head = start.length >= verb.length ? start : Buffer.concat([start, part])
-  return verb !== '' && head.latin1Slice(0, verb.length).toUpperCase() === verb
+  return verb !== '' && head.toString('latin1', 0, verb.length).toUpperCase() === verb
 }
 
 function exactCopy(octets: Buffer): Buffer {

@@ -35,7 +35,7 @@ export function decodeXtext(coded: string): string | undefined {
 /** Reads the address of an `ORCPT=utf-8;...`, where `\x{HEX}` stands for a character (RFC 6533 §3); undefined when malformed. */
 export function decodeUtf8AddressXtext(coded: string): string | undefined {
   let text = ''
-  for (let i = 0; i < coded.length; ) {
+  for (let i = 0; i < coded.length;) {
     const character = coded[i] ?? ''
     if (character !== '\\') {
       if (character <= ' ' || character === '\u007f') return undefined

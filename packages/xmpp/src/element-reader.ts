@@ -1,6 +1,29 @@
 // Reading one complete element: strict XML 1.0 with namespaces, restricted as RFC 6120 §11 asks
 // (no DTD, processing instruction, comment, or entity other than the five predefined).
 
+import {
+  TAB,
+  LF,
+  CR,
+  SPACE,
+  QUOTE,
+  AMP,
+  APOS,
+  SLASH,
+  COLON,
+  LT,
+  QUESTION,
+  BANG,
+  EQUALS,
+  GT,
+  BRACKET,
+  NAME_START,
+  NAME,
+  NOTABLE,
+  CLASS,
+  isNameStart,
+  isNameExtra,
+} from './characters.ts'
 import { Attributes, Element, type Node } from './element.ts'
 import { NS } from './namespaces.ts'
 import { StreamError } from './stream-error.ts'
@@ -23,34 +46,6 @@ export interface ReaderLimits {
 }
 
 export const NO_CONTEXT: NamespaceContext = { xmlns: '', bindings: [] }
-
-const TAB = 0x09
-const LF = 0x0a
-const CR = 0x0d
-const SPACE = 0x20
-const QUOTE = 0x22
-const AMP = 0x26
-const APOS = 0x27
-const SLASH = 0x2f
-const COLON = 0x3a
-const LT = 0x3c
-const EQUALS = 0x3d
-const GT = 0x3e
-const BRACKET = 0x5d
-
-const NAME_START = 1
-const NAME = 2
-/** A character that ends the fast scan of text or of an attribute value. */
-const NOTABLE = 4
-const CLASS = new Uint8Array(128)
-for (let code = 0; code < 128; code++) {
-  const letter = (code >= 0x41 && code <= 0x5a) || (code >= 0x61 && code <= 0x7a) || code === 0x5f
-  const digit = (code >= 0x30 && code <= 0x39) || code === 0x2d || code === 0x2e
-  if (letter) CLASS[code]! |= NAME_START | NAME
-  if (digit) CLASS[code]! |= NAME
-  if (code < SPACE || code === AMP || code === LT || code === BRACKET || code === QUOTE || code === APOS)
-    CLASS[code]! |= NOTABLE
-}
 
 /** From this source length on, values are cut loose from it: a kept address must not keep a whole large stanza in memory. */
 const DETACH_FROM = 2048
@@ -77,11 +72,25 @@ export function readStartTag(source: string, limits: ReaderLimits): { element: E
   return new Reader(source, NO_CONTEXT, limits).header()
 }
 
+/** An element whose end tag has not come yet. */
+interface Open {
+  readonly children: Node[]
+  /** Where its qualified name stands in the source. */
+  readonly nameStart: number
+  readonly nameEnd: number
+  /** The default namespace within it. */
+  readonly xmlns: string
+  /** The bindings in force around it. */
+  readonly outerBindings: readonly string[]
+  readonly depth: number
+  readonly parent: Open | undefined
+}
+
 class Reader {
   readonly #s: string
   readonly #limits: ReaderLimits
   #i = 0
-  #bindings: string[]
+  #bindings: readonly string[]
   /** How many of the bindings the content may not rely upon when it is forwarded verbatim. */
   #inherited: number
   #selfContained = true
@@ -94,7 +103,7 @@ class Reader {
   constructor(source: string, context: NamespaceContext, limits: ReaderLimits) {
     this.#s = source
     this.#limits = limits
-    this.#bindings = context.bindings as string[]
+    this.#bindings = context.bindings
     this.#inherited = this.#bindings.length
     this.#xmlns = context.xmlns
   }
@@ -109,68 +118,56 @@ class Reader {
   element(): Element {
     const s = this.#s
     const end = s.length
-    // One entry of each per open element.
-    const elements: Node[][] = []
-    const places: number[] = []
-    const defaults: string[] = []
-    const bindings: string[][] = []
-
-    let children: Node[] = []
-    const rootChildren = children
-    const outerBindings = this.#bindings
-    const root = this.startTag(children, undefined)
+    const bindings = this.#bindings
+    const content: Node[] = []
+    const root = this.startTag(content, undefined)
     this.#inherited = this.#bindings.length
     this.#selfContained = this.#xmlns === root.xmlns
     const contentStart = this.#i
     let contentEnd = contentStart
-    if (!this.#empty) {
-      places.push(this.#nameStart, this.#nameEnd)
-      elements.push(children)
-      defaults.push(this.#xmlns)
-      bindings.push(outerBindings)
-      let depth = 1
-      while (depth > 0) {
-        if (this.#i >= end) throw malformed('unfinished element')
-        if (s.charCodeAt(this.#i) !== LT) {
-          children.push(this.text(children))
-          if (this.#i >= end) throw malformed('unfinished element')
+    let open = this.#empty ? undefined : this.open(content, bindings, undefined)
+    while (open !== undefined) {
+      const children: Node[] = open.children
+      if (s.charCodeAt(this.#i) !== LT) children.push(this.text(children))
+      if (this.#i >= end) throw malformed('unfinished element')
+      const next = s.charCodeAt(this.#i + 1)
+      if (next === SLASH) {
+        contentEnd = this.#i
+        this.endTag(open.nameStart, open.nameEnd)
+        this.#bindings = open.outerBindings
+        open = open.parent
+        if (open !== undefined) this.#xmlns = open.xmlns
+      } else if (next === BANG) this.characterData(children)
+      else if (next === QUESTION) throw new StreamError('restricted-xml', 'processing instruction')
+      else {
+        if (open.depth >= this.#limits.depth) {
+          throw new StreamError('policy-violation', 'elements are nested too deeply')
         }
-        const next = s.charCodeAt(this.#i + 1)
-        if (next === SLASH) {
-          contentEnd = this.#i
-          this.endTag(places[depth * 2 - 2]!, places[depth * 2 - 1]!)
-          this.#bindings = bindings[depth - 1]!
-          depth--
-          places.length = depth * 2
-          elements.length = defaults.length = bindings.length = depth
-          if (depth > 0) {
-            children = elements[depth - 1]!
-            this.#xmlns = defaults[depth - 1]!
-          }
-        } else if (next === 0x21) this.characterData(children)
-        else if (next === 0x3f) throw new StreamError('restricted-xml', 'processing instruction')
-        else {
-          if (depth >= this.#limits.depth) throw new StreamError('policy-violation', 'elements are nested too deeply')
-          const before = this.#bindings
-          const within: Node[] = []
-          children.push(this.startTag(within, this.#inherited))
-          if (this.#empty) {
-            this.#bindings = before
-            this.#xmlns = defaults[depth - 1]!
-          } else {
-            places.push(this.#nameStart, this.#nameEnd)
-            elements.push(within)
-            defaults.push(this.#xmlns)
-            bindings.push(before)
-            children = within
-            depth++
-          }
-        }
+        const outer = this.#bindings
+        const within: Node[] = []
+        children.push(this.startTag(within, this.#inherited))
+        if (this.#empty) {
+          this.#bindings = outer
+          this.#xmlns = open.xmlns
+        } else open = this.open(within, outer, open)
       }
     }
     if (this.#i !== end) throw malformed('content behind the element')
     if (!this.#selfContained) return root
-    return new Element(root.name, root.xmlns, root.attrs, rootChildren, s.slice(contentStart, contentEnd))
+    return new Element(root.name, root.xmlns, root.attrs, content, s.slice(contentStart, contentEnd))
+  }
+
+  /** The element whose start tag was read, as the innermost open one. */
+  open(children: Node[], outerBindings: readonly string[], parent: Open | undefined): Open {
+    return {
+      children,
+      nameStart: this.#nameStart,
+      nameEnd: this.#nameEnd,
+      xmlns: this.#xmlns,
+      outerBindings,
+      depth: parent === undefined ? 1 : parent.depth + 1,
+      parent,
+    }
   }
 
   /** Reads `<name attribute='value' ...>` at the current place. `own` is where the bindings of the content begin; undefined for the outermost element. */
@@ -228,7 +225,7 @@ class Reader {
     this.#i = i
     this.#nameStart = nameStart
     this.#nameEnd = nameEnd
-    if (declares) attributes = this.declare(attributes!)
+    if (declares && attributes !== undefined) attributes = this.declare(attributes)
     if (prefixed && attributes !== undefined) this.expand(attributes, own)
     const xmlns = colon < 0 ? this.#xmlns : this.lookUp(s.slice(nameStart, colon), own)
     return new Element(
@@ -249,7 +246,7 @@ class Reader {
     for (;;) {
       const code = s.charCodeAt(i)
       if (code < 128) {
-        const kind = CLASS[code]!
+        const kind = CLASS[code] as number
         if (expectStart ? (kind & NAME_START) !== 0 : (kind & NAME) !== 0) {
           expectStart = false
           i++
@@ -264,7 +261,7 @@ class Reader {
         break
       }
       if (!(code >= 128)) break
-      const point = s.codePointAt(i)!
+      const point = s.codePointAt(i) as number
       if (!(expectStart ? isNameStart(point) : isNameStart(point) || isNameExtra(point))) break
       expectStart = false
       i += point > 0xffff ? 2 : 1
@@ -294,7 +291,7 @@ class Reader {
     for (;;) {
       const code = s.charCodeAt(i)
       if (code < 128) {
-        if ((CLASS[code]! & NOTABLE) === 0) {
+        if (((CLASS[code] as number) & NOTABLE) === 0) {
           i++
           continue
         }
@@ -359,7 +356,7 @@ class Reader {
     for (;;) {
       const code = s.charCodeAt(i)
       if (code < 128) {
-        if ((CLASS[code]! & NOTABLE) === 0) {
+        if (((CLASS[code] as number) & NOTABLE) === 0) {
           i++
           continue
         }
@@ -435,8 +432,8 @@ class Reader {
     const plain: string[] = []
     let bindings: string[] | undefined
     for (let at = 0; at < attributes.length; at += 2) {
-      const name = attributes[at]!
-      const value = attributes[at + 1]!
+      const name = attributes[at] as string
+      const value = attributes[at + 1] as string
       if (name === 'xmlns') {
         if (value === NS.xml || value === NS.xmlns) throw new StreamError('bad-namespace-prefix', 'reserved namespace')
         this.#xmlns = value
@@ -458,7 +455,7 @@ class Reader {
   /** Resolves the prefixes of attribute names; two that mean the same are a duplicate (Namespaces in XML 1.0 §6.3). */
   expand(attributes: string[], own: number | undefined): void {
     for (let at = 0; at < attributes.length; at += 2) {
-      const name = attributes[at]!
+      const name = attributes[at] as string
       const colon = name.indexOf(':')
       if (colon < 0) continue
       const prefix = name.slice(0, colon)
@@ -475,7 +472,7 @@ class Reader {
     for (let at = bindings.length - 2; at >= 0; at -= 2) {
       if (bindings[at] !== prefix) continue
       if (own !== undefined && at < own) this.#selfContained = false
-      return bindings[at + 1]!
+      return bindings[at + 1] as string
     }
     if (prefix === 'xml') return NS.xml
     throw new StreamError('bad-namespace-prefix', 'unbound prefix')
@@ -490,24 +487,4 @@ class Reader {
 /** A copy that shares no memory with the string it was cut from. */
 function detached(part: string): string {
   return Buffer.from(part).toString()
-}
-
-// XML 1.0 (fifth edition) §2.3, without ASCII
-function isNameStart(point: number): boolean {
-  return (
-    (point >= 0xc0 && point <= 0x2ff && point !== 0xd7 && point !== 0xf7) ||
-    (point >= 0x370 && point <= 0x1fff && point !== 0x37e) ||
-    point === 0x200c ||
-    point === 0x200d ||
-    (point >= 0x2070 && point <= 0x218f) ||
-    (point >= 0x2c00 && point <= 0x2fef) ||
-    (point >= 0x3001 && point <= 0xd7ff) ||
-    (point >= 0xf900 && point <= 0xfdcf) ||
-    (point >= 0xfdf0 && point <= 0xfffd) ||
-    (point >= 0x10000 && point <= 0xeffff)
-  )
-}
-
-function isNameExtra(point: number): boolean {
-  return point === 0xb7 || (point >= 0x300 && point <= 0x36f) || point === 0x203f || point === 0x2040
 }

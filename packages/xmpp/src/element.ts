@@ -66,7 +66,8 @@ export class Attributes implements Iterable<[string, string]> {
   }
 
   *[Symbol.iterator](): Iterator<[string, string]> {
-    for (let index = 0; index < this.pairs.length; index += 2) yield [this.pairs[index]!, this.pairs[index + 1]!]
+    for (let index = 0; index < this.pairs.length; index += 2)
+      yield [this.pairs[index] as string, this.pairs[index + 1] as string]
   }
 }
 

@@ -16,3 +16,16 @@ export {
   type StanzaErrorDetail,
   type StanzaErrorType,
 } from './stanza-error.ts'
+export { systemTimers, type CloseReason, type ConnectionLimits, type Timers } from './stream/connection.ts'
+export {
+  DEFAULT_STREAM_LIMITS,
+  ServerStream,
+  type ServerStreamHandlers,
+  type ServerStreamLimits,
+  type ServerStreamOptions,
+  type StreamState,
+} from './stream/server-stream.ts'
+export type { Defer } from './stream/outbox.ts'
+export { streamHeader, type HeaderAttributes } from './stream/header.ts'
+export { saslFailure, saslOctets, saslText } from './stream/sasl.ts'
+export { AuthenticationError, Client, type ClientOptions } from './client.ts'

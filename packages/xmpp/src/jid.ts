@@ -122,7 +122,7 @@ export function prepareLocal(local: string): string {
       ascii = false
       break
     }
-    const kind = LOCAL[code]!
+    const kind = LOCAL[code]
     if (kind === 0) throw new JidError('forbidden character in the localpart')
     if (kind === 2) lower = true
   }
@@ -167,7 +167,7 @@ export function prepareDomain(domain: string): string {
   if (text.endsWith('.')) text = text.slice(0, -1)
   for (let index = 0; index < text.length; index++) {
     const code = text.charCodeAt(index)
-    const kind = code < 128 ? DOMAIN[code]! : 0
+    const kind = code < 128 ? DOMAIN[code] : 0
     if (kind === 0) throw new JidError('forbidden character in the domainpart')
     if (kind === 2) lower = true
     if (code === 0x2e) {

@@ -32,7 +32,7 @@ export function prepareOpaque(text: string): string | undefined {
     .replace(/\p{Zs}/gu, ' ')
     .normalize('NFC')
   for (const character of prepared) {
-    const point = character.codePointAt(0)!
+    const point = character.codePointAt(0) as number
     const refused =
       point < 0x80
         ? point < 0x20 || point === 0x7f
@@ -43,7 +43,7 @@ export function prepareOpaque(text: string): string | undefined {
 }
 
 function isIdentifier(character: string): boolean {
-  const point = character.codePointAt(0)!
+  const point = character.codePointAt(0) as number
   if (point < 0x80) return point > 0x20 && point < 0x7f
   if (EXCEPTIONALLY_VALID.has(point)) return true
   if (EXCEPTIONALLY_INVALID.has(point) || isOldJamo(point) || IGNORABLE.test(character)) return false

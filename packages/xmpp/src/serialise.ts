@@ -67,14 +67,14 @@ function startTag(element: Element, context: string): string {
   if (element.xmlns !== context && element.xmlns !== '') out += " xmlns='" + escapeAttribute(element.xmlns) + "'"
   const pairs = element.attrs.pairs
   for (let index = 0; index < pairs.length; index += 2) {
-    const name = pairs[index]!
+    const name = pairs[index] as string
     if (name.charCodeAt(0) === 0x7b) {
       // '{namespace}name': a prefix of its own for each, so that no two can collide.
       const end = name.lastIndexOf('}')
       const prefix = 'a' + index / 2
       out += ' xmlns:' + prefix + "='" + escapeAttribute(name.slice(1, end)) + "' " + prefix + ':' + name.slice(end + 1)
     } else out += ' ' + name
-    out += "='" + escapeAttribute(pairs[index + 1]!) + "'"
+    out += "='" + escapeAttribute(pairs[index + 1] as string) + "'"
   }
   return out
 }

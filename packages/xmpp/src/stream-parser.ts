@@ -23,8 +23,8 @@ export interface ParserLimits {
 export const DEFAULT_PARSER_LIMITS: ParserLimits = { stanzaBytes: 262_144, depth: 64, attributes: 64, prefixes: 32 }
 
 export interface StreamHandlers {
-  /** The stream header, without content; its own attributes are at hand, namespace declarations are not. */
-  streamStart(header: Element): void
+  /** The stream header, without content, and the default namespace within it (the content namespace). */
+  streamStart(header: Element, contentNamespace: string): void
   /** A complete top-level element. */
   element(stanza: Element): void
   /** The stream's end tag. What follows it is ignored. */
@@ -152,7 +152,7 @@ export class StreamParser {
     while (this.#waiting !== undefined && !this.#paused) {
       const chunks = this.#waiting
       this.discard()
-      const chunk = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
+      const chunk = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)
       this.#run(chunk)
     }
   }
@@ -203,8 +203,8 @@ export class StreamParser {
         const source = this.#take(bytes, from)
         const { element, context } = refusing(() => readStartTag(source, this.limits))
         this.#context = context
-        this.#headerName = /^<([^\s/>]+)/.exec(source)![1]!
-        return this.#handlers.streamStart(element)
+        this.#headerName = source.slice(1).split(/[\s>]/, 1)[0] ?? ''
+        return this.#handlers.streamStart(element, context.xmlns)
       }
       case STANZA: {
         const source = this.#take(bytes, from)
@@ -240,7 +240,7 @@ export class StreamParser {
       scan: while (i < end) {
         switch (state) {
           case BETWEEN: {
-            const byte = bytes[i]!
+            const byte = bytes[i] as number
             if (byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09) {
               do i++
               while (i < end && (bytes[i] === 0x20 || bytes[i] === 0x0a || bytes[i] === 0x0d || bytes[i] === 0x09))
@@ -255,18 +255,18 @@ export class StreamParser {
             break
           }
           case CONTENT: {
-            let byte = bytes[i]!
+            let byte = bytes[i] as number
             while (byte !== LT) {
               bits |= byte
               if (++i >= end) break scan
-              byte = bytes[i]!
+              byte = bytes[i] as number
             }
             i++
             state = TAG_OPEN
             break
           }
           case TAG_OPEN: {
-            const byte = bytes[i++]!
+            const byte = bytes[i++] as number
             bits |= byte
             seen = 0
             if (byte === SLASH) {
@@ -286,12 +286,12 @@ export class StreamParser {
             break
           }
           case START_TAG: {
-            let byte = bytes[i]!
+            let byte = bytes[i] as number
             while (byte !== GT && byte !== QUOTE && byte !== APOS) {
               bits |= byte
               seen = byte
               if (++i >= end) break scan
-              byte = bytes[i]!
+              byte = bytes[i] as number
             }
             i++
             if (byte !== GT) {
@@ -315,11 +315,11 @@ export class StreamParser {
           case IN_QUOTES:
           case IN_APOSTROPHES: {
             const quote = state === IN_QUOTES ? QUOTE : APOS
-            let byte = bytes[i]!
+            let byte = bytes[i] as number
             while (byte !== quote) {
               bits |= byte
               if (++i >= end) break scan
-              byte = bytes[i]!
+              byte = bytes[i] as number
             }
             i++
             seen = byte
@@ -327,11 +327,11 @@ export class StreamParser {
             break
           }
           case END_TAG: {
-            let byte = bytes[i]!
+            let byte = bytes[i] as number
             while (byte !== GT) {
               bits |= byte
               if (++i >= end) break scan
-              byte = bytes[i]!
+              byte = bytes[i] as number
             }
             i++
             depth--
@@ -348,7 +348,7 @@ export class StreamParser {
             break
           }
           case MARKED: {
-            const byte = bytes[i++]!
+            const byte = bytes[i++] as number
             if (byte !== CDATA_OPEN[seen]) throw refuse('restricted-xml', 'comment or declaration')
             seen++
             if (seen === CDATA_OPEN.length) {
@@ -358,7 +358,7 @@ export class StreamParser {
             break
           }
           case CDATA: {
-            const byte = bytes[i++]!
+            const byte = bytes[i++] as number
             bits |= byte
             if (byte === BRACKET) seen = seen === 2 ? 2 : seen + 1
             else if (byte === GT && seen === 2) state = CONTENT
@@ -366,7 +366,7 @@ export class StreamParser {
             break
           }
           case DECLARATION: {
-            const byte = bytes[i++]!
+            const byte = bytes[i++] as number
             bits |= byte
             if (byte === GT && seen === QUESTION) {
               state = BETWEEN

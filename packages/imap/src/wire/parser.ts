@@ -27,7 +27,7 @@ for (let byte = 0x21; byte < 0x7f; byte++) {
   CLASS[byte] = (char === ']' ? 0 : 1) | 2 | 4 | (char === '+' ? 0 : 8)
 }
 
-const latin1 = (octets: Uint8Array): string => Buffer.from(octets.buffer, octets.byteOffset, octets.length).latin1Slice()
+const latin1 = (octets: Uint8Array): string => Buffer.from(octets.buffer, octets.byteOffset, octets.length).toString('latin1')
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /** Reads a command left to right. Every method throws `CommandError` BAD when the grammar is not met. */

@@ -37,7 +37,7 @@ export class ResponseStream {
   /** Appends ASCII (or latin1) text. */
   text(text: string): void {
     const at = this.#reserve(text.length)
-    this.#length += at.latin1Write(text, this.#length)
+    this.#length += at.write(text, this.#length, 'latin1')
   }
 
   /** An untagged response: `* text`. */

@@ -75,11 +75,17 @@ export const accountStore = defineStore({
     }),
 
     /** Keeps `value` under `name` unless there is one already; answers the one that is kept. */
-    keepSecret: write(async (tx, { name, value }: { readonly name: string; readonly value: string }): Promise<string> => {
-      await tx.run('INSERT INTO accounts_secret (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING', name, value)
-      const row = await tx.get('SELECT value FROM accounts_secret WHERE name = ?', name)
-      return String(row?.[0])
-    }),
+    keepSecret: write(
+      async (tx, { name, value }: { readonly name: string; readonly value: string }): Promise<string> => {
+        await tx.run(
+          'INSERT INTO accounts_secret (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING',
+          name,
+          value,
+        )
+        const row = await tx.get('SELECT value FROM accounts_secret WHERE name = ?', name)
+        return String(row?.[0])
+      },
+    ),
   },
 })
 

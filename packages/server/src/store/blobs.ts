@@ -1,7 +1,8 @@
-// Large octets as files, named by their SHA-256: written once, shared by all who hold the name.
+// Large octets as files, named by their SHA-256, in a folder of their owner. Owners that get the same content one after the other (the recipients of one
+// mail) share it by hard links: the file system counts the references, and nobody can delete what another still has.
 
 import { createHash } from 'node:crypto'
-import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises'
+import { type FileHandle, link, mkdir, open, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Random } from '../kernel/random.ts'
 import type { Blobs } from './contracts.ts'
@@ -9,13 +10,32 @@ import { storeError } from './sqlite.ts'
 
 const NAME = /^[0-9a-f]{64}$/
 
+/** Where content was put lately: [name, path], the newest last. */
+export class RecentBlobs {
+  readonly #paths = new Map<string, string>()
+
+  get(name: string): string | undefined {
+    return this.#paths.get(name)
+  }
+
+  remember(name: string, path: string): void {
+    this.#paths.delete(name)
+    this.#paths.set(name, path)
+    if (this.#paths.size <= 64) return
+    const [oldest] = this.#paths.keys()
+    if (oldest !== undefined) this.#paths.delete(oldest)
+  }
+}
+
 export class FileBlobs implements Blobs {
   readonly #folder: string
   readonly #random: Random
+  readonly #recent: RecentBlobs
 
-  constructor(folder: string, random: Random) {
+  constructor(folder: string, random: Random, recent: RecentBlobs) {
     this.#folder = folder
     this.#random = random
+    this.#recent = recent
   }
 
   async put(content: Uint8Array): Promise<string> {
@@ -28,19 +48,14 @@ export class FileBlobs implements Blobs {
       if (made !== undefined) await syncFolder(join(made, '..'))
       const temporary = `${path}.${this.#random.bytes(6).toString('hex')}.tmp`
       try {
-        const file = await open(temporary, 'wx', 0o600)
-        try {
-          await file.writeFile(content)
-          await file.sync()
-        } finally {
-          await file.close()
-        }
+        if (!(await this.#shared(name, temporary, content.byteLength))) await write(temporary, content)
         await rename(temporary, path)
       } catch (error) {
         await rm(temporary, { force: true })
         throw error
       }
       await syncFolder(folder)
+      this.#recent.remember(name, path)
       return name
     } catch (error) {
       throw storeError(error, path)
@@ -75,9 +90,31 @@ export class FileBlobs implements Blobs {
     await rm(this.#path(name), { force: true })
   }
 
+  /** Links the copy that another owner has to `path`; false when there is none to be had. */
+  async #shared(name: string, path: string, size: number): Promise<boolean> {
+    const other = this.#recent.get(name)
+    if (other === undefined) return false
+    try {
+      await link(other, path)
+      return (await sizeOf(path)) === size
+    } catch {
+      return false
+    }
+  }
+
   #path(name: string): string {
     if (!NAME.test(name)) throw new Error(`'${name}' cannot name a blob`)
     return join(this.#folder, name.slice(0, 2), name)
+  }
+}
+
+async function write(path: string, content: Uint8Array): Promise<void> {
+  const file = await open(path, 'w', 0o600)
+  try {
+    await file.writeFile(content)
+    await file.sync()
+  } finally {
+    await file.close()
   }
 }
 

@@ -16,7 +16,7 @@ export class LocalBus implements Bus {
   publish(topic: string, change: Change): void {
     const listeners = this.#topics.get(topic)
     if (listeners === undefined) return
-    for (const listener of [...listeners]) {
+    for (const listener of listeners) {
       try {
         listener(change)
       } catch (error) {

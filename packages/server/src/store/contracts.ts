@@ -98,7 +98,10 @@ export interface Store {
   service<Ops extends Operations>(definition: StoreDefinition<Ops>, service: string): Calls<Ops>
   /** Closes the account's database and deletes it with everything that belongs to it. */
   eraseAccount(account: string): Promise<void>
+  /** Large octets that belong to the server itself, such as queued mail. */
   readonly blobs: Blobs
+  /** Large octets of one account; they go when it is erased. */
+  accountBlobs(account: string): Blobs
   readonly bus: Bus
   /** For status pages and metrics: open databases and operations waiting. */
   figures(): Promise<StoreFigures>
@@ -111,7 +114,10 @@ export interface StoreFigures {
 
 export const Store = serviceKey<Store>('store')
 
-/** Large octets, content-addressed: the name is the SHA-256 of the content in hex. */
+/**
+ * Large octets of one owner, content-addressed: the name is the SHA-256 of the content in hex. Owners that keep the same content share it on disk where
+ * that costs nothing, yet each deletes its own only.
+ */
 export interface Blobs {
   /** Resolves when the content is safe from power loss. Storing the same content again is cheap. */
   put(content: Uint8Array): Promise<string>

@@ -103,7 +103,7 @@ export class Engine {
   }
 
   close(): void {
-    for (const key of [...this.#open.keys()]) this.#close(key)
+    for (const key of this.#open.keys()) this.#close(key)
   }
 
   async #runGroup(database: SqliteDatabase, group: readonly Call[]): Promise<readonly Outcome[]> {

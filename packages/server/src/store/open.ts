@@ -2,10 +2,10 @@
 
 import { availableParallelism } from 'node:os'
 import { mkdirSync } from 'node:fs'
-import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { Scope } from '../kernel/scope.ts'
-import { FileBlobs } from './blobs.ts'
+import { dirname, join } from 'node:path'
+import { FileBlobs, RecentBlobs } from './blobs.ts'
 import { LocalBus } from './bus.ts'
 import {
   accountTopic,
@@ -18,7 +18,7 @@ import {
   StoreError,
   type StoreFigures,
 } from './contracts.ts'
-import { Engine, type Call, type Round } from './engine.ts'
+import { type Call, databasePath, Engine, type Round } from './engine.ts'
 import { storeError } from './sqlite.ts'
 import type { Answer, Order } from './worker.ts'
 
@@ -60,6 +60,7 @@ class SqliteStore implements Store {
   readonly bus: LocalBus
   readonly #scope: Scope
   readonly #options: StoreOptions
+  readonly #recentBlobs = new RecentBlobs()
   readonly #lanes: Lane[] = []
   readonly #waiting = new Map<
     number,
@@ -74,7 +75,7 @@ class SqliteStore implements Store {
   constructor(scope: Scope, options: StoreOptions) {
     this.#scope = scope
     this.#options = options
-    this.blobs = new FileBlobs(join(options.folder, 'blobs'), scope.random)
+    this.blobs = new FileBlobs(join(options.folder, 'blobs'), scope.random, this.#recentBlobs)
     this.bus = new LocalBus(scope.log)
     const threads = options.worker === undefined ? 1 : (options.threads ?? Math.min(4, availableParallelism()))
     for (let lane = 0; lane < threads; lane++) {
@@ -103,6 +104,14 @@ class SqliteStore implements Store {
 
   service<Ops extends Operations>(definition: StoreDefinition<Ops>, service: string): Calls<Ops> {
     return this.#bind(definition, 'service', service)
+  }
+
+  accountBlobs(account: string): FileBlobs {
+    return new FileBlobs(
+      join(dirname(databasePath(this.#options.folder, 'account', account)), 'blobs'),
+      this.#scope.random,
+      this.#recentBlobs,
+    )
   }
 
   async eraseAccount(account: string): Promise<void> {
@@ -233,7 +242,7 @@ class SqliteStore implements Store {
         if (this.#closed) return
         // Nothing that it had not answered is known to be durable: the callers say "later". A new thread takes over.
         const lost = new StoreError('unavailable', 'the store worker died: try again')
-        for (const [id, waiting] of [...this.#waiting])
+        for (const [id, waiting] of this.#waiting)
           if (waiting.lane === index) this.#settle(id, (call) => call.reject(lost))
         current = start()
       })

@@ -1,7 +1,7 @@
 // What a server of SMTP, Submission or LMTP is made of, and what it asks of the policy behind it.
 
 import type { Duplex } from 'node:stream'
-import type { ServerMechanism } from '../sasl.ts'
+import type { Identity, ServerMechanism } from '@aviso/sasl'
 import type { Clock } from '../clock.ts'
 import type { BodyType, Extensions, MailParameters, RecipientParameters } from '../parameters.ts'
 import type { Mailbox } from '../path.ts'
@@ -29,16 +29,11 @@ export interface SmtpSession {
   /** EHLO or LHLO was said, not HELO. */
   readonly extended: boolean
   /** Who logged in. */
-  readonly identity: SessionIdentity | undefined
+  readonly identity: Identity | undefined
   /** The mechanism of that login. */
   readonly mechanism: string | undefined
   /** Fires when the connection is gone: whatever is still being looked up for it can stop. */
   readonly signal: AbortSignal
-}
-
-export interface SessionIdentity {
-  readonly authcid: string
-  readonly authzid: string
 }
 
 /** One transaction: from MAIL to the end of its data. */
@@ -89,7 +84,7 @@ export interface SessionHandler {
   close?(): Awaitable<void>
 }
 
-/** A SASL mechanism that a session offers; `create` is called for each exchange. Mechanisms of the `sasl` package have this shape. */
+/** A SASL mechanism that a session offers; `create` is called for each exchange. */
 export interface MechanismOffer {
   readonly name: string
   create(): ServerMechanism

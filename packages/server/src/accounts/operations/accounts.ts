@@ -31,7 +31,7 @@ export interface NewAccount {
 
 /** Why a new account could not be begun. */
 export interface Refusal {
-  readonly code: string
+  readonly code: 'not-found' | 'exists' | 'in-use' | 'unavailable'
   readonly message: string
 }
 
@@ -147,36 +147,46 @@ export const accountOperations = {
     return row === undefined ? undefined : accountOf(row)
   }),
 
-  /** The account and the forms of its password. */
-  credentials: read(async (tx, id: string): Promise<CredentialTexts> => credentialsOf(tx, id)),
-
-  listAccounts: read(
-    async (tx, page: { readonly domain?: string; readonly after: string; readonly limit: number }) => {
-      const rows =
-        page.domain === undefined
-          ? await tx.all(
-              `SELECT ${COLUMNS} FROM accounts_account WHERE state IN ('active', 'disabled') AND address > ? ORDER BY address LIMIT ?`,
-              page.after,
-              page.limit,
-            )
-          : await tx.all(
-              `SELECT ${COLUMNS} FROM accounts_account WHERE state IN ('active', 'disabled') AND domain = ? AND address > ? ORDER BY address LIMIT ?`,
-              page.domain,
-              page.after,
-              page.limit,
-            )
-      return rows.map(accountOf)
+  /** The account and the forms of its password, for a login. One call for names that exist and for those that do not, so that its time tells nothing. */
+  login: read(
+    async (
+      tx,
+      address: string,
+    ): Promise<{ readonly account: AccountRow; readonly credentials: CredentialTexts } | undefined> => {
+      const account = await visibleByAddress(tx, address)
+      return account === undefined ? undefined : { account, credentials: await credentialsOf(tx, account.id) }
     },
   ),
+
+  listAccounts: read(async (tx, page: { readonly domain?: string; readonly after: string; readonly limit: number }) => {
+    const rows =
+      page.domain === undefined
+        ? await tx.all(
+            `SELECT ${COLUMNS} FROM accounts_account WHERE state IN ('active', 'disabled') AND address > ? ORDER BY address LIMIT ?`,
+            page.after,
+            page.limit,
+          )
+        : await tx.all(
+            `SELECT ${COLUMNS} FROM accounts_account WHERE state IN ('active', 'disabled') AND domain = ? AND address > ? ORDER BY address LIMIT ?`,
+            page.domain,
+            page.after,
+            page.limit,
+          )
+    return rows.map(accountOf)
+  }),
 
   showAccount: read(async (tx, address: string) => {
     const account = await visible(tx, address)
     const aliases = await tx.all('SELECT address FROM accounts_alias WHERE target = ? ORDER BY address', address)
-    return { account, forms: Object.keys(await credentialsOf(tx, account.id)).sort(), aliases: aliases.map((row) => String(row[0])) }
+    return {
+      account,
+      forms: Object.keys(await credentialsOf(tx, account.id)).sort(),
+      aliases: aliases.map((row) => String(row[0])),
+    }
   }),
 
   /** Accounts that a crash left half made or half erased. */
-  interrupted: read(async (tx): Promise<readonly AccountRow[]> => {
+  interrupted: read<never, readonly AccountRow[]>(async (tx) => {
     const rows = await tx.all(
       `SELECT ${COLUMNS} FROM accounts_account WHERE state IN ('creating', 'deleting') ORDER BY created, id`,
     )
@@ -221,7 +231,11 @@ export const accountOperations = {
   setCredentials: write(
     async (
       tx,
-      { address, credentials, by }: { readonly address: string; readonly credentials: CredentialTexts; readonly by: string },
+      {
+        address,
+        credentials,
+        by,
+      }: { readonly address: string; readonly credentials: CredentialTexts; readonly by: string },
     ) => {
       const account = await visible(tx, address)
       await tx.run('DELETE FROM accounts_credential WHERE account = ?', account.id)
@@ -260,7 +274,10 @@ export const accountOperations = {
   ),
 
   setDisabled: write(
-    async (tx, { address, disabled, by }: { readonly address: string; readonly disabled: boolean; readonly by: string }) => {
+    async (
+      tx,
+      { address, disabled, by }: { readonly address: string; readonly disabled: boolean; readonly by: string },
+    ) => {
       const account = await visible(tx, address)
       const state: AccountState = disabled ? 'disabled' : 'active'
       if (account.state === state) return
@@ -270,26 +287,30 @@ export const accountOperations = {
     },
   ),
 
-  setRole: write(async (tx, { address, role, by }: { readonly address: string; readonly role: Role; readonly by: string }) => {
-    const account = await visible(tx, address)
-    if (account.role === role) return
-    await tx.run('UPDATE accounts_account SET role = ?, updated = ? WHERE id = ?', role, tx.now, account.id)
-    await audit(tx, by, 'role set', address, `${account.role} to ${role}`)
-    // Told as `enabled`: who keeps an Account looks again.
-    publish(tx, { kind: account.state === 'disabled' ? 'disabled' : 'enabled', accountId: account.id, address })
-  }),
+  setRole: write(
+    async (tx, { address, role, by }: { readonly address: string; readonly role: Role; readonly by: string }) => {
+      const account = await visible(tx, address)
+      if (account.role === role) return
+      await tx.run('UPDATE accounts_account SET role = ?, updated = ? WHERE id = ?', role, tx.now, account.id)
+      await audit(tx, by, 'role set', address, `${account.role} to ${role}`)
+      // Told as `enabled`: who keeps an Account looks again.
+      publish(tx, { kind: account.state === 'disabled' ? 'disabled' : 'enabled', accountId: account.id, address })
+    },
+  ),
 
   /** Hides the account; its sessions end. Answers the account, whose rooms the caller erases before `bury`. */
-  beginDelete: write(async (tx, { address, by }: { readonly address: string; readonly by: string }): Promise<AccountRow> => {
-    const account = await visible(tx, address)
-    await tx.run(`UPDATE accounts_account SET state = 'deleting', updated = ? WHERE id = ?`, tx.now, account.id)
-    await tx.run('DELETE FROM accounts_credential WHERE account = ?', account.id)
-    const left = await tx.run('DELETE FROM accounts_alias WHERE target = ?', address)
-    await audit(tx, by, 'account deleted', address, account.id)
-    publish(tx, { kind: 'deleted', accountId: account.id, address })
-    if (left > 0) publish(tx, { kind: 'aliases', address })
-    return account
-  }),
+  beginDelete: write(
+    async (tx, { address, by }: { readonly address: string; readonly by: string }): Promise<AccountRow> => {
+      const account = await visible(tx, address)
+      await tx.run(`UPDATE accounts_account SET state = 'deleting', updated = ? WHERE id = ?`, tx.now, account.id)
+      await tx.run('DELETE FROM accounts_credential WHERE account = ?', account.id)
+      const left = await tx.run('DELETE FROM accounts_alias WHERE target = ?', address)
+      await audit(tx, by, 'account deleted', address, account.id)
+      publish(tx, { kind: 'deleted', accountId: account.id, address })
+      if (left > 0) publish(tx, { kind: 'aliases', address })
+      return account
+    },
+  ),
 
   /** Removes accounts that are `creating` or `deleting` for good; the tombstones keep their ids from being used again. */
   bury: write(async (tx, ids: readonly string[]) => {

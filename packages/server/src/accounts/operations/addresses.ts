@@ -75,9 +75,13 @@ class Walk {
     const targets = await targetsOf(this.#tx, address)
     if (targets.length === 0) return false
     if (depth >= ALIAS_DEPTH)
-      throw new StoreError('limit', `${this.#start} leads through more than ${ALIAS_DEPTH} aliases in a row: point some of them at their final addresses`)
+      throw new StoreError(
+        'limit',
+        `${this.#start} leads through more than ${ALIAS_DEPTH} aliases in a row: point some of them at their final addresses`,
+      )
     for (const target of targets) {
-      if (await isOurs(this.#tx, target)) await this.follow(target, depth + 1)
+      // Case was kept while the target's domain was foreign; it may have become ours since.
+      if (await isOurs(this.#tx, target)) await this.follow(target.toLowerCase().normalize('NFC'), depth + 1)
       else {
         this.forwards.add(target)
         this.#bounded()
@@ -96,7 +100,10 @@ class Walk {
   }
 
   #tooMany(): never {
-    throw new StoreError('limit', `${this.#start} leads to more than ${ALIAS_FANOUT} addresses: use a mailing list for so many`)
+    throw new StoreError(
+      'limit',
+      `${this.#start} leads to more than ${ALIAS_FANOUT} addresses: use a mailing list for so many`,
+    )
   }
 }
 
@@ -121,7 +128,8 @@ async function expand(tx: Transaction, address: string): Promise<Expansion> {
 async function ancestors(tx: Transaction, address: string): Promise<readonly string[]> {
   const found = new Set([address])
   for (const name of found) {
-    for (const row of await tx.all('SELECT address FROM accounts_alias WHERE target = ?', name)) found.add(String(row[0]))
+    for (const row of await tx.all('SELECT address FROM accounts_alias WHERE target = ?', name))
+      found.add(String(row[0]))
     if (found.size > ALIAS_STEPS) throw new StoreError('limit', `more than ${ALIAS_STEPS} aliases lead to ${address}`)
   }
   return [...found]
@@ -140,7 +148,10 @@ async function leadsTo(tx: Transaction, from: string, goal: string): Promise<boo
 
 async function ownDomain(tx: Transaction, name: string): Promise<void> {
   if ((await tx.get('SELECT 1 FROM accounts_domain WHERE name = ?', name)) === undefined)
-    throw new StoreError('not-found', `${name} is not a domain of this server: add it first with 'aviso domain add ${name}'`)
+    throw new StoreError(
+      'not-found',
+      `${name} is not a domain of this server: add it first with 'aviso domain add ${name}'`,
+    )
 }
 
 const aliasesOf = (rows: readonly (readonly unknown[])[]): readonly AliasRow[] => {
@@ -158,12 +169,12 @@ export const addressOperations = {
   expand: read((tx, address: string) => expand(tx, address)),
 
   /** Our domains, the first one first. */
-  domainNames: read(async (tx): Promise<readonly string[]> => {
+  domainNames: read<never, readonly string[]>(async (tx) => {
     const rows = await tx.all('SELECT name FROM accounts_domain ORDER BY position')
     return rows.map((row) => String(row[0]))
   }),
 
-  listDomains: read(async (tx): Promise<readonly DomainRow[]> => {
+  listDomains: read<never, readonly DomainRow[]>(async (tx) => {
     const rows = await tx.all(
       `SELECT d.name, d.created,
         (SELECT COUNT(*) FROM accounts_account a WHERE a.domain = d.name AND a.state IN ('active', 'disabled')),
@@ -193,7 +204,9 @@ export const addressOperations = {
   removeDomain: write(async (tx, { name, by }: { readonly name: string; readonly by: string }) => {
     await ownDomain(tx, name)
     const accounts = Number((await tx.get('SELECT COUNT(*) FROM accounts_account WHERE domain = ?', name))?.[0] ?? 0)
-    const aliases = Number((await tx.get('SELECT COUNT(DISTINCT address) FROM accounts_alias WHERE domain = ?', name))?.[0] ?? 0)
+    const aliases = Number(
+      (await tx.get('SELECT COUNT(DISTINCT address) FROM accounts_alias WHERE domain = ?', name))?.[0] ?? 0,
+    )
     if (accounts + aliases > 0)
       throw new StoreError(
         'in-use',
@@ -205,7 +218,10 @@ export const addressOperations = {
   }),
 
   listAliases: read(
-    async (tx, { domain, after, limit }: { readonly domain?: string; readonly after: string; readonly limit: number }) => {
+    async (
+      tx,
+      { domain, after, limit }: { readonly domain?: string; readonly after: string; readonly limit: number },
+    ) => {
       const rows =
         domain === undefined
           ? await tx.all(
@@ -225,17 +241,26 @@ export const addressOperations = {
 
   /** Makes the alias or adds targets to it. */
   addAlias: write(
-    async (tx, { address, targets, by }: { readonly address: string; readonly targets: readonly string[]; readonly by: string }) => {
+    async (
+      tx,
+      { address, targets, by }: { readonly address: string; readonly targets: readonly string[]; readonly by: string },
+    ) => {
       const domain = address.slice(address.lastIndexOf('@') + 1)
       await ownDomain(tx, domain)
       if ((await tx.get('SELECT 1 FROM accounts_account WHERE address = ?', address)) !== undefined)
-        throw new StoreError('exists', `${address} is an account, which gets its own mail: choose another name for the alias`)
+        throw new StoreError(
+          'exists',
+          `${address} is an account, which gets its own mail: choose another name for the alias`,
+        )
       let added = 0
       for (const target of targets) {
         if (target === address || (await leadsTo(tx, target, address)))
           throw new StoreError('invalid', `${target} leads back to ${address}: mail would go round in circles`)
         if ((await isOurs(tx, target)) && (await expand(tx, target)) === undefined)
-          throw new StoreError('not-found', `${target} is neither an account nor an alias: create it first, or check its spelling`)
+          throw new StoreError(
+            'not-found',
+            `${target} is neither an account nor an alias: create it first, or check its spelling`,
+          )
         added += await tx.run(
           'INSERT INTO accounts_alias (address, target, domain, created) VALUES (?, ?, ?, ?) ON CONFLICT (address, target) DO NOTHING',
           address,
@@ -254,10 +279,18 @@ export const addressOperations = {
 
   /** Removes targets from the alias, or the whole alias when none are named. */
   removeAlias: write(
-    async (tx, { address, targets, by }: { readonly address: string; readonly targets: readonly string[]; readonly by: string }) => {
+    async (
+      tx,
+      { address, targets, by }: { readonly address: string; readonly targets: readonly string[]; readonly by: string },
+    ) => {
       if ((await targetsOf(tx, address)).length === 0)
         throw new StoreError('not-found', `there is no alias ${address}: 'aviso alias list' shows those that exist`)
-      if (targets.length === 0) await tx.run('DELETE FROM accounts_alias WHERE address = ?', address)
+      if (targets.length === 0) {
+        const user = await tx.get('SELECT address FROM accounts_alias WHERE target = ? LIMIT 1', address)
+        if (user !== undefined)
+          throw new StoreError('in-use', `the alias ${String(user[0])} leads to ${address}: remove that target first`)
+        await tx.run('DELETE FROM accounts_alias WHERE address = ?', address)
+      }
       for (const target of targets)
         if ((await tx.run('DELETE FROM accounts_alias WHERE address = ? AND target = ?', address, target)) === 0)
           throw new StoreError('not-found', `the alias ${address} does not lead to ${target}`)

@@ -1,0 +1,69 @@
+// All commands by name.
+
+import type { Command } from '../server/command.ts'
+import { append } from './append.ts'
+import { authenticate } from './authenticate.ts'
+import { capability } from './capability.ts'
+import { close, unselect } from './close.ts'
+import { copy, move, uidCopy, uidMove } from './copy.ts'
+import { create } from './create.ts'
+import { deleteMailbox } from './delete.ts'
+import { enable } from './enable.ts'
+import { expunge, uidExpunge } from './expunge.ts'
+import { fetch, uidFetch } from './fetch.ts'
+import { id } from './id.ts'
+import { idle } from './idle.ts'
+import { list } from './list.ts'
+import { login } from './login.ts'
+import { logout } from './logout.ts'
+import { lsub } from './lsub.ts'
+import { namespace } from './namespace.ts'
+import { check, noop } from './noop.ts'
+import { rename } from './rename.ts'
+import { search, uidSearch } from './search.ts'
+import { examine, select } from './select.ts'
+import { starttls } from './starttls.ts'
+import { status } from './status.ts'
+import { store, uidStore } from './store.ts'
+import { subscribe, unsubscribe } from './subscribe.ts'
+
+const any = [capability, noop, logout, id]
+const unauthenticated = [starttls, authenticate, login]
+const authenticated = [
+  enable,
+  namespace,
+  select,
+  examine,
+  create,
+  deleteMailbox,
+  rename,
+  subscribe,
+  unsubscribe,
+  list,
+  lsub,
+  status,
+  append,
+  idle,
+]
+const selected = [
+  check,
+  close,
+  unselect,
+  expunge,
+  uidExpunge,
+  search,
+  uidSearch,
+  fetch,
+  uidFetch,
+  store,
+  uidStore,
+  copy,
+  uidCopy,
+  move,
+  uidMove,
+]
+
+/** Command name in capitals (`UID FETCH` with its space) → command. */
+export const commands: ReadonlyMap<string, Command> = new Map(
+  [...any, ...unauthenticated, ...authenticated, ...selected].map((command) => [command.name, command]),
+)

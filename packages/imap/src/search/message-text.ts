@@ -1,0 +1,57 @@
+// What a text search looks at: decoded headers and bodies, in one case.
+
+import { decodeText, decodeWords, Headers, parseStructure, type Part } from '@aviso/mime'
+
+/** Text as it is compared: RFC 5255's i;unicode-casemap in spirit, so case does not matter, nor how a letter is composed. */
+export const fold = (text: string): string => text.normalize('NFKC').toLowerCase()
+
+/** A header, decoded where it is looked at. */
+export class HeaderText {
+  readonly #headers: Headers
+  #all: string | undefined
+
+  constructor(header: Uint8Array) {
+    this.#headers = Headers.parse(header)
+  }
+
+  /** Folded bodies of all fields of that name. */
+  values(name: string): string[] {
+    return this.#headers.all(name).map((value) => fold(decodeWords(value)))
+  }
+
+  first(name: string): string | undefined {
+    return this.#headers.get(name)
+  }
+
+  /** The whole header, unfolded and decoded, one field in a line. */
+  get all(): string {
+    this.#all ??= wholeHeader(this.#headers)
+    return this.#all
+  }
+}
+
+function wholeHeader(headers: Headers): string {
+  const names = new Set<string>()
+  let text = ''
+  for (const { name } of headers.fields()) {
+    const key = name.toLowerCase()
+    if (name === '' || names.has(key)) continue
+    names.add(key)
+    for (const value of headers.all(name)) text += `${name}: ${decodeWords(value)}\n`
+  }
+  return fold(text)
+}
+
+/** True when the needle (folded) is in the body: in a text part, the header of a part, or a message inside. */
+export function bodyContains(bytes: Uint8Array, needle: string): boolean {
+  return partContains(parseStructure(bytes), bytes, needle, false)
+}
+
+function partContains(part: Part, bytes: Uint8Array, needle: string, withHeader: boolean): boolean {
+  if (withHeader && wholeHeader(Headers.parse(bytes, part.headerStart, part.bodyStart)).includes(needle)) return true
+  for (const child of part.children) if (partContains(child, bytes, needle, true)) return true
+  if (part.message !== undefined) return partContains(part.message, bytes, needle, true)
+  // An empty multipart, and what claims to be no text, has no text to search.
+  const type = part.type.toLowerCase()
+  return type === 'text' && fold(decodeText(part, bytes)).includes(needle)
+}

@@ -1,0 +1,99 @@
+// What a server session is given: policy from outside, limits, and the way to the mail.
+
+import type { Identity, ServerMechanism } from '@aviso/sasl'
+import type { Duplex } from 'node:stream'
+import type { MailAccount } from '../backend.ts'
+
+/** Mechanism name in capitals → a new exchange. Only what may be offered on this connection. */
+export type SaslMechanisms = ReadonlyMap<string, () => ServerMechanism>
+
+/** What policy may know of a connection. */
+export interface ImapConnection {
+  /** TLS is on. */
+  readonly secure: boolean
+  readonly socket: Duplex
+  readonly remoteAddress: string | undefined
+}
+
+export interface ImapLimits {
+  /** Octets of a command's text before and after login. Defaults 8 KiB, 64 KiB. */
+  readonly lineBeforeLogin: number
+  readonly line: number
+  /** Octets of all literals of one command, APPEND's message apart. Defaults 4 KiB before login, 256 KiB after. */
+  readonly literalBeforeLogin: number
+  readonly literal: number
+  /** Octets of a refused command that are read over before the connection is given up. Default 1 MiB. */
+  readonly skip: number
+  /** Commands answered BAD before the connection is closed. Default 20. */
+  readonly badCommands: number
+  /** Failed logins before the connection is closed. Default 5. */
+  readonly failedLogins: number
+  /** Milliseconds without a command before login (default 60 s) and after (default 30 min, RFC 9051 §5.4). */
+  readonly loginTimeout: number
+  readonly idleTimeout: number
+}
+
+export const DEFAULT_LIMITS: ImapLimits = {
+  lineBeforeLogin: 8192,
+  line: 65536,
+  literalBeforeLogin: 4096,
+  literal: 262_144,
+  skip: 1_048_576,
+  badCommands: 20,
+  failedLogins: 5,
+  loginTimeout: 60_000,
+  idleTimeout: 30 * 60_000,
+}
+
+/** A timer that can be wound up again. */
+export interface Alarm {
+  reset(milliseconds: number): void
+  stop(): void
+}
+
+export interface ImapServerOptions {
+  /** Name of this server, for the greeting. */
+  readonly hostname: string
+  /** Text of the greeting behind the capabilities. */
+  readonly greeting?: string
+  /** Answer to ID (RFC 2971). */
+  readonly id?: Readonly<Record<string, string>>
+  readonly limits?: Partial<ImapLimits>
+  /** Capabilities not to announce (in capitals). Their commands still work. */
+  readonly withheldCapabilities?: readonly string[]
+  /** The connection has TLS from the start. */
+  readonly secure?: boolean
+  /** Makes TLS of a plain socket; STARTTLS is offered when this is given and the connection is not secure. */
+  readonly startTls?: (socket: Duplex) => Promise<Duplex>
+  /** LOGIN without TLS: default only where STARTTLS is not offered. (What AUTHENTICATE offers without TLS, `mechanisms` decides.) */
+  readonly plaintextLogin?: boolean
+  readonly remoteAddress?: string
+  /** SASL mechanisms for this connection as it is now: asked again after STARTTLS. */
+  readonly mechanisms?: (connection: ImapConnection) => SaslMechanisms
+  /** LOGIN. Undefined: wrong user or password. May throw `BackendError` (UNAVAILABLE, EXPIRED, PRIVACYREQUIRED ...). Absent: LOGIN is disabled. */
+  readonly login?: (user: string, password: string, connection: ImapConnection) => Promise<Identity | undefined>
+  /** The mail of who logged in. May throw `BackendError`. */
+  readonly open: (identity: Identity, connection: ImapConnection) => Promise<MailAccount>
+  readonly log?: (event: string, fields: Readonly<Record<string, unknown>>) => void
+  /** Called for every finished command. */
+  readonly count?: (command: string, outcome: 'OK' | 'NO' | 'BAD') => void
+  /** Milliseconds, monotone. Default `performance.now`. */
+  readonly now?: () => number
+  /** Default: an unreferenced `setTimeout`. */
+  readonly alarm?: (ring: () => void) => Alarm
+}
+
+export function defaultAlarm(ring: () => void): Alarm {
+  let timer: NodeJS.Timeout | undefined
+  return {
+    reset(milliseconds) {
+      clearTimeout(timer)
+      timer = setTimeout(ring, milliseconds)
+      timer.unref()
+    },
+    stop() {
+      clearTimeout(timer)
+      timer = undefined
+    },
+  }
+}

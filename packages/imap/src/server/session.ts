@@ -1,0 +1,525 @@
+// RFC 9051 §3: one IMAP connection, seen from the server. Its state, its turn-taking, and how it ends. What commands mean is in `commands/`.
+
+import type { Identity } from '@aviso/sasl'
+import type { Duplex } from 'node:stream'
+import { BackendError, type MailAccount } from '../backend.ts'
+import { commands } from '../commands/index.ts'
+import { CommandReader, type ReaderEvent, type Refusal } from '../wire/command-reader.ts'
+import { humanText } from '../wire/encode.ts'
+import { bad, CommandError, no } from '../wire/errors.ts'
+import { Parser } from '../wire/parser.ts'
+import { ResponseStream, StreamClosed } from '../wire/response-stream.ts'
+import { capabilityList } from './capabilities.ts'
+import type { Command, Completion } from './command.ts'
+import { type Alarm, DEFAULT_LIMITS, defaultAlarm, type ImapConnection, type ImapLimits, type ImapServerOptions, type SaslMechanisms } from './options.ts'
+import { syncView } from './sync.ts'
+import type { MailboxView } from './view.ts'
+
+/** Milliseconds of work before the event loop gets its turn. */
+const SLICE = 4
+const NO_MECHANISMS: SaslMechanisms = new Map()
+
+/**
+ * Serves one connection. `start` greets; `closed` resolves when everything is over; `shutdown` ends politely.
+ * Commands run one after the other in the order they came. A throw in one of them is answered `NO [SERVERBUG]` and harms nobody else.
+ */
+export class ImapServerSession {
+  readonly options: ImapServerOptions
+  readonly limits: ImapLimits
+  readonly out: ResponseStream
+  readonly closed: Promise<void>
+  /** Extensions switched on by ENABLE, in capitals. */
+  readonly enabled = new Set<string>()
+  #resolveClosed: () => void = () => undefined
+  #socket: Duplex
+  #secure: boolean
+  #reader: CommandReader
+  #alarm: Alarm
+  #account: MailAccount | undefined
+  #identity: Identity | undefined
+  #unwatch: (() => void) | undefined
+  #view: MailboxView | undefined
+  #busy = false
+  #ending = false
+  #gone = false
+  #inputEnded = false
+  #badCommands = 0
+  #failedLogins = 0
+  #greeted = false
+  /** Octets came since the alarm was wound up. */
+  #heard = false
+  #sliceStart = 0
+  #waitingLine: { resolve: (line: Uint8Array) => void; reject: (error: Error) => void } | undefined
+  #shutdownText: string | undefined
+  /** Called when the store has news and a command (IDLE) waits for them. */
+  #onNews: (() => void) | undefined
+
+  constructor(socket: Duplex, options: ImapServerOptions) {
+    this.options = options
+    this.limits = { ...DEFAULT_LIMITS, ...options.limits }
+    this.#socket = socket
+    this.#secure = options.secure ?? false
+    this.out = new ResponseStream(socket)
+    this.#reader = new CommandReader({ line: this.limits.lineBeforeLogin, skip: this.limits.skip })
+    this.#alarm = (options.alarm ?? defaultAlarm)(() => this.#timeout())
+    this.closed = new Promise((resolve) => (this.#resolveClosed = resolve))
+  }
+
+  // --- What commands see -------------------------------------------------------------------------------------------------------------
+
+  get connection(): ImapConnection {
+    return { secure: this.#secure, socket: this.#socket, remoteAddress: this.options.remoteAddress }
+  }
+
+  get identity(): Identity | undefined {
+    return this.#identity
+  }
+
+  /** The mail of who logged in. Only commands of the authenticated states may ask. */
+  get account(): MailAccount {
+    if (this.#account === undefined) throw bad('Log in first')
+    return this.#account
+  }
+
+  get authenticated(): boolean {
+    return this.#account !== undefined
+  }
+
+  /** The selected mailbox. Only commands of the selected state may ask. */
+  get view(): MailboxView {
+    if (this.#view === undefined) throw bad('Select a mailbox first')
+    return this.#view
+  }
+
+  get selected(): boolean {
+    return this.#view !== undefined
+  }
+
+  /** The view, for a command that changes mail. */
+  get writableView(): MailboxView {
+    const view = this.view
+    if (view.readOnly) throw no('The mailbox is open read-only (EXAMINE): SELECT it to change messages', 'READ-ONLY')
+    return view
+  }
+
+  get capabilities(): string {
+    return capabilityList({
+      authenticated: this.authenticated,
+      startTls: this.canStartTls,
+      login: this.loginAllowed && this.options.login !== undefined,
+      mechanisms: this.mechanisms.keys(),
+      appendLimit: this.#account?.appendLimit,
+      withheld: new Set(this.options.withheldCapabilities),
+    })
+  }
+
+  get canStartTls(): boolean {
+    return !this.#secure && this.options.startTls !== undefined
+  }
+
+  get loginAllowed(): boolean {
+    return this.#secure || (this.options.plaintextLogin ?? this.options.startTls === undefined)
+  }
+
+  get mechanisms(): SaslMechanisms {
+    return this.options.mechanisms?.(this.connection) ?? NO_MECHANISMS
+  }
+
+  /** Opens the mail of who has proved to be `identity`. */
+  async login(identity: Identity): Promise<void> {
+    const account = await this.options.open(identity, this.connection)
+    if (this.#gone) {
+      account.close()
+      throw new StreamClosed()
+    }
+    this.#account = account
+    this.#identity = identity
+    this.#unwatch = account.watch((id) => this.#news(id))
+    this.#reader.limits = { line: this.limits.line, skip: Math.max(this.limits.skip, 2 * this.limits.line) }
+    this.options.log?.('login', { authcid: identity.authcid, authzid: identity.authzid })
+  }
+
+  /** Counts a failed login; after too many the connection ends. */
+  loginFailed(): void {
+    if (++this.#failedLogins >= this.limits.failedLogins) this.end('Too many failed logins')
+  }
+
+  /** Enters the selected state, or leaves it (`undefined`). */
+  select(view: MailboxView | undefined): void {
+    this.#view = view
+  }
+
+  /** The next line of a continuation (AUTHENTICATE, IDLE). Send the `+` first. */
+  async readLine(): Promise<Uint8Array> {
+    this.out.flush()
+    this.#reader.lineMode = true
+    try {
+      return await new Promise<Uint8Array>((resolve, reject) => {
+        this.#waitingLine = { resolve, reject }
+        this.#pull()
+      })
+    } finally {
+      this.#waitingLine = undefined
+      this.#reader.lineMode = false
+    }
+  }
+
+  /** While set, called whenever the store has news of the selected mailbox. */
+  set onNews(listener: (() => void) | undefined) {
+    this.#onNews = listener
+  }
+
+  /** Tells what is new in the mailbox. A mailbox that is gone ends the selection's connection, since its numbers mean nothing any more. */
+  async sync(expunge: boolean, withUid: boolean): Promise<void> {
+    const view = this.#view
+    if (view === undefined) return
+    try {
+      await syncView(this.out, view, { expunge, withUid })
+    } catch (error) {
+      if (!(error instanceof BackendError) || error.code !== 'NONEXISTENT') throw error
+      this.#view = undefined
+      this.end('The selected mailbox has been deleted')
+    }
+  }
+
+  /** In every long loop: gives the event loop its turn every few milliseconds, and waits while the peer does not read. */
+  async breathe(): Promise<void> {
+    await this.out.room()
+    const now = this.#now()
+    if (now - this.#sliceStart < SLICE) return
+    await new Promise<void>((resolve) => setImmediate(resolve))
+    if (this.#gone) throw new StreamClosed()
+    this.#sliceStart = this.#now()
+  }
+
+  /** True when it is time to `await breathe()`: cheaper to ask than to await for every message. */
+  get winded(): boolean {
+    return this.#socket.writableNeedDrain || this.#now() - this.#sliceStart >= SLICE
+  }
+
+  /** More commands are waiting behind the one that runs. */
+  get pipelined(): boolean {
+    return this.#reader.buffered > 0
+  }
+
+  /** STARTTLS, after its OK was written. */
+  async startTls(): Promise<void> {
+    const upgrade = this.options.startTls
+    // What stands behind STARTTLS in the clear must never be taken for something said under TLS (CVE-2011-0411).
+    if (upgrade === undefined || this.pipelined || this.#socket.readableLength > 0) {
+      this.end('Nothing may follow STARTTLS before TLS is on')
+      return
+    }
+    this.out.flush()
+    this.#detach()
+    try {
+      this.#socket = await upgrade(this.#socket)
+    } catch (error) {
+      this.options.log?.('starttls-failed', { error })
+      this.#destroy()
+      return
+    }
+    this.#secure = true
+    this.out.replaceSocket(this.#socket)
+    this.#attach()
+  }
+
+  /** `* BYE text`, then the connection closes. */
+  end(text: string): void {
+    if (this.#ending) return
+    this.#ending = true
+    this.out.untagged(`BYE ${humanText(text)}`)
+    this.#finish()
+  }
+
+  /** Closes after what was written has left (LOGOUT has said BYE itself). */
+  hangUp(): void {
+    this.#ending = true
+    this.#finish()
+  }
+
+  // --- Life ------------------------------------------------------------------------------------------------------------------------
+
+  /** Greets and begins to listen. */
+  start(): void {
+    if (this.#greeted) return
+    this.#greeted = true
+    const text = this.options.greeting ?? `${this.options.hostname} is ready`
+    this.out.untagged(`OK [CAPABILITY ${this.capabilities}] ${humanText(text)}`)
+    this.out.flush()
+    this.#alarm.reset(this.limits.loginTimeout)
+    this.#attach()
+  }
+
+  /** Ends politely: a command that runs finishes first, then `* BYE`. Resolves when the connection is closed. */
+  shutdown(text = 'The server is going down'): Promise<void> {
+    this.#shutdownText = text
+    // IDLE is no work to wait for.
+    if (!this.#busy || this.#waitingLine !== undefined) this.end(text)
+    return this.closed
+  }
+
+  #now(): number {
+    return this.options.now?.() ?? performance.now()
+  }
+
+  readonly #onData = (chunk: Uint8Array): void => {
+    if (this.#ending) return
+    this.#heard = true
+    this.#reader.push(chunk)
+    this.#pull()
+  }
+  readonly #onEnd = (): void => {
+    this.#inputEnded = true
+    if (!this.#busy || this.#waitingLine !== undefined) this.#destroy()
+  }
+  readonly #onError = (): void => this.#destroy()
+  readonly #onClose = (): void => this.#destroy()
+
+  #attach(): void {
+    // Responses leave in whole turns already: waiting for more (Nagle) would only cost time.
+    if ('setNoDelay' in this.#socket && typeof this.#socket.setNoDelay === 'function') this.#socket.setNoDelay(true)
+    this.#socket.on('data', this.#onData)
+    this.#socket.on('end', this.#onEnd)
+    this.#socket.on('error', this.#onError)
+    this.#socket.on('close', this.#onClose)
+    this.#socket.resume()
+  }
+
+  #detach(): void {
+    this.#socket.off('data', this.#onData)
+    this.#socket.off('end', this.#onEnd)
+    this.#socket.off('error', this.#onError)
+    this.#socket.off('close', this.#onClose)
+  }
+
+  #timeout(): void {
+    if (this.#gone) return
+    const working = this.#busy && this.#waitingLine === undefined && !this.out.stalled
+    // A long literal on a slow line is no silence; before login, only whole commands count.
+    if (!this.#ending && (working || (this.authenticated && this.#heard))) {
+      this.#windUp()
+      return
+    }
+    if (this.out.stalled || this.#ending) this.#destroy()
+    else this.end('Nothing was heard for too long: logged out')
+  }
+
+  #windUp(): void {
+    this.#heard = false
+    this.#alarm.reset(this.authenticated ? this.limits.idleTimeout : this.limits.loginTimeout)
+  }
+
+  /** Stops reading and closes once everything written has left; a peer that does not take it is cut off. */
+  #finish(): void {
+    this.#waitingLine?.reject(new StreamClosed())
+    this.out.flush()
+    // Input is still read and dropped: closing over unread octets would reset the connection and lose the BYE.
+    this.#socket.resume()
+    this.#socket.end(() => setImmediate(() => this.#destroy()))
+    this.#alarm.reset(5000)
+  }
+
+  #destroy(): void {
+    if (this.#gone) return
+    this.#gone = true
+    this.#ending = true
+    this.#alarm.stop()
+    this.#unwatch?.()
+    this.#view = undefined
+    this.out.close()
+    this.#detach()
+    this.#socket.on('error', () => undefined)
+    this.#socket.destroy()
+    this.#waitingLine?.reject(new StreamClosed())
+    const account = this.#account
+    this.#account = undefined
+    try {
+      account?.close()
+    } catch (error) {
+      this.options.log?.('account-close-failed', { error })
+    }
+    this.#resolveClosed()
+  }
+
+  #news(id: string | undefined): void {
+    const view = this.#view
+    if (view === undefined || (id !== undefined && id !== view.mailbox.id)) return
+    view.stale = true
+    this.#onNews?.()
+  }
+
+  // --- Turn-taking -----------------------------------------------------------------------------------------------------------------
+
+  /** Takes what the reader has, as long as nothing runs. */
+  #pull(): void {
+    while (!this.#ending) {
+      if (this.#busy && this.#waitingLine === undefined) {
+        if (this.#reader.buffered > 0) this.#socket.pause()
+        return
+      }
+      const event = this.#reader.next()
+      if (event === undefined) {
+        this.out.flush()
+        if (this.#inputEnded) this.#destroy()
+        else if (this.#socket.isPaused()) this.#socket.resume()
+        return
+      }
+      this.#take(event)
+    }
+  }
+
+  #take(event: ReaderEvent): void {
+    if (this.#waitingLine !== undefined) {
+      const waiting = this.#waitingLine
+      this.#waitingLine = undefined
+      if (event.kind === 'line') waiting.resolve(event.octets)
+      else if (event.kind === 'refused') waiting.reject(bad('The line is too long'))
+      else this.end('The line is too long')
+      return
+    }
+    if (event.kind === 'fatal') {
+      this.end(event.message)
+      return
+    }
+    this.#busy = true
+    this.#sliceStart = this.#now()
+    this.#windUp()
+    this.#handle(event)
+      .catch((error: unknown) => {
+        if (!(error instanceof StreamClosed)) this.#defect(error)
+      })
+      .finally(() => {
+        this.#busy = false
+        if (this.#shutdownText !== undefined) this.end(this.#shutdownText)
+        if (!this.#ending) this.#windUp()
+        this.#pull()
+      })
+  }
+
+  #defect(error: unknown): void {
+    this.options.log?.('defect', { error })
+    this.end('An internal error ended this session; it has been logged')
+  }
+
+  async #handle(event: ReaderEvent): Promise<void> {
+    switch (event.kind) {
+      case 'command':
+        return this.#command(event.segments)
+      case 'literal':
+        return this.#literal(event)
+      case 'refused':
+        return this.#answer(new Parser([event.start]).tag(), undefined, event.refusal)
+      default:
+    }
+  }
+
+  async #literal(event: Extract<ReaderEvent, { kind: 'literal' }>): Promise<void> {
+    try {
+      await this.#judgeLiteral(event)
+    } catch (error) {
+      const refusal = this.#refusalOf(error)
+      if (!event.synchronising && event.size > this.limits.skip) {
+        this.out.untagged(`BYE [TOOBIG] ${humanText(refusal.message)}`)
+        this.hangUp()
+        return
+      }
+      this.#reader.refuse(refusal)
+      return
+    }
+    this.#reader.accept()
+    if (event.synchronising) {
+      this.out.text('+ Ready for the literal\r\n')
+      this.out.flush()
+    }
+  }
+
+  async #judgeLiteral(event: Extract<ReaderEvent, { kind: 'literal' }>): Promise<void> {
+    const parser = new Parser(event.segments, this.enabled.has('UTF8=ACCEPT'))
+    const tag = parser.tag()
+    if (tag === undefined) throw bad('The command has no valid tag')
+    const command = this.#find(parser)
+    if ((await command.literal?.(this, parser, event)) === true) return
+    const limit = this.authenticated ? this.limits.literal : this.limits.literalBeforeLogin
+    let total = event.size
+    for (const segment of event.segments) if (!(segment instanceof Uint8Array)) total += segment.octets.length
+    if (total > limit) throw no(`The literal is too large: a string may have ${limit} octets at most here`, 'TOOBIG')
+  }
+
+  /** The command named behind the tag, if the state allows it. */
+  #find(parser: Parser): Command {
+    parser.space()
+    let name = parser.word()
+    if (name === 'UID' && parser.trySpace()) name = `UID ${parser.word()}`
+    const command = commands.get(name)
+    if (command === undefined) throw bad(`There is no command ${name.slice(0, 40)}`)
+    switch (command.state) {
+      case 'unauthenticated':
+        if (this.authenticated) throw bad(`${name} is only possible before login`)
+        break
+      case 'authenticated':
+        if (!this.authenticated) throw bad(`Log in before ${name}`)
+        break
+      case 'selected':
+        if (!this.authenticated) throw bad(`Log in before ${name}`)
+        if (!this.selected) throw bad(`Select a mailbox before ${name}`)
+        break
+      case 'any':
+    }
+    return command
+  }
+
+  async #command(segments: Extract<ReaderEvent, { kind: 'command' }>['segments']): Promise<void> {
+    const parser = new Parser(segments, this.enabled.has('UTF8=ACCEPT'))
+    const tag = parser.tag()
+    let command: Command | undefined
+    let outcome: Completion | Refusal
+    try {
+      if (tag === undefined) throw bad('A command begins with a tag of letters and digits, and a space')
+      command = this.#find(parser)
+      const run = command.prepare(parser)
+      const done = (await run(this, tag)) ?? {}
+      await this.#tellNews(command)
+      outcome = done
+    } catch (error) {
+      if (error instanceof StreamClosed) throw error
+      outcome = this.#refusalOf(error)
+      if (command !== undefined && !this.#ending) await this.#tellNews(command, 'no-expunge')
+    }
+    this.#answer(tag, command?.name, outcome)
+    if ('after' in outcome) await outcome.after?.()
+  }
+
+  async #tellNews(command: Command, news = command.news): Promise<void> {
+    if (this.#view === undefined || news === 'none') return
+    await this.sync(news === 'all' || (news === 'uid' && !this.pipelined), command.withUid)
+  }
+
+  #answer(tag: string | undefined, name: string | undefined, outcome: Completion | Refusal): void {
+    if (this.#ending && !('after' in outcome)) return
+    const status = outcome.status ?? 'OK'
+    const text = 'message' in outcome ? outcome.message : (outcome.text ?? `${name ?? 'Command'} completed`)
+    // A tag that is no tag is not said back.
+    this.out.text(`${tag ?? '*'} ${status} ${outcome.code === undefined ? '' : `[${outcome.code}] `}${humanText(text)}\r\n`)
+    this.options.count?.(name ?? 'unknown', status)
+    if (status !== 'BAD') return
+    this.#badCommands++
+    // The first thing heard is no IMAP: another protocol's client, made to talk to us (cross-protocol attacks).
+    if (!this.authenticated && this.#badCommands === 1 && name === undefined && tag !== undefined && /^(GET|POST|PUT|HEAD|OPTIONS|CONNECT|EHLO|HELO)$/i.test(tag)) {
+      this.end('This is an IMAP server')
+    } else if (this.#badCommands >= this.limits.badCommands) {
+      this.end('Too many bad commands')
+    }
+  }
+
+  #refusalOf(error: unknown): Refusal {
+    if (error instanceof CommandError) return { status: error.status, code: error.code, message: error.message }
+    if (error instanceof BackendError) {
+      const code = error.code !== undefined && /^[A-Za-z][\w-]*( [\x20-\x5c\x5e-\x7e]*)?$/.test(error.code) ? error.code : undefined
+      return { status: 'NO', code, message: error.message }
+    }
+    if (error instanceof StreamClosed) throw error
+    this.options.log?.('defect', { error })
+    return { status: 'NO', code: 'SERVERBUG', message: 'An internal error stopped this command; it has been logged' }
+  }
+}

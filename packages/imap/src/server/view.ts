@@ -1,0 +1,215 @@
+// One session's picture of its selected mailbox: sequence numbers, and what the client has been told.
+//
+// The rows come from the store's shared snapshot; changes since then lie over it until there are many. Nothing here speaks to the client:
+// `sync.ts` decides what may be said when.
+
+import type { FlagSet, Mailbox, MailboxDelta, MailboxSnapshot, MessageRow } from '../backend.ts'
+import { lowerBound, type Span } from '../wire/number-set.ts'
+
+/** Half-open range of UIDs that are \Recent in this session. */
+interface RecentRange {
+  readonly from: number
+  readonly to: number
+}
+
+const NO_FLAGS: FlagSet = []
+
+export class MailboxView {
+  readonly mailbox: Mailbox
+  /** The name it was selected by. */
+  readonly name: string
+  readonly readOnly: boolean
+  #snapshot: MailboxSnapshot
+  /** Rows newer than the snapshot. */
+  #overlay = new Map<number, MessageRow>()
+  /** UIDs by sequence number - 1: the snapshot's own array until it has to differ. */
+  #uids: Uint32Array
+  #count: number
+  #shared = true
+  /** Gone from the mailbox, not yet told to the client. */
+  readonly expunged = new Set<number>()
+  /** All changes up to here are in the view. */
+  modseq: number
+  uidNext: number
+  #recent: RecentRange[] = []
+  /** UID → modseq of this session's own change, which the client needs not be told. */
+  readonly silent = new Map<number, number>()
+  /** Keywords that the client was told of in FLAGS, in lower case → spelling. */
+  readonly keywords = new Map<string, string>()
+  /** The store said that something changed. */
+  stale = false
+
+  constructor(mailbox: Mailbox, name: string, readOnly: boolean, snapshot: MailboxSnapshot) {
+    this.mailbox = mailbox
+    this.name = name
+    this.readOnly = readOnly
+    this.#snapshot = snapshot
+    this.#uids = snapshot.uids
+    this.#count = snapshot.uids.length
+    this.modseq = snapshot.highestModseq
+    this.uidNext = snapshot.uidNext
+  }
+
+  /** Messages as the client counts them. */
+  get count(): number {
+    return this.#count
+  }
+
+  /** UIDs in sequence order. Do not keep or change. */
+  get uids(): Uint32Array {
+    return this.#uids.subarray(0, this.#count)
+  }
+
+  uidAt(position: number): number {
+    return this.#uids[position] ?? 0
+  }
+
+  /** The position (sequence number - 1) of a UID, or -1. */
+  position(uid: number): number {
+    const at = lowerBound(this.#uids, uid, this.#count)
+    return at < this.#count && this.#uids[at] === uid ? at : -1
+  }
+
+  row(uid: number): MessageRow | undefined {
+    const newer = this.#overlay.get(uid)
+    if (newer !== undefined) return newer
+    const at = lowerBound(this.#snapshot.uids, uid)
+    return this.#snapshot.uids[at] === uid ? this.#snapshotRow(at) : undefined
+  }
+
+  #snapshotRow(at: number): MessageRow {
+    const snapshot = this.#snapshot
+    return {
+      uid: snapshot.uids[at] ?? 0,
+      flags: snapshot.flagSets[snapshot.flags[at] ?? 0] ?? NO_FLAGS,
+      modseq: snapshot.modseqs[at] ?? 0,
+      size: snapshot.sizes[at] ?? 0,
+      internalDate: snapshot.internalDates[at] ?? 0,
+    }
+  }
+
+  /** Rows of the positions, in order. The object is used again for the next one: do not keep it. */
+  *rows(spans: readonly Span[]): Generator<{ position: number; row: MessageRow }> {
+    const snapshot = this.#snapshot
+    const overlay = this.#overlay.size === 0 ? undefined : this.#overlay
+    const out: { position: number; row: MessageRow } = { position: 0, row: this.#snapshotRow(0) }
+    for (const { start, end } of spans) {
+      let at = lowerBound(snapshot.uids, this.uidAt(start))
+      for (let position = start; position < end && position < this.#count; position++) {
+        const uid = this.#uids[position] ?? 0
+        while ((snapshot.uids[at] ?? Infinity) < uid) at++
+        const row = overlay?.get(uid) ?? (snapshot.uids[at] === uid ? this.#snapshotRow(at) : undefined)
+        if (row === undefined) continue
+        out.position = position
+        out.row = row
+        yield out
+      }
+    }
+  }
+
+  isRecent(uid: number): boolean {
+    for (const range of this.#recent) if (uid >= range.from && uid < range.to) return true
+    return false
+  }
+
+  get recentCount(): number {
+    let count = 0
+    for (const { from, to } of this.#recent) count += lowerBound(this.#uids, to, this.#count) - lowerBound(this.#uids, from, this.#count)
+    return count
+  }
+
+  addRecent(from: number, to: number): void {
+    if (to <= from) return
+    const last = this.#recent.at(-1)
+    if (last !== undefined && last.to === from) this.#recent[this.#recent.length - 1] = { from: last.from, to }
+    else this.#recent.push({ from, to })
+  }
+
+  /** Newest state of rows that are in the view already. */
+  update(rows: readonly MessageRow[]): void {
+    for (const row of rows) {
+      // A slower answer must not put an older state back.
+      const known = this.#overlay.get(row.uid)
+      if (known === undefined || known.modseq <= row.modseq) this.#overlay.set(row.uid, row)
+    }
+  }
+
+  /** Takes a delta in. Answers the rows that changed for messages the client knows, and the UIDs that are new to it. */
+  take(delta: MailboxDelta): { changed: MessageRow[]; added: number[] } {
+    const last = this.#count === 0 ? 0 : this.uidAt(this.#count - 1)
+    const changed: MessageRow[] = []
+    const added: number[] = []
+    for (const row of delta.changed) {
+      if (row.uid > last) added.push(row.uid)
+      else if (this.position(row.uid) >= 0) changed.push(row)
+      else continue
+      this.#overlay.set(row.uid, row)
+    }
+    for (const uid of delta.vanished) if (this.position(uid) >= 0) this.expunged.add(uid)
+    this.modseq = Math.max(this.modseq, delta.highestModseq)
+    this.uidNext = Math.max(this.uidNext, delta.uidNext)
+    this.#append(added)
+    return { changed, added }
+  }
+
+  #append(uids: readonly number[]): void {
+    if (uids.length === 0) return
+    this.#own(uids.length)
+    for (const uid of uids) this.#uids[this.#count++] = uid
+  }
+
+  #own(more: number): void {
+    if (!this.#shared && this.#count + more <= this.#uids.length) return
+    const room = new Uint32Array(this.#count + more + (more > 0 ? Math.min(1024, 8 + (this.#count >>> 4)) : 0))
+    room.set(this.uids)
+    this.#uids = room
+    this.#shared = false
+  }
+
+  /** Removes the expunged messages. Answers their sequence numbers as the client must hear them: descending, each true when it is read. */
+  dropExpunged(): number[] {
+    if (this.expunged.size === 0) return []
+    this.#own(0)
+    const numbers: number[] = []
+    let to = 0
+    for (let from = 0; from < this.#count; from++) {
+      const uid = this.#uids[from] ?? 0
+      if (this.expunged.has(uid)) {
+        numbers.push(from + 1)
+        this.#overlay.delete(uid)
+        this.silent.delete(uid)
+      } else {
+        this.#uids[to++] = uid
+      }
+    }
+    this.#count = to
+    this.expunged.clear()
+    return numbers.reverse()
+  }
+
+  /** True when reading is better served by a fresh snapshot than by what lies over the old one. */
+  get crowded(): boolean {
+    return this.#overlay.size > Math.max(256, this.#snapshot.uids.length >>> 3)
+  }
+
+  /** Puts a newer snapshot below. Rows of messages that are gone but not yet told stay readable. */
+  rebase(snapshot: MailboxSnapshot): void {
+    if (snapshot.highestModseq !== this.modseq) return
+    const kept = new Map<number, MessageRow>()
+    for (const uid of this.expunged) {
+      const row = this.row(uid)
+      if (row !== undefined) kept.set(uid, row)
+    }
+    this.#snapshot = snapshot
+    this.#overlay = kept
+    if (this.expunged.size === 0 && this.#count === snapshot.uids.length && sameUids(this.uids, snapshot.uids)) {
+      this.#uids = snapshot.uids
+      this.#shared = true
+    }
+  }
+}
+
+function sameUids(a: Uint32Array, b: Uint32Array): boolean {
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
+  return true
+}

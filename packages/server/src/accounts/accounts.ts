@@ -1,0 +1,135 @@
+// Opens the accounts of this server: the directory, the login, and the administrators' door, over one store.
+
+import type { ServerMechanism } from '@aviso/sasl'
+import type { Scope } from '../kernel/scope.ts'
+import { Bans } from '../net/contracts.ts'
+import { Store } from '../store/contracts.ts'
+import { canonical } from './address.ts'
+import { Administration } from './admin.ts'
+import { AccountAdmin } from './administration.ts'
+import type { LoginHouse } from './attempt.ts'
+import { Authenticator } from './authenticate.ts'
+import type { AuthConfig } from './config.ts'
+import { type Account, type AccountChange, Accounts, type LoginContext, type Resolution } from './contracts.ts'
+import { Directory } from './directory.ts'
+import { FailureMemory, failureMemory, LoginGuard } from './guard.ts'
+import { HashingQueue } from './hashing.ts'
+import { RememberedLogins } from './remembered.ts'
+import { AccountRooms, accountRooms } from './rooms.ts'
+import { accountStore } from './store.ts'
+
+const DAY = 86_400_000
+const AUDIT_DAYS = 730
+const AUDIT_ROWS = 200_000
+const UPGRADES_WAITING = 1000
+/** Each makes two or three forms at once; the thread pool has four threads, which logins and files need too. */
+const HASHES_OF_ADMINISTRATORS = 2
+
+export interface OpenedAccounts {
+  readonly accounts: Accounts
+  readonly admin: AccountAdmin
+  /** Where the other rooms register what they keep for every account. */
+  readonly rooms: AccountRooms
+}
+
+/**
+ * Opens the accounts until `scope` closes, and provides `Accounts`, `AccountAdmin` and `accountRooms` in it. Uses the services `Store` and, where there is
+ * one, `Bans`. When all rooms have registered, call `admin.recover()` once per process. Rejects with `StoreError` when the database cannot be had.
+ */
+export async function openAccounts(scope: Scope, config: AuthConfig): Promise<OpenedAccounts> {
+  const store = scope.use(Store)
+  const rows = store.core(accountStore)
+  const directory = await Directory.open(scope, store)
+  const memory = await scope.keep(failureMemory, () => new FailureMemory(config.failures.addresses))
+  const fresh = scope.random.bytes(32).toString('base64')
+  const secret = Buffer.from(
+    (await rows.secret('decoy')) ?? (await rows.keepSecret({ name: 'decoy', value: fresh })),
+    'base64',
+  )
+  const house: LoginHouse = {
+    scope,
+    config,
+    rows,
+    directory,
+    guard: new LoginGuard(scope, config.failures, memory, scope.find(Bans)),
+    remembered: new RememberedLogins(scope.random, config.remembered),
+    hashing: new HashingQueue(config.passwords.concurrency, config.passwords.queue),
+    upgrading: new HashingQueue(1, UPGRADES_WAITING),
+    secret,
+  }
+  const accounts = new HouseAccounts(directory, new Authenticator(house))
+  scope.defer(
+    directory.watch(({ kind, accountId, address }) => {
+      if (accountId === undefined || kind === 'created') return
+      house.remembered.forget(accountId)
+      if (address !== undefined && (kind === 'password' || kind === 'deleted')) house.guard.forget(address)
+    }),
+  )
+  const rooms = new AccountRooms()
+  const admin = new Administration(
+    {
+      scope,
+      store,
+      rows,
+      rooms,
+      passwords: config.passwords,
+      hashing: new HashingQueue(HASHES_OF_ADMINISTRATORS, Number.POSITIVE_INFINITY),
+    },
+    directory,
+  )
+  scope.interval(DAY, async () => {
+    await rows.sweepAudit({ before: scope.clock.now() - AUDIT_DAYS * DAY, keep: AUDIT_ROWS })
+  })
+  scope.provide(Accounts, accounts)
+  scope.provide(AccountAdmin, admin)
+  scope.provide(accountRooms, rooms)
+  return { accounts, admin, rooms }
+}
+
+class HouseAccounts implements Accounts {
+  readonly #directory: Directory
+  readonly #authenticator: Authenticator
+
+  constructor(directory: Directory, authenticator: Authenticator) {
+    this.#directory = directory
+    this.#authenticator = authenticator
+  }
+
+  mechanisms(context: LoginContext): readonly string[] {
+    return this.#authenticator.mechanisms(context)
+  }
+
+  begin(mechanism: string, context: LoginContext): ServerMechanism | undefined {
+    return this.#authenticator.begin(mechanism, context)
+  }
+
+  async byAddress(text: string): Promise<Account | undefined> {
+    const address = canonical(text)
+    const account = address === undefined ? undefined : await this.#directory.byCanonical(address)
+    return account?.disabled === true ? undefined : account
+  }
+
+  byId(id: string): Promise<Account | undefined> {
+    return this.#directory.byId(id)
+  }
+
+  isLocal(domain: string): boolean {
+    return this.#directory.isLocal(domain)
+  }
+
+  domains(): readonly string[] {
+    return this.#directory.domains
+  }
+
+  resolve(address: string): Promise<Resolution> {
+    return this.#directory.resolve(address)
+  }
+
+  maySendAs(account: Account, address: string): Promise<boolean> {
+    return this.#directory.maySendAs(account, address)
+  }
+
+  watch(listener: (change: AccountChange) => void): () => void {
+    return this.#directory.watch(listener)
+  }
+}

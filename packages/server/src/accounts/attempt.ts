@@ -1,0 +1,147 @@
+// One attempt to log in: what the SASL mechanism asks about the name that the peer gave.
+
+import type { CredentialSource, PasswordVerdict, ScramHash, ScramKeys } from '@aviso/sasl'
+import type { Account, LoginContext } from './contracts.ts'
+import type { AuthConfig, Form } from './config.ts'
+import { loginAddress } from './address.ts'
+import { decoyForms, decoyScram, deriveForm, parseScram, provingForm, type ScramForm } from './credentials.ts'
+import type { Directory } from './directory.ts'
+import { accountOf } from './directory.ts'
+import type { LoginGuard } from './guard.ts'
+import { HashingBusy, type HashingQueue } from './hashing.ts'
+import type { CredentialTexts } from './operations/accounts.ts'
+import type { RememberedLogins } from './remembered.ts'
+import type { AccountStore } from './store.ts'
+import type { Calls } from '../store/contracts.ts'
+import type { Scope } from '../kernel/scope.ts'
+
+/** Cannot be decided now: the peer is told to try again later, which is neither "right" nor "wrong". */
+export class LoginDeferred extends Error {
+  constructor(message: string) {
+    super(message)
+    this.name = 'LoginDeferred'
+  }
+}
+
+/** What all attempts share. */
+export interface LoginHouse {
+  readonly scope: Scope
+  readonly config: AuthConfig
+  readonly rows: Calls<AccountStore['operations']>
+  readonly directory: Directory
+  readonly guard: LoginGuard
+  readonly remembered: RememberedLogins
+  readonly hashing: HashingQueue
+  /** Hashes that nobody waits for. */
+  readonly upgrading: HashingQueue
+  /** This server's secret behind the decoys. */
+  readonly secret: Uint8Array
+}
+
+/** No honest password is longer. */
+const PASSWORD_CHARACTERS = 1024
+
+export class Attempt implements CredentialSource {
+  /** The account's address as the peer claims it, or what it said instead of one; undefined until it said something. */
+  claimed: string | undefined
+  account: Account | undefined
+  /** Why the answer could not be found out. */
+  fault: unknown
+  /** For the audit line. */
+  reason: string | undefined
+  readonly #house: LoginHouse
+  readonly #context: LoginContext
+
+  constructor(house: LoginHouse, context: LoginContext) {
+    this.#house = house
+    this.#context = context
+  }
+
+  /** The SCRAM keys of `authcid`; of a decoy, which nobody can meet, where there are none. Rejects when they cannot be had now. */
+  scram(authcid: string, hash: ScramHash): Promise<ScramKeys> {
+    return this.#noting(async () => {
+      const form: ScramForm = `SCRAM-${hash}`
+      const address = await this.#approach(authcid)
+      const found = address === undefined ? undefined : await this.#house.rows.login(address)
+      const stored = found?.credentials[form]
+      const keys = stored === undefined ? undefined : parseScram(form, stored)
+      if (found === undefined) this.reason = 'no such account'
+      else if (keys === undefined)
+        this.reason = `no ${form} keys are stored: log in once with PLAIN, or set the password anew`
+      else this.account = accountOf(found.account)
+      return keys ?? decoyScram(form, address ?? authcid, this.#house.secret, this.#house.config.passwords)
+    })
+  }
+
+  /** Checks a prepared password. Rejects when that cannot be done now. */
+  password(authcid: string, password: string): Promise<PasswordVerdict> {
+    return this.#noting(async () => {
+      const { directory, remembered, hashing, rows, config, secret } = this.#house
+      const address = await this.#approach(authcid)
+      if (password.length > PASSWORD_CHARACTERS) {
+        this.reason = 'a password longer than any'
+        return 'not-authorized'
+      }
+      const recent = address === undefined ? undefined : directory.remembered(address)
+      if (recent !== undefined && remembered.knows(recent.id, password)) {
+        this.account = recent
+        return 'accepted'
+      }
+      const ticket = remembered.ticket()
+      const found = address === undefined ? undefined : await rows.login(address)
+      const stored: CredentialTexts =
+        found === undefined || Object.keys(found.credentials).length === 0
+          ? decoyForms(config.passwords.forms, address ?? authcid, secret, config.passwords)
+          : found.credentials
+      const form = await hashing.run(() => provingForm(password, stored))
+      if (found === undefined) this.reason = 'no such account'
+      if (found === undefined || form === undefined) return 'not-authorized'
+      this.account = accountOf(found.account)
+      remembered.remember(found.account.id, password, ticket)
+      void this.#upgrade(found.account.id, password, stored, form)
+      return 'accepted'
+    })
+  }
+
+  async #approach(authcid: string): Promise<string | undefined> {
+    const { directory, guard } = this.#house
+    const { domain, remoteAddress } = this.#context
+    const address = loginAddress(
+      authcid,
+      domain !== undefined && directory.isLocal(domain) ? domain : directory.domains[0],
+    )
+    this.claimed = address ?? authcid.slice(0, 128)
+    if (!(await guard.approach(this.claimed, remoteAddress)))
+      throw new LoginDeferred('the account is under attack and too many logins wait for it')
+    return address
+  }
+
+  async #noting<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work()
+    } catch (error) {
+      this.fault = error
+      throw error
+    }
+  }
+
+  /** Brings the stored forms to those that the config wants, now that the password is known for once. */
+  async #upgrade(id: string, password: string, stored: CredentialTexts, proof: Form): Promise<void> {
+    const { config, rows, scope, upgrading } = this.#house
+    const { forms } = config.passwords
+    const missing = forms.filter((form) => stored[form] === undefined)
+    const remove = Object.keys(stored).filter((form) => !forms.some((wanted) => wanted === form))
+    const secret = stored[proof]
+    if (secret === undefined || missing.length + remove.length === 0) return
+    try {
+      const add: Record<string, string> = {}
+      for (const form of missing)
+        add[form] = await upgrading.run(() => deriveForm(form, password, config.passwords, scope.random))
+      await rows.upgradeCredentials({ id, proof: { form: proof, secret }, add, remove })
+    } catch (error) {
+      // Not now, then at a later login.
+      if (!(error instanceof HashingBusy))
+        scope.log.warn({ err: error, account: id }, 'the forms of a password could not be upgraded')
+    }
+  }
+}

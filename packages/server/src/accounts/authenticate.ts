@@ -1,0 +1,204 @@
+// The one login of all protocols: limits around a SASL exchange, one audit line for each attempt.
+
+import {
+  type Failure,
+  type FailureCondition,
+  type MechanismName,
+  type ServerMechanism,
+  type ServerStep,
+  serverMechanism,
+  type Success,
+} from '@aviso/sasl'
+import type { CounterMetric } from '../kernel/metrics.ts'
+import { canonical } from './address.ts'
+import { Attempt, LoginDeferred, type LoginHouse } from './attempt.ts'
+import { MECHANISMS } from './config.ts'
+import type { LoginContext } from './contracts.ts'
+import { HashingBusy } from './hashing.ts'
+import { channelBindingOf } from './channel-binding.ts'
+import { isLoopback } from './neighbourhood.ts'
+
+/** Failures that say something about a password; the others are slips of a client, which no guesser gains from. */
+const GUESSES: ReadonlySet<FailureCondition> = new Set(['not-authorized', 'invalid-authzid'])
+
+/** Old clients of these protocols know nothing but LOGIN. */
+const LOGIN_PROTOCOLS: ReadonlySet<string> = new Set(['smtp', 'submission', 'imap', 'pop3', 'managesieve'])
+
+export class Authenticator {
+  readonly #house: LoginHouse
+  readonly #logins: CounterMetric
+
+  constructor(house: LoginHouse) {
+    this.#house = house
+    this.#logins = house.scope.metrics.counter('aviso_logins_total', 'Attempts to log in', ['protocol', 'outcome'])
+  }
+
+  mechanisms(context: LoginContext): readonly (typeof MECHANISMS)[number][] {
+    const { config } = this.#house
+    if (!context.secure && !(config.cleartext === 'loopback' && isLoopback(context.remoteAddress))) return []
+    const bindings = (context.channelBinding?.size ?? 0) > 0
+    return MECHANISMS.filter((name) => {
+      if (!config.mechanisms.includes(name)) return false
+      if (name === 'LOGIN') return LOGIN_PROTOCOLS.has(context.protocol)
+      if (name === 'PLAIN') return true
+      if (name.endsWith('-PLUS') && !bindings) return false
+      return config.passwords.forms.some((form) => name.replace('-PLUS', '') === form)
+    })
+  }
+
+  begin(mechanism: string, context: LoginContext): ServerMechanism | undefined {
+    const attempt = new Attempt(this.#house, context)
+    const inner = serverMechanism(mechanism, {
+      offered: this.mechanisms(context),
+      credentials: attempt,
+      secret: this.#house.secret,
+      iterations: this.#house.config.passwords.iterations,
+      // One may be named in several ways: `anna`, `Anna@Example.org`. Nobody acts as another.
+      authorize: async (_authcid, wanted) =>
+        attempt.account !== undefined && canonical(wanted) === attempt.account.address,
+      channelBinding: channelBindingOf(context),
+      nonce: () => this.#house.scope.random.bytes(18).toString('base64'),
+    })
+    return inner === undefined ? undefined : new GuardedExchange(this.#house, this.#logins, inner, attempt, context)
+  }
+}
+
+const SPENT: Failure = { kind: 'failure', condition: 'malformed-request', text: 'The exchange is over.' }
+
+type Outcome = 'success' | 'failure' | 'refused' | 'fault'
+
+class GuardedExchange implements ServerMechanism {
+  readonly name: MechanismName
+  readonly #house: LoginHouse
+  readonly #logins: CounterMetric
+  readonly #inner: ServerMechanism
+  readonly #attempt: Attempt
+  readonly #context: LoginContext
+  #over = false
+
+  constructor(
+    house: LoginHouse,
+    logins: CounterMetric,
+    inner: ServerMechanism,
+    attempt: Attempt,
+    context: LoginContext,
+  ) {
+    this.name = inner.name
+    this.#house = house
+    this.#logins = logins
+    this.#inner = inner
+    this.#attempt = attempt
+    this.#context = context
+  }
+
+  start(initial: Uint8Array | undefined): Promise<ServerStep> {
+    return this.#step(() => this.#inner.start(initial))
+  }
+
+  next(response: Uint8Array): Promise<ServerStep> {
+    return this.#step(() => this.#inner.next(response))
+  }
+
+  abort(): Failure {
+    if (!this.#over) this.#note('failure', 'the client gave up')
+    this.#over = true
+    return this.#inner.abort()
+  }
+
+  async #step(run: () => Promise<ServerStep>): Promise<ServerStep> {
+    // Refused, failed, given up or done: the mechanism inside may still be in the middle, and must not be asked again.
+    if (this.#over) return SPENT
+    const step = await this.#guarded(run)
+    if (this.#over) return SPENT
+    if (step.kind !== 'challenge') this.#over = true
+    return step
+  }
+
+  async #guarded(run: () => Promise<ServerStep>): Promise<ServerStep> {
+    if (this.#banned()) return this.#refuse()
+    try {
+      const step = await run()
+      // Whatever the mechanism made of a fault: it must be neither a success nor "wrong password".
+      if (this.#attempt.fault !== undefined) return this.#faulty(this.#attempt.fault)
+      if (step.kind === 'challenge') return step
+      const end = step.kind === 'success' ? await this.#welcome(step) : step
+      return end.kind === 'failure' ? await this.#failed(end) : end
+    } catch (error) {
+      return this.#faulty(error)
+    }
+  }
+
+  /** The password was right. Is the account still there, and may it log in? */
+  async #welcome(step: Success): Promise<Success | Failure> {
+    const proven = this.#attempt.account
+    const account = proven === undefined ? undefined : await this.#house.directory.byCanonical(proven.address)
+    if (this.#over) return SPENT
+    if (account === undefined || account.id !== proven?.id) return this.#wrong('not-authorized', 'the account has gone')
+    if (account.disabled) return this.#wrong('account-disabled', 'the account is disabled')
+    // Guesses made side by side all started before the first of them failed: what ends after the ban tells nothing.
+    if (this.#banned()) return this.#wrong('not-authorized', 'the address was banned meanwhile')
+    this.#house.guard.succeeded(account.address, this.#context.remoteAddress)
+    this.#note('success', undefined, account.id, account.address)
+    return { ...step, identity: { authcid: account.address, authzid: undefined } }
+  }
+
+  async #failed(step: Failure): Promise<Failure> {
+    const { claimed, reason } = this.#attempt
+    if (this.#over) return step
+    if (step.condition === 'temporary-auth-failure') return this.#faulty(step.cause ?? new Error(step.text))
+    this.#note('failure', reason ?? (step.condition === 'not-authorized' ? 'wrong password' : step.text))
+    if (GUESSES.has(step.condition)) await this.#house.guard.failed(claimed, this.#context.remoteAddress)
+    return step
+  }
+
+  #refuse(): Failure {
+    this.#note('refused', 'the address is banned')
+    return { kind: 'failure', condition: 'temporary-auth-failure', text: 'Too many failed logins: try again later.' }
+  }
+
+  #faulty(error: unknown): Failure {
+    if (error instanceof LoginDeferred || error instanceof HashingBusy) this.#note('refused', error.message)
+    else {
+      this.#house.scope.log.error({ err: error, session: this.#context.session }, 'a login could not be checked')
+      this.#note('fault', error instanceof Error ? error.message : String(error))
+    }
+    return {
+      kind: 'failure',
+      condition: 'temporary-auth-failure',
+      text: 'Logins cannot be checked just now: try again later.',
+    }
+  }
+
+  #wrong(condition: FailureCondition, reason: string): Failure {
+    this.#attempt.reason = reason
+    return {
+      kind: 'failure',
+      condition,
+      text: condition === 'account-disabled' ? 'The account is disabled.' : 'The user name or password is wrong.',
+    }
+  }
+
+  #banned(): boolean {
+    return this.#house.guard.isBanned(this.#context.remoteAddress)
+  }
+
+  #note(outcome: Outcome, reason: string | undefined, id?: string, address = this.#attempt.claimed): void {
+    const { protocol, session, remoteAddress } = this.#context
+    this.#logins.inc({ protocol, outcome })
+    const account = id ?? this.#attempt.account?.id
+    this.#house.scope.log.info(
+      {
+        event: 'login',
+        protocol,
+        ...(account === undefined ? {} : { account }),
+        address,
+        session,
+        remoteAddress,
+        mechanism: this.name,
+        outcome,
+        ...(reason === undefined ? {} : { reason }),
+      },
+      outcome === 'success' ? 'logged in' : 'login failed',
+    )
+  }
+}

@@ -1,0 +1,49 @@
+// The command line.
+
+import { Command, CommanderError } from 'commander'
+import { accountCommand } from './commands/account.ts'
+import { configCommand } from './commands/config.ts'
+import { aliasCommand, domainCommand, rosterCommand } from './commands/directory.ts'
+import { quickstartCommand } from './commands/quickstart.ts'
+import { serverCommands } from './commands/server.ts'
+import { NotRunning } from './context.ts'
+import type { Programme } from './programme.ts'
+import { EXIT, explain } from './terminal.ts'
+
+/** Runs the command that `args` (without the program's name) name. Sets the exit status; never rejects. */
+export async function runCommandLine(programme: Programme, args: readonly string[]): Promise<void> {
+  const root = new Command('aviso')
+    .description('Mail and chat for your own domain, in one server.')
+    .version(programme.version)
+    .showSuggestionAfterError(true)
+    .showHelpAfterError('(add --help for the usage)')
+  const commands = [
+    quickstartCommand(programme),
+    ...serverCommands(programme),
+    accountCommand(programme),
+    domainCommand(programme),
+    aliasCommand(programme),
+    rosterCommand(programme),
+    configCommand(programme),
+  ]
+  for (const command of commands) root.addCommand(command)
+  for (const command of everyCommand(root)) command.exitOverride()
+  try {
+    await root.parseAsync(args, { from: 'user' })
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      process.exitCode = error.exitCode === 0 ? EXIT.ok : EXIT.usage
+      return
+    }
+    const { status, message } =
+      error instanceof NotRunning ? { status: EXIT.unavailable, message: error.message } : explain(error)
+    process.exitCode = status
+    if (args.includes('--json')) process.stdout.write(`${JSON.stringify({ error: { status, message } })}\n`)
+    process.stderr.write(`aviso: ${message}\n`)
+  }
+}
+
+function* everyCommand(command: Command): Generator<Command> {
+  yield command
+  for (const inner of command.commands) yield* everyCommand(inner)
+}

@@ -1,0 +1,68 @@
+// aviso quickstart DOMAIN: from nothing to a config, a domain and a first account.
+
+import { randomBytes } from 'node:crypto'
+import { existsSync, writeFileSync } from 'node:fs'
+import { Command } from 'commander'
+import { stringify } from 'yaml'
+import { type CommonOptions, common, withAdmin } from '../context.ts'
+import type { Programme } from '../programme.ts'
+import { newPassword, show, UsageError } from '../terminal.ts'
+
+interface QuickstartOptions extends CommonOptions {
+  readonly hostname?: string
+  readonly admin?: string
+  readonly user?: string
+  readonly passwordStdin?: boolean
+}
+
+export const quickstartCommand = (programme: Programme): Command =>
+  common(
+    new Command('quickstart')
+      .argument('<domain>')
+      .description('write a config file for a domain, and make its first account'),
+  )
+    .option('--hostname <name>', "the server's own name (default: mail.DOMAIN)")
+    .option('--admin <address>', 'the first account, an administrator (default: admin@DOMAIN)')
+    .option('--user <name>', 'the system user that the server runs as, where it is started as root')
+    .option('--password-stdin', 'read the password from standard input (default: one is made up and printed)')
+    .action(async (domain: string, options: QuickstartOptions) => {
+      const file = options.config ?? 'aviso.yaml'
+      if (existsSync(file))
+        throw new UsageError(`${file} is there already: edit it, or name another file with --config`)
+      const hostname = options.hostname ?? `mail.${domain}`
+      const address = options.admin ?? `admin@${domain}`
+      const made = options.passwordStdin === true ? undefined : randomBytes(12).toString('base64url')
+      const password = made ?? (await newPassword(true))
+      const written = {
+        hostname,
+        domain,
+        data: './data',
+        ...(options.user === undefined ? {} : { user: options.user }),
+      }
+      writeFileSync(file, `# Aviso. Everything else has a default: see \`aviso config show\`.\n${stringify(written)}`, {
+        flag: 'wx',
+        mode: 0o640,
+      })
+      await withAdmin(programme, { ...options, config: file }, (admin) =>
+        admin.ask('account.add', { address, password, role: 'admin' }),
+      )
+      show(
+        options.json === true,
+        { config: file, hostname, domain, account: address, ...(made === undefined ? {} : { password: made }) },
+        () =>
+          [
+            `${file} is written, and ${address} exists${made === undefined ? '' : `, with the password ${made}`}.`,
+            '',
+            'DNS records that the domain needs:',
+            `  ${domain}.  MX 10 ${hostname}.`,
+            `  ${hostname}.  A / AAAA  (the addresses of this server)`,
+            `  ${domain}.  TXT "v=spf1 mx -all"`,
+            `  _xmpp-client._tcp.${domain}.  SRV 0 5 5222 ${hostname}.`,
+            `  _xmpps-client._tcp.${domain}.  SRV 0 5 5223 ${hostname}.`,
+            `  _imaps._tcp.${domain}.  SRV 0 1 993 ${hostname}.`,
+            `  _submissions._tcp.${domain}.  SRV 0 1 465 ${hostname}.`,
+            '',
+            `Next: name a certificate in the setting tls, then run \`aviso start --config ${file}\`.`,
+          ].join('\n'),
+      )
+    })

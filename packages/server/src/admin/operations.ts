@@ -1,0 +1,134 @@
+// What the command line asks of a server: the same operations whether one runs (over the control socket) or not (on the opened store).
+
+import type { AccountAdmin, ImportReport } from '../accounts/administration.ts'
+import type { Role } from '../accounts/contracts.ts'
+
+/** What operations work on. `running` is undefined where no server runs. */
+export interface AdminContext {
+  readonly accounts: AccountAdmin
+  readonly running: RunningServer | undefined
+  importRosters(entries: readonly RosterLine[]): Promise<number>
+  queue(): Promise<readonly QueueLine[]>
+}
+
+/** What only a running server can tell or do. */
+export interface RunningServer {
+  status(): Promise<unknown>
+  reload(): Promise<void>
+  /** Begins to stop; does not wait for the end. */
+  stop(): void
+}
+
+export interface RosterLine {
+  readonly account: string
+  readonly contact: string
+  readonly name: string
+}
+
+export interface QueueLine {
+  readonly mail: string
+  readonly address: string
+  readonly sender: string
+  readonly size: number
+  readonly created: number
+  readonly attempts: number
+  readonly nextAttempt: number
+  readonly lastError: string
+}
+
+type Handler<Args, Result> = (context: AdminContext, args: Args) => Promise<Result>
+const operation = <Args, Result>(handler: Handler<Args, Result>): Handler<Args, Result> => handler
+
+/** Every operation, by the name under which it crosses the control socket. Arguments and results are JSON. */
+export const operations = {
+  'account.add': operation(
+    ({ accounts }, args: { readonly address: string; readonly password: string; readonly role: Role }) =>
+      accounts.createAccount(args),
+  ),
+  'account.import': operation(
+    async (
+      { accounts },
+      args: {
+        readonly accounts: readonly { readonly address: string; readonly password: string; readonly role?: Role }[]
+      },
+    ): Promise<ImportReport> => accounts.importAccounts(args.accounts),
+  ),
+  'account.list': operation(
+    ({ accounts }, args: { readonly domain?: string; readonly after?: string; readonly limit?: number }) =>
+      accounts.listAccounts(args),
+  ),
+  'account.show': operation(({ accounts }, args: { readonly address: string }) => accounts.showAccount(args.address)),
+  'account.password': operation(({ accounts }, args: { readonly address: string; readonly password: string }) =>
+    accounts.setPassword(args.address, args.password),
+  ),
+  'account.role': operation(({ accounts }, args: { readonly address: string; readonly role: Role }) =>
+    accounts.setRole(args.address, args.role),
+  ),
+  'account.disable': operation(({ accounts }, args: { readonly address: string }) =>
+    accounts.disableAccount(args.address),
+  ),
+  'account.enable': operation(({ accounts }, args: { readonly address: string }) =>
+    accounts.enableAccount(args.address),
+  ),
+  'account.delete': operation(({ accounts }, args: { readonly address: string }) =>
+    accounts.deleteAccount(args.address),
+  ),
+  'domain.add': operation(({ accounts }, args: { readonly name: string }) => accounts.addDomain(args.name)),
+  'domain.remove': operation(({ accounts }, args: { readonly name: string }) => accounts.removeDomain(args.name)),
+  'domain.list': operation(({ accounts }) => accounts.listDomains()),
+  'alias.add': operation(({ accounts }, args: { readonly address: string; readonly targets: readonly string[] }) =>
+    accounts.addAlias(args.address, args.targets),
+  ),
+  'alias.remove': operation(({ accounts }, args: { readonly address: string; readonly targets?: readonly string[] }) =>
+    accounts.removeAlias(args.address, args.targets),
+  ),
+  'alias.list': operation(
+    ({ accounts }, args: { readonly domain?: string; readonly after?: string; readonly limit?: number }) =>
+      accounts.listAliases(args),
+  ),
+  'roster.import': operation(({ importRosters }, args: { readonly entries: readonly RosterLine[] }) =>
+    importRosters(args.entries),
+  ),
+  'queue.list': operation(({ queue }) => queue()),
+  status: operation(async ({ running }) => running?.status()),
+  reload: operation(async ({ running }) => running?.reload()),
+  stop: operation(async ({ running }) => running?.stop()),
+} as const
+
+export type OperationName = keyof typeof operations
+export type ArgumentsOf<Name extends OperationName> = Parameters<(typeof operations)[Name]>[1]
+export type ResultOf<Name extends OperationName> = Awaited<ReturnType<(typeof operations)[Name]>>
+
+/** Asks for operations, wherever they run. Rejects with `OperationError`. */
+export interface Admin {
+  ask<Name extends OperationName>(name: Name, args: ArgumentsOf<Name>): Promise<ResultOf<Name>>
+  /** True when a running server answers. */
+  readonly running: boolean
+  close(): Promise<void>
+}
+
+/** An operation that failed. `code` is what the room gave it (`not-found`, `exists`, `invalid` ...), or `internal`. */
+export class OperationError extends Error {
+  readonly code: string
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'OperationError'
+    this.code = code
+  }
+}
+
+/** Runs an operation here. */
+export async function runOperation(context: AdminContext, name: string, args: unknown): Promise<unknown> {
+  if (!Object.hasOwn(operations, name))
+    throw new OperationError(
+      'invalid',
+      `there is no operation '${name}': is the running server of another version than this command?`,
+    )
+  const handler = operations[name as OperationName] as Handler<unknown, unknown>
+  try {
+    return await handler(context, args)
+  } catch (error) {
+    const { code } = error as { code?: unknown }
+    throw new OperationError(typeof code === 'string' ? code : 'internal', (error as Error).message, { cause: error })
+  }
+}

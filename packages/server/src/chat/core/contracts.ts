@@ -1,0 +1,198 @@
+// Chat as its features see it: a host that they attach to. What a feature registers is taken off when its scope closes.
+
+import type { Element, Jid } from '@aviso/xmpp'
+import type { GenericSchema, InferOutput } from 'valibot'
+import type { Account, Accounts } from '../../accounts/contracts.ts'
+import { type AnyModule, defineFamily, defineModule } from '../../kernel/module.ts'
+import { type Scope, serviceKey } from '../../kernel/scope.ts'
+import type { Store } from '../../store/contracts.ts'
+import type { AnswerHook, TellHook } from './hooks.ts'
+import type { Session } from './session.ts'
+
+/** Who sent a stanza: a session of ours, or later another server. */
+export interface Origin {
+  /** The full JID. */
+  readonly jid: Jid
+  /** Set where the sender is a client of ours. */
+  readonly session?: Session | undefined
+  /** Sends something back to the sender. */
+  reply(stanza: Element): void
+}
+
+/**
+ * The answer of who took a stanza upon himself: done, or done when the promise resolves. The sender's next stanza waits for the promise; what it rejects with is told to
+ * the sender (a StanzaError as it is, anything else as internal-server-error).
+ */
+export type Handled = 'handled' | Promise<void>
+
+/** A stanza on its way: `from` is stamped and can be trusted. */
+export interface StanzaEvent {
+  readonly stanza: Element
+  readonly origin: Origin
+  /** The address that it is for; for a client's broadcast presence and its requests without `to`, the sender's own bare JID. */
+  readonly to: Jid
+}
+
+/** A stanza that is about to reach one of our accounts. */
+export interface AccountEvent extends StanzaEvent {
+  readonly account: Account
+  /** The session that it is for, where it is for one. */
+  readonly session?: Session | undefined
+}
+
+/** A message that was given to sessions. */
+export interface DeliveredEvent extends StanzaEvent {
+  readonly sessions: readonly Session[]
+}
+
+/** A session has changed its presence. `first`: it was not available before; `listening`: it was not available with a non-negative priority before, and is now. */
+export interface PresenceEvent {
+  readonly session: Session
+  readonly stanza: Element
+  readonly first: boolean
+  readonly listening: boolean
+}
+
+/** The places of the host where features have their say, in the order in which a stanza meets them. */
+export interface Hooks {
+  /** A client of ours sends a message, an IQ or a directed presence; nothing was done with it yet. */
+  readonly sending: AnswerHook<StanzaEvent, Handled>
+  /** A stanza for an account of ours, from whomever, is about to be delivered or answered. Not asked for IQ results and errors. */
+  readonly receiving: AnswerHook<AccountEvent, Handled>
+  /** A message (chat or normal) that no session of the account takes now. Unanswered, the sender is told service-unavailable. */
+  readonly undelivered: AnswerHook<AccountEvent, Handled>
+  /** A message was written to sessions. */
+  readonly delivered: TellHook<DeliveredEvent>
+  /** A stanza for a domain that is not ours. Unanswered, the sender is told remote-server-not-found. */
+  readonly remote: AnswerHook<StanzaEvent, Handled>
+  /** A session has bound its resource. */
+  readonly bound: TellHook<Session>
+  /** A session has broadcast that it is available; its contacts were told. */
+  readonly available: TellHook<PresenceEvent>
+  /** A session has become unavailable, by its own word or by its end. */
+  readonly unavailable: TellHook<Session>
+  /** A session is over. */
+  readonly closed: TellHook<Session>
+}
+
+/** Whom an IQ request is for: the server itself, somebody's account (by anybody, its owner included), or only the sender's own account. */
+export type IqTarget = 'host' | 'account' | 'self'
+
+/** An IQ request that the server answers. */
+export interface IqRequest {
+  readonly stanza: Element
+  /** The one child element of the request. */
+  readonly payload: Element
+  readonly origin: Origin
+  readonly from: Jid
+  /** As sent; the sender's own bare JID where there was no `to`. */
+  readonly to: Jid
+  /** The account that is asked; undefined where the host is. */
+  readonly account: Account | undefined
+  /** Makes the answer. */
+  result(payload?: Element): Element
+}
+
+/** Answers a request: returns the result, or throws a StanzaError. */
+export type IqHandler = (iq: IqRequest) => Element | Promise<Element>
+
+export interface IqHandlers {
+  get(xmlns: string, name: string, targets: readonly IqTarget[], handler: IqHandler): void
+  set(xmlns: string, name: string, targets: readonly IqTarget[], handler: IqHandler): void
+}
+
+/** Who is described: the server, or each account (to those who may know of it). */
+export type DiscoSubject = 'host' | 'account'
+
+/** XEP-0030: what the host and its accounts are and can do. */
+export interface Disco {
+  feature(name: string, subjects?: readonly DiscoSubject[]): void
+  identity(identity: DiscoIdentity, subjects?: readonly DiscoSubject[]): void
+  /** Something that the host offers under another address or node. */
+  item(item: DiscoItem): void
+}
+
+export interface DiscoIdentity {
+  readonly category: string
+  readonly type: string
+  readonly name?: string
+}
+
+export interface DiscoItem {
+  readonly jid: string
+  readonly node?: string
+  readonly name?: string
+}
+
+/** What a feature is described by now: for those that answer disco themselves. */
+export interface DiscoFacts {
+  features(subject: DiscoSubject): readonly string[]
+  identities(subject: DiscoSubject): readonly DiscoIdentity[]
+  items(): readonly DiscoItem[]
+  /** Grows with each change. */
+  readonly revision: number
+}
+
+/** Where a client's stream stands when features are offered (RFC 6120 §4.3.2). */
+export interface StreamStage {
+  /** The domain that the client addressed. */
+  readonly host: string
+  readonly authenticated: boolean
+  readonly secure: boolean
+}
+
+/** One generation of chat, as a feature meets it: all local domains are one host. */
+export interface Host {
+  readonly hooks: Hooks
+  readonly iq: IqHandlers
+  readonly disco: Disco
+  readonly described: DiscoFacts
+  readonly accounts: Accounts
+  readonly store: Store
+  /** Offers a stream feature; undefined: not at this stage. */
+  streamFeature(offer: (stage: StreamStage) => Element | undefined): void
+  /** The sessions of an account, by its bare JID. */
+  sessions(bare: string): readonly Session[]
+  /** True when `viewer` may know of the account's presence: it is the account's own, or subscribed to it. */
+  maySeePresence(account: Account, viewer: Jid): Promise<boolean>
+  /** Sends a stanza whose `from` and `to` are set, as if `origin` had. Rejects with the StanzaError that the sender would be told. */
+  route(stanza: Element, origin: Origin): Promise<void>
+}
+
+/** Chat, where features and endpoints find it. */
+export interface Chat {
+  /** The host, for one feature: what it registers goes with its scope. */
+  host(scope: Scope): Host
+}
+
+export const Chat = serviceKey<Chat>('chat')
+
+/** A chat feature that is attached. It is taken off by its scope. */
+export interface ChatFeature {
+  readonly name: string
+}
+
+/** Everything that chat can do beyond the core. */
+export const features = defineFamily<ChatFeature>('features', 'what chat can do')
+
+/** Declares a chat feature in one expression. */
+export function chatFeature<Schema extends GenericSchema>(feature: {
+  /** The name an administrator writes in the config. */
+  readonly name: string
+  /** One line for the reference page. */
+  readonly summary: string
+  readonly config: Schema
+  /** Registers what the feature offers and hooks. What it throws makes the configuration fail to start. */
+  attach(host: Host, config: InferOutput<Schema>, scope: Scope): void | Promise<void>
+}): AnyModule<ChatFeature> {
+  return defineModule({
+    family: features,
+    name: feature.name,
+    summary: feature.summary,
+    config: feature.config,
+    async create(config, scope) {
+      await feature.attach(scope.use(Chat).host(scope), config, scope)
+      return { name: feature.name }
+    },
+  })
+}

@@ -1,0 +1,398 @@
+// One generation of chat: what its features have registered, and the sessions that all generations share.
+
+import {
+  Attributes,
+  DEFAULT_PARSER_LIMITS,
+  Element,
+  errorReply,
+  Jid,
+  JidError,
+  NS,
+  readElement,
+  StanzaError,
+  StreamError,
+} from '@aviso/xmpp'
+import * as v from 'valibot'
+import { type Account, type AccountChange, Accounts, type AccountRoom } from '../../accounts/contracts.ts'
+import type { Log } from '../../kernel/log.ts'
+import { randomWord } from '../../kernel/random.ts'
+import { type Scope, serviceKey } from '../../kernel/scope.ts'
+import { Store } from '../../store/contracts.ts'
+import type {
+  AccountEvent,
+  Chat,
+  DeliveredEvent,
+  Handled,
+  Host,
+  PresenceEvent,
+  StanzaEvent,
+  StreamStage,
+} from './contracts.ts'
+import { Directory, type OnlineAccount } from './directory.ts'
+import { DiscoRegistry } from './disco.ts'
+import { AnswerPoint, TellPoint } from './hooks.ts'
+import { checkIq, IqRegistry } from './iq.ts'
+import { becomeUnavailable, goodbye, presenceFromSession } from './presence.ts'
+import { farewell, registerRoster } from './roster-requests.ts'
+import { rosterStore } from './roster.store.ts'
+import type { Roster } from './roster.ts'
+import { address, route } from './router.ts'
+import { Session, type Wire } from './session.ts'
+import { asStanzaError, rosterChanged } from './subscribing.ts'
+import { FROM } from './subscriptions.ts'
+
+const count = v.pipe(v.number(), v.integer('expected a whole number'), v.minValue(1, 'expected at least 1'))
+
+/** The `chat` part of the config. */
+export const chatConfig = v.strictObject({
+  'sessions-per-account': v.optional(
+    v.pipe(count, v.description('how many clients one account may have connected at once')),
+    50,
+  ),
+  'roster-items': v.optional(v.pipe(count, v.description('how many contacts one account may have')), 5000),
+  'roster-groups': v.optional(v.pipe(count, v.description('how many groups one contact may be in')), 50),
+})
+export type ChatConfig = v.InferOutput<typeof chatConfig>
+
+/** What outlives a generation. */
+class Life {
+  readonly directory = new Directory()
+  /** The generations that are up, the one that sessions use last. */
+  readonly #cores: Core[] = []
+
+  /** The generation that serves stanzas now. */
+  get current(): Core | undefined {
+    return this.#cores.at(-1)
+  }
+
+  enter(core: Core): void {
+    // A generation that is being built stays behind the one that works.
+    if (this.#cores.length === 0) this.#cores.push(core)
+    else this.#cores.unshift(core)
+  }
+
+  promote(core: Core): void {
+    if (this.current === core || !this.#cores.includes(core)) return
+    this.leave(core)
+    this.#cores.push(core)
+  }
+
+  leave(core: Core): void {
+    const at = this.#cores.indexOf(core)
+    if (at >= 0) this.#cores.splice(at, 1)
+  }
+}
+
+const LIFE = serviceKey<Life>('chat-life')
+
+/**
+ * Opens chat for one generation of the configuration; Accounts and Store are taken from the scope. Provide the result as `Chat` for features and endpoints, then call
+ * `begin` once everything of the generation is up: from then on all sessions, those of the generation before too, use this generation's features.
+ */
+export async function openChat(scope: Scope, config: ChatConfig): Promise<Core> {
+  const life = await scope.keep(LIFE, () => new Life())
+  const core = new Core(scope, config, life)
+  life.enter(core)
+  scope.defer(() => life.leave(core))
+  scope.defer(core.accounts.watch((change) => core.accountChanged(change)))
+  registerRoster(core.host(scope), core)
+  return core
+}
+
+export class Core implements Chat {
+  readonly config: ChatConfig
+  readonly accounts: Accounts
+  readonly store: Store
+  readonly log: Log
+  readonly directory: Directory
+  readonly iq = new IqRegistry()
+  readonly disco = new DiscoRegistry()
+  readonly points: {
+    readonly sending: AnswerPoint<StanzaEvent, Handled>
+    readonly receiving: AnswerPoint<AccountEvent, Handled>
+    readonly undelivered: AnswerPoint<AccountEvent, Handled>
+    readonly delivered: TellPoint<DeliveredEvent>
+    readonly remote: AnswerPoint<StanzaEvent, Handled>
+    readonly bound: TellPoint<Session>
+    readonly available: TellPoint<PresenceEvent>
+    readonly unavailable: TellPoint<Session>
+    readonly closed: TellPoint<Session>
+  }
+  readonly #features = new AnswerPoint<{ readonly stage: StreamStage; readonly offers: Element[] }, never>()
+  readonly #life: Life
+  readonly #scope: Scope
+
+  constructor(scope: Scope, config: ChatConfig, life: Life) {
+    this.config = config
+    this.accounts = scope.use(Accounts)
+    this.store = scope.use(Store)
+    this.log = scope.log
+    this.directory = life.directory
+    this.#life = life
+    this.#scope = scope
+    this.points = {
+      sending: new AnswerPoint(),
+      receiving: new AnswerPoint(),
+      undelivered: new AnswerPoint(),
+      delivered: new TellPoint(scope.log),
+      remote: new AnswerPoint(),
+      bound: new TellPoint(scope.log),
+      available: new TellPoint(scope.log),
+      unavailable: new TellPoint(scope.log),
+      closed: new TellPoint(scope.log),
+    }
+  }
+
+  /** Makes this the generation that all sessions use. */
+  begin(): void {
+    this.#life.promote(this)
+  }
+
+  host(scope: Scope): Host {
+    const { points, iq, disco } = this
+    const answers = <Event>(point: AnswerPoint<Event, Handled>): Host['hooks']['sending'] & {
+      on(handler: (event: Event) => Handled | undefined, priority?: number): void
+    } => ({
+      on: (handler: (event: never) => Handled | undefined, priority?: number) =>
+        scope.defer(point.add(handler as (event: Event) => Handled | undefined, priority)),
+    })
+    const tells = <Event>(point: TellPoint<Event>): { on(handler: (event: Event) => void, priority?: number): void } => ({
+      on: (handler, priority) => scope.defer(point.add(handler, priority)),
+    })
+    return {
+      hooks: {
+        sending: answers(points.sending),
+        receiving: answers(points.receiving),
+        undelivered: answers(points.undelivered),
+        remote: answers(points.remote),
+        delivered: tells(points.delivered),
+        bound: tells(points.bound),
+        available: tells(points.available),
+        unavailable: tells(points.unavailable),
+        closed: tells(points.closed),
+      },
+      iq: {
+        get: (xmlns, name, targets, handler) => scope.defer(iq.add('get', xmlns, name, targets, handler)),
+        set: (xmlns, name, targets, handler) => scope.defer(iq.add('set', xmlns, name, targets, handler)),
+      },
+      disco: {
+        feature: (name, subjects) => scope.defer(disco.addFeature(name, subjects)),
+        identity: (identity, subjects) => scope.defer(disco.addIdentity(identity, subjects)),
+        item: (item) => scope.defer(disco.addItem(item)),
+      },
+      described: disco,
+      accounts: this.accounts,
+      store: this.store,
+      streamFeature: (offer) =>
+        scope.defer(
+          this.#features.add(({ stage, offers }) => {
+            const element = offer(stage)
+            if (element !== undefined) offers.push(element)
+            return undefined
+          }),
+        ),
+      sessions: (bare) => this.directory.account(bare)?.sessions ?? [],
+      maySeePresence: (account, viewer) => this.maySeePresence(account, viewer),
+      route: async (stanza, origin) => route(this, origin, stanza),
+    }
+  }
+
+  /** The stream features that this generation's chat features offer now. */
+  streamFeatures(stage: StreamStage): readonly Element[] {
+    const offers: Element[] = []
+    this.#features.ask({ stage, offers })
+    return offers
+  }
+
+  /** Asks the hook `receiving`. */
+  received(event: AccountEvent): Handled | undefined {
+    return this.points.receiving.empty ? undefined : this.points.receiving.ask(event)
+  }
+
+  loadRoster(account: OnlineAccount): Promise<Roster> {
+    return account.loadRoster(this.store, rosterChanged).catch((error: unknown) => {
+      throw asStanzaError(error)
+    })
+  }
+
+  async maySeePresence(account: Account, viewer: Jid): Promise<boolean> {
+    const bare = viewer.bareString
+    if (bare === account.address) return true
+    const roster = this.directory.account(account.address)?.roster
+    if (roster !== undefined) return roster.isSubscriber(bare)
+    return ((await this.store.account(rosterStore, account.id).state({ contact: bare })) & FROM) !== 0
+  }
+
+  /** The broadcast presence of an available session, as an element. */
+  presenceOf(session: Session, to: string): Element {
+    const text = '<presence' + (session.presence ?? " type='unavailable'/>")
+    return readElement(text, { xmlns: NS.client, bindings: [] }, DEFAULT_PARSER_LIMITS).with({ from: session.full, to })
+  }
+
+  // Sessions
+
+  /**
+   * Binds a resource (RFC 6120 §7): the one asked for, or one of our making. A session that has it already is closed with `conflict` (§7.7.2.2).
+   * @throws StanzaError bad-request or resource-constraint
+   */
+  bind(
+    account: Account,
+    resource: string | undefined,
+    { id, wire, lang }: { readonly id: string; readonly wire: Wire; readonly lang?: string | undefined },
+  ): Session {
+    const bare = Jid.of(account.local, account.domain)
+    let jid: Jid
+    try {
+      jid = bare.withResource(resource ?? randomWord(this.#scope.random, 12))
+    } catch (error) {
+      if (error instanceof JidError) throw StanzaError.of('bad-request', error.message)
+      throw error
+    }
+    const other = this.directory.session(jid.toString())
+    if (other !== undefined) {
+      other.wire.close(new StreamError('conflict', 'another client has bound this resource'))
+      this.end(other)
+    }
+    const online = this.directory.online(account, bare)
+    if (online.sessions.length >= this.config['sessions-per-account'])
+      throw StanzaError.of('resource-constraint', 'this account has too many clients connected')
+    const session = new Session(id, jid, online, wire, lang)
+    this.directory.add(session)
+    this.points.bound.tell(session)
+    return session
+  }
+
+  /** The session is over, for whatever reason. Safe to call twice. */
+  end(session: Session): void {
+    if (session.over) return
+    session.over = true
+    const core = this.#life.current ?? this
+    try {
+      becomeUnavailable(core, session, goodbye(session))
+    } catch (error) {
+      this.log.error({ err: error, session: session.id, account: session.account.bare }, 'the goodbye failed')
+    }
+    this.directory.remove(session)
+    core.points.closed.tell(session)
+  }
+
+  /**
+   * Takes a stanza from a client of ours. What goes wrong with it is told to the client; only a StreamError passes through, and ends the stream.
+   * A promise is returned where the next stanza has to wait.
+   */
+  take(session: Session, stanza: Element): void | Promise<void> {
+    const core = this.#life.current ?? this
+    try {
+      const pending = core.#take(session, stanza)
+      if (pending === undefined) return undefined
+      return pending.catch((error: unknown) => core.#refuse(session, stanza, error))
+    } catch (error) {
+      core.#refuse(session, stanza, error)
+    }
+  }
+
+  #take(session: Session, stanza: Element): void | Promise<void> {
+    if (stanza.name === 'iq') checkIq(stanza)
+    const stamped = stamp(stanza, session)
+    if (stamped.name === 'presence') {
+      // Hooks see directed presence; subscriptions once they are addressed in the account's name.
+      if (stamped.get('to') === undefined || isAboutAccount(stamped)) return presenceFromSession(this, session, stamped)
+    }
+    const { sending } = this.points
+    if (!sending.empty) {
+      const answer = sending.ask({ stanza: stamped, origin: session, to: this.#target(session, stamped) })
+      if (answer !== undefined) return answer === 'handled' ? undefined : answer
+    }
+    if (stamped.name === 'presence') return presenceFromSession(this, session, stamped)
+    return route(this, session, stamped)
+  }
+
+  #target(session: Session, stanza: Element): Jid {
+    const to = stanza.get('to')
+    if (to === undefined) return session.account.jid
+    return this.directory.session(to)?.jid ?? this.directory.account(to)?.jid ?? address(to)
+  }
+
+  #refuse(session: Session, stanza: Element, error: unknown): void {
+    if (error instanceof StreamError) throw error
+    const known = asStanzaError(error)
+    if (!(known instanceof StanzaError))
+      this.log.error(
+        { err: error, session: session.id, account: session.account.bare },
+        `a ${stanza.name} could not be handled`,
+      )
+    const refusal = known instanceof StanzaError ? known : StanzaError.of('internal-server-error')
+    const reply = errorReply(stanza.with({ from: session.full }), refusal)
+    if (reply !== undefined) session.send(reply)
+  }
+
+  // Accounts
+
+  /** Sessions of an account that may not go on are closed. */
+  accountChanged({ kind, accountId }: AccountChange): void {
+    const why = WHY_CLOSED[kind]
+    if (why === undefined || accountId === undefined) return
+    for (const online of [...this.directory.accounts]) {
+      if (online.account.id !== accountId) continue
+      for (const session of online.sessions) {
+        session.wire.close(new StreamError('not-authorized', why))
+        this.end(session)
+      }
+    }
+  }
+
+  /** What accounts must know of chat: a new account needs nothing; the contacts of a deleted one are told (§2.5.2, for each of them). */
+  get room(): AccountRoom {
+    return {
+      name: 'chat',
+      create: async () => {},
+      erase: async (account) => {
+        for (const session of this.directory.account(account.address)?.sessions ?? []) {
+          session.wire.close(new StreamError('not-authorized', WHY_CLOSED.deleted))
+          this.end(session)
+        }
+        await farewell(this, account)
+      },
+    }
+  }
+}
+
+const WHY_CLOSED: { readonly [Kind in AccountChange['kind']]?: string } = {
+  password: 'your password was changed',
+  disabled: 'this account is disabled',
+  deleted: 'this account was deleted',
+}
+
+const isAboutAccount = (presence: Element): boolean => {
+  const type = presence.get('type')
+  return type !== undefined && type !== 'unavailable' && type !== 'error' && type !== 'probe'
+}
+
+/**
+ * The stanza with the sender's full JID as `from` (RFC 6120 §8.1.2.1), and the stream's language where it has none (§8.1.5).
+ * @throws StreamError invalid-from for somebody else's address
+ */
+function stamp(stanza: Element, session: Session): Element {
+  const pairs = stanza.attrs.pairs
+  const stamped: string[] = ['from', session.full]
+  let lang = session.lang
+  for (let index = 0; index < pairs.length; index += 2) {
+    const name = pairs[index] ?? ''
+    const value = pairs[index + 1] ?? ''
+    if (name === 'from') {
+      if (value !== session.full && value !== session.account.bare) mustBeOwn(value, session)
+      continue
+    }
+    if (name === 'xml:lang') lang = undefined
+    stamped.push(name, value)
+  }
+  if (lang !== undefined) stamped.push('xml:lang', lang)
+  return new Element(stanza.name, stanza.xmlns, new Attributes(stamped), stanza.children, stanza.raw)
+}
+
+function mustBeOwn(from: string, session: Session): void {
+  const jid = Jid.tryParse(from)
+  if (jid?.bareString === session.account.bare && (jid.isBare || jid.toString() === session.full)) return
+  throw new StreamError('invalid-from', 'this is not your address')
+}
+

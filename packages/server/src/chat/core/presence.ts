@@ -1,0 +1,253 @@
+// RFC 6121 §4: presence, from a client's first word to its last.
+
+import { el, type Element, escapeAttribute, type Jid, NS, StanzaError } from '@aviso/xmpp'
+import type { Origin } from './contracts.ts'
+import type { Core } from './core.ts'
+import type { OnlineAccount } from './directory.ts'
+import { rosterStore } from './roster.store.ts'
+import type { Roster } from './roster.ts'
+import { address, route, routeRemote } from './router.ts'
+import { keptPresence, presenceHead, type Session } from './session.ts'
+import { announceTo, subscriptionFromSession, subscriptionToAccount } from './subscribing.ts'
+import { FROM, isSubscriptionType, TO } from './subscriptions.ts'
+
+/** Whom one session may send directed presence at the same time. */
+const MAX_DIRECTED = 1000
+
+/** A presence stanza of a client of ours; `from` is stamped with the full JID. */
+export function presenceFromSession(core: Core, session: Session, stanza: Element): void | Promise<void> {
+  const type = stanza.get('type')
+  const to = stanza.get('to')
+  if (to === undefined) {
+    if (type === undefined) return becomeAvailable(core, session, stanza)
+    if (type === 'unavailable') return becomeUnavailable(core, session, stanza)
+    if (type === 'error') return undefined
+    throw StanzaError.of('bad-request', 'presence of this type needs an address')
+  }
+  if (isSubscriptionType(type)) return subscriptionFromSession(core, session, stanza, type, address(to))
+  if (type !== undefined && type !== 'unavailable' && type !== 'probe' && type !== 'error')
+    throw StanzaError.of('bad-request', 'unknown type of presence')
+  if (type === undefined) direct(session, to)
+  else if (type === 'unavailable') session.directed?.delete(address(to).toString())
+  return route(core, session, stanza)
+}
+
+/** §4.6.3: remembers whom to tell when the session ends. */
+function direct(session: Session, to: string): void {
+  const directed = (session.directed ??= new Set())
+  if (directed.size >= MAX_DIRECTED) throw StanzaError.of('resource-constraint', 'too many directed presences')
+  directed.add(address(to).toString())
+}
+
+// The client's own presence (§4.2, §4.4, §4.5)
+
+function becomeAvailable(core: Core, session: Session, stanza: Element): void | Promise<void> {
+  const priority = priorityOf(stanza)
+  const { roster } = session.account
+  if (roster !== undefined) return nowAvailable(core, session, stanza, priority, roster)
+  return core.loadRoster(session.account).then((loaded) => {
+    if (!session.over) return nowAvailable(core, session, stanza, priority, loaded)
+  })
+}
+
+function priorityOf(stanza: Element): number {
+  const text = stanza.childText('priority')?.trim()
+  if (text === undefined || text === '') return 0
+  const priority = /^[+-]?\d{1,3}$/.test(text) ? Number(text) : NaN
+  if (!(priority >= -128 && priority <= 127))
+    throw StanzaError.of('bad-request', 'the priority is a number from -128 to 127')
+  return priority
+}
+
+function nowAvailable(
+  core: Core,
+  session: Session,
+  stanza: Element,
+  priority: number,
+  roster: Roster,
+): void | Promise<void> {
+  const first = !session.available
+  const wasListening = session.listening
+  const presence = keptPresence(stanza)
+  session.presence = presence
+  session.priority = priority
+  session.account.rank()
+  broadcast(core, session, stanza, presence, roster, first)
+  for (const other of session.account.sessions) {
+    if (!other.available) continue
+    other.send(presenceHead(session) + other.fullXml + "'" + presence)
+    // The others' presence is as good as probed (§4.2.2).
+    if (first && other !== session) session.send(presenceHead(other) + session.fullXml + "'" + other.presence)
+  }
+  core.points.available.tell({ session, stanza, first, listening: session.listening && !wasListening })
+  if (first && roster.hasRequests) return redeliverRequests(core, session)
+}
+
+/** §3.1.3: requests that wait for an answer are shown at each login. */
+async function redeliverRequests(core: Core, session: Session): Promise<void> {
+  for (const xml of await core.store.account(rosterStore, session.account.account.id).requests()) session.send(xml)
+}
+
+/** Tells the subscribers; with `probe`, asks the contacts as well. Contacts of ours are told and asked at once, without a stanza between. */
+function broadcast(
+  core: Core,
+  session: Session,
+  stanza: Element,
+  presence: string,
+  roster: Roster,
+  probe: boolean,
+): void {
+  const head = presenceHead(session)
+  const tail = "'" + presence
+  const { directory, points } = core
+  const asks = !points.receiving.empty
+  const own = session.account.bare
+  // A stanza for other servers is made once; only its address changes.
+  let foreign: Element | undefined
+  for (const [contact, { state }] of roster.items) {
+    if ((state & (FROM | TO)) === 0) continue
+    const online = directory.account(contact)
+    if (online !== undefined) {
+      if (state & FROM) {
+        const taken = asks && core.received({ stanza, origin: session, to: online.jid, account: online.account })
+        if (taken === undefined || taken === false)
+          for (const other of online.sessions) if (other.available) other.send(head + other.fullXml + tail)
+      }
+      if (probe && state & TO && online.roster?.isSubscriber(own))
+        for (const other of online.sessions)
+          if (other.available) session.send(presenceHead(other) + session.fullXml + "'" + other.presence)
+      continue
+    }
+    if (points.remote.empty) continue
+    const to = address(contact)
+    if (core.accounts.isLocal(to.domain)) continue
+    if (state & FROM) {
+      foreign ??= stanza.prepared()
+      tellRemote(core, session, foreign.with({ to: contact }), to)
+    }
+    if (probe && state & TO)
+      tellRemote(core, session, el('presence', { type: 'probe', from: session.full, to: contact }), to)
+  }
+}
+
+/** To another server, where nobody waits for what becomes of it. */
+export function tellRemote(core: Core, origin: Origin, stanza: Element, to: Jid): void {
+  try {
+    const sent = routeRemote(core, origin, stanza, to)
+    if (sent !== undefined) sent.catch((error: unknown) => core.log.debug({ err: error }, 'presence was not sent'))
+  } catch (error) {
+    core.log.debug({ err: error }, 'presence was not sent')
+  }
+}
+
+/** §4.5: the client says goodbye, or its connection is gone. */
+export function becomeUnavailable(core: Core, session: Session, stanza: Element): void {
+  const { account, directed } = session
+  const wasAvailable = session.available
+  session.presence = undefined
+  session.priority = 0
+  session.directed = undefined
+  account.rank()
+  const presence = keptPresence(stanza)
+  if (wasAvailable && account.roster !== undefined) {
+    broadcast(core, session, stanza, presence, account.roster, false)
+    for (const other of account.sessions)
+      if (other.available) other.send(presenceHead(session) + other.fullXml + "'" + presence)
+  }
+  for (const to of directed ?? []) {
+    const jid = address(to)
+    if (wasAvailable && account.roster?.isSubscriber(jid.bareString)) continue
+    if (core.accounts.isLocal(jid.domain)) void sendTo(core, session, stanza.with({ to }))
+    else tellRemote(core, session, stanza.with({ to }), jid)
+  }
+  if (wasAvailable) core.points.unavailable.tell(session)
+}
+
+/** Routes a presence of the server's making; what becomes of it is only of interest to the log. */
+async function sendTo(core: Core, origin: Origin, stanza: Element): Promise<void> {
+  try {
+    await route(core, origin, stanza)
+  } catch (error) {
+    core.log.debug({ err: error }, 'presence was not sent')
+  }
+}
+
+/** Sends the current presence of all of the account's sessions, or (`goodbye`) takes it back, to one who (un)subscribes. */
+export function sendPresenceOf(core: Core, account: OnlineAccount, to: Jid, goodbye = false): void {
+  for (const session of account.sessions) {
+    if (!session.available) continue
+    const stanza = goodbye
+      ? el('presence', { type: 'unavailable', from: session.full, to: to.bareString })
+      : undefined
+    const online = core.directory.account(to.bareString)
+    if (online !== undefined) {
+      for (const other of online.sessions) {
+        if (!other.available) continue
+        if (stanza === undefined) other.send(presenceHead(session) + other.fullXml + "'" + session.presence)
+        else other.send(stanza.with({ to: other.full }))
+      }
+    } else if (!core.points.remote.empty && !core.accounts.isLocal(to.domain)) {
+      tellRemote(core, session, stanza ?? core.presenceOf(session, to.bareString), to)
+    }
+  }
+}
+
+// Presence that arrives (RFC 6121 §8.5)
+
+/** For a resource that is there. */
+export function presenceToSession(core: Core, origin: Origin, stanza: Element, session: Session): void | Promise<void> {
+  const answer = core.received({ stanza, origin, to: session.jid, account: session.account.account, session })
+  if (answer !== undefined) return answer === 'handled' ? undefined : answer
+  session.send(stanza)
+}
+
+/** For a resource that is not there: nobody is told (§8.5.3.2.2). */
+export function presenceUnmatched(_stanza: Element): void {}
+
+/** For an account as a whole (§8.5.2.1.2). */
+export function presenceToAccount(
+  core: Core,
+  origin: Origin,
+  stanza: Element,
+  to: Jid,
+  online: OnlineAccount | undefined,
+): void | Promise<void> {
+  const type = stanza.get('type')
+  if (type === 'probe') return answerProbe(core, origin, to.bare, online)
+  if (isSubscriptionType(type)) return subscriptionToAccount(core, origin, stanza, type, to.bare)
+  if (online === undefined || (type !== undefined && type !== 'unavailable')) return undefined
+  const answer = core.received({ stanza, origin, to, account: online.account })
+  if (answer !== undefined) return answer === 'handled' ? undefined : answer
+  announceTo(online, stanza)
+}
+
+/** For one of our domains: a host has no presence to give. */
+export function presenceToHost(_core: Core, origin: Origin, stanza: Element, to: Jid): void {
+  const type = stanza.get('type')
+  if (type === 'subscribe' || type === 'probe')
+    origin.reply(el('presence', { type: 'unsubscribed', from: to.bareString, to: origin.jid.bareString }))
+}
+
+/** §4.3.2: what somebody may know who asks. An account that does not exist answers like one that the asker is not subscribed to. */
+async function answerProbe(core: Core, origin: Origin, to: Jid, online: OnlineAccount | undefined): Promise<void> {
+  const asker = origin.jid
+  const reply = (type: string): void =>
+    origin.reply(el('presence', { type, from: to.bareString, to: asker.toString() }))
+  if (online === undefined) {
+    const account = await core.accounts.byAddress(to.bareString)
+    const known = account !== undefined && (await core.maySeePresence(account, asker))
+    return reply(known ? 'unavailable' : 'unsubscribed')
+  }
+  if (!(await core.maySeePresence(online.account, asker))) return reply('unsubscribed')
+  const here = online.sessions.filter((session) => session.available)
+  if (here.length === 0) return reply('unavailable')
+  const receiver = escapeAttribute(asker.toString())
+  for (const session of here) {
+    if (origin.session !== undefined) origin.session.send(presenceHead(session) + receiver + "'" + session.presence)
+    else origin.reply(core.presenceOf(session, asker.toString()))
+  }
+}
+
+/** The goodbye of a session whose connection is gone. */
+export const goodbye = (session: Session): Element =>
+  el('presence', { xmlns: NS.client, type: 'unavailable', from: session.full })

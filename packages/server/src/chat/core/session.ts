@@ -1,0 +1,98 @@
+// One client that is logged in and has a resource.
+
+import { type Element, escapeAttribute, type Jid, NS, type StreamError, serialise } from '@aviso/xmpp'
+import type { OnlineAccount } from './directory.ts'
+
+/** What a session writes to. */
+export interface Wire {
+  /** Sends an element or XML text in the namespace jabber:client. False when the stream is over and it went nowhere. */
+  send(stanza: Element | string): boolean
+  /** Resolves when what was sent has been handed to the network, or the stream is over. */
+  drained(): Promise<void>
+  /** Ends the stream, with an error if there is one. */
+  close(error?: StreamError): void
+}
+
+/** A place for what a feature keeps about a session. Declared once at the top of the feature's file; it outlives a reload. */
+export interface SessionSlot<T> {
+  readonly name: string
+  /** Carries the type only; never set. */
+  readonly holds?: T
+}
+
+export const sessionSlot = <T>(name: string): SessionSlot<T> => ({ name })
+
+export class Session {
+  /** As in the log. */
+  readonly id: string
+  readonly jid: Jid
+  /** The full JID. */
+  readonly full: string
+  /** The full JID as it may stand in an attribute. */
+  readonly fullXml: string
+  readonly account: OnlineAccount
+  readonly wire: Wire
+  /** The language of its stanzas that do not say (RFC 6120 §4.7.4). */
+  readonly lang: string | undefined
+  /** The presence that was broadcast last, as `keptPresence` makes it; undefined as long as the session is not available. */
+  presence: string | undefined
+  /** Of the presence; -128 to 127. */
+  priority = 0
+  /** The client has asked for the roster: it gets roster pushes (RFC 6121 §2.2). */
+  interested = false
+  /** Whom the client has sent directed presence (RFC 6121 §4.6.3). */
+  directed: Set<string> | undefined
+  over = false
+  #slots: Map<SessionSlot<unknown>, unknown> | undefined
+
+  constructor(id: string, jid: Jid, account: OnlineAccount, wire: Wire, lang?: string) {
+    this.id = id
+    this.jid = jid
+    this.full = jid.toString()
+    this.fullXml = escapeAttribute(this.full)
+    this.account = account
+    this.wire = wire
+    this.lang = lang
+  }
+
+  get available(): boolean {
+    return this.presence !== undefined
+  }
+
+  /** Available, and willing to get messages that are for the account as a whole. */
+  get listening(): boolean {
+    return this.presence !== undefined && this.priority >= 0
+  }
+
+  get<T>(slot: SessionSlot<T>): T | undefined {
+    return this.#slots?.get(slot) as T | undefined
+  }
+
+  set<T>(slot: SessionSlot<T>, value: T): void {
+    this.#slots ??= new Map()
+    this.#slots.set(slot, value)
+  }
+
+  /** Writes a stanza; false when the session is over. */
+  send(stanza: Element | string): boolean {
+    return !this.over && this.wire.send(stanza)
+  }
+
+  /** As `Origin`: what is answered to this session. */
+  reply(stanza: Element): void {
+    this.send(stanza)
+  }
+
+  get session(): Session {
+    return this
+  }
+}
+
+/** A presence as it is kept: what follows `<presence`, without addresses, and cut loose from the octets that it came in. */
+export function keptPresence(stanza: Element): string {
+  const text = serialise(stanza.with({ from: undefined, to: undefined }), NS.client)
+  return Buffer.from(text.slice('<presence'.length)).toString()
+}
+
+/** A presence of that session for one receiver (its JID, escaped). */
+export const presenceHead = (from: Session): string => `<presence from='${from.fullXml}' to='`

@@ -1,0 +1,179 @@
+// Operations on the list of mailboxes: LIST, CREATE, DELETE, RENAME, SUBSCRIBE, STATUS.
+
+import type { MailboxRole } from '@aviso/imap'
+import { read, StoreError, type Transaction, write } from '../../store/contracts.ts'
+import { tick } from './clock.ts'
+import { allMailboxes, announce, mailboxById, mailboxByName, type MailboxRow, makeMailbox } from './mailbox-rows.ts'
+import { moveRows } from './transfer.ts'
+import { canonicalName, parents, validName } from './names.ts'
+
+const MAX_MAILBOXES = 5000
+const MAX_SUBSCRIPTIONS = 5000
+
+/** Roles that a mailbox of stored messages can have; `All`, `Flagged` and `Important` are views (RFC 6154 §2), which this store does not make. */
+const MAILBOX_ROLES: readonly MailboxRole[] = ['Archive', 'Drafts', 'Junk', 'Sent', 'Trash']
+
+/** Makes the mailbox and its missing parents. */
+async function make(tx: Transaction, name: string, role: string | null, modseq: number): Promise<MailboxRow> {
+  const existing = await allMailboxes(tx)
+  const names = new Set(existing.map((mailbox) => mailbox.name))
+  const missing = parents(name).filter((parent) => !names.has(parent))
+  if (existing.length + missing.length + 1 > MAX_MAILBOXES)
+    throw new StoreError('LIMIT', `No more than ${MAX_MAILBOXES} mailboxes can be kept`)
+  for (const parent of missing) await makeMailbox(tx, parent, parent === 'INBOX' ? 'Inbox' : null, modseq)
+  return makeMailbox(tx, name, role, modseq)
+}
+
+/** INBOX, which every account has from its first use. */
+export async function inbox(tx: Transaction): Promise<MailboxRow> {
+  const found = await mailboxByName(tx, 'INBOX')
+  if (found !== undefined) return found
+  const { modseq } = await tick(tx)
+  await addSubscription(tx, 'INBOX')
+  announce(tx, undefined, modseq)
+  return makeMailbox(tx, 'INBOX', 'Inbox', modseq)
+}
+
+/** The mailbox for a delivery; made when it is missing, as mail must not wait for somebody to make it. */
+export async function deliveryMailbox(tx: Transaction, wanted: string): Promise<MailboxRow> {
+  const name = validName(wanted)
+  if (name === 'INBOX') return inbox(tx)
+  const found = await mailboxByName(tx, name)
+  if (found !== undefined) return found
+  await inbox(tx)
+  const { modseq } = await tick(tx)
+  const made = await make(tx, name, null, modseq)
+  await addSubscription(tx, name)
+  announce(tx, undefined, modseq)
+  return made
+}
+
+async function addSubscription(tx: Transaction, name: string): Promise<number> {
+  return tx.run('INSERT INTO mail_subscription (name) VALUES (?) ON CONFLICT (name) DO NOTHING', name)
+}
+
+/** Makes INBOX and the mailboxes for the given roles, unless the account has any of these: what a user deletes stays deleted. */
+export const prepare = write(
+  async (tx, { mailboxes }: { mailboxes: readonly { name: string; role: MailboxRole }[] }) => {
+    await inbox(tx)
+    const all = await allMailboxes(tx)
+    if (all.some(({ role }) => role !== null && role !== 'Inbox')) return
+    const { modseq } = await tick(tx)
+    for (const { name, role } of mailboxes) {
+      const found = all.find((mailbox) => mailbox.name === name)
+      if (found === undefined) await makeMailbox(tx, name, role, modseq)
+      else await tx.run('UPDATE mail_mailbox SET role = ? WHERE id = ?', role, found.id)
+      await addSubscription(tx, name)
+    }
+    announce(tx, undefined, modseq)
+  },
+)
+
+export const list = read(async (tx, _: void) => ({
+  mailboxes: (await allMailboxes(tx)).map(({ id, name, role }) => ({ id, name, role })),
+  subscriptions: (await tx.all('SELECT name FROM mail_subscription')).map(([name]) => String(name)),
+}))
+
+export const create = write(async (tx, { name: wanted, role }: { name: string; role: MailboxRole | undefined }) => {
+  const name = validName(wanted)
+  if ((await mailboxByName(tx, name)) !== undefined) throw new StoreError('ALREADYEXISTS', 'The mailbox exists already')
+  if (role !== undefined) {
+    if (!MAILBOX_ROLES.includes(role)) throw new StoreError('USEATTR', `No mailbox can be made for \\${role}`)
+    if ((await tx.get('SELECT id FROM mail_mailbox WHERE role = ?', role)) !== undefined)
+      throw new StoreError('USEATTR', `Another mailbox is \\${role} already`)
+  }
+  const { modseq } = await tick(tx)
+  const made = await make(tx, name, role ?? null, modseq)
+  announce(tx, undefined, modseq)
+  const subscribed = (await tx.get('SELECT name FROM mail_subscription WHERE name = ?', name)) !== undefined
+  return { id: made.id, name, subscribed }
+})
+
+export const remove = write(async (tx, { name: wanted }: { name: string }) => {
+  const name = canonicalName(wanted)
+  if (name === 'INBOX') throw new StoreError('CANNOT', 'INBOX cannot be deleted')
+  const mailbox = await mailboxByName(tx, name)
+  if (mailbox === undefined) throw new StoreError('NONEXISTENT', 'There is no such mailbox')
+  await letGo(tx, mailbox.id)
+  await tx.run('DELETE FROM mail_message WHERE mailbox = ?', mailbox.id)
+  await tx.run('DELETE FROM mail_expunged WHERE mailbox = ?', mailbox.id)
+  await tx.run('DELETE FROM mail_snapshot WHERE mailbox = ?', mailbox.id)
+  await tx.run('DELETE FROM mail_mailbox WHERE id = ?', mailbox.id)
+  const { modseq } = await tick(tx)
+  announce(tx, mailbox.id, modseq)
+  announce(tx, undefined, modseq)
+})
+
+/** Takes the references of all messages of a mailbox, expunged ones too, off their emails. */
+async function letGo(tx: Transaction, mailbox: number): Promise<void> {
+  for (const [email, references] of await tx.all(
+    `SELECT email, count(*) FROM (
+       SELECT email FROM mail_message WHERE mailbox = ?
+       UNION ALL SELECT email FROM mail_expunged WHERE mailbox = ? AND email IS NOT NULL
+     ) AS held GROUP BY email`,
+    mailbox,
+    mailbox,
+  ))
+    await tx.run('UPDATE mail_email SET refcount = refcount - ? WHERE id = ?', references ?? 0, email ?? 0)
+}
+
+export const rename = write(async (tx, { from: wantedFrom, to: wantedTo }: { from: string; to: string }) => {
+  const from = canonicalName(wantedFrom)
+  const all = await allMailboxes(tx)
+  const below = all.filter((mailbox) => mailbox.name.startsWith(`${from}/`))
+  const source = all.find((mailbox) => mailbox.name === from)
+  if (source === undefined && below.length === 0) throw new StoreError('NONEXISTENT', 'There is no such mailbox')
+  const to = validName(wantedTo)
+  const names = new Set(all.map((mailbox) => mailbox.name))
+  if (names.has(to)) throw new StoreError('ALREADYEXISTS', 'A mailbox of that name exists already')
+  const { modseq } = await tick(tx)
+  announce(tx, undefined, modseq)
+  if (from === 'INBOX' && source !== undefined) {
+    // RFC 9051 §6.3.6: the messages move, INBOX and what is below it stay.
+    const made = await make(tx, to, null, modseq)
+    await moveRows(tx, source, made, undefined)
+    return
+  }
+  if (to.startsWith(`${from}/`)) throw new StoreError('CANNOT', 'A mailbox cannot move below itself')
+  const moving = source === undefined ? below : [source, ...below]
+  for (const mailbox of moving) names.delete(mailbox.name)
+  for (const mailbox of moving) {
+    const next = validName(to + mailbox.name.slice(from.length))
+    // Below a name that is only a parent, a mailbox of the new name may be there already.
+    if (names.has(next)) throw new StoreError('ALREADYEXISTS', 'A mailbox of that name exists already')
+    await tx.run('UPDATE mail_mailbox SET name = ? WHERE id = ?', next, mailbox.id)
+  }
+  for (const parent of parents(to))
+    if ((await mailboxByName(tx, parent)) === undefined) await makeMailbox(tx, parent, null, modseq)
+})
+
+export const subscribe = write(async (tx, { name: wanted, subscribed }: { name: string; subscribed: boolean }) => {
+  const name = canonicalName(wanted)
+  let changed: number
+  if (subscribed) {
+    validName(name)
+    const count = await tx.get('SELECT count(*) FROM mail_subscription')
+    if (Number(count?.[0]) >= MAX_SUBSCRIPTIONS)
+      throw new StoreError('LIMIT', `No more than ${MAX_SUBSCRIPTIONS} subscriptions can be kept`)
+    changed = await addSubscription(tx, name)
+  } else {
+    changed = await tx.run('DELETE FROM mail_subscription WHERE name = ?', name)
+  }
+  if (changed > 0) announce(tx, undefined, (await tick(tx)).modseq)
+})
+
+/** The mailbox of that name, its counts included. */
+export const find = read(async (tx, { name }: { name: string }) => {
+  const mailbox = await mailboxByName(tx, canonicalName(name))
+  if (mailbox === undefined) throw new StoreError('NONEXISTENT', 'There is no such mailbox')
+  return mailbox
+})
+
+/** The mailbox with that id, its counts included. */
+export const get = read(async (tx, { mailbox }: { mailbox: number }) => mailboxById(tx, mailbox))
+
+export const claimRecent = write(async (tx, { mailbox: id }: { mailbox: number }) => {
+  const mailbox = await mailboxById(tx, id)
+  await tx.run('UPDATE mail_mailbox SET recent_uid = uidnext WHERE id = ?', id)
+  return mailbox.recentUid
+})

@@ -1,0 +1,241 @@
+// Operations that change messages: delivery, APPEND, STORE, EXPUNGE, COPY, MOVE.
+
+import type { FlagChange, FlagSet } from '@aviso/imap'
+import { type Transaction, write } from '../../store/contracts.ts'
+import { tick } from './clock.ts'
+import { type Columns, ColumnsBuilder } from './columns.ts'
+import { applyFlags, FlagSets, type StoredFlagSet } from './flags.ts'
+import {
+  changeMailbox,
+  count,
+  destinationByName,
+  haveUids,
+  mailboxById,
+  type MailboxRow,
+  noGrowth,
+} from './mailbox-rows.ts'
+import { deliveryMailbox } from './mailbox-operations.ts'
+import { canonicalName } from './names.ts'
+import { type Incoming, store } from './octets.ts'
+import { copyRows, expungeRows, moveRows } from './transfer.ts'
+import { spans } from './uids.ts'
+
+/** A message on its way in. */
+export interface NewMessage {
+  readonly message: Incoming
+  readonly flags: FlagSet
+  /** Milliseconds since the epoch; undefined: now. */
+  readonly internalDate: number | undefined
+}
+
+/** Puts the messages into the mailbox as one change. Answers the first of their UIDs, which follow one another. */
+async function insert(tx: Transaction, mailbox: MailboxRow, messages: readonly NewMessage[]): Promise<number> {
+  haveUids(mailbox, messages.length)
+  const sets = new FlagSets(tx)
+  const growth = noGrowth()
+  const { modseq, email: lastEmail } = await tick(tx, { emails: messages.length })
+  let email = lastEmail - messages.length
+  let uid = mailbox.uidNext
+  for (const { message, flags, internalDate } of messages) {
+    const set = await sets.intern(await sets.canonical(flags, true))
+    const stored = store(message)
+    email++
+    await tx.run(
+      'INSERT INTO mail_email (id, refcount, size, header_size, codec, blob, envelope, body_structure, body) VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?)',
+      email,
+      stored.size,
+      stored.headerSize,
+      stored.codec,
+      stored.blob,
+      stored.envelope,
+      stored.bodyStructure,
+      stored.body,
+    )
+    await tx.run(
+      'INSERT INTO mail_octets (email, header, content) VALUES (?, ?, ?)',
+      email,
+      stored.header ?? null,
+      stored.content,
+    )
+    await tx.run(
+      'INSERT INTO mail_message (mailbox, uid, modseq, flagset, email, size, internal_date) VALUES (?, ?, ?, ?, ?, ?, ?)',
+      mailbox.id,
+      uid++,
+      modseq,
+      set.id,
+      email,
+      stored.size,
+      Math.trunc(internalDate ?? tx.now - (tx.now % 1000)),
+    )
+    count(growth, set, stored.size, 1)
+  }
+  await changeMailbox(tx, mailbox.id, modseq, growth, messages.length)
+  return mailbox.uidNext
+}
+
+/** APPEND of one or more messages: all or none. */
+export const append = write(async (tx, { name, messages }: { name: string; messages: readonly NewMessage[] }) => {
+  const mailbox = await destinationByName(tx, canonicalName(name))
+  if (messages.length > 0) await insert(tx, mailbox, messages)
+  return { uidValidity: mailbox.uidValidity, firstUid: mailbox.uidNext }
+})
+
+/** Where a delivery went. */
+export interface Placed {
+  readonly mailbox: number
+  readonly uid: number
+}
+
+/** Puts one message into a mailbox, once for each delivery id. */
+export const deliver = write(
+  async (
+    tx,
+    { mailbox: name, deliveryId, message }: { mailbox: string; deliveryId: string; message: NewMessage },
+  ): Promise<Placed> => {
+    const done = await tx.get('SELECT mailbox, uid FROM mail_delivery WHERE id = ?', deliveryId)
+    if (done !== undefined) return { mailbox: Number(done[0]), uid: Number(done[1]) }
+    const mailbox = await deliveryMailbox(tx, name)
+    const uid = await insert(tx, mailbox, [message])
+    await tx.run(
+      'INSERT INTO mail_delivery (id, at, mailbox, uid) VALUES (?, ?, ?, ?)',
+      deliveryId,
+      tx.now,
+      mailbox.id,
+      uid,
+    )
+    return { mailbox: mailbox.id, uid }
+  },
+)
+
+/** With more flag sets than this in one stretch, rows are changed one by one: each set would cost a pass over the stretch. */
+const SETS_AT_ONCE = 12
+
+export interface StoreOrder {
+  readonly mailbox: number
+  readonly uids: Uint32Array
+  readonly action: FlagChange['action']
+  readonly flags: FlagSet
+  readonly unchangedSince: number | undefined
+}
+
+export interface StoreOutcome {
+  readonly rows: Columns
+  readonly sets: readonly (readonly [id: number, flags: FlagSet])[]
+  readonly modified: Uint32Array
+  readonly highestModseq: number
+}
+
+/** STORE, all of it one change. */
+export const storeFlags = write(async (tx, order: StoreOrder): Promise<StoreOutcome> => {
+  const mailbox = await mailboxById(tx, order.mailbox)
+  const sets = new FlagSets(tx)
+  const given = await sets.canonical(order.flags, order.action !== 'remove')
+  const becomes = new Map<number, { readonly old: StoredFlagSet; readonly next: StoredFlagSet }>()
+  const rows = new ColumnsBuilder(order.uids.length)
+  const modified: number[] = []
+  const growth = noGrowth()
+  let modseq = 0
+  for (const span of spans(order.uids)) {
+    let at = span.start
+    /** UIDs to change by their old flag set, of a stretch of rows in which every row is chosen. */
+    let stretch = new Map<number, number[]>()
+    const stretches = [stretch]
+    for (const row of await tx.all(
+      'SELECT uid, flagset, modseq, size, internal_date FROM mail_message WHERE mailbox = ? AND uid BETWEEN ? AND ? ORDER BY uid',
+      mailbox.id,
+      span.first,
+      span.last,
+    )) {
+      const [uid = 0, flagset = 0, rowModseq = 0, size = 0, internalDate = 0] = row as readonly number[]
+      while ((order.uids[at] ?? Infinity) < uid) at++
+      const chosen = order.uids[at] === uid
+      const failed = chosen && order.unchangedSince !== undefined && rowModseq > order.unchangedSince
+      if (failed) modified.push(uid)
+      if (!chosen || failed) {
+        if (stretch.size > 0) stretches.push((stretch = new Map()))
+        continue
+      }
+      let change = becomes.get(flagset)
+      if (change === undefined) {
+        const old = await sets.byId(flagset)
+        change = { old, next: await sets.intern(applyFlags(old.flags, order.action, given)) }
+        becomes.set(flagset, change)
+      }
+      if (change.next.id === flagset) {
+        rows.push(uid, flagset, rowModseq, size, internalDate)
+        continue
+      }
+      if (modseq === 0) modseq = (await tick(tx)).modseq
+      count(growth, change.old, size, -1)
+      count(growth, change.next, size, 1)
+      rows.push(uid, change.next.id, modseq, size, internalDate)
+      const list = stretch.get(flagset)
+      if (list === undefined) stretch.set(flagset, [uid])
+      else list.push(uid)
+    }
+    for (const done of stretches)
+      await changeStretch(tx, mailbox.id, done, (flagset) => becomes.get(flagset)?.next.id ?? 0, modseq)
+  }
+  if (modseq > 0) await changeMailbox(tx, mailbox.id, modseq, growth)
+  const finished = rows.finish()
+  return {
+    rows: finished,
+    sets: await Promise.all(
+      [...new Set(finished.flagsets)].map(async (id) => [id, (await sets.byId(id)).flags] as const),
+    ),
+    modified: Uint32Array.from(modified),
+    highestModseq: modseq > 0 ? modseq : mailbox.modseq,
+  }
+})
+
+async function changeStretch(
+  tx: Transaction,
+  mailbox: number,
+  stretch: ReadonlyMap<number, readonly number[]>,
+  next: (flagset: number) => number,
+  modseq: number,
+): Promise<void> {
+  for (const [flagset, uids] of stretch) {
+    if (stretch.size <= SETS_AT_ONCE || uids.length === 1)
+      // `modseq <` keeps a row that this very STORE gave the set `flagset` a moment ago.
+      await tx.run(
+        'UPDATE mail_message SET flagset = ?, modseq = ? WHERE mailbox = ? AND uid BETWEEN ? AND ? AND modseq < ? AND ? > 0',
+        next(flagset),
+        modseq,
+        mailbox,
+        uids[0] ?? 0,
+        uids.at(-1) ?? 0,
+        flagset,
+        modseq,
+      )
+    else
+      for (const uid of uids)
+        await tx.run(
+          'UPDATE mail_message SET flagset = ?, modseq = ? WHERE mailbox = ? AND uid = ?',
+          next(flagset),
+          modseq,
+          mailbox,
+          uid,
+        )
+  }
+}
+
+export const expunge = write(async (tx, { mailbox, uids }: { mailbox: number; uids: Uint32Array }) =>
+  expungeRows(tx, await mailboxById(tx, mailbox), uids),
+)
+
+export interface TransferOrder {
+  readonly mailbox: number
+  readonly uids: Uint32Array
+  readonly destination: string
+}
+
+export const copy = write(async (tx, { mailbox, uids, destination }: TransferOrder) => {
+  const from = await mailboxById(tx, mailbox)
+  return copyRows(tx, from, await destinationByName(tx, canonicalName(destination)), uids)
+})
+
+export const move = write(async (tx, { mailbox, uids, destination }: TransferOrder) => {
+  const from = await mailboxById(tx, mailbox)
+  return moveRows(tx, from, await destinationByName(tx, canonicalName(destination)), uids)
+})

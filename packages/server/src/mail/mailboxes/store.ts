@@ -1,0 +1,40 @@
+// The mail of one account, in that account's database.
+
+import { defineStore } from '../../store/contracts.ts'
+import { claimRecent, create, find, get, list, prepare, remove, rename, subscribe } from './mailbox-operations.ts'
+import { append, copy, deliver, expunge, move, storeFlags } from './message-operations.ts'
+import { delta, keywords, meta, pack, prerender, raw, snapshot } from './read-operations.ts'
+import { migrations } from './schema.ts'
+import { blobs, sweep } from './sweep.ts'
+
+export const mailStore = defineStore({
+  name: 'mail',
+  scale: 'account',
+  migrations,
+  operations: {
+    prepare,
+    list,
+    create,
+    remove,
+    rename,
+    subscribe,
+    find,
+    get,
+    claimRecent,
+    append,
+    deliver,
+    storeFlags,
+    expunge,
+    copy,
+    move,
+    snapshot,
+    pack,
+    delta,
+    keywords,
+    meta,
+    raw,
+    prerender,
+    sweep,
+    blobs,
+  },
+})

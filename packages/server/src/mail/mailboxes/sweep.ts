@@ -1,0 +1,89 @@
+// What nobody needs any more goes: content of expunged messages, history, emails without a reference, old delivery ids.
+
+import { read, type Transaction, write } from '../../store/contracts.ts'
+
+/** Rows that one sweep touches at most, so that nobody waits long behind it. */
+const STEP = 1000
+
+export interface SweepOrder {
+  /** Messages expunged before this time (milliseconds) can no longer be read. */
+  readonly contentBefore: number
+  /** Expunges before this time are forgotten: QRESYNC then compares. */
+  readonly historyBefore: number
+  /** Expunges remembered for each mailbox. */
+  readonly historyRows: number
+  /** Delivery ids from before this time are forgotten. */
+  readonly deliveriesBefore: number
+}
+
+export interface SweepOutcome {
+  /** Something is left that is due now. */
+  readonly more: boolean
+  /** Something is left that falls due later. */
+  readonly later: boolean
+}
+
+export const sweep = write(async (tx, order: SweepOrder): Promise<SweepOutcome> => {
+  const released = await releaseContent(tx, order.contentBefore)
+  const trimmed = await trimHistory(tx, order)
+  const dropped = await dropEmails(tx)
+  await tx.run('DELETE FROM mail_delivery WHERE at < ?', order.deliveriesBefore)
+  const waiting = await tx.get(
+    'SELECT 1 WHERE EXISTS (SELECT 1 FROM mail_expunged) OR EXISTS (SELECT 1 FROM mail_delivery) OR EXISTS (SELECT 1 FROM mail_email WHERE refcount = 0)',
+  )
+  return { more: released || trimmed || dropped, later: waiting !== undefined }
+})
+
+/** Expunged messages let go of their emails. */
+async function releaseContent(tx: Transaction, before: number): Promise<boolean> {
+  const rows = await tx.all(
+    'SELECT mailbox, uid, email FROM mail_expunged WHERE email IS NOT NULL AND at < ? ORDER BY at LIMIT ?',
+    before,
+    STEP,
+  )
+  for (const [mailbox = 0, uid = 0, email = 0] of rows) {
+    await tx.run('UPDATE mail_expunged SET email = NULL WHERE mailbox = ? AND uid = ?', mailbox, uid)
+    await tx.run('UPDATE mail_email SET refcount = refcount - 1 WHERE id = ?', email)
+  }
+  return rows.length === STEP
+}
+
+/** Forgets old expunges, and notes up to which modseq. */
+async function trimHistory(tx: Transaction, { historyBefore, historyRows }: SweepOrder): Promise<boolean> {
+  let full = false
+  for (const [mailbox = 0, kept = 0] of await tx.all('SELECT mailbox, count(*) FROM mail_expunged GROUP BY mailbox')) {
+    let surplus = Number(kept) - historyRows
+    let trimmed = -1
+    const rows = await tx.all(
+      'SELECT uid, modseq, email, at FROM mail_expunged WHERE mailbox = ? ORDER BY modseq, uid LIMIT ?',
+      mailbox,
+      STEP,
+    )
+    let removed = 0
+    for (const [uid = 0, modseq, email = null, at] of rows) {
+      if (surplus-- <= 0 && Number(at) >= historyBefore) break
+      if (email !== null) await tx.run('UPDATE mail_email SET refcount = refcount - 1 WHERE id = ?', email)
+      await tx.run('DELETE FROM mail_expunged WHERE mailbox = ? AND uid = ?', mailbox, uid)
+      trimmed = Number(modseq)
+      removed++
+    }
+    if (removed === STEP) full = true
+    if (trimmed >= 0) await tx.run('UPDATE mail_mailbox SET trimmed_modseq = ? WHERE id = ?', trimmed, mailbox)
+  }
+  return full
+}
+
+/** Emails that no message and no expunged row holds are deleted. */
+async function dropEmails(tx: Transaction): Promise<boolean> {
+  const rows = await tx.all('SELECT id FROM mail_email WHERE refcount = 0 LIMIT ?', STEP)
+  for (const [id = 0] of rows) {
+    await tx.run('DELETE FROM mail_octets WHERE email = ?', id)
+    await tx.run('DELETE FROM mail_email WHERE id = ?', id)
+  }
+  return rows.length === STEP
+}
+
+/** The blobs that this account's messages are in. */
+export const blobs = read(async (tx, _: void) =>
+  (await tx.all('SELECT DISTINCT blob FROM mail_email WHERE blob IS NOT NULL')).map(([blob]) => String(blob)),
+)

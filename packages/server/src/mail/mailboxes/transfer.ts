@@ -1,0 +1,241 @@
+// Messages that move between mailboxes or leave: COPY, MOVE, EXPUNGE, and what stays behind for those who have not been told.
+
+import type { Transaction } from '../../store/contracts.ts'
+import { tick } from './clock.ts'
+import { FlagSets } from './flags.ts'
+import { changeMailbox, count, haveUids, type MailboxRow, noGrowth } from './mailbox-rows.ts'
+import { type Run, spans } from './uids.ts'
+
+/** Rows chosen by their UIDs, ascending. */
+interface Chosen {
+  readonly uids: number[]
+  readonly emails: number[]
+  readonly flagsets: number[]
+  readonly sizes: number[]
+  /** The same rows in stretches with no other row between, so that one statement serves each. */
+  readonly runs: Run[]
+}
+
+const PAGE = 8192
+
+/** The rows of `mailbox` among `wanted`; all rows where that is undefined. */
+async function choose(tx: Transaction, mailbox: number, wanted: Uint32Array | undefined): Promise<Chosen> {
+  const chosen: Chosen = { uids: [], emails: [], flagsets: [], sizes: [], runs: [] }
+  const take = (rows: readonly (readonly unknown[])[], from: number): void => {
+    let at = from
+    let run: Run | undefined
+    for (const row of rows) {
+      const [uid = 0, flagset = 0, email = 0, size = 0] = row as readonly number[]
+      if (wanted !== undefined) {
+        while ((wanted[at] ?? Infinity) < uid) at++
+        if (wanted[at] !== uid) {
+          run = undefined
+          continue
+        }
+      }
+      chosen.uids.push(uid)
+      chosen.flagsets.push(flagset)
+      chosen.emails.push(email)
+      chosen.sizes.push(size)
+      if (run === undefined) chosen.runs.push((run = { first: uid, last: uid, rows: 1 }))
+      else {
+        run.last = uid
+        run.rows++
+      }
+    }
+  }
+  if (wanted !== undefined) {
+    for (const span of spans(wanted))
+      take(
+        await tx.all(
+          'SELECT uid, flagset, email, size FROM mail_message WHERE mailbox = ? AND uid BETWEEN ? AND ? ORDER BY uid',
+          mailbox,
+          span.first,
+          span.last,
+        ),
+        span.start,
+      )
+    return chosen
+  }
+  for (let last = 0; ;) {
+    const rows = await tx.all(
+      'SELECT uid, flagset, email, size FROM mail_message WHERE mailbox = ? AND uid > ? ORDER BY uid LIMIT ?',
+      mailbox,
+      last,
+      PAGE,
+    )
+    take(rows, 0)
+    if (rows.length < PAGE) return chosen
+    last = Number(rows.at(-1)?.[0])
+  }
+}
+
+/** Counts one reference more on the email of every chosen row. */
+async function refer(tx: Transaction, mailbox: number, chosen: Chosen): Promise<void> {
+  const counts = new Map<number, number>()
+  for (const email of chosen.emails) counts.set(email, (counts.get(email) ?? 0) + 1)
+  if (counts.size < chosen.emails.length || chosen.runs.length > chosen.emails.length / 2) {
+    for (const [email, references] of counts)
+      await tx.run('UPDATE mail_email SET refcount = refcount + ? WHERE id = ?', references, email)
+    return
+  }
+  for (const { first, last } of chosen.runs)
+    await tx.run(
+      'UPDATE mail_email SET refcount = refcount + 1 WHERE id IN (SELECT email FROM mail_message WHERE mailbox = ? AND uid BETWEEN ? AND ?)',
+      mailbox,
+      first,
+      last,
+    )
+}
+
+/** Source and destination UIDs, pairwise, ascending by source. */
+export interface Transferred {
+  readonly uidValidity: number
+  readonly source: Uint32Array
+  readonly destination: Uint32Array
+}
+
+async function copyChosen(
+  tx: Transaction,
+  from: MailboxRow,
+  to: MailboxRow,
+  chosen: Chosen,
+  modseq: number,
+): Promise<Transferred> {
+  haveUids(to, chosen.uids.length)
+  await refer(tx, from.id, chosen)
+  let uid = to.uidNext - 1
+  for (const { first, last, rows } of chosen.runs) {
+    await tx.run(
+      `INSERT INTO mail_message (mailbox, uid, modseq, flagset, email, size, internal_date)
+       SELECT CAST(? AS BIGINT), CAST(? AS BIGINT) + row_number() OVER (ORDER BY uid), CAST(? AS BIGINT), flagset, email, size, internal_date
+       FROM mail_message WHERE mailbox = ? AND uid BETWEEN ? AND ? ORDER BY uid`,
+      to.id,
+      uid,
+      modseq,
+      from.id,
+      first,
+      last,
+    )
+    uid += rows
+  }
+  return {
+    uidValidity: to.uidValidity,
+    source: Uint32Array.from(chosen.uids),
+    destination: Uint32Array.from(chosen.uids, (_, i) => to.uidNext + i),
+  }
+}
+
+async function growthOf(tx: Transaction, chosen: Chosen, by: 1 | -1): Promise<ReturnType<typeof noGrowth>> {
+  const sets = new FlagSets(tx)
+  const growth = noGrowth()
+  for (const [i, flagset] of chosen.flagsets.entries())
+    count(growth, await sets.byId(flagset), chosen.sizes[i] ?? 0, by)
+  return growth
+}
+
+/** COPY: the rows among `wanted` also stand in `to`. */
+export async function copyRows(
+  tx: Transaction,
+  from: MailboxRow,
+  to: MailboxRow,
+  wanted: Uint32Array,
+): Promise<Transferred> {
+  const chosen = await choose(tx, from.id, wanted)
+  if (chosen.uids.length === 0)
+    return { uidValidity: to.uidValidity, source: new Uint32Array(), destination: new Uint32Array() }
+  const { modseq } = await tick(tx)
+  const result = await copyChosen(tx, from, to, chosen, modseq)
+  await changeMailbox(tx, to.id, modseq, await growthOf(tx, chosen, 1), chosen.uids.length)
+  return result
+}
+
+/** MOVE: the rows among `wanted` (all, where that is undefined) stand in `to` and no longer in `from`. */
+export async function moveRows(
+  tx: Transaction,
+  from: MailboxRow,
+  to: MailboxRow,
+  wanted: Uint32Array | undefined,
+): Promise<Transferred> {
+  const chosen = await choose(tx, from.id, wanted)
+  if (chosen.uids.length === 0)
+    return { uidValidity: to.uidValidity, source: new Uint32Array(), destination: new Uint32Array() }
+  const { modseq } = await tick(tx)
+  const result = await copyChosen(tx, from, to, chosen, modseq)
+  for (const { first, last } of chosen.runs) {
+    await tx.run(
+      `INSERT INTO mail_expunged (mailbox, uid, modseq, email, at)
+       SELECT mailbox, uid, CAST(? AS BIGINT), email, CAST(? AS BIGINT) FROM mail_message WHERE mailbox = ? AND uid BETWEEN ? AND ?`,
+      modseq,
+      tx.now,
+      from.id,
+      first,
+      last,
+    )
+    await tx.run('DELETE FROM mail_message WHERE mailbox = ? AND uid BETWEEN ? AND ?', from.id, first, last)
+  }
+  await changeMailbox(tx, to.id, modseq, await growthOf(tx, chosen, 1), chosen.uids.length)
+  await changeMailbox(tx, from.id, modseq, await growthOf(tx, chosen, -1))
+  return result
+}
+
+/** EXPUNGE: of the rows among `wanted`, those flagged \Deleted go. Their emails stay counted until a sweep lets them go. */
+export async function expungeRows(
+  tx: Transaction,
+  from: MailboxRow,
+  wanted: Uint32Array,
+): Promise<{ readonly uids: Uint32Array; readonly highestModseq: number }> {
+  const gone: number[] = []
+  const runs: Run[] = []
+  const sets = new FlagSets(tx)
+  const growth = noGrowth()
+  if (from.deleted > 0)
+    for (const span of spans(wanted)) {
+      let at = span.start
+      let run: Run | undefined
+      for (const row of await tx.all(
+        `SELECT uid, flagset, size FROM mail_message
+         WHERE mailbox = ? AND uid BETWEEN ? AND ? AND flagset IN (SELECT id FROM mail_flagset WHERE deleted = 1) ORDER BY uid`,
+        from.id,
+        span.first,
+        span.last,
+      )) {
+        const [uid = 0, flagset = 0, size = 0] = row as readonly number[]
+        while ((wanted[at] ?? Infinity) < uid) at++
+        if (wanted[at] !== uid) {
+          run = undefined
+          continue
+        }
+        gone.push(uid)
+        count(growth, await sets.byId(flagset), size, -1)
+        if (run === undefined) runs.push((run = { first: uid, last: uid, rows: 1 }))
+        else {
+          run.last = uid
+          run.rows++
+        }
+      }
+    }
+  if (gone.length === 0) return { uids: new Uint32Array(), highestModseq: from.modseq }
+  const { modseq } = await tick(tx)
+  // Between the ends of a run there is no other row flagged \Deleted, but there may be rows that stay.
+  for (const { first, last } of runs) {
+    await tx.run(
+      `INSERT INTO mail_expunged (mailbox, uid, modseq, email, at)
+       SELECT mailbox, uid, CAST(? AS BIGINT), email, CAST(? AS BIGINT) FROM mail_message
+       WHERE mailbox = ? AND uid BETWEEN ? AND ? AND flagset IN (SELECT id FROM mail_flagset WHERE deleted = 1)`,
+      modseq,
+      tx.now,
+      from.id,
+      first,
+      last,
+    )
+    await tx.run(
+      'DELETE FROM mail_message WHERE mailbox = ? AND uid BETWEEN ? AND ? AND flagset IN (SELECT id FROM mail_flagset WHERE deleted = 1)',
+      from.id,
+      first,
+      last,
+    )
+  }
+  await changeMailbox(tx, from.id, modseq, growth)
+  return { uids: Uint32Array.from(gone), highestModseq: modseq }
+}

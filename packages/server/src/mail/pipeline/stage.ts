@@ -1,0 +1,87 @@
+// One stage of checks: all side by side, each within its time, the worst verdict counts.
+
+import { SmtpError } from '@aviso/smtp'
+import type { Clock } from '../../kernel/clock.ts'
+import type { Log } from '../../kernel/log.ts'
+import type { Awaitable, MailCheck, Verdict } from './contracts.ts'
+
+/** A check by the name that the config gives it. */
+export interface NamedCheck {
+  readonly name: string
+  readonly check: MailCheck
+}
+
+/** A verdict and who gave it: one line of the mail's trace. */
+export interface Traced {
+  readonly check: string
+  readonly verdict: Verdict
+}
+
+const SEVERITY = { accept: 0, quarantine: 1, defer: 2, reject: 3 } as const
+
+/** Milliseconds that one check may take. */
+const PATIENCE = 30_000
+
+/** Asks every check that has something to say at this stage. Never rejects; answers in the order of the checks. */
+export async function askAll(
+  checks: readonly NamedCheck[],
+  ask: (check: MailCheck) => Awaitable<Verdict> | undefined,
+  around: { readonly clock: Clock; readonly log: Log },
+): Promise<readonly Traced[]> {
+  const asked: Awaitable<Traced>[] = []
+  let waiting = false
+  for (const { name, check } of checks) {
+    const answer = inTime(name, () => ask(check), around)
+    if (answer === undefined) continue
+    if (answer instanceof Promise) waiting = true
+    asked.push(answer)
+  }
+  // Checks that answer at once, as most do, cost no turn of the event loop.
+  return waiting ? Promise.all(asked) : (asked as readonly Traced[])
+}
+
+/** The verdict that counts. */
+export function worst(traced: readonly Traced[]): Traced | undefined {
+  let found: Traced | undefined
+  for (const candidate of traced)
+    if (found === undefined || SEVERITY[candidate.verdict.action] > SEVERITY[found.verdict.action]) found = candidate
+  return found
+}
+
+function inTime(
+  name: string,
+  ask: () => Awaitable<Verdict> | undefined,
+  around: { readonly clock: Clock; readonly log: Log },
+): Awaitable<Traced> | undefined {
+  try {
+    const answer = ask()
+    if (answer === undefined) return undefined
+    if (!(answer instanceof Promise)) return { check: name, verdict: answer }
+    return new Promise((resolve) => {
+      const timer = around.clock.timeout(PATIENCE, () =>
+        resolve({ check: name, verdict: broken(around.log, name, new Error(`no answer within ${PATIENCE / 1000} s`)) }),
+      )
+      answer.then(
+        (verdict) => {
+          timer.cancel()
+          resolve({ check: name, verdict })
+        },
+        (error: unknown) => {
+          timer.cancel()
+          resolve({ check: name, verdict: broken(around.log, name, error) })
+        },
+      )
+    })
+  } catch (error) {
+    return { check: name, verdict: broken(around.log, name, error) }
+  }
+}
+
+function broken(log: Log, check: string, error: unknown): Verdict {
+  log.error({ err: error, check }, 'a check failed: the mail is deferred')
+  return {
+    action: 'defer',
+    reply: new SmtpError(451, '4.7.1', 'The mail cannot be checked now, please try again later'),
+    why: String(error),
+  }
+}

@@ -1,0 +1,157 @@
+// The queue: keeps what cannot be delivered now, durably, and tries local mailboxes again.
+
+import { parseMailAddress } from '@aviso/mime'
+import { SmtpError } from '@aviso/smtp'
+import type { Accounts } from '../../../accounts/contracts.ts'
+import type { Scope } from '../../../kernel/scope.ts'
+import type { Calls, Store } from '../../../store/contracts.ts'
+import type { Client, Delivery, Mail, MailTarget, Outcome, Routed } from '../../pipeline/contracts.ts'
+import { type QueuedMail, type QueuedRecipient, queueStore } from './store.ts'
+
+/** Octets up to which a mail lies in the database itself. */
+const INLINE = 256 * 1024
+
+/** Milliseconds before the first new attempt at a local mailbox; each further one waits twice as long. */
+const FIRST_RETRY = 30_000
+const LONGEST_WAIT = 3_600_000
+
+type QueueCalls = Calls<typeof queueStore.operations>
+
+/** Where mail waits. Until remote delivery comes, mail to other servers stays here, safely, and `aviso status` counts it. */
+export class Queue implements MailTarget {
+  readonly #scope: Scope
+  readonly #store: Store
+  readonly #calls: QueueCalls
+
+  constructor(scope: Scope, store: Store) {
+    this.#scope = scope
+    this.#store = store
+    this.#calls = store.core(queueStore)
+  }
+
+  begin(mail: Mail): Delivery {
+    return new QueueDelivery(this.#store, this.#calls, mail, this.#scope)
+  }
+
+  /** Tries local mailboxes again from now on, until the scope closes. */
+  retryLocal(accounts: Accounts, local: MailTarget): void {
+    this.#scope.interval(FIRST_RETRY / 2, async () => {
+      for (const recipient of await this.#calls.dueLocal({ limit: 100 })) await this.#retry(recipient, accounts, local)
+    })
+  }
+
+  async #retry(recipient: QueuedRecipient, accounts: Accounts, local: MailTarget): Promise<void> {
+    const { mail: id, address: text } = recipient
+    const queued = await this.#calls.mail({ id })
+    const account = await accounts.byId(recipient.account)
+    const address = parseMailAddress(text)
+    if (queued === undefined || address === undefined) return
+    let failure: SmtpError | undefined
+    if (account === undefined) failure = new SmtpError(451, '4.2.1', 'the account is gone')
+    else {
+      const bytes = await this.#bytes(queued)
+      const delivery = local.begin(remembered(queued, this.#scope))
+      await delivery.add({ recipient: { address, parameters: {} }, address, account })
+      await delivery.body(bytes, queued.quarantined)
+      failure = (await delivery.commit())[0]?.failure
+    }
+    if (failure !== undefined) {
+      const wait = Math.min(LONGEST_WAIT, FIRST_RETRY * 2 ** recipient.attempts)
+      await this.#calls.postponed({
+        mail: id,
+        address: text,
+        nextAttempt: this.#scope.clock.now() + wait,
+        error: failure.message,
+      })
+      return
+    }
+    const blob = await this.#calls.delivered({ mail: id, address: text })
+    if (blob !== undefined) await this.#store.blobs.delete(blob)
+    this.#scope.log.info({ event: 'mail-delivered', mail: id, recipient: text }, 'queued mail delivered')
+  }
+
+  async #bytes(mail: QueuedMail): Promise<Uint8Array> {
+    const bytes = mail.bytes ?? (mail.blob === null ? undefined : await this.#store.blobs.get(mail.blob))
+    if (bytes === undefined) throw new Error(`the octets of the queued mail ${mail.id} are missing`)
+    return bytes
+  }
+}
+
+class QueueDelivery implements Delivery {
+  readonly #store: Store
+  readonly #calls: QueueCalls
+  readonly #mail: Mail
+  readonly #scope: Scope
+  readonly #recipients: Routed[] = []
+  #bytes: Uint8Array = new Uint8Array()
+  #quarantined = false
+
+  constructor(store: Store, calls: QueueCalls, mail: Mail, scope: Scope) {
+    this.#store = store
+    this.#calls = calls
+    this.#mail = mail
+    this.#scope = scope
+  }
+
+  add(routed: Routed): void {
+    this.#recipients.push(routed)
+  }
+
+  body(bytes: Uint8Array, quarantined: boolean): void {
+    this.#bytes = bytes
+    this.#quarantined = quarantined
+  }
+
+  async commit(): Promise<readonly Outcome[]> {
+    const { id, sender, parameters, received } = this.#mail
+    const large = this.#bytes.byteLength > INLINE
+    const blob = large ? await this.#store.blobs.put(this.#bytes) : null
+    const mail: QueuedMail = {
+      id,
+      created: received,
+      sender: sender?.toString() ?? '',
+      parameters: JSON.stringify(parameters),
+      quarantined: this.#quarantined,
+      size: this.#bytes.byteLength,
+      bytes: large ? null : this.#bytes,
+      blob,
+    }
+    const first = this.#scope.clock.now() + FIRST_RETRY
+    const recipients = this.#recipients.map(({ recipient, address, account }): QueuedRecipient => ({
+      mail: id,
+      address: address.toString(),
+      account: account?.id ?? '',
+      parameters: JSON.stringify(recipient.parameters),
+      attempts: 0,
+      nextAttempt: first,
+      lastError: '',
+    }))
+    await this.#calls.put({ mail, recipients })
+    return this.#recipients.map((routed) => ({ routed, failure: undefined }))
+  }
+
+  abort(): void {
+    this.#bytes = new Uint8Array()
+  }
+}
+
+/** The mail as its target needs to see it again. */
+function remembered(queued: QueuedMail, scope: Scope): Mail {
+  const client: Client = {
+    session: queued.id,
+    log: scope.log,
+    protocol: 'queue',
+    remoteAddress: '',
+    hello: '',
+    tls: undefined,
+    account: undefined,
+  }
+  return {
+    id: queued.id,
+    client,
+    sender: parseMailAddress(queued.sender) ?? null,
+    parameters: JSON.parse(queued.parameters) as Mail['parameters'],
+    recipients: [],
+    received: queued.created,
+  }
+}

@@ -1,0 +1,161 @@
+// A claim: one endpoint's right to the connections of one address, and the sessions that came of it.
+
+import type { Socket } from 'node:net'
+import { randomWord } from '../kernel/random.ts'
+import type { Scope } from '../kernel/scope.ts'
+import { addressGroup, plainAddress, type AddressSet } from './addresses.ts'
+import type { Certificates } from './certificates.ts'
+import { AcceptedConnection, type ConnectionTerms } from './connection.ts'
+import type { Bans, ListenOptions } from './contracts.ts'
+import type { HandshakeTerms } from './tls.ts'
+
+/** How many connections are open: in all, by protocol, by peer. One for the whole process. */
+export class Tally {
+  total = 0
+  readonly byProtocol = new Map<string, number>()
+  readonly byPeer = new Map<string, number>()
+}
+
+const add = (counts: Map<string, number>, key: string, by: 1 | -1): void => {
+  const count = (counts.get(key) ?? 0) + by
+  if (count > 0) counts.set(key, count)
+  else counts.delete(key)
+}
+
+/** The rules that one generation of the configuration has for its connections. */
+export interface Rules {
+  readonly connections: number
+  readonly perAddress: number
+  readonly shutdownDeadline: number
+  readonly trusted: AddressSet
+  readonly certificates: Certificates | undefined
+  readonly bans: Bans | undefined
+}
+
+const SESSION_ID_LENGTH = 10
+const NO_TLS_TIMEOUT = 30_000
+
+/** Serves the connections of one address for one `listen`. */
+export class Claim {
+  readonly scope: Scope
+  readonly options: ListenOptions
+  readonly #rules: Rules
+  readonly #tally: Tally
+  readonly #terms: ConnectionTerms
+  readonly #open = new Set<AcceptedConnection>()
+  readonly #onDrained: (() => void)[] = []
+  #ending: Promise<void> | undefined
+
+  constructor(scope: Scope, options: ListenOptions, rules: Rules, tally: Tally) {
+    this.scope = scope
+    this.options = options
+    this.#rules = rules
+    this.#tally = tally
+    const alpn = options.alpn === undefined || options.alpn.length === 0 ? undefined : [...options.alpn]
+    const { certificates } = rules
+    const failures = scope.metrics.counter('aviso_tls_failures_total', 'TLS handshakes that failed', [
+      'protocol',
+      'reason',
+    ])
+    this.#terms = {
+      log: scope.log,
+      clock: scope.clock,
+      offersTls: options.tls !== 'none',
+      handshakeTimeout: certificates?.handshakeTimeout ?? NO_TLS_TIMEOUT,
+      handshakeTerms: (): HandshakeTerms | undefined =>
+        certificates?.terms(options.tls === 'implicit' ? alpn : undefined),
+      // OpenSSL knows hundreds of reasons, and peers choose among them: few are told apart.
+      tlsFailed: (reason) =>
+        failures.inc({
+          protocol: options.protocol,
+          reason: reason === 'timeout' || reason === 'closed' ? reason : 'protocol',
+        }),
+    }
+  }
+
+  get sessions(): number {
+    return this.#open.size
+  }
+
+  /** Takes a connection that has just been accepted: refuses it, or serves it. */
+  accept(socket: Socket): void {
+    const { protocol } = this.options
+    const { metrics } = this.scope
+    const unix = socket.localAddress === undefined || socket.localAddress === ''
+    if (socket.destroyed || (socket.remoteAddress === undefined && !unix)) return void socket.destroy()
+    const address = plainAddress(socket.remoteAddress ?? '')
+    const peer = unix || this.#rules.trusted.has(address) ? undefined : addressGroup(address)
+    const refusal = this.#refusal(address, peer)
+    if (refusal !== undefined) {
+      metrics
+        .counter('aviso_connections_refused_total', 'Connections that were closed at once', ['protocol', 'reason'])
+        .inc({ protocol, reason: refusal })
+      this.scope.log.debug({ remote: address, reason: refusal }, 'connection refused')
+      socket.on('error', () => {})
+      socket.destroy()
+      return
+    }
+    const connection = new AcceptedConnection(randomWord(this.scope.random, SESSION_ID_LENGTH), socket, this.#terms)
+    this.#count(connection, peer, 1)
+    metrics
+      .counter('aviso_connections_accepted_total', 'Connections that were accepted', ['protocol'])
+      .inc({ protocol })
+    socket.once('close', () => this.#count(connection, peer, -1))
+    if (this.scope.log.isLevelEnabled('debug'))
+      connection.log.debug({ remote: address, port: connection.remotePort, protocol }, 'connected')
+    if (this.options.tls !== 'implicit') connection.serve(this.options.serve)
+    // A handshake that fails is logged and counted where it happens.
+    else
+      connection.startTls().then(
+        () => connection.serve(this.options.serve),
+        () => {},
+      )
+  }
+
+  /** Resolves when no session is left. */
+  drained(): Promise<void> {
+    return this.#open.size === 0 ? Promise.resolve() : new Promise((resolve) => this.#onDrained.push(resolve))
+  }
+
+  /** Shuts all sessions down, side by side; those that have not ended at the deadline are cut off. Resolves when all are gone. */
+  end(): Promise<void> {
+    this.#ending ??= this.#endSessions()
+    return this.#ending
+  }
+
+  async #endSessions(): Promise<void> {
+    const open = this.#open
+    if (open.size === 0) return
+    const deadline = this.scope.clock.timeout(this.#rules.shutdownDeadline, () => {
+      this.scope.log.warn(
+        { sessions: open.size, protocol: this.options.protocol },
+        'sessions did not end in time: cutting them off',
+      )
+      for (const connection of open) connection.destroy()
+    })
+    for (const connection of open) void connection.shutdown()
+    await this.drained()
+    deadline.cancel()
+  }
+
+  #refusal(address: string, peer: string | undefined): string | undefined {
+    if (peer !== undefined && this.#rules.bans?.isBanned(address) === true) return 'banned'
+    if (this.#tally.total >= this.#rules.connections) return 'too-many'
+    if (peer !== undefined && (this.#tally.byPeer.get(peer) ?? 0) >= this.#rules.perAddress)
+      return 'too-many-from-address'
+    return undefined
+  }
+
+  #count(connection: AcceptedConnection, peer: string | undefined, by: 1 | -1): void {
+    const { protocol } = this.options
+    this.#tally.total += by
+    add(this.#tally.byProtocol, protocol, by)
+    if (peer !== undefined) add(this.#tally.byPeer, peer, by)
+    this.scope.metrics.gauge('aviso_connections', 'Open connections', ['protocol']).inc({ protocol }, by)
+    if (by === 1) this.#open.add(connection)
+    else {
+      this.#open.delete(connection)
+      if (this.#open.size === 0) for (const resolve of this.#onDrained.splice(0)) resolve()
+    }
+  }
+}

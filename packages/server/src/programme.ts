@@ -1,0 +1,133 @@
+// The house as the command line sees it.
+
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { serveControl } from './admin/control.ts'
+import {
+  type AdminContext,
+  type Admin,
+  type ArgumentsOf,
+  type OperationName,
+  type ResultOf,
+  runOperation,
+} from './admin/operations.ts'
+import type { LoadedConfig, Programme } from './admin/programme.ts'
+import { AccountAdmin } from './accounts/administration.ts'
+import { importRosters } from './chat/import-rosters.ts'
+import { configSchema, type Settings } from './config.ts'
+import { runDemo } from './demo.ts'
+import { House, layFoundation, openRooms, type SettingsSource } from './house.ts'
+import { checkConfig, inlineSource, loadConfig, type Loaded } from './kernel/config/load.ts'
+import { openLog, silentLog } from './kernel/log.ts'
+import type { Scope } from './kernel/scope.ts'
+import { queueStore } from './mail/targets/queue/store.ts'
+import { Store } from './store/contracts.ts'
+
+/** The places where a config file is looked for, the first one that is there counts. */
+const CONFIG_FILES = ['aviso.yaml', 'aviso.config.ts', '/etc/aviso/aviso.yaml']
+
+const version = (): string => {
+  for (const manifest of ['../package.json', './package.json']) {
+    const file = new URL(manifest, import.meta.url)
+    if (existsSync(file)) return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version
+  }
+  return 'unknown'
+}
+
+export function programme(environment: NodeJS.ProcessEnv): Programme {
+  const load = (file: string, generation = 0): Promise<Loaded<Settings>> =>
+    loadConfig(configSchema, file, { environment }, generation)
+  return {
+    version: version(),
+    schema: configSchema,
+    defaultConfig: () => environment['AVISO_CONFIG'] ?? CONFIG_FILES.find(existsSync),
+    async load(file) {
+      const { settings, written } = await load(file)
+      return loaded(settings, written, file)
+    },
+    offline: (config) => openOffline(config, environment),
+    start: (file) =>
+      run(
+        { folder: dirname(resolve(file)), load: async (generation) => (await load(file, generation)).settings },
+        environment,
+      ),
+    demo: (options) => runDemo(options, (source, started) => run(source, environment, started)),
+  }
+}
+
+const loaded = (settings: Settings, written: unknown, file: string): LoadedConfig => ({
+  file,
+  hostname: settings.hostname,
+  data: resolve(dirname(file), settings.data),
+  written,
+})
+
+/** Runs a house until a signal or a command ends it; `started` is called once everything listens. */
+async function run(
+  source: SettingsSource,
+  environment: NodeJS.ProcessEnv,
+  started?: (house: House) => Promise<void>,
+): Promise<number> {
+  const { log: logSettings } = await source.load(0)
+  const log = openLog(logSettings)
+  process.on('unhandledRejection', (reason) =>
+    log.error(
+      { err: reason, event: 'unhandled-rejection' },
+      'a promise was rejected and nobody looked: this is a defect',
+    ),
+  )
+  const house = await House.start({ source, log, environment })
+  let end: () => void = () => {}
+  const ended = new Promise<void>((resolve) => (end = resolve))
+  await serveControl(house.scope, house.folder, () => context(house, end))
+  for (const signal of ['SIGTERM', 'SIGINT'] as const)
+    process.on(signal, () => {
+      // Who asks twice does not want to wait.
+      process.once(signal, () => process.exit(1))
+      end()
+    })
+  process.on('SIGHUP', () => void house.reload().catch(() => {}))
+  await started?.(house)
+  await ended
+  await house.stop()
+  return 0
+}
+
+const context = (house: House, stop: () => void): AdminContext => ({
+  ...operationsOn(house.scope.use(Store), house.accounts.admin),
+  running: {
+    status: async () => ({ ...(await house.status()), queue: await house.scope.use(Store).core(queueStore).count() }),
+    reload: () => house.reload(),
+    stop,
+  },
+})
+
+const operationsOn = (store: Store, accounts: AccountAdmin): Omit<AdminContext, 'running'> => ({
+  accounts: accounts.as('command line'),
+  importRosters: (entries) => importRosters(store, accounts, entries),
+  queue: () => store.core(queueStore).list({ limit: 1000 }),
+})
+
+async function openOffline(config: LoadedConfig, environment: NodeJS.ProcessEnv): Promise<Admin> {
+  const file = config.file
+  const { settings } =
+    file === undefined
+      ? checkConfig(configSchema, inlineSource(config.written))
+      : await loadConfig(configSchema, file, { environment })
+  const foundation = await layFoundation({ ...settings, data: config.data }, '.', silentLog(), true)
+  let rooms: Scope
+  try {
+    rooms = foundation.scope.child('command')
+    const { admin } = await openRooms(rooms, settings)
+    const here: AdminContext = { ...operationsOn(foundation.store, admin), running: undefined }
+    return {
+      running: false,
+      ask: async <Name extends OperationName>(name: Name, args: ArgumentsOf<Name>) =>
+        (await runOperation(here, name, args)) as ResultOf<Name>,
+      close: () => foundation.scope.close(),
+    }
+  } catch (error) {
+    await foundation.scope.close()
+    throw error
+  }
+}

@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import {
+  type Columns,
+  ColumnsBuilder,
+  mergeColumns,
+  packColumns,
+  unpackColumns,
+} from '../../../src/mail/mailboxes/columns.ts'
+import { spans, uidList } from '../../../src/mail/mailboxes/uids.ts'
+
+type Row = readonly [uid: number, flagset: number, modseq: number, size: number, date: number]
+
+const row = fc.tuple(
+  fc.integer({ min: 1, max: 60 }),
+  fc.nat(9),
+  fc.nat(2 ** 40),
+  fc.nat(0xffffffff),
+  fc.integer({ min: -1e12, max: 1e12 }),
+)
+const rows = fc
+  .uniqueArray(row, { selector: ([uid]) => uid, maxLength: 40 })
+  .map((list) => list.sort((a, b) => a[0] - b[0]))
+
+function columns(list: readonly Row[]): Columns {
+  const builder = new ColumnsBuilder(1)
+  for (const one of list) builder.push(...one)
+  return builder.finish()
+}
+const asRows = (c: Columns): Row[] =>
+  Array.from(c.uids, (uid, i) => [
+    uid,
+    c.flagsets[i] ?? -1,
+    c.modseqs[i] ?? -1,
+    c.sizes[i] ?? -1,
+    c.internalDates[i] ?? -1,
+  ])
+
+test('merging a delta is what a map would do, and leaves the old columns alone', () => {
+  fc.assert(
+    fc.property(rows, rows, fc.uniqueArray(fc.integer({ min: 1, max: 70 })), (old, changed, gone) => {
+      const vanished = gone.filter((uid) => !changed.some((one) => one[0] === uid)).sort((a, b) => a - b)
+      const map = new Map(old.map((one) => [one[0], one]))
+      for (const uid of vanished) map.delete(uid)
+      for (const one of changed) map.set(one[0], one)
+      const before = columns(old)
+      const merged = mergeColumns(before, columns(changed), Uint32Array.from(vanished))
+      assert.deepEqual(
+        asRows(merged),
+        [...map.values()].sort((a, b) => a[0] - b[0]),
+      )
+      assert.deepEqual(asRows(before), old)
+    }),
+  )
+})
+
+test('packed columns come back as they were, wherever they lie in memory; anything else is refused', () => {
+  fc.assert(
+    fc.property(rows, fc.nat(7), (list, offset) => {
+      const packed = packColumns(columns(list))
+      const moved = new Uint8Array(packed.length + offset)
+      moved.set(packed, offset)
+      assert.deepEqual(asRows(unpackColumns(moved.subarray(offset)) ?? columns([])), list)
+      if (list.length > 0) assert.equal(unpackColumns(packed.subarray(0, packed.length - 1)), undefined)
+    }),
+  )
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => void unpackColumns(bytes)))
+})
+
+test('a list of UIDs becomes ascending, unique and valid, and its spans cover it exactly', () => {
+  assert.deepEqual([...uidList([5, 3, 3, 0, -1, 1.5, NaN, 4294967296, 4294967295])], [3, 5, 4294967295])
+  fc.assert(
+    fc.property(
+      fc.array(fc.integer({ min: 1, max: 300 })),
+      fc.nat(30),
+      fc.integer({ min: 1, max: 20 }),
+      (uids, gap, most) => {
+        const list = uidList(uids)
+        assert.deepEqual(
+          [...list],
+          [...new Set(uids)].sort((a, b) => a - b),
+        )
+        let at = 0
+        for (const span of spans(list, gap, most)) {
+          assert.equal(span.start, at)
+          assert.ok(span.end > span.start && span.end - span.start <= most)
+          assert.equal(span.first, list[span.start])
+          assert.equal(span.last, list[span.end - 1])
+          at = span.end
+        }
+        assert.equal(at, list.length)
+      },
+    ),
+  )
+})

@@ -1,0 +1,144 @@
+// A mailbox of thousands: packed columns, scattered UIDs, many flag sets.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { MailboxSnapshot } from '@aviso/imap'
+import { mailStore } from '../../../src/mail/mailboxes/store.ts'
+import { account, type House, message, openHouse } from './fixture.ts'
+
+const MESSAGES = 5000
+
+async function filled(house: House): Promise<void> {
+  const bytes = message('one of many', '')
+  await house.mailboxes.room.create(account('anna'))
+  await house.open().append(
+    'INBOX',
+    Array.from({ length: MESSAGES }, () => ({ bytes, flags: [] })),
+  )
+}
+
+/** UID → flags and modseq. */
+const rowsOf = (snapshot: MailboxSnapshot): Map<number, string> =>
+  new Map(
+    Array.from(snapshot.uids, (uid, i) => [
+      uid,
+      `${snapshot.flagSets[snapshot.flags[i] ?? -1]?.join()} ${snapshot.modseqs[i]}`,
+    ]),
+  )
+
+test('scattered UIDs, runs of UIDs and many flag sets: STORE, COPY, MOVE and EXPUNGE touch just those named', async () => {
+  const house = await openHouse()
+  try {
+    await house.mailboxes.deliver('anna', { bytes: message('first'), deliveryId: 'first' })
+    await filled(house)
+    const account = house.open()
+    const inbox = await account.open('INBOX')
+    await account.create('to')
+    const to = await account.open('to')
+    const expected = new Map<number, Set<string>>(
+      Array.from({ length: MESSAGES + 1 }, (_, i) => [i + 1, new Set<string>()]),
+    )
+    let seed = 99
+    const random = (below: number): number => (seed = (seed * 1103515245 + 12345) % 2147483648) % below
+    const pick = (): number[] => {
+      const every = [1, 2, 3, 40, 700][random(5)] ?? 1
+      const from = random(MESSAGES)
+      return [...expected.keys()].filter((uid) => uid >= from && random(every) === 0)
+    }
+    const check = async (): Promise<void> => {
+      const snapshot = await inbox.snapshot()
+      assert.deepEqual([...snapshot.uids], [...expected.keys()])
+      for (const [i, uid] of snapshot.uids.entries())
+        assert.deepEqual(new Set(snapshot.flagSets[snapshot.flags[i] ?? -1]), expected.get(uid), `UID ${uid}`)
+    }
+    for (let round = 0; round < 40; round++) {
+      const uids = pick()
+      const keyword = `k${random(9)}`
+      const result = await inbox.store([...uids, 900_000], {
+        action: random(3) === 0 ? 'remove' : 'add',
+        flags: [keyword],
+      })
+      assert.deepEqual(
+        result.rows.map(({ uid }) => uid),
+        uids,
+      )
+      for (const row of result.rows) expected.set(row.uid, new Set(row.flags))
+      if (round % 10 === 0) await check()
+    }
+    await check()
+    const copied = pick()
+    const copies = await inbox.copy(copied, 'to')
+    assert.deepEqual(copies.source, copied)
+    const there = await to.snapshot()
+    for (const [i, uid] of copied.entries())
+      assert.deepEqual(new Set(there.flagSets[there.flags[i] ?? -1]), expected.get(uid))
+    const moved = [...expected.keys()].filter((uid) => uid % 3 === 0 || (uid > 1000 && uid < 1500))
+    await inbox.move(moved, 'to')
+    for (const uid of moved) expected.delete(uid)
+    await check()
+    const marked = [...expected.keys()].filter((uid) => uid % 5 === 0 || uid > 4000)
+    await inbox.store(marked, { action: 'add', flags: ['\\Deleted'] })
+    for (const uid of marked) expected.get(uid)?.add('\\Deleted')
+    const asked = [...expected.keys()].filter((uid) => uid % 2 === 0)
+    const gone = asked.filter((uid) => marked.includes(uid))
+    assert.deepEqual((await inbox.expunge(asked)).uids, gone)
+    for (const uid of gone) expected.delete(uid)
+    await check()
+    assert.equal((await account.status('INBOX')).deleted, marked.length - gone.length)
+    // Every piece of every message, in batches, in order, those just expunged included.
+    const uids = [...expected.keys(), ...gone].sort((a, b) => a - b)
+    const got: number[] = []
+    let batches = 0
+    for await (const batch of inbox.meta(uids, ['envelope', 'header'])) {
+      batches++
+      for (const { uid, envelope, header } of batch) {
+        got.push(uid)
+        assert.match(Buffer.from(envelope ?? []).toString(), uid === 1 ? /"first"/ : /"one of many"/)
+        assert.match(Buffer.from(header ?? []).toString(), /^From: Bo [^]*\r\n\r\n$/)
+      }
+    }
+    assert.deepEqual(got, uids)
+    assert.ok(batches > 1)
+  } finally {
+    await house.close()
+  }
+})
+
+test('the packed columns of a large mailbox give the same snapshot as its rows', async () => {
+  const house = await openHouse()
+  try {
+    await filled(house)
+    const inbox = await house.open().open('INBOX')
+    const calls = house.store.account(mailStore, 'anna')
+    const mailbox = Number(inbox.id.slice(1))
+    const first = await inbox.snapshot()
+    assert.equal(first.uids.length, MESSAGES)
+    // That snapshot asked for packing; calls are served in their order.
+    assert.equal((await calls.snapshot({ mailbox, have: undefined })).worthPacking, false)
+    await inbox.store([3, 4, 5, 4999], { action: 'set', flags: ['\\Deleted', 'kept'] })
+    await inbox.expunge([4])
+    await house.open().append('INBOX', [{ bytes: message('last'), flags: ['\\Seen'] }])
+    const onTop = rowsOf(await inbox.snapshot())
+    const { delta, onTop: partial } = await calls.snapshot({ mailbox, have: undefined })
+    assert.equal(partial, false)
+    assert.deepEqual([...delta.changed.uids], [...onTop.keys()])
+    assert.deepEqual(
+      [...delta.changed.modseqs],
+      [...onTop.values()].map((value) => Number(value.split(' ').at(-1))),
+    )
+    // A STORE to everything makes the packed columns worthless: they are made anew.
+    await inbox.store([...onTop.keys()], { action: 'add', flags: ['\\Flagged'] })
+    assert.ok((await inbox.snapshot()).flagSets.length >= 3)
+    assert.equal((await calls.snapshot({ mailbox, have: undefined })).worthPacking, false)
+    // Trimmed history: the packed columns would bring the expunged message back.
+    await inbox.expunge([3])
+    house.clock.turn(9 * 86_400_000)
+    await house.mailboxes.sweep('anna')
+    const { delta: after } = await calls.snapshot({ mailbox, have: undefined })
+    assert.equal(after.changed.uids.includes(3), false)
+    assert.equal(after.changed.uids.length, MESSAGES - 1)
+    assert.equal((await inbox.snapshot()).uids.length, MESSAGES - 1)
+  } finally {
+    await house.close()
+  }
+})

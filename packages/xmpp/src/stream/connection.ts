@@ -1,0 +1,334 @@
+// One XML stream over one socket, without knowing what is said on it: order of handling, back-pressure, and the closing handshake (RFC 6120 §4.4).
+
+import type { Duplex } from 'node:stream'
+import { type Element } from '../element.ts'
+import { StreamError } from '../stream-error.ts'
+import { StreamParser, type ParserLimits } from '../stream-parser.ts'
+import { Outbox, type Defer } from './outbox.ts'
+
+/** Time, handed in. */
+export interface Timers {
+  timeout(ms: number, callback: () => void): { cancel(): void }
+}
+
+/** The machine's clock; its timers do not keep the process alive. */
+export const systemTimers: Timers = {
+  timeout(ms, callback) {
+    const timer = setTimeout(callback, ms).unref()
+    return { cancel: () => clearTimeout(timer) }
+  },
+}
+
+/** Why a stream is over. */
+export interface CloseReason {
+  /** `peer`: it closed the stream; `local`: `close()` was called; `error`: a stream error was sent; `peer-error`: one was received; `lost`: the connection broke or ended without a word. */
+  readonly by: 'peer' | 'local' | 'error' | 'peer-error' | 'lost'
+  /** The stream error sent or received, or what the socket said. Its `cause` is what a handler threw. */
+  readonly error?: Error
+}
+
+export interface ConnectionLimits extends ParserLimits {
+  /** Octets written but not taken by the peer, from which on the stream is given up. */
+  readonly outgoingBytes: number
+  /** Octets that wait behind a stanza being handled, from which on nothing more is read from the socket. */
+  readonly waitingBytes: number
+}
+
+export interface ConnectionEvents {
+  /** The peer's stream header: the first one, and one after each restart. */
+  header(header: Element, contentNamespace: string): void | Promise<void>
+  /** A top-level element. While a returned promise is pending, nothing further is handled. */
+  element(element: Element): void | Promise<void>
+  whitespace?(): void
+  /** The stream is over, for the reason given; called exactly once. What is sent from now on goes nowhere. */
+  closed(reason: CloseReason): void
+  /** The stream header to send before an error, where none was sent yet (RFC 6120 §4.9.1.1); '' for none. */
+  openingForError(): string
+}
+
+export interface ConnectionOptions {
+  readonly limits: ConnectionLimits
+  readonly timers: Timers
+  /** How long the peer may take to close its side. Milliseconds. */
+  readonly closeTimeout: number
+  readonly defer?: Defer | undefined
+}
+
+export class Connection {
+  readonly #events: ConnectionEvents
+  readonly #options: ConnectionOptions
+  readonly #parser: StreamParser
+  readonly #outbox: Outbox
+  #socket: Duplex
+  /** A handler's promise is pending. */
+  #busy = false
+  /** `closed` was told. */
+  #over = false
+  /** The peer ended its side while a handler was busy: told when all that it sent is handled. */
+  #endedBy: CloseReason | undefined
+  #readingPaused = false
+  #closeTimer: { cancel(): void } | undefined
+  #drained: (() => void)[] | undefined
+
+  constructor(socket: Duplex, events: ConnectionEvents, options: ConnectionOptions) {
+    this.#events = events
+    this.#options = options
+    this.#socket = socket
+    this.#outbox = new Outbox(socket, options.defer)
+    this.#parser = new StreamParser(
+      {
+        streamStart: (header, xmlns) => this.#handle((element) => this.#events.header(element, xmlns), header),
+        element: (element) => this.#handle(this.#events.element, element),
+        streamEnd: () => this.#peerClosed(),
+        error: (error) => this.fail(error),
+        whitespace: () => this.#whitespace(),
+      },
+      options.limits,
+    )
+    this.#listen(socket)
+  }
+
+  get socket(): Duplex {
+    return this.#socket
+  }
+
+  get over(): boolean {
+    return this.#over
+  }
+
+  get bufferedBytes(): number {
+    return this.#outbox.bufferedBytes
+  }
+
+  /** Octets received but not handled yet. */
+  get waitingBytes(): number {
+    return this.#parser.waitingBytes
+  }
+
+  /** Limits for what is received; the wider ones come with authentication. */
+  set parserLimits(limits: ParserLimits) {
+    this.#parser.limits = limits
+  }
+
+  /** Sends XML text. False when the stream is over and it went nowhere. */
+  send(xml: string): boolean {
+    if (this.#over) return false
+    this.#outbox.write(xml)
+    if (this.#outbox.bufferedBytes <= this.#options.limits.outgoingBytes) return true
+    this.fail(new StreamError('resource-constraint', 'you do not read what is sent to you'))
+    return false
+  }
+
+  /** Resolves when what was sent has left for the socket and the socket takes more, or the stream is over. */
+  drained(): Promise<void> {
+    if (this.#over || (!this.#socket.writableNeedDrain && this.bufferedBytes === 0)) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#outbox.flush()
+      if (!this.#socket.writableNeedDrain) return resolve()
+      this.#drained ??= []
+      this.#drained.push(resolve)
+    })
+  }
+
+  /** Writes now what waits for the end of the turn. */
+  flush(): void {
+    this.#outbox.flush()
+  }
+
+  /** Expects a new stream header from the peer. */
+  restart(): void {
+    this.#parser.reset()
+  }
+
+  /**
+   * Goes on over another socket that was built upon this one (STARTTLS). Call it while an element is being handled.
+   * Nothing of what came in the clear is read any more.
+   */
+  async upgrade(start: (socket: Duplex) => Promise<Duplex>): Promise<void> {
+    const plain = this.#socket
+    this.#outbox.flush()
+    this.#deafen(plain)
+    plain.pause()
+    const onError = (error: Error): void => this.#lost(error)
+    const onClose = (): void => this.#lost()
+    plain.on('error', onError).on('close', onClose)
+    let socket: Duplex
+    try {
+      socket = await start(plain)
+    } catch (error) {
+      const cause = error instanceof Error ? error : new Error(String(error))
+      this.#finish({ by: 'lost', error: cause })
+      plain.destroy()
+      return
+    }
+    if (this.#over) {
+      socket.on('error', () => {})
+      socket.destroy()
+      return
+    }
+    plain.off('close', onClose)
+    this.#parser.discard()
+    this.#parser.reset()
+    this.#readingPaused = false
+    this.#socket = socket
+    this.#outbox.attach(socket)
+    this.#listen(socket)
+  }
+
+  /** Closes the stream and waits for the peer to do so too, but not for ever. */
+  close(): void {
+    if (this.#over) return
+    this.#outbox.write(this.#events.openingForError() + '</stream:stream>')
+    this.#outbox.flush()
+    this.#awaitPeer()
+    this.#finish({ by: 'local' })
+  }
+
+  /** Ends the stream with an error. */
+  fail(error: StreamError): void {
+    if (this.#over) return
+    this.#outbox.write(`${this.#events.openingForError()}${error}</stream:stream>`)
+    this.#endSocket()
+    this.#finish({ by: 'error', error })
+  }
+
+  /** Drops the connection without a word. */
+  destroy(): void {
+    this.#finish({ by: 'local' })
+    this.#socket.destroy()
+  }
+
+  /** The peer sent a stream error: it is the one that closes. */
+  peerFailed(error: StreamError): void {
+    if (this.#over) return
+    this.#outbox.write('</stream:stream>')
+    this.#endSocket()
+    this.#finish({ by: 'peer-error', error })
+  }
+
+  // Incoming
+
+  #listen(socket: Duplex): void {
+    socket.on('data', this.#onData)
+    socket.on('end', this.#onEnd)
+    socket.on('error', this.#onError)
+    socket.on('close', this.#onClose)
+    socket.on('drain', this.#onDrain)
+    socket.resume()
+  }
+
+  #deafen(socket: Duplex): void {
+    socket.off('data', this.#onData)
+    socket.off('end', this.#onEnd)
+    socket.off('error', this.#onError)
+    socket.off('close', this.#onClose)
+    socket.off('drain', this.#onDrain)
+  }
+
+  readonly #onData = (chunk: Uint8Array): void => {
+    this.#parser.write(chunk)
+    if (this.#busy && !this.#readingPaused && this.#parser.waitingBytes > this.#options.limits.waitingBytes) {
+      this.#readingPaused = true
+      this.#socket.pause()
+    }
+  }
+
+  readonly #onEnd = (): void => {
+    if (this.#busy) this.#endedBy ??= { by: 'lost' }
+    else this.#lost()
+  }
+
+  readonly #onError = (error: Error): void => this.#lost(error)
+
+  readonly #onClose = (): void => {
+    this.#closeTimer?.cancel()
+    this.#closeTimer = undefined
+    if (!this.#busy || this.#endedBy === undefined) this.#lost()
+  }
+
+  readonly #onDrain = (): void => this.#releaseDrained()
+
+  /** Runs a handler; while it waits, nothing further is parsed. */
+  #handle(handler: (element: Element) => void | Promise<void>, element: Element): void {
+    if (this.#over) return
+    let pending: void | Promise<void>
+    try {
+      pending = handler.call(this.#events, element)
+    } catch (error) {
+      return this.#broken(error)
+    }
+    if (pending === undefined) return
+    this.#busy = true
+    this.#parser.pause()
+    pending.then(this.#handled, (error: unknown) => {
+      this.#broken(error)
+      this.#handled()
+    })
+  }
+
+  readonly #handled = (): void => {
+    this.#busy = false
+    this.#parser.resume()
+    if (this.#busy) return
+    if (this.#endedBy !== undefined) this.#lost(this.#endedBy.error)
+    else if (this.#readingPaused) {
+      this.#readingPaused = false
+      this.#socket.resume()
+    }
+  }
+
+  #whitespace(): void {
+    if (this.#over) return
+    try {
+      this.#events.whitespace?.()
+    } catch (error) {
+      this.#broken(error)
+    }
+  }
+
+  #broken(error: unknown): void {
+    this.fail(error instanceof StreamError ? error : new StreamError('internal-server-error', '', { cause: error }))
+  }
+
+  // Closing
+
+  #peerClosed(): void {
+    if (this.#over) return this.#endSocket()
+    this.#outbox.write('</stream:stream>')
+    this.#endSocket()
+    this.#finish({ by: 'peer' })
+  }
+
+  #lost(error?: Error): void {
+    this.#finish(error === undefined ? { by: 'lost' } : { by: 'lost', error })
+    this.#outbox.end()
+    if (error !== undefined) this.#socket.destroy()
+  }
+
+  #endSocket(): void {
+    this.#outbox.end()
+    this.#awaitPeer()
+  }
+
+  #awaitPeer(): void {
+    if (this.#socket.destroyed) return
+    this.#closeTimer ??= this.#options.timers.timeout(this.#options.closeTimeout, () => this.#socket.destroy())
+    // A peer's end can only be seen while reading.
+    if (this.#readingPaused) this.#socket.resume()
+  }
+
+  #finish(reason: CloseReason): void {
+    if (this.#over) return
+    this.#over = true
+    // After `close()` the peer's end tag is still waited for; otherwise nothing matters any more.
+    if (reason.by !== 'local') this.#parser.close()
+    this.#releaseDrained()
+    this.#events.closed(reason)
+  }
+
+  #releaseDrained(): void {
+    const waiting = this.#drained
+    this.#drained = undefined
+    for (const resolve of waiting ?? []) resolve()
+  }
+}

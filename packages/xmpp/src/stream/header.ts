@@ -1,0 +1,39 @@
+// RFC 6120 §4.7: stream headers
+
+import type { Element } from '../element.ts'
+import { NS } from '../namespaces.ts'
+import { escapeAttribute } from '../serialise.ts'
+
+export interface HeaderAttributes {
+  readonly namespace: string
+  readonly from?: string | undefined
+  readonly to?: string | undefined
+  readonly id?: string | undefined
+  readonly lang?: string | undefined
+  /** Declares the prefix `db`, as server dialback needs it (XEP-0220). */
+  readonly dialback?: boolean | undefined
+}
+
+/** The stream header as it goes over the wire, with the XML declaration. */
+export function streamHeader(attributes: HeaderAttributes): string {
+  const attribute = (name: string, value: string | undefined): string =>
+    value === undefined ? '' : ` ${name}='${escapeAttribute(value)}'`
+  return (
+    "<?xml version='1.0'?><stream:stream" +
+    attribute('xmlns', attributes.namespace) +
+    attribute('xmlns:stream', NS.streams) +
+    attribute('xmlns:db', attributes.dialback === true ? NS.dialback : undefined) +
+    attribute('id', attributes.id) +
+    attribute('from', attributes.from) +
+    attribute('to', attributes.to) +
+    " version='1.0'" +
+    attribute('xml:lang', attributes.lang) +
+    '>'
+  )
+}
+
+/** RFC 6120 §4.7.5: the major number decides; without one the stream is of before XMPP 1.0. */
+export function isVersionSupported(header: Element): boolean {
+  const match = /^(\d{1,4})\.(\d{1,4})$/.exec(header.get('version') ?? '0.9')
+  return match !== null && Number(match[1]) >= 1
+}

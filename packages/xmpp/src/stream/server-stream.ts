@@ -1,0 +1,413 @@
+// RFC 6120 §4-§7: the server's side of a stream, from the first header to the last stanza. What is said in stanzas is others' business.
+
+import type { Identity, ServerMechanism } from '@aviso/sasl'
+import type { Duplex } from 'node:stream'
+import { el, type Element } from '../element.ts'
+import { Jid } from '../jid.ts'
+import { NS } from '../namespaces.ts'
+import { StanzaError, errorReply, resultReply } from '../stanza-error.ts'
+import { StreamError } from '../stream-error.ts'
+import { DEFAULT_PARSER_LIMITS } from '../stream-parser.ts'
+import { Connection, systemTimers, type CloseReason, type ConnectionLimits, type Timers } from './connection.ts'
+import { isVersionSupported, streamHeader } from './header.ts'
+import type { Defer } from './outbox.ts'
+import { SaslNegotiation } from './sasl.ts'
+
+export interface ServerStreamLimits extends ConnectionLimits {
+  /** Bytes of a top-level element before the peer has proved who it is. */
+  readonly unauthenticatedStanzaBytes: number
+  /** Failed SASL attempts after which the stream is closed. */
+  readonly saslAttempts: number
+}
+
+export const DEFAULT_STREAM_LIMITS: ServerStreamLimits = {
+  ...DEFAULT_PARSER_LIMITS,
+  unauthenticatedStanzaBytes: 10_240,
+  saslAttempts: 3,
+  outgoingBytes: 4 * 1024 * 1024,
+  waitingBytes: 16_384,
+}
+
+export interface ServerStreamOptions {
+  readonly socket: Duplex
+  /** The socket is encrypted already (direct TLS). */
+  readonly secure: boolean
+  /** `jabber:client` or `jabber:server`; stanzas are recognised by it. */
+  readonly namespace?: string
+  /** A new unguessable stream id (RFC 6120 §4.7.3); one for each header. */
+  readonly streamId: () => string
+  /** What is said where the peer named no host. Also the `from` of errors that come before its header. */
+  readonly defaultHost: string
+  readonly lang?: string
+  readonly starttls?: {
+    readonly required: boolean
+    /** Makes the encrypted socket upon the plain one. */
+    start(socket: Duplex): Promise<Duplex>
+  }
+  /** Limits, missing ones at their defaults. */
+  readonly limits?: Partial<ServerStreamLimits>
+  readonly timers?: Timers
+  readonly defer?: Defer
+  /** Time from the connection to the bound resource. Milliseconds. */
+  readonly negotiationTimeout?: number
+  /** How long the peer may take to close its side. Milliseconds. */
+  readonly closeTimeout?: number
+}
+
+/** What the stream asks of those who use it. Whatever throws ends this stream, with the StreamError thrown or `internal-server-error`. */
+export interface ServerStreamHandlers {
+  /** True if the host that the peer addressed (prepared) is served here. */
+  isServed(host: string, stream: ServerStream): boolean
+  /** Names of the SASL mechanisms to offer now, strongest first; none where TLS has to come before. */
+  mechanisms(stream: ServerStream): readonly string[]
+  /** Starts an exchange; undefined for a mechanism that is not offered. */
+  begin(mechanism: string, stream: ServerStream): ServerMechanism | undefined
+  /** Further stream features; asked each time features are sent, see `stream.state`. Bind is offered by the stream itself. */
+  features?(stream: ServerStream): readonly Element[]
+  /** The peer has proved who it is; runs before it is told. Throw a StreamError to end the stream. */
+  authenticated?(identity: Identity, stream: ServerStream): void | Promise<void>
+  /**
+   * Binds a resource (RFC 6120 §7): the one asked for, or one of the server's making.
+   * @returns the full address
+   * @throws StanzaError conflict, not-allowed, resource-constraint or bad-request: the peer may try again
+   */
+  bind?(resource: string | undefined, stream: ServerStream): Jid | Promise<Jid>
+  /** A stanza of a bound (client) or authenticated (server) stream, one by one and in order. A thrown StanzaError is sent back as the stanza's error. */
+  stanza(stanza: Element, stream: ServerStream): void | Promise<void>
+  /** Any other top-level element, at any stage (stream management, CSI, dialback ...). False if it is not known: that ends the stream. */
+  nonza?(element: Element, stream: ServerStream): boolean | Promise<boolean>
+  /** White space between stanzas. */
+  whitespace?(stream: ServerStream): void
+  /** The stream is over; called exactly once. Must not throw. */
+  closed(reason: CloseReason, stream: ServerStream): void
+}
+
+/** `opening` → `negotiating` (until SASL succeeds) → `authenticated` → `bound`; `closed` from everywhere. */
+export type StreamState = 'opening' | 'negotiating' | 'authenticated' | 'bound' | 'closed'
+
+export class ServerStream {
+  readonly namespace: string
+  readonly #options: ServerStreamOptions
+  readonly #handlers: ServerStreamHandlers
+  readonly #limits: ServerStreamLimits
+  readonly #connection: Connection
+  #state: StreamState = 'opening'
+  #secure: boolean
+  #host = ''
+  #id = ''
+  #peer: string | undefined
+  #lang: string | undefined
+  #headerSent = false
+  #sasl: SaslNegotiation | undefined
+  #identity: Identity | undefined
+  #jid: Jid | undefined
+  #deadline: { cancel(): void } | undefined
+
+  constructor(options: ServerStreamOptions, handlers: ServerStreamHandlers) {
+    this.#options = options
+    this.#handlers = handlers
+    this.namespace = options.namespace ?? NS.client
+    this.#secure = options.secure
+    this.#limits = { ...DEFAULT_STREAM_LIMITS, ...options.limits }
+    const timers = options.timers ?? systemTimers
+    this.#connection = new Connection(
+      options.socket,
+      {
+        header: (header, contentNamespace) => this.#header(header, contentNamespace),
+        element: (element) => this.#element(element),
+        whitespace: () => this.#handlers.whitespace?.(this),
+        closed: (reason) => this.#closed(reason),
+        openingForError: () => (this.#headerSent ? '' : this.#openingHeader()),
+      },
+      {
+        limits: { ...this.#limits, stanzaBytes: this.#limits.unauthenticatedStanzaBytes },
+        timers,
+        closeTimeout: options.closeTimeout ?? 5_000,
+        defer: options.defer,
+      },
+    )
+    this.#deadline = timers.timeout(options.negotiationTimeout ?? 60_000, () =>
+      this.close(new StreamError('connection-timeout', 'you took too long to log in')),
+    )
+  }
+
+  get state(): StreamState {
+    return this.#state
+  }
+
+  /** True once the connection is encrypted. */
+  get secure(): boolean {
+    return this.#secure
+  }
+
+  /** The socket in use; another one after STARTTLS. */
+  get socket(): Duplex {
+    return this.#connection.socket
+  }
+
+  /** The host that the peer addressed, prepared; '' before the header. */
+  get host(): string {
+    return this.#host
+  }
+
+  /** The id of the current stream header. */
+  get id(): string {
+    return this.#id
+  }
+
+  /** The `from` of the peer's header, as it claims. */
+  get peer(): string | undefined {
+    return this.#peer
+  }
+
+  /** The `xml:lang` of the peer's header: the language of its stanzas, and to answer in. */
+  get lang(): string | undefined {
+    return this.#lang
+  }
+
+  get identity(): Identity | undefined {
+    return this.#identity
+  }
+
+  /** The bound address; undefined before. */
+  get jid(): Jid | undefined {
+    return this.#jid
+  }
+
+  /** Octets sent but not taken by the peer. */
+  get bufferedBytes(): number {
+    return this.#connection.bufferedBytes
+  }
+
+  /** Sends an element, or XML text made for this stream's namespace. Written with everything else of this turn of the event loop. False if the stream is over. */
+  send(stanza: Element | string): boolean {
+    return this.#connection.send(typeof stanza === 'string' ? stanza : stanza.toString(this.namespace))
+  }
+
+  /** Sends white space, which tells a dead connection from a quiet one. */
+  keepalive(): boolean {
+    return this.#connection.send(' ')
+  }
+
+  /** Resolves when the socket takes more: for long results, sent page by page. */
+  drained(): Promise<void> {
+    return this.#connection.drained()
+  }
+
+  /** Closes the stream, with an error if there is one. */
+  close(error?: StreamError): void {
+    if (error === undefined) this.#connection.close()
+    else this.#connection.fail(error)
+  }
+
+  /** Drops the connection at once. */
+  destroy(): void {
+    this.#connection.destroy()
+  }
+
+  /**
+   * Makes the peer an authenticated one by other means than SASL elements (dialback, SASL2).
+   * Where a resource comes with it (SASL2 with Bind 2, stream resumption), give the full address.
+   */
+  authenticate(identity: Identity, jid?: Jid): void {
+    this.#identity = identity
+    this.#sasl = undefined
+    this.#connection.parserLimits = this.#limits
+    this.#state = 'authenticated'
+    if (jid !== undefined) this.#bound(jid)
+    else if (this.namespace === NS.server) this.#settled()
+  }
+
+  /** Sends the features of the current state once more (SASL2 does so without a restart). */
+  sendFeatures(): void {
+    this.#connection.send(`<stream:features>${this.#features().join('')}</stream:features>`)
+  }
+
+  // Stream headers
+
+  #header(header: Element, contentNamespace: string): void {
+    this.#lang = header.get('xml:lang')
+    this.#peer = header.get('from')
+    if (header.xmlns !== NS.streams) throw new StreamError('invalid-namespace', 'the stream namespace is unknown')
+    if (contentNamespace !== this.namespace)
+      throw new StreamError('invalid-namespace', `${this.namespace} is spoken here`)
+    if (header.name !== 'stream') throw new StreamError('bad-format', 'stream header expected')
+    const host = this.#addressedHost(header.get('to'))
+    // Errors are answered in the name of the addressed host, where that is ours (RFC 6120 §4.9.3.6).
+    if (host === undefined) throw new StreamError('host-unknown', 'this host is not served here')
+    // A restarted stream is the same one (RFC 6120 §4.3.3).
+    if (this.#state === 'authenticated' && host !== this.#host)
+      throw new StreamError('host-unknown', 'another host than before')
+    this.#host = host
+    if (!isVersionSupported(header)) throw new StreamError('unsupported-version', 'XMPP 1.0 is needed')
+    if (this.#state === 'opening') this.#state = 'negotiating'
+    this.#connection.send(this.#openingHeader())
+    this.sendFeatures()
+  }
+
+  #addressedHost(to: string | undefined): string | undefined {
+    const jid = to === undefined ? Jid.tryParse(this.#options.defaultHost) : Jid.tryParse(to)
+    if (jid === undefined || jid.local !== '' || jid.isFull) return undefined
+    return this.#handlers.isServed(jid.domain, this) ? jid.domain : undefined
+  }
+
+  #openingHeader(): string {
+    this.#headerSent = true
+    this.#id = this.#options.streamId()
+    const peer = this.#peer === undefined ? undefined : Jid.tryParse(this.#peer)?.toString()
+    return streamHeader({
+      namespace: this.namespace,
+      id: this.#id,
+      from: this.#host === '' ? this.#options.defaultHost : this.#host,
+      to: peer,
+      lang: this.#options.lang ?? 'en',
+      dialback: this.namespace === NS.server,
+    })
+  }
+
+  #features(): Element[] {
+    const features: Element[] = []
+    const starttls = this.#secure ? undefined : this.#options.starttls
+    if (starttls !== undefined) features.push(el('starttls', { xmlns: NS.tls }, starttls.required && el('required')))
+    if (this.#state === 'negotiating' && starttls?.required !== true) {
+      const mechanisms = this.#handlers.mechanisms(this)
+      if (mechanisms.length > 0) {
+        features.push(el('mechanisms', { xmlns: NS.sasl }, ...mechanisms.map((name) => el('mechanism', {}, name))))
+      }
+    }
+    if (this.#state === 'authenticated' && this.#handlers.bind !== undefined)
+      features.push(el('bind', { xmlns: NS.bind }))
+    if (starttls?.required !== true) features.push(...(this.#handlers.features?.(this) ?? []))
+    return features
+  }
+
+  // Elements
+
+  #element(element: Element): void | Promise<void> {
+    const { name, xmlns } = element
+    if (xmlns === this.namespace && (name === 'message' || name === 'presence' || name === 'iq'))
+      return this.#stanza(element)
+    if (xmlns === NS.streams && name === 'error') return this.#connection.peerFailed(StreamError.from(element))
+    if (xmlns === NS.tls && this.#state === 'negotiating') return this.#startTls(element)
+    if (xmlns === NS.sasl && this.#state === 'negotiating') return this.#authenticate(element)
+    return this.#nonza(element)
+  }
+
+  #stanza(stanza: Element): void | Promise<void> {
+    const ready = this.#state === 'bound' || (this.#state === 'authenticated' && this.namespace === NS.server)
+    if (!ready) {
+      if (this.#state === 'authenticated' && isBindRequest(stanza)) return this.#bind(stanza)
+      // RFC 6120 §4.9.3.12
+      throw new StreamError(
+        'not-authorized',
+        this.#state === 'authenticated' ? 'bind a resource first' : 'log in first',
+      )
+    }
+    let pending: void | Promise<void>
+    try {
+      pending = this.#handlers.stanza(stanza, this)
+    } catch (error) {
+      return this.#refuse(stanza, error)
+    }
+    return pending?.catch((error: unknown) => this.#refuse(stanza, error))
+  }
+
+  #refuse(stanza: Element, error: unknown): void {
+    if (!(error instanceof StanzaError)) throw error
+    const reply = errorReply(stanza, error)
+    if (reply !== undefined) this.send(reply)
+  }
+
+  #nonza(element: Element): void | Promise<void> {
+    this.#demandEncryption()
+    const known = this.#handlers.nonza?.(element, this) ?? false
+    return typeof known === 'boolean' ? demandKnown(known) : known.then(demandKnown)
+  }
+
+  #demandEncryption(): void {
+    if (this.#options.starttls?.required === true && !this.#secure) {
+      throw new StreamError('policy-violation', 'encryption is required')
+    }
+  }
+
+  // STARTTLS (RFC 6120 §5)
+
+  async #startTls(element: Element): Promise<void> {
+    const starttls = this.#options.starttls
+    if (element.name !== 'starttls') throw new StreamError('unsupported-stanza-type')
+    if (starttls === undefined || this.#secure) {
+      this.#connection.send(el('failure', { xmlns: NS.tls }).toString())
+      return this.#connection.close()
+    }
+    // What follows in the clear would otherwise be taken for encrypted: command injection (CVE-2011-0411).
+    // The bytes of this chunk are only known to wait once the parser has paused, hence not before the next turn of the microtask queue.
+    await Promise.resolve()
+    if (this.#connection.waitingBytes > 0) throw new StreamError('policy-violation', 'bytes behind <starttls/>')
+    this.#connection.send(el('proceed', { xmlns: NS.tls }).toString())
+    await this.#connection.upgrade((socket) => starttls.start(socket))
+    if (this.#connection.over) return
+    this.#secure = true
+    this.#state = 'opening'
+    this.#headerSent = false
+  }
+
+  // SASL (RFC 6120 §6)
+
+  async #authenticate(element: Element): Promise<void> {
+    this.#demandEncryption()
+    this.#sasl ??= new SaslNegotiation(this.#limits.saslAttempts, (mechanism) => this.#handlers.begin(mechanism, this))
+    const { reply, identity } = await this.#sasl.take(element)
+    if (this.#connection.over) return
+    if (identity !== undefined) {
+      await this.#handlers.authenticated?.(identity, this)
+      if (this.#connection.over) return
+    }
+    this.#connection.send(reply.toString())
+    if (identity !== undefined) {
+      this.authenticate(identity)
+      this.#headerSent = false
+      this.#connection.restart()
+    } else if (this.#sasl.exhausted) throw new StreamError('policy-violation', 'too many failed attempts')
+  }
+
+  // Resource binding (RFC 6120 §7)
+
+  async #bind(request: Element): Promise<void> {
+    const resource = request.child('bind', NS.bind)?.childText('resource')
+    let jid: Jid
+    try {
+      if (this.#handlers.bind === undefined) throw StanzaError.of('not-allowed')
+      jid = await this.#handlers.bind(resource === '' ? undefined : resource, this)
+    } catch (error) {
+      return this.#refuse(request, error)
+    }
+    if (this.#connection.over) return
+    this.#bound(jid)
+    this.send(resultReply(request, el('bind', { xmlns: NS.bind }, el('jid', {}, jid.toString()))))
+  }
+
+  #bound(jid: Jid): void {
+    this.#jid = jid
+    this.#state = 'bound'
+    this.#settled()
+  }
+
+  #settled(): void {
+    this.#deadline?.cancel()
+    this.#deadline = undefined
+  }
+
+  #closed(reason: CloseReason): void {
+    this.#settled()
+    this.#state = 'closed'
+    this.#handlers.closed(reason, this)
+  }
+}
+
+function isBindRequest(stanza: Element): boolean {
+  return stanza.name === 'iq' && stanza.get('type') === 'set' && stanza.child('bind', NS.bind) !== undefined
+}
+
+function demandKnown(known: boolean): void {
+  if (!known) throw new StreamError('unsupported-stanza-type')
+}

@@ -1,0 +1,619 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { connect as connectTcp, createServer, type AddressInfo, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { describe, it } from 'node:test'
+import { TLSSocket, connect as connectTls, createSecureContext } from 'node:tls'
+import type { ClientMechanism, Failure, ServerMechanism, ServerStep } from '@aviso/sasl'
+import {
+  AuthenticationError,
+  Client,
+  Jid,
+  NS,
+  ServerStream,
+  StanzaError,
+  StreamError,
+  el,
+  type ClientOptions,
+  type CloseReason,
+  type Element,
+  type ServerStreamHandlers,
+  type ServerStreamOptions,
+} from '../src/index.ts'
+import { HandTimers, RawPeer, memorySockets } from '../src/testing/index.ts'
+
+const fixture = (name: string): Buffer => readFileSync(new URL(`fixtures/${name}`, import.meta.url))
+const cert = fixture('localhost.cert.pem')
+const secureContext = createSecureContext({ cert, key: fixture('localhost.key.pem') })
+
+/** PLAIN with the password "secret", and a mechanism of two rounds. */
+class TestMechanism implements ServerMechanism {
+  readonly name: ServerMechanism['name']
+
+  constructor(name: ServerMechanism['name']) {
+    this.name = name
+  }
+
+  async start(initial: Uint8Array | undefined): Promise<ServerStep> {
+    return initial === undefined ? { kind: 'challenge', data: new Uint8Array() } : this.next(initial)
+  }
+
+  async next(response: Uint8Array): Promise<ServerStep> {
+    const text = Buffer.from(response).toString()
+    if (this.name === 'SCRAM-SHA-1' && text === 'first') return { kind: 'challenge', data: Buffer.from('go on') }
+    if (this.name === 'SCRAM-SHA-1' && text === '') {
+      return { kind: 'success', data: new Uint8Array(), identity: { authcid: 'anna@a.example', authzid: undefined } }
+    }
+    const [, user, password] = text.split('\0')
+    if (password !== 'secret') return { kind: 'failure', condition: 'not-authorized', text: 'wrong' }
+    return { kind: 'success', identity: { authcid: `${user}@a.example`, authzid: undefined } }
+  }
+
+  abort(): Failure {
+    return { kind: 'failure', condition: 'aborted', text: '' }
+  }
+}
+
+const plain = (user = 'anna', password = 'secret'): ClientMechanism => ({
+  name: 'PLAIN',
+  start: async () => Buffer.from(`\0${user}\0${password}`),
+  next: async () => new Uint8Array(),
+  success: async () => {},
+})
+
+interface House {
+  readonly peer: RawPeer
+  readonly stream: ServerStream
+  readonly timers: HandTimers
+  readonly stanzas: Element[]
+  readonly closed: CloseReason[]
+}
+
+function house(options: Partial<ServerStreamOptions> = {}, handlers: Partial<ServerStreamHandlers> = {}): House {
+  const [ours, theirs] = memorySockets()
+  const timers = new HandTimers()
+  const stanzas: Element[] = []
+  const closed: CloseReason[] = []
+  const stream = new ServerStream(
+    {
+      socket: options.socket ?? ours,
+      secure: true,
+      defaultHost: 'a.example',
+      streamId: counter(),
+      timers,
+      ...options,
+    },
+    {
+      isServed: (host) => host === 'a.example',
+      mechanisms: () => ['SCRAM-SHA-1', 'PLAIN'],
+      begin: (name) => (name === 'PLAIN' || name === 'SCRAM-SHA-1' ? new TestMechanism(name) : undefined),
+      bind: (resource, bound) => Jid.parse(`${bound.identity?.authcid}/${resource ?? 'made'}`),
+      stanza: (stanza) => void stanzas.push(stanza),
+      closed: (reason) => closed.push(reason),
+      ...handlers,
+    },
+  )
+  return { peer: new RawPeer(theirs), stream, timers, stanzas, closed }
+}
+
+function counter(): () => string {
+  let last = 0
+  return () => `s${++last}`
+}
+
+const PLAIN_ANNA = `<auth xmlns='${NS.sasl}' mechanism='PLAIN'>${Buffer.from('\0anna\0secret').toString('base64')}</auth>`
+
+async function opened(peer: RawPeer, attributes?: string): Promise<Element> {
+  peer.open(attributes)
+  await peer.header()
+  return peer.element()
+}
+
+async function loggedIn(peer: RawPeer): Promise<void> {
+  await opened(peer)
+  peer.send(PLAIN_ANNA)
+  assert.equal((await peer.element()).name, 'success')
+  await opened(peer)
+  peer.send(`<iq type='set' id='b'><bind xmlns='${NS.bind}'><resource>desk</resource></bind></iq>`)
+  assert.equal((await peer.element()).get('type'), 'result')
+}
+
+/** The stream error that comes next, with the end of stream and connection behind it. */
+async function streamError(peer: RawPeer): Promise<StreamError> {
+  const error = StreamError.from(await peer.element())
+  assert.equal((await peer.next()).kind, 'end')
+  assert.equal((await peer.next()).kind, 'disconnected')
+  return error
+}
+
+function condition(reason: CloseReason | undefined): string | undefined {
+  return reason?.error instanceof StreamError ? reason.error.condition : undefined
+}
+
+describe('stream headers', () => {
+  it('are answered in the name of the addressed host, with a new id', async () => {
+    const { peer, stream } = house()
+    peer.open("to='A.Example' from='anna@a.example' xml:lang='de'")
+    const header = await peer.header()
+    assert.deepEqual(
+      ['from', 'to', 'id', 'version', 'xml:lang'].map((name) => header.get(name)),
+      ['a.example', 'anna@a.example', 's1', '1.0', 'en'],
+    )
+    const features = await peer.element()
+    assert.deepEqual(
+      features.child('mechanisms', NS.sasl)?.elements.map((m) => m.text()),
+      ['SCRAM-SHA-1', 'PLAIN'],
+    )
+    assert.deepEqual([stream.host, stream.lang, stream.state], ['a.example', 'de', 'negotiating'])
+  })
+
+  const open = (attributes: string): string => `<stream:stream ${attributes}>`
+  const streams = `xmlns:stream='${NS.streams}'`
+  const client = "xmlns='jabber:client'"
+  const cases: [string, string, string][] = [
+    ['an unknown host', open(`${client} ${streams} version='1.0' to='b.example'`), 'host-unknown'],
+    ['an address that is none', open(`${client} ${streams} version='1.0' to='@@'`), 'host-unknown'],
+    ['an account instead of a host', open(`${client} ${streams} version='1.0' to='anna@a.example'`), 'host-unknown'],
+    ['an old version', open(`${client} ${streams} to='a.example'`), 'unsupported-version'],
+    [
+      'another content namespace',
+      open(`xmlns='jabber:server' ${streams} version='1.0' to='a.example'`),
+      'invalid-namespace',
+    ],
+    [
+      'another stream namespace',
+      open(`${client} xmlns:stream='urn:x' version='1.0' to='a.example'`),
+      'invalid-namespace',
+    ],
+    ['an unbound stream prefix', open(`${client} version='1.0' to='a.example'`), 'bad-namespace-prefix'],
+    ['another element', `<stream:flood ${client} ${streams} version='1.0' to='a.example'>`, 'bad-format'],
+    ['HTTP', 'GET / HTTP/1.1\r\nHost: a.example\r\n\r\n', 'not-well-formed'],
+    ['a header that is too long', open(`${client} to='${'x'.repeat(11_000)}`), 'policy-violation'],
+  ]
+  for (const [name, header, condition] of cases) {
+    it(`${name}: ${condition}, behind a header of our own`, async () => {
+      const { peer, closed } = house()
+      peer.send(header)
+      assert.equal((await peer.header()).get('from'), 'a.example')
+      assert.equal((await streamError(peer)).condition, condition)
+      assert.deepEqual(
+        closed.map(({ by }) => by),
+        ['error'],
+      )
+    })
+  }
+})
+
+describe('SASL', () => {
+  it('success restarts the stream, then a resource is bound', async () => {
+    const { peer, stream, timers } = house()
+    await loggedIn(peer)
+    assert.deepEqual([stream.state, String(stream.jid), stream.id], ['bound', 'anna@a.example/desk', 's2'])
+    assert.equal(timers.size, 0)
+  })
+  it('several rounds; no initial response, and the empty one', async () => {
+    const { peer } = house()
+    await opened(peer)
+    peer.send(`<auth xmlns='${NS.sasl}' mechanism='SCRAM-SHA-1'/>`)
+    assert.equal((await peer.element()).toString(NS.sasl), '<challenge/>')
+    peer.send(`<response xmlns='${NS.sasl}'>${Buffer.from('first').toString('base64')}</response>`)
+    assert.equal(Buffer.from((await peer.element()).text(), 'base64').toString(), 'go on')
+    peer.send(`<response xmlns='${NS.sasl}'/>`)
+    assert.equal((await peer.element()).toString(NS.sasl), '<success>=</success>')
+  })
+  it('failures are told, and after the third the stream ends', async () => {
+    const { peer, closed } = house()
+    await opened(peer)
+    const send = async (xml: string): Promise<string | undefined> => {
+      peer.send(xml)
+      const failure = await peer.element()
+      assert.ok(failure.is('failure', NS.sasl))
+      return failure.firstElement?.name
+    }
+    assert.equal(await send(`<auth xmlns='${NS.sasl}' mechanism='PLAIN'>!!!</auth>`), 'incorrect-encoding')
+    assert.equal(await send(`<auth xmlns='${NS.sasl}' mechanism='X-NONE'>=</auth>`), 'invalid-mechanism')
+    assert.equal(await send(`<abort xmlns='${NS.sasl}'/>`), 'aborted')
+    assert.equal((await streamError(peer)).condition, 'policy-violation')
+    assert.equal(closed.length, 1)
+  })
+  it('a response without an exchange, and a wrong password that is corrected', async () => {
+    const { peer } = house()
+    await opened(peer)
+    peer.send(`<response xmlns='${NS.sasl}'>=</response>`)
+    assert.equal((await peer.element()).firstElement?.name, 'malformed-request')
+    peer.send(`<auth xmlns='${NS.sasl}' mechanism='PLAIN'>${Buffer.from('\0anna\0wrong').toString('base64')}</auth>`)
+    const failure = await peer.element()
+    assert.deepEqual([failure.firstElement?.name, failure.childText('text')], ['not-authorized', 'wrong'])
+    peer.send(PLAIN_ANNA)
+    assert.equal((await peer.element()).name, 'success')
+  })
+  it('a stanza before logging in, or before binding, is not authorized', async () => {
+    const first = house()
+    await opened(first.peer)
+    first.peer.send('<presence/>')
+    assert.equal((await streamError(first.peer)).condition, 'not-authorized')
+    const second = house()
+    await opened(second.peer)
+    second.peer.send(PLAIN_ANNA)
+    await second.peer.element()
+    await opened(second.peer)
+    second.peer.send('<presence/>')
+    assert.equal((await streamError(second.peer)).condition, 'not-authorized')
+  })
+  it('big stanzas are for those who are logged in', async () => {
+    const { peer, stanzas } = house()
+    await loggedIn(peer)
+    peer.send(`<message><body>${'x'.repeat(100_000)}</body></message><iq type='get' id='1'/>`)
+    while (stanzas.length < 2) await new Promise(setImmediate)
+    const before = house()
+    await opened(before.peer)
+    before.peer.send(`<auth xmlns='${NS.sasl}' mechanism='PLAIN'>${'A'.repeat(12_000)}</auth>`)
+    assert.equal((await streamError(before.peer)).condition, 'policy-violation')
+  })
+  it('who dawdles is sent away', async () => {
+    const { peer, timers } = house({ negotiationTimeout: 1000 })
+    await opened(peer)
+    timers.turn(1000)
+    assert.equal((await streamError(peer)).condition, 'connection-timeout')
+  })
+  it('a refused resource leaves another try', async () => {
+    const { peer } = house(
+      {},
+      {
+        bind: async (resource, stream) => {
+          if (resource === 'taken') throw StanzaError.of('conflict')
+          return Jid.of('anna', stream.host, resource)
+        },
+      },
+    )
+    await opened(peer)
+    peer.send(PLAIN_ANNA)
+    await peer.element()
+    await opened(peer)
+    const bind = (resource: string): void =>
+      peer.send(`<iq type='set' id='b'><bind xmlns='${NS.bind}'><resource>${resource}</resource></bind></iq>`)
+    bind('taken')
+    assert.equal(StanzaError.from(await peer.element()).condition, 'conflict')
+    bind('free')
+    assert.equal((await peer.element()).child('bind', NS.bind)?.childText('jid'), 'anna@a.example/free')
+  })
+})
+
+describe('stanzas', () => {
+  it('are handled one by one, in order, however long one takes; reading stops when much waits', async () => {
+    const order: string[] = []
+    const releases: (() => void)[] = []
+    const { peer, stream } = house(
+      { limits: { waitingBytes: 100 } },
+      {
+        stanza: async (stanza) => {
+          order.push(`begin ${stanza.get('id')}`)
+          if (stanza.get('id') === '1') await new Promise<void>((resolve) => releases.push(resolve))
+          order.push(`end ${stanza.get('id')}`)
+        },
+      },
+    )
+    await loggedIn(peer)
+    peer.send("<message id='1'/><message id='2'/>")
+    while (order.length === 0) await new Promise(setImmediate)
+    peer.send("<message id='3'/>" + ' '.repeat(200))
+    while (!stream.socket.isPaused()) await new Promise(setImmediate)
+    peer.send("<message id='4'/>")
+    assert.deepEqual(order, ['begin 1'])
+    releases[0]?.()
+    while (order.length < 8) await new Promise(setImmediate)
+    assert.deepEqual(
+      order,
+      ['1', '2', '3', '4'].flatMap((id) => [`begin ${id}`, `end ${id}`]),
+    )
+    assert.equal(stream.socket.isPaused(), false)
+  })
+  it('of one turn of the loop leave in one write', async () => {
+    const { peer, stream } = house()
+    await loggedIn(peer)
+    const before = peer.chunks
+    for (let id = 0; id < 50; id++) stream.send(el('message', { id }, el('body', {}, 'hello')))
+    for (let id = 0; id < 50; id++) assert.equal((await peer.element()).get('id'), String(id))
+    assert.equal(peer.chunks, before + 1)
+  })
+  it('a thrown StanzaError goes back to the sender; the stream goes on', async () => {
+    const { peer } = house(
+      {},
+      {
+        stanza: (stanza) => {
+          if (stanza.get('id') === 'late') return Promise.reject(StanzaError.of('item-not-found', 'nobody'))
+          throw StanzaError.of('service-unavailable')
+        },
+      },
+    )
+    await loggedIn(peer)
+    peer.send(
+      "<iq type='get' id='now' to='x@a.example'/><message id='late'/><message type='error' id='never'/><iq type='get' id='last'/>",
+    )
+    const replies = [await peer.element(), await peer.element(), await peer.element()]
+    assert.deepEqual(
+      replies.map((reply) => [reply.get('id'), StanzaError.from(reply).condition]),
+      [
+        ['now', 'service-unavailable'],
+        ['late', 'item-not-found'],
+        ['last', 'service-unavailable'],
+      ],
+    )
+    assert.equal(replies[0]?.get('from'), 'x@a.example')
+  })
+  it('anything else that a handler throws ends this stream alone, and says nothing of itself', async () => {
+    for (const stanza of [() => Promise.reject(new Error('secret path')), () => assert.fail('secret path')]) {
+      const { peer, closed } = house({}, { stanza })
+      await loggedIn(peer)
+      peer.send("<message id='1'/><message id='2'/>")
+      const error = await streamError(peer)
+      assert.deepEqual([error.condition, error.text], ['internal-server-error', ''])
+      assert.match(String(closed[0]?.error?.cause), /secret path/)
+    }
+  })
+  it('other elements go to the nonza handler; unknown ones end the stream', async () => {
+    const { peer } = house(
+      {},
+      {
+        nonza: (element, stream) => element.name === 'r' && stream.send(el('a', { xmlns: NS.streamManagement, h: 0 })),
+      },
+    )
+    await loggedIn(peer)
+    peer.send(`<r xmlns='${NS.streamManagement}'/>`)
+    assert.ok((await peer.element()).is('a', NS.streamManagement))
+    peer.send("<what xmlns='urn:x'/>")
+    assert.equal((await streamError(peer)).condition, 'unsupported-stanza-type')
+  })
+  it('white space is a keepalive, both ways', async () => {
+    let blanks = 0
+    const { peer, stream, stanzas } = house({}, { whitespace: () => blanks++ })
+    await loggedIn(peer)
+    peer.send(' ')
+    peer.send('\n<presence/>')
+    stream.keepalive()
+    while (stanzas.length === 0) await new Promise(setImmediate)
+    assert.equal(blanks, 2)
+  })
+})
+
+describe('the end of a stream', () => {
+  it('the peer closes: what it sent before is handled first', async () => {
+    const { peer, stanzas, closed } = house(
+      {},
+      {
+        stanza: async (stanza) => {
+          await new Promise(setImmediate)
+          stanzas.push(stanza)
+        },
+      },
+    )
+    await loggedIn(peer)
+    peer.send("<message id='1'/><message id='2'/></stream:stream>")
+    assert.equal((await peer.next()).kind, 'end')
+    assert.equal((await peer.next()).kind, 'disconnected')
+    assert.deepEqual([stanzas.length, closed], [2, [{ by: 'peer' }]])
+  })
+  it('the server closes: the peer may take its time, but not for ever', async () => {
+    const { peer, stream, timers, closed } = house()
+    await loggedIn(peer)
+    stream.close()
+    assert.equal(stream.send('<message/>'), false)
+    assert.equal((await peer.next()).kind, 'end')
+    assert.equal(stream.socket.destroyed, false)
+    timers.turn(5000)
+    assert.equal(stream.socket.destroyed, true)
+    assert.deepEqual([closed, stream.state], [[{ by: 'local' }], 'closed'])
+  })
+  it('both close: the connection goes at once', async () => {
+    const { peer, stream } = house()
+    await loggedIn(peer)
+    stream.close()
+    await peer.next()
+    peer.send('<message/></stream:stream>')
+    assert.equal((await peer.next()).kind, 'disconnected')
+  })
+  it('the connection is lost', async () => {
+    const { peer, closed } = house()
+    await loggedIn(peer)
+    peer.socket.destroy()
+    while (closed.length === 0) await new Promise(setImmediate)
+    assert.equal(closed[0]?.by, 'lost')
+  })
+  it('the connection ends while a stanza is handled: what came is still handled', async () => {
+    const seen: string[] = []
+    const { peer, closed } = house(
+      {},
+      {
+        stanza: async (stanza) => {
+          await new Promise(setImmediate)
+          seen.push(stanza.get('id') ?? '')
+        },
+      },
+    )
+    await loggedIn(peer)
+    peer.send("<message id='1'/><message id='2'/><message id='3'/>")
+    peer.socket.end()
+    while (closed.length === 0) await new Promise(setImmediate)
+    assert.deepEqual(seen, ['1', '2', '3'])
+  })
+  it('the peer sends a stream error', async () => {
+    const { peer, closed } = house()
+    await loggedIn(peer)
+    peer.send(`<stream:error><conflict xmlns='${NS.streamErrors}'/></stream:error>`)
+    assert.equal((await peer.next()).kind, 'end')
+    assert.deepEqual([closed[0]?.by, condition(closed[0])], ['peer-error', 'conflict'])
+  })
+  it('a peer that does not read is given up', async () => {
+    const { peer, stream, closed, timers } = house({ limits: { outgoingBytes: 500_000 } })
+    await loggedIn(peer)
+    peer.socket.pause()
+    const message = el('message', {}, el('body', {}, 'x'.repeat(10_000)))
+    let sent = 0
+    while (stream.send(message)) {
+      assert.ok(++sent < 1000)
+      await new Promise(setImmediate)
+    }
+    assert.equal(condition(closed[0]), 'resource-constraint')
+    timers.turn(5000)
+    assert.equal(stream.socket.destroyed, true)
+  })
+  it('drained() waits for a slow reader', async () => {
+    const { peer, stream } = house()
+    await loggedIn(peer)
+    peer.socket.pause()
+    stream.send(el('message', {}, el('body', {}, 'x'.repeat(100_000))))
+    let done = false
+    const drained = stream.drained().then(() => (done = true))
+    await new Promise(setImmediate)
+    assert.equal(done, false)
+    peer.socket.resume()
+    await drained
+    assert.ok(stream.bufferedBytes < 65_536)
+  })
+})
+
+// Real sockets
+
+async function listening(make: (socket: Socket) => void): Promise<{ port: number; close(): void }> {
+  const server = createServer({ noDelay: true }, make)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return { port: (server.address() as AddressInfo).port, close: () => void server.close() }
+}
+
+const accept = (socket: Duplex): Promise<Duplex> =>
+  new Promise((resolve, reject) => {
+    const secure = new TLSSocket(socket as Socket, { isServer: true, secureContext })
+    secure.once('secure', () => resolve(secure)).once('error', reject)
+  })
+
+const encrypt = (socket: Duplex): Promise<Duplex> =>
+  new Promise((resolve, reject) => {
+    const secure = connectTls({ socket, ca: cert, servername: 'a.example' }, () => resolve(secure))
+    secure.once('error', reject)
+  })
+
+const dial = (port: number): Promise<Socket> =>
+  new Promise((resolve, reject) => {
+    const socket = connectTcp({ port, host: '127.0.0.1', noDelay: true }, () => resolve(socket))
+    socket.once('error', reject)
+  })
+
+const echo: Partial<ServerStreamHandlers> = {
+  stanza(stanza, stream) {
+    if (stanza.name === 'iq' && stanza.child('ping', NS.ping) === undefined) throw StanzaError.of('service-unavailable')
+    if (stanza.name === 'iq') stream.send(el('iq', { type: 'result', id: stanza.get('id'), to: String(stream.jid) }))
+    else stream.send(stanza.with({ from: String(stream.jid), to: String(stream.jid) }))
+  },
+}
+
+describe('client and server over loopback', () => {
+  const login = (port: number, more: Partial<ClientOptions> = {}): Promise<Client> =>
+    Client.connect({
+      domain: 'a.example',
+      connect: () => dial(port),
+      startTls: encrypt,
+      sasl: () => plain(),
+      resource: 'desk',
+      ...more,
+    })
+
+  it('STARTTLS, log-in, bind, requests, stanzas, and a clean end', async () => {
+    const streams: House[] = []
+    const server = await listening((socket) =>
+      streams.push(house({ socket, secure: false, starttls: { required: true, start: accept } }, echo)),
+    )
+    const client = await login(server.port)
+    assert.equal(client.jid.toString(), 'anna@a.example/desk')
+    assert.ok(streams[0]?.stream.secure && streams[0].stream.socket instanceof TLSSocket)
+    assert.equal(
+      (await client.request(el('iq', { type: 'get' }, el('ping', { xmlns: NS.ping })))).get('type'),
+      'result',
+    )
+    await assert.rejects(client.request(el('iq', { type: 'get' }, el('x', { xmlns: 'urn:x' }))), StanzaError)
+    for (let id = 0; id < 200; id++) client.send(el('message', { id }, el('body', {}, 'grüße 😀'.repeat(100))))
+    let count = 0
+    for await (const stanza of client) {
+      assert.equal(stanza.get('id'), String(count))
+      if (++count === 200) break
+    }
+    await client.close()
+    assert.deepEqual(streams[0]?.closed, [{ by: 'peer' }])
+    server.close()
+  })
+  it('direct TLS', async () => {
+    const server = await listening((socket) => void accept(socket).then((secure) => house({ socket: secure }, echo)))
+    const client = await login(server.port, { secure: true, connect: () => dial(server.port).then(encrypt) })
+    assert.equal(client.jid.resource, 'desk')
+    await client.close()
+    server.close()
+  })
+  it('a wrong password', async () => {
+    const server = await listening(
+      (socket) => void house({ socket, secure: false, starttls: { required: true, start: accept } }),
+    )
+    await assert.rejects(
+      login(server.port, { sasl: () => plain('anna', 'guess') }),
+      (error) => error instanceof AuthenticationError && error.condition === 'not-authorized',
+    )
+    server.close()
+  })
+  it('bytes behind <starttls/> end the stream: nothing said in the clear is heard later', async () => {
+    const server = await listening(
+      (socket) => void house({ socket, secure: false, starttls: { required: true, start: accept } }),
+    )
+    const peer = new RawPeer(await dial(server.port))
+    await opened(peer)
+    peer.send(`<starttls xmlns='${NS.tls}'/>${PLAIN_ANNA}`)
+    assert.equal((await streamError(peer)).condition, 'policy-violation')
+    server.close()
+  })
+  it('required encryption: no mechanisms and no log-in before it; optional: both', async () => {
+    const server = await listening(
+      (socket) => void house({ socket, secure: false, starttls: { required: true, start: accept } }),
+    )
+    const peer = new RawPeer(await dial(server.port))
+    const features = await opened(peer)
+    assert.deepEqual(
+      features.elements.map((feature) => feature.name),
+      ['starttls'],
+    )
+    assert.ok(features.child('starttls', NS.tls)?.child('required'))
+    peer.send(PLAIN_ANNA)
+    assert.equal((await streamError(peer)).condition, 'policy-violation')
+    server.close()
+    const { peer: other } = house({ secure: false, starttls: { required: false, start: accept } })
+    assert.deepEqual(
+      (await opened(other)).elements.map((feature) => feature.name),
+      ['starttls', 'mechanisms'],
+    )
+    other.send(PLAIN_ANNA)
+    assert.equal((await other.element()).name, 'success')
+  })
+  it('a TLS handshake that fails harms this connection alone', async () => {
+    const houses: House[] = []
+    const server = await listening((socket) =>
+      houses.push(house({ socket, secure: false, starttls: { required: true, start: accept } })),
+    )
+    const peer = new RawPeer(await dial(server.port))
+    await opened(peer)
+    peer.send(`<starttls xmlns='${NS.tls}'/>`)
+    assert.equal((await peer.element()).name, 'proceed')
+    peer.send('this is no handshake, whatever else it may be')
+    assert.equal((await peer.next()).kind === 'disconnected' || (await peer.next()).kind === 'disconnected', true)
+    assert.equal(houses[0]?.closed[0]?.by, 'lost')
+    server.close()
+  })
+  it('the server goes away: requests and readers are told', async () => {
+    const streams: House[] = []
+    const server = await listening((socket) => streams.push(house({ socket })))
+    const client = await Client.connect({ domain: 'a.example', connect: () => dial(server.port), sasl: () => plain() })
+    assert.equal(client.jid.resource, 'made')
+    const request = client.request(el('iq', { type: 'get' }, el('ping', { xmlns: NS.ping })))
+    const next = client.next()
+    streams[0]?.stream.close(new StreamError('system-shutdown'))
+    await assert.rejects(request, (error) => error instanceof StreamError && error.condition === 'system-shutdown')
+    await assert.rejects(next, StreamError)
+    assert.equal((await client.ended()).by, 'peer-error')
+    server.close()
+  })
+})

@@ -1,0 +1,45 @@
+// Runs every test: `npm test [-- words of file names]`, `npm run coverage`. Ends with the plain line `N passed, N failed, N skipped`.
+
+import { globSync } from 'node:fs'
+import { run } from 'node:test'
+import { spec } from 'node:test/reporters'
+import { parseArgs } from 'node:util'
+
+const { values, positionals } = parseArgs({ options: { coverage: { type: 'boolean' } }, allowPositionals: true })
+
+const files = globSync(['packages/*/test/**/*.test.ts', 'tests/**/*.test.ts'])
+  .sort()
+  .filter((file) => positionals.length === 0 || positionals.some((word) => file.includes(word)))
+if (files.length === 0) {
+  console.error(`no test file matches ${positionals.join(' ')}`)
+  process.exit(1)
+}
+
+const count = { passed: 0, failed: 0, skipped: 0 }
+const needs = new Map<string, number>()
+
+const tests = run({
+  files,
+  concurrency: 2,
+  timeout: 600_000,
+  ...(values.coverage === true
+    ? { coverage: true, coverageExcludeGlobs: ['**/test/**', 'tests/**', 'scripts/**'] }
+    : {}),
+})
+tests.on('test:pass', ({ name, skip, details }) => {
+  if (skip !== undefined && skip !== false) {
+    count.skipped++
+    const reason = typeof skip === 'string' ? skip : `no reason given by '${name}'`
+    needs.set(reason, (needs.get(reason) ?? 0) + 1)
+  } else if (details.type !== 'suite') count.passed++
+})
+tests.on('test:fail', ({ details }) => {
+  if (details.type !== 'suite' || details.error.cause !== undefined) count.failed++
+})
+const report = tests.compose(new spec())
+report.pipe(process.stdout)
+report.on('end', () => {
+  for (const [reason, tests] of needs) console.log(`skipped: ${reason} (${tests} ${tests === 1 ? 'test' : 'tests'})`)
+  console.log(`${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped`)
+  process.exitCode = count.failed === 0 && count.passed > 0 ? 0 : 1
+})
