@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { renderMessage } from '../src/index.ts'
 import { fill, type Wire, world } from './harness.ts'
 import type { TestContext } from 'node:test'
@@ -34,18 +34,27 @@ test('33: a message that is no multipart is its own part 1', async (t) => {
   assert.match(await item(c, 'BODY[1.MIME]'), /^BODY\[1.MIME\] \{\d+\}\r\nSubject: plain\r\n/)
   assert.equal(await item(c, 'BODY[2]'), 'BODY[2] NIL')
   assert.equal(await item(c, 'BODY[1.1]'), 'BODY[1.1] NIL')
-  assert.match(await item(c, 'BODY[HEADER]'), /^BODY\[HEADER\] \{44\}\r\nSubject: plain\r\n.*\r\n\r\n$/s)
-  assert.match(await item(c, 'RFC822.HEADER'), /^RFC822.HEADER \{44\}/)
+  assert.match(await item(c, 'BODY[HEADER]'), /^BODY\[HEADER\] \{42\}\r\nSubject: plain\r\n.*\r\n\r\n$/s)
+  assert.match(await item(c, 'RFC822.HEADER'), /^RFC822.HEADER \{42\}/)
   assert.match(await item(c, 'RFC822.TEXT'), /^RFC822.TEXT \{20\}/)
   assert.match(await item(c, 'RFC822'), /^RFC822 \{62\}/)
-  assert.match(await item(c, 'FULL'), /^FLAGS \(\\Seen \\Recent\) INTERNALDATE ".*" RFC822.SIZE 62 ENVELOPE \(.*\) BODY \(.*\)$/)
+  assert.match(
+    await item(c, 'FULL'),
+    /^FLAGS \(\\Seen \\Recent\) INTERNALDATE ".*" RFC822.SIZE 62 ENVELOPE \(.*\) BODY \(.*\)$/,
+  )
 })
 
 test('39: HEADER.FIELDS keeps order, doubles and octets', async (t) => {
   const c = await opened(t, PLAIN)
-  assert.equal(await item(c, 'BODY.PEEK[HEADER.FIELDS (x-a Subject)]'), 'BODY[HEADER.FIELDS (x-a Subject)] {34}\r\nSubject: plain\r\nX-A: 1\r\nX-A: 3\r\n\r\n')
+  assert.equal(
+    await item(c, 'BODY.PEEK[HEADER.FIELDS (x-a Subject)]'),
+    'BODY[HEADER.FIELDS (x-a Subject)] {34}\r\nSubject: plain\r\nX-A: 1\r\nX-A: 3\r\n\r\n',
+  )
   assert.equal(await item(c, 'BODY[HEADER.FIELDS ("None")]'), 'BODY[HEADER.FIELDS (None)] {2}\r\n\r\n')
-  assert.equal(await item(c, 'BODY[HEADER.FIELDS.NOT (X-A X-B)]'), 'BODY[HEADER.FIELDS.NOT (X-A X-B)] {18}\r\nSubject: plain\r\n\r\n')
+  assert.equal(
+    await item(c, 'BODY[HEADER.FIELDS.NOT (X-A X-B)]'),
+    'BODY[HEADER.FIELDS.NOT (X-A X-B)] {18}\r\nSubject: plain\r\n\r\n',
+  )
   assert.match(await c.ask('g FETCH 1 BODY[HEADER.FIELDS ()]'), /^g BAD/)
   assert.match(await c.ask('g FETCH 1 BODY[MIME]'), /^g BAD/)
   assert.match(await c.ask('g FETCH 1 BODY[0]'), /^g BAD/)
@@ -90,7 +99,8 @@ deep
 
 test('34: messages inside messages', async (t) => {
   const c = await opened(t, NESTED)
-  const section = async (name: string): Promise<string> => (await item(c, `BODY[${name}]`)).replace(/^BODY\[[^\]]*\] (\{\d+\}\r\n)?/, '')
+  const section = async (name: string): Promise<string> =>
+    (await item(c, `BODY[${name}]`)).replace(/^BODY\[[^\]]*\] (\{\d+\}\r\n)?/, '')
   assert.equal(await section('1'), 'first')
   assert.equal(await section('1.MIME'), '\r\n')
   assert.equal(await section('2.MIME'), 'Content-Type: message/rfc822\r\n\r\n')
@@ -118,7 +128,9 @@ const envelope = (header: string): string => Buffer.from(renderMessage(crlf(`${h
 test('36: ENVELOPE', () => {
   assert.equal(envelope('X: y'), '(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)')
   assert.equal(
-    envelope('Date: Mon, 2 Feb 2026 10:00:00 +0100\nSubject:\nFrom: "Anna \\"A\\" B" <anna@x.example>\nTo: Friends: bob@y.example, c@z.example;, Nobody:;\nIn-Reply-To: <0@x>\nMessage-ID: <1@x>'),
+    envelope(
+      'Date: Mon, 2 Feb 2026 10:00:00 +0100\nSubject:\nFrom: "Anna \\"A\\" B" <anna@x.example>\nTo: Friends: bob@y.example, c@z.example;, Nobody:;\nIn-Reply-To: <0@x>\nMessage-ID: <1@x>',
+    ),
     '("Mon, 2 Feb 2026 10:00:00 +0100" "" (("Anna \\"A\\" B" NIL "anna" "x.example")) (("Anna \\"A\\" B" NIL "anna" "x.example")) (("Anna \\"A\\" B" NIL "anna" "x.example")) ' +
       '((NIL NIL "Friends" NIL)(NIL NIL "bob" "y.example")(NIL NIL "c" "z.example")(NIL NIL NIL NIL)(NIL NIL "Nobody" NIL)(NIL NIL NIL NIL)) NIL NIL "<0@x>" "<1@x>")',
   )
@@ -127,21 +139,32 @@ test('36: ENVELOPE', () => {
   assert.match(envelope('Subject: Grüße'), / \{7\}\r\nGrüße /)
   assert.match(envelope('Subject: =?utf-8?q?x?='), / "=\?utf-8\?q\?x\?=" /)
   assert.match(envelope('From: <@route.example:a@b.example>'), /\(NIL "@route.example" "a" "b.example"\)/)
-  assert.match(envelope('From: a@b (Comment)\nSender: s@t'), /\(\("Comment" NIL "a" "b"\)\) \(\(NIL NIL "s" "t"\)\) \(\("Comment"/)
+  assert.match(
+    envelope('From: a@b (Comment)\nSender: s@t'),
+    /\(\("Comment" NIL "a" "b"\)\) \(\(NIL NIL "s" "t"\)\) \(\("Comment"/,
+  )
 })
 
 test('37: BODYSTRUCTURE', () => {
   const structure = (message: string): string => Buffer.from(renderMessage(crlf(message)).bodyStructure).toString()
-  assert.equal(structure('Subject: x\n\na\nb\n'), '("TEXT" "PLAIN" ("charset" "us-ascii") NIL NIL "7BIT" 6 2 NIL NIL NIL NIL)')
   assert.equal(
-    structure('Content-Type: application/pdf; name="a b.pdf"\nContent-Disposition: attachment\nContent-Transfer-Encoding: base64\nContent-ID: <i>\nContent-Description: d\nContent-Language: de, en\n\nQUJD\n'),
+    structure('Subject: x\n\na\nb\n'),
+    '("TEXT" "PLAIN" ("charset" "us-ascii") NIL NIL "7BIT" 6 2 NIL NIL NIL NIL)',
+  )
+  assert.equal(
+    structure(
+      'Content-Type: application/pdf; name="a b.pdf"\nContent-Disposition: attachment\nContent-Transfer-Encoding: base64\nContent-ID: <i>\nContent-Description: d\nContent-Language: de, en\n\nQUJD\n',
+    ),
     '("APPLICATION" "PDF" ("name" "a b.pdf") "<i>" "d" "BASE64" 6 NIL ("attachment" NIL) ("de" "en") NIL)',
   )
   assert.equal(
     structure('Content-Type: multipart/mixed; boundary=b\n\nnothing\n'),
     '(("TEXT" "PLAIN" NIL NIL NIL "7BIT" 0 0 NIL NIL NIL NIL) "MIXED" ("boundary" "b") NIL NIL NIL)',
   )
-  assert.match(structure("Content-Type: text/plain; name*0*=utf-8''%C3%A4; name*1=b\n\n"), /\("name\*" "utf-8''%C3%A4b"\)/)
+  assert.match(
+    structure("Content-Type: text/plain; name*0*=utf-8''%C3%A4; name*1=b\n\n"),
+    /\("name\*" "utf-8''%C3%A4b"\)/,
+  )
 })
 
 /** Reads one value of the grammar of responses; answers where it ends. */
@@ -171,12 +194,45 @@ function value(text: string, at: number): number {
 
 test('whatever the message, ENVELOPE and BODYSTRUCTURE are grammatical', () => {
   const piece = fc.constantFrom(
-    'From: ', 'To: ', 'Subject: ', 'Content-Type: ', 'multipart/mixed; boundary=b', 'message/rfc822', 'text/html', '; name=', '"', '(', ')', '<', '>', '@', ',', ':', ';', '\\',
-    '\r\n', '\r\n\r\n', '--b', '--b--', 'x', ' ', 'ä', '\xff', '\0', '=?utf-8?q?=C3?=', 'Content-Disposition: ', 'Content-Language: ', 'Content-Transfer-Encoding: ', '\r', '\n',
+    'From: ',
+    'To: ',
+    'Subject: ',
+    'Content-Type: ',
+    'multipart/mixed; boundary=b',
+    'message/rfc822',
+    'text/html',
+    '; name=',
+    '"',
+    '(',
+    ')',
+    '<',
+    '>',
+    '@',
+    ',',
+    ':',
+    ';',
+    '\\',
+    '\r\n',
+    '\r\n\r\n',
+    '--b',
+    '--b--',
+    'x',
+    ' ',
+    'ä',
+    '\xff',
+    '\0',
+    '=?utf-8?q?=C3?=',
+    'Content-Disposition: ',
+    'Content-Language: ',
+    'Content-Transfer-Encoding: ',
+    '\r',
+    '\n',
   )
   fc.assert(
     fc.property(fc.array(piece, { maxLength: 60 }), (pieces) => {
-      const { envelope, body, bodyStructure } = renderMessage(Buffer.from(pieces.join(''), pieces.length % 2 === 0 ? 'latin1' : 'utf8'))
+      const { envelope, body, bodyStructure } = renderMessage(
+        Buffer.from(pieces.join(''), pieces.length % 2 === 0 ? 'latin1' : 'utf8'),
+      )
       for (const rendered of [envelope, body, bodyStructure]) {
         const text = Buffer.from(rendered).toString('latin1')
         assert.equal(value(text, 0), text.length)
@@ -204,7 +260,9 @@ test('10 000 messages come in few large pieces, at the pace of the reader', asyn
   const socket = await connect()
   const chunks: number[] = []
   let text = ''
-  socket.write('a LOGIN anna secret\r\nb SELECT INBOX\r\nc FETCH 1:* (UID FLAGS RFC822.SIZE)\r\nd FETCH 1:10000 (UID ENVELOPE)\r\ne LOGOUT\r\n')
+  socket.write(
+    'a LOGIN anna secret\r\nb SELECT INBOX\r\nc FETCH 1:* (UID FLAGS RFC822.SIZE)\r\nd FETCH 1:10000 (UID ENVELOPE)\r\ne LOGOUT\r\n',
+  )
   for await (const chunk of socket) {
     chunks.push((chunk as Buffer).length)
     text += (chunk as Buffer).toString('latin1')

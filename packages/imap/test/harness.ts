@@ -19,14 +19,19 @@ export interface World {
   connect(): Promise<Socket>
 }
 
-export async function world(t: TestContext, mailOptions: MemoryMailOptions = {}, options: Partial<ImapServerOptions> = {}): Promise<World> {
+export async function world(
+  t: TestContext,
+  mailOptions: MemoryMailOptions = {},
+  options: Partial<ImapServerOptions> = {},
+): Promise<World> {
   const mail = new MemoryMail({ name: 'anna', now: () => Date.UTC(2026, 1, 3, 10, 0, 0), ...mailOptions })
   const sessions: ImapServerSession[] = []
   const log: World['log'] = []
   const server = createServer((socket) => {
     const session = new ImapServerSession(socket, {
       hostname: 'mail.example.org',
-      login: async (user, password) => (user === 'anna' && password === 'secret' ? { authcid: user, authzid: user } : undefined),
+      login: async (user, password) =>
+        user === 'anna' && password === 'secret' ? { authcid: user, authzid: user } : undefined,
       open: async () => mail.open(),
       log: (event, fields) => log.push({ event, fields }),
       ...options,
@@ -139,7 +144,12 @@ export const MESSAGE = Buffer.from(
 )
 
 /** Appends `count` messages with subjects 1, 2, ... to a mailbox, through the store. */
-export async function fill(mail: MemoryMail, count: number, mailbox = 'INBOX', flags: readonly string[] = []): Promise<void> {
+export async function fill(
+  mail: MemoryMail,
+  count: number,
+  mailbox = 'INBOX',
+  flags: readonly string[] = [],
+): Promise<void> {
   const account = mail.open()
   const bytes = (i: number): Buffer => Buffer.from(`Subject: ${i}\r\nFrom: a@b.example\r\n\r\nbody ${i}\r\n`)
   await account.append(

@@ -8,7 +8,14 @@ import { fill, MESSAGE, world } from './harness.ts'
 test('imapflow: lists, reads, flags, searches, appends, moves, idles', { timeout: 20_000 }, async (t) => {
   const { mail, port } = await world(t, { mailboxes: { Sent: 'Sent', Trash: 'Trash' } })
   await fill(mail, 3)
-  const client = new ImapFlow({ host: '127.0.0.1', port, secure: false, auth: { user: 'anna', pass: 'secret' }, logger: false, doSTARTTLS: false })
+  const client = new ImapFlow({
+    host: '127.0.0.1',
+    port,
+    secure: false,
+    auth: { user: 'anna', pass: 'secret' },
+    logger: false,
+    doSTARTTLS: false,
+  })
   await client.connect()
   const mailboxes = await client.list({ statusQuery: { messages: true, unseen: true } })
   assert.deepEqual(mailboxes.map(({ path, specialUse }) => [path, specialUse]).sort(), [
@@ -25,7 +32,20 @@ test('imapflow: lists, reads, flags, searches, appends, moves, idles', { timeout
     assert.equal(client.mailbox === false ? 0 : client.mailbox.exists, 3)
     const appended = await client.append('INBOX', MESSAGE, ['\\Seen', '$Work'], new Date('2026-02-01T10:00:00Z'))
     assert.equal(appended === false ? 0 : appended.uid, 4)
-    const message = await client.fetchOne('4', { uid: true, flags: true, envelope: true, bodyStructure: true, internalDate: true, size: true, source: true, headers: ['subject'] }, { uid: true })
+    const message = await client.fetchOne(
+      '4',
+      {
+        uid: true,
+        flags: true,
+        envelope: true,
+        bodyStructure: true,
+        internalDate: true,
+        size: true,
+        source: true,
+        headers: ['subject'],
+      },
+      { uid: true },
+    )
     assert.ok(message !== false)
     assert.equal(message.envelope?.subject, 'Hello there')
     assert.equal(message.envelope?.from?.[0]?.address, 'anna@example.org')
@@ -35,6 +55,7 @@ test('imapflow: lists, reads, flags, searches, appends, moves, idles', { timeout
     assert.ok(message.flags?.has('$Work'))
     assert.deepEqual(new Date(message.internalDate ?? 0), new Date('2026-02-01T10:00:00Z'))
     const { content } = await client.download('4', 'TEXT', { uid: true })
+    assert.ok(content !== undefined)
     let text = ''
     for await (const chunk of content) text += String(chunk)
     assert.equal(text, 'Good morning\r\n')
@@ -50,7 +71,9 @@ test('imapflow: lists, reads, flags, searches, appends, moves, idles', { timeout
     for await (const one of client.fetch('1:*', { uid: true })) uids.push(one.uid)
     assert.deepEqual(uids, [3, 4])
 
-    const grown = new Promise<number>((resolve) => client.once('exists', ({ count }: { count: number }) => resolve(count)))
+    const grown = new Promise<number>((resolve) =>
+      client.once('exists', ({ count }: { count: number }) => resolve(count)),
+    )
     const idling = client.idle()
     await fill(mail, 1)
     assert.equal(await grown, 3)

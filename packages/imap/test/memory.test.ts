@@ -6,6 +6,8 @@ testBackend('memory', () => {
 })
 
 testBackend('memory with special-use mailboxes', () => {
-  const mail = new MemoryMail({ mailboxes: { Sent: 'Sent', Trash: 'Trash', Archive: 'Archive', Junk: 'Junk', Drafts: 'Drafts' } })
+  const mail = new MemoryMail({
+    mailboxes: { Sent: 'Sent', Trash: 'Trash', Archive: 'Archive', Junk: 'Junk', Drafts: 'Drafts' },
+  })
   return { open: async () => mail.open() }
 })

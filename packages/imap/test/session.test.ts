@@ -13,7 +13,10 @@ test('a client logs in, opens INBOX, reads, and says good-bye', async (t) => {
   assert.match(await c.ask('a2 login "anna" secret'), /^a2 OK \[CAPABILITY IMAP4rev1 .*UIDPLUS.*APPENDLIMIT=1048576\]/)
   const selected = await c.ask('a3 SELECT inbox')
   assert.match(selected, /\* FLAGS \(\\Answered \\Flagged \\Deleted \\Seen \\Draft\)\r\n/)
-  assert.match(selected, /\* 2 EXISTS\r\n\* 2 RECENT\r\n\* OK \[UNSEEN 1\].*\r\n\* OK \[UIDVALIDITY \d+\].*\r\n\* OK \[UIDNEXT 3\]/)
+  assert.match(
+    selected,
+    /\* 2 EXISTS\r\n\* 2 RECENT\r\n\* OK \[UNSEEN 1\].*\r\n\* OK \[UIDVALIDITY \d+\].*\r\n\* OK \[UIDNEXT 3\]/,
+  )
   assert.match(selected, /a3 OK \[READ-WRITE\]/)
   assert.equal(
     await c.ask('a4 FETCH 1:* (UID FLAGS RFC822.SIZE INTERNALDATE)'),
@@ -67,7 +70,10 @@ test('2: the octets of a refused literal never run as a command', async (t) => {
     assert.match(lines[0] ?? '', new RegExp(`^k${i} ${status} `))
     assert.match(lines[1] ?? '', new RegExp(`^z${i} OK`))
   }
-  assert.deepEqual((await mail.open().list()).map((entry) => entry.name), ['INBOX'])
+  assert.deepEqual(
+    (await mail.open().list()).map((entry) => entry.name),
+    ['INBOX'],
+  )
 })
 
 test('3, 4: a literal beyond the limit is refused before it is sent, or ends the connection', async (t) => {
@@ -258,11 +264,20 @@ test('18, 19, 20: the rules of mailbox names', async (t) => {
     '* LIST (\\NonExistent \\HasNoChildren \\Subscribed) "/" Gone\r\n* LIST (\\HasChildren) "/" a ("CHILDINFO" ("SUBSCRIBED"))\r\n* STATUS a (UNSEEN 0)\r\nb OK LIST completed\r\n',
   )
   assert.match(await c.ask('b LIST (RECURSIVEMATCH) "" *'), /^b BAD/)
-  assert.equal(await c.ask('b LIST (SPECIAL-USE) "" *'), '* LIST (\\HasNoChildren \\Sent) "/" Sent\r\n* LIST (\\HasNoChildren \\Trash) "/" Weg\r\nb OK LIST completed\r\n')
-  assert.equal(await c.ask('b LSUB "" %'), '* LSUB (\\Noselect) "/" Gone\r\n* LSUB (\\Noselect) "/" a\r\nb OK LSUB completed\r\n')
+  assert.equal(
+    await c.ask('b LIST (SPECIAL-USE) "" *'),
+    '* LIST (\\HasNoChildren \\Sent) "/" Sent\r\n* LIST (\\HasNoChildren \\Trash) "/" Weg\r\nb OK LIST completed\r\n',
+  )
+  assert.equal(
+    await c.ask('b LSUB "" %'),
+    '* LSUB (\\Noselect) "/" Gone\r\n* LSUB (\\Noselect) "/" a\r\nb OK LSUB completed\r\n',
+  )
   await fill(mail, 1)
   assert.match(await c.ask('a RENAME INBOX old'), /^a OK/)
-  assert.match(await c.ask('a STATUS old (MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN SIZE APPENDLIMIT)'), /^\* STATUS old \(MESSAGES 1 RECENT 1 UIDNEXT 2 UIDVALIDITY \d+ UNSEEN 1 SIZE 41 APPENDLIMIT 1048576\)\r\na OK/)
+  assert.match(
+    await c.ask('a STATUS old (MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN SIZE APPENDLIMIT)'),
+    /^\* STATUS old \(MESSAGES 1 RECENT 1 UIDNEXT 2 UIDVALIDITY \d+ UNSEEN 1 SIZE 41 APPENDLIMIT 1048576\)\r\na OK/,
+  )
   assert.match(await c.ask('a CREATE Entw&APw-rfe'), /^a OK/)
   assert.ok((await mail.open().list()).some((entry) => entry.name === 'Entwürfe'))
   assert.match(await c.ask('a LIST "" Entw*'), /Entw&APw-rfe\r\n/)
@@ -332,10 +347,17 @@ test('26, 27: two sessions, one message', async (t) => {
   // Silent hides only one's own change.
   assert.equal(await one.ask('b STORE 1 +FLAGS.SILENT \\Seen'), 'b OK STORE completed\r\n')
   assert.equal(await one.ask('c NOOP'), 'c OK NOOP completed\r\n')
-  assert.equal(await two.ask('b STORE 1:2 +FLAGS.SILENT \\Answered'), '* 1 FETCH (FLAGS (\\Seen \\Answered))\r\nb OK STORE completed\r\n')
+  assert.equal(
+    await two.ask('b STORE 1:2 +FLAGS.SILENT \\Answered'),
+    '* 1 FETCH (FLAGS (\\Seen \\Answered))\r\nb OK STORE completed\r\n',
+  )
   assert.equal(
     await one.ask('d STORE 1 +FLAGS.SILENT \\Flagged'),
-    '* 1 FETCH (FLAGS (\\Seen \\Answered \\Flagged \\Recent))\r\n* 2 FETCH (FLAGS (\\Answered \\Recent))\r\nd OK STORE completed\r\n'.split('\r\n').sort().join('\r\n').replace(/^\r\n/, '') + '\r\n',
+    '* 1 FETCH (FLAGS (\\Seen \\Answered \\Flagged \\Recent))\r\n* 2 FETCH (FLAGS (\\Answered \\Recent))\r\nd OK STORE completed\r\n'
+      .split('\r\n')
+      .sort()
+      .join('\r\n')
+      .replace(/^\r\n/, '') + '\r\n',
   )
 })
 
@@ -364,7 +386,10 @@ test('29, 30, 31: flags and keywords', async (t) => {
       '* OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft $Work \\*)] Flags permitted\r\n' +
       '* 1 FETCH (FLAGS ($Work \\Recent))\r\nb OK STORE completed\r\n',
   )
-  assert.equal(await c.ask('c STORE 1 +FLAGS ($WORK)'), '* 1 FETCH (FLAGS ($Work \\Recent))\r\nc OK STORE completed\r\n')
+  assert.equal(
+    await c.ask('c STORE 1 +FLAGS ($WORK)'),
+    '* 1 FETCH (FLAGS ($Work \\Recent))\r\nc OK STORE completed\r\n',
+  )
   assert.equal(await c.ask('d STORE 1 FLAGS ()'), '* 1 FETCH (FLAGS (\\Recent))\r\nd OK STORE completed\r\n')
   assert.match(await c.ask('e STORE 1 +FLAGS (\\Recent)'), /^e BAD/)
   assert.match(await c.ask('f STORE 1 +FLAGS (\\Bogus)'), /^f BAD/)
@@ -393,13 +418,21 @@ test('45-47: SEARCH and ESEARCH', async (t) => {
   const account = mail.open()
   const add = (text: string, internalDate: number, flags: string[] = []): Promise<unknown> =>
     account.append('INBOX', [{ bytes: Buffer.from(text.replaceAll('\n', '\r\n')), flags, internalDate }])
-  await add('Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe_aus?=\n =?utf-8?q?_K=C3=B6ln?=\nDate: Tue, 3 Feb 2026 23:30:00 -0500\nFrom: "A (b)" <x@y>\n\nasdfghjkl\n', Date.UTC(2026, 1, 4, 4, 30))
   await add(
-    'Subject: two\nContent-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: base64\n\n' + Buffer.from('caf\xe9 noir', 'latin1').toString('base64') + '\n',
+    'Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe_aus?=\n =?utf-8?q?_K=C3=B6ln?=\nDate: Tue, 3 Feb 2026 23:30:00 -0500\nFrom: "A (b)" <x@y>\n\nasdfghjkl\n',
+    Date.UTC(2026, 1, 4, 4, 30),
+  )
+  await add(
+    'Subject: two\nContent-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: base64\n\n' +
+      Buffer.from('caf\xe9 noir', 'latin1').toString('base64') +
+      '\n',
     Date.UTC(2026, 1, 3),
     ['\\Seen'],
   )
-  await add('Subject: three\nX-Long: folded\n  over lines\nDate: Wed, 1 Jan 2020 00:00:00 +0000\n\nlast\n', Date.UTC(2020, 0, 1))
+  await add(
+    'Subject: three\nX-Long: folded\n  over lines\nDate: Wed, 1 Jan 2020 00:00:00 +0000\n\nlast\n',
+    Date.UTC(2020, 0, 1),
+  )
   const c = await wire()
   await c.login()
   await c.ask('s SELECT INBOX')
@@ -409,7 +442,10 @@ test('45-47: SEARCH and ESEARCH', async (t) => {
     return /^\* SEARCH ?(.*)\r\n/m.exec(said)?.[1] ?? said
   }
   assert.equal(await found('BODY dfghj'), '1')
-  assert.equal(await found(`CHARSET UTF-8 SUBJECT {${Buffer.byteLength('GRÜSSE')}+}${Buffer.from('grüße').toString('latin1')}`), '1')
+  assert.equal(
+    await found(`CHARSET UTF-8 SUBJECT {${Buffer.byteLength('GRÜSSE')}+}${Buffer.from('grüße').toString('latin1')}`),
+    '1',
+  )
   assert.equal(await found(`SUBJECT {${Buffer.byteLength('Köln')}+}${Buffer.from('KÖLN').toString('latin1')}`), '1')
   assert.equal(await found(`BODY {5+}${Buffer.from('CAFé').toString('latin1')}`), '2')
   assert.equal(await found('HEADER X-Long "folded  over"'), '3')
@@ -432,9 +468,15 @@ test('45-47: SEARCH and ESEARCH', async (t) => {
   assert.equal(await found('LARGER 100 SMALLER 100000 SEEN'), '2')
   assert.match(await found('CHARSET X-NOPE ALL'), /^x NO \[BADCHARSET \(UTF-8 US-ASCII\)\]/)
   assert.match(await found('BOGUS 1'), /^x BAD/)
-  assert.match(await c.ask('y UID SEARCH RETURN (MIN MAX COUNT) UNSEEN'), /^\* ESEARCH \(TAG "y"\) UID MIN 1 MAX 3 COUNT 2\r\n/)
+  assert.match(
+    await c.ask('y UID SEARCH RETURN (MIN MAX COUNT) UNSEEN'),
+    /^\* ESEARCH \(TAG "y"\) UID MIN 1 MAX 3 COUNT 2\r\n/,
+  )
   assert.match(await c.ask('y SEARCH RETURN () ALL'), /^\* ESEARCH \(TAG "y"\) ALL 1:3\r\n/)
-  assert.match(await c.ask('y UID SEARCH RETURN (MIN COUNT ALL) KEYWORD none'), /^\* ESEARCH \(TAG "y"\) UID COUNT 0\r\n/)
+  assert.match(
+    await c.ask('y UID SEARCH RETURN (MIN COUNT ALL) KEYWORD none'),
+    /^\* ESEARCH \(TAG "y"\) UID COUNT 0\r\n/,
+  )
 })
 
 test('38, 52: APPEND', async (t) => {
@@ -447,7 +489,10 @@ test('38, 52: APPEND', async (t) => {
   c.send('b APPEND INBOX () "01-Feb-2026 01:02:03 +0200" {20+}\r\nSubject: x\n\nbare LF\n\r\n')
   assert.match(await c.until('b '), /^b OK \[APPENDUID \d+ 1\]/)
   assert.match(await c.ask('c SELECT INBOX'), /\* 1 EXISTS/)
-  assert.match(await c.ask('d FETCH 1 (RFC822.SIZE INTERNALDATE BODY.PEEK[])'), /RFC822.SIZE 23 INTERNALDATE "31-Jan-2026 23:02:03 \+0000" BODY\[\] \{23\}\r\nSubject: x\r\n\r\nbare LF\r\n\)/)
+  assert.match(
+    await c.ask('d FETCH 1 (RFC822.SIZE INTERNALDATE BODY.PEEK[])'),
+    /RFC822.SIZE 23 INTERNALDATE "31-Jan-2026 23:02:03 \+0000" BODY\[\] \{23\}\r\nSubject: x\r\n\r\nbare LF\r\n\)/,
+  )
   c.send(`e APPEND INBOX (\\Seen) {${MESSAGE.length}}\r\n`)
   await c.until('+ ')
   c.send(`${MESSAGE.toString('latin1')}\r\n`)

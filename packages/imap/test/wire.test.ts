@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { CommandReader, literalMark, type ReaderEvent } from '../src/wire/command-reader.ts'
 import { formatDateTime, parseDateTime, parseDay } from '../src/wire/dates.ts'
 import { astring, encodeString } from '../src/wire/encode.ts'
@@ -27,7 +27,13 @@ function read(chunks: readonly Uint8Array[], keep = 1000): unknown[] {
         if (event.size <= keep) reader.accept()
         else reader.refuse({ status: 'NO', code: undefined, message: 'no' })
       } else if (event.kind === 'command') {
-        out.push(event.segments.map((segment) => (segment instanceof Uint8Array ? Buffer.from(segment).toString('latin1') : [Buffer.from(segment.octets).toString('latin1')])))
+        out.push(
+          event.segments.map((segment) =>
+            segment instanceof Uint8Array
+              ? Buffer.from(segment).toString('latin1')
+              : [Buffer.from(segment.octets).toString('latin1')],
+          ),
+        )
       } else if (event.kind === 'refused') {
         out.push(`refused ${Buffer.from(event.start).toString('latin1')}`)
       } else {
@@ -54,13 +60,33 @@ describe('command reader', () => {
   })
 
   test('a line that is too long is passed over, its literal too', () => {
-    assert.deepEqual(read([latin1(`a ${'x'.repeat(9000)}\r\nb\r\n`)]).map((event) => String(event).slice(0, 11)), ['refused a x', 'b'])
-    assert.deepEqual(read([latin1(`a ${'x'.repeat(9000)} {4+}\r\nc\r\nd\r\nb\r\n`)]).map((event) => String(event).slice(0, 11)), ['refused a x', 'b'])
+    assert.deepEqual(
+      read([latin1(`a ${'x'.repeat(9000)}\r\nb\r\n`)]).map((event) => String(event).slice(0, 11)),
+      ['refused a x', 'b'],
+    )
+    assert.deepEqual(
+      read([latin1(`a ${'x'.repeat(9000)} {4+}\r\nc\r\nd\r\nb\r\n`)]).map((event) => String(event).slice(0, 11)),
+      ['refused a x', 'b'],
+    )
   })
 
   test('any octets, cut anywhere, give the same events', () => {
     const piece = fc.oneof(
-      fc.constantFrom('a NOOP\r\n', '\r\n', '{3+}\r\n', '{3}\r\n', '{2000+}\r\n', '~{1+}\r\n', 'abc', '"', '\n', '\r', ' ', '}', `${'y'.repeat(8200)}`),
+      fc.constantFrom(
+        'a NOOP\r\n',
+        '\r\n',
+        '{3+}\r\n',
+        '{3}\r\n',
+        '{2000+}\r\n',
+        '~{1+}\r\n',
+        'abc',
+        '"',
+        '\n',
+        '\r',
+        ' ',
+        '}',
+        `${'y'.repeat(8200)}`,
+      ),
       fc.string({ maxLength: 12 }),
     )
     fc.assert(
@@ -79,7 +105,16 @@ describe('command reader', () => {
   })
 
   test('the mark of a literal', () => {
-    for (const [line, size] of [['x {12}', 12], ['{0}', 0], ['x ~{7+}', 7], ['x{5+}', 5], ['x {-1}', undefined], ['x {1 }', undefined], ['}', undefined], ['x {+}', undefined]] as const) {
+    for (const [line, size] of [
+      ['x {12}', 12],
+      ['{0}', 0],
+      ['x ~{7+}', 7],
+      ['x{5+}', 5],
+      ['x {-1}', undefined],
+      ['x {1 }', undefined],
+      ['}', undefined],
+      ['x {+}', undefined],
+    ] as const) {
       assert.equal(literalMark(latin1(line))?.size, size, line)
     }
   })
@@ -88,17 +123,49 @@ describe('command reader', () => {
 describe('parser', () => {
   test('no command line makes it throw anything but CommandError', () => {
     const names = [...commands.keys()]
-    const word = fc.constantFrom('(', ')', '"', ' ', '*', '1:*', 'BODY[', ']', '<0.1>', 'HEADER.FIELDS', '\\Seen', 'NIL', 'NOT', 'OR', 'RETURN', 'UID', '1', ',', '{', '%', '&', 'FLAGS', 'CHARSET', '"x"')
+    const word = fc.constantFrom(
+      '(',
+      ')',
+      '"',
+      ' ',
+      '*',
+      '1:*',
+      'BODY[',
+      ']',
+      '<0.1>',
+      'HEADER.FIELDS',
+      '\\Seen',
+      'NIL',
+      'NOT',
+      'OR',
+      'RETURN',
+      'UID',
+      '1',
+      ',',
+      '{',
+      '%',
+      '&',
+      'FLAGS',
+      'CHARSET',
+      '"x"',
+    )
     fc.assert(
-      fc.property(fc.constantFrom(...names), fc.array(fc.oneof(word, fc.string({ maxLength: 5 })), { maxLength: 20 }), fc.boolean(), (name, words, literal) => {
-        const line = latin1(words.join(''))
-        const parser = new Parser(literal ? [line, { octets: latin1('abc'), binary: false }, latin1(words.join(' '))] : [line])
-        try {
-          commands.get(name)?.prepare(parser)
-        } catch (error) {
-          assert.ok(error instanceof CommandError, String(error))
-        }
-      }),
+      fc.property(
+        fc.constantFrom(...names),
+        fc.array(fc.oneof(word, fc.string({ maxLength: 5 })), { maxLength: 20 }),
+        fc.boolean(),
+        (name, words, literal) => {
+          const line = latin1(words.join(''))
+          const parser = new Parser(
+            literal ? [line, { octets: latin1('abc'), binary: false }, latin1(words.join(' '))] : [line],
+          )
+          try {
+            commands.get(name)?.prepare(parser)
+          } catch (error) {
+            assert.ok(error instanceof CommandError, String(error))
+          }
+        },
+      ),
       { numRuns: 3000 },
     )
   })
@@ -107,7 +174,8 @@ describe('parser', () => {
     const parse = (text: string): string => Buffer.from(new Parser([latin1(text)]).string()).toString('latin1')
     assert.equal(parse('"a b"'), 'a b')
     assert.equal(parse('"a \\" \\\\ b"'), 'a " \\ b')
-    for (const wrong of ['"a', '"a\\x"', '"a\\', '"\xe4"', 'a', '"\0"']) assert.throws(() => parse(wrong), CommandError, wrong)
+    for (const wrong of ['"a', '"a\\x"', '"a\\', '"\xe4"', 'a', '"\0"'])
+      assert.throws(() => parse(wrong), CommandError, wrong)
   })
 
   test('what is encoded as a string is read back', () => {
@@ -116,10 +184,22 @@ describe('parser', () => {
         const [event] = read([latin1('a '), encodeString(octets), latin1('\r\n')], 100) as [(string | [string])[]]
         const expected = Buffer.from(octets).toString('latin1')
         if (event.length > 1) assert.deepEqual(event[1], [expected])
-        else assert.equal(Buffer.from(new Parser([latin1((event[0] as string).slice(2))]).string()).toString('latin1'), expected)
+        else
+          assert.equal(
+            Buffer.from(new Parser([latin1((event[0] as string).slice(2))]).string()).toString('latin1'),
+            expected,
+          )
       }),
     )
-    assert.deepEqual(['a/b', 'NIL', 'a b', 'x"y', '', 'a%', '&APw-'].map(astring), ['a/b', '"NIL"', '"a b"', '"x\\"y"', '""', '"a%"', '&APw-'])
+    assert.deepEqual(['a/b', 'NIL', 'a b', 'x"y', '', 'a%', '&APw-'].map(astring), [
+      'a/b',
+      '"NIL"',
+      '"a b"',
+      '"x\\"y"',
+      '""',
+      '"a%"',
+      '&APw-',
+    ])
   })
 })
 
@@ -135,7 +215,8 @@ describe('mailbox names', () => {
       assert.equal(encodeMutf7(name), wire)
       assert.equal(decodeMutf7(wire), name)
     }
-    for (const wrong of ['&', '&Jjo', '&Jjo!', '&U,BTFw-&ZeVnLIqe-', '&AGE-', '&2D0-', '&APx-', '&AA-', 'ü', '&Jj o-']) assert.equal(decodeMutf7(wrong), undefined, wrong)
+    for (const wrong of ['&', '&Jjo', '&Jjo!', '&U,BTFw-&ZeVnLIqe-', '&AGE-', '&2D0-', '&APx-', '&AA-', 'ü', '&Jj o-'])
+      assert.equal(decodeMutf7(wrong), undefined, wrong)
   })
 
   test('every name survives the wire', () => {
@@ -148,8 +229,14 @@ describe('mailbox names', () => {
   })
 
   test('INBOX has one spelling; impossible names have a reason', () => {
-    assert.deepEqual(['inbox', 'InBox/a', 'inboxes', 'a/inbox'].map(canonicalName), ['INBOX', 'INBOX/a', 'inboxes', 'a/inbox'])
-    for (const name of ['', 'a//b', '/a', 'a/', 'a*', '%', 'a\u0007', 'x'.repeat(1001)]) assert.ok(nameFault(name) !== undefined, name)
+    assert.deepEqual(['inbox', 'InBox/a', 'inboxes', 'a/inbox'].map(canonicalName), [
+      'INBOX',
+      'INBOX/a',
+      'inboxes',
+      'a/inbox',
+    ])
+    for (const name of ['', 'a//b', '/a', 'a/', 'a*', '%', 'a\u0007', 'x'.repeat(1001)])
+      assert.ok(nameFault(name) !== undefined, name)
     assert.equal(nameFault('Ärger/über & so'), undefined)
   })
 
@@ -180,10 +267,20 @@ describe('number sets and dates', () => {
       { from: 3, to: 5 },
       { from: 0, to: 2 },
     ])
-    for (const wrong of ['', '0', '1:', ',1', '1,,2', '01', '4294967296', '1:2:3', '-1', 'a']) assert.equal(parseNumberSet(wrong), undefined, wrong)
+    for (const wrong of ['', '0', '1:', ',1', '1,,2', '01', '4294967296', '1:2:3', '-1', 'a'])
+      assert.equal(parseNumberSet(wrong), undefined, wrong)
     assert.equal(formatNumbers([1, 2, 3, 5, 7, 8]), '1:3,5,7:8')
     assert.deepEqual(spansOfUids([{ from: 99, to: 0 }], [3, 5, 9]), [{ start: 2, end: 3 }])
-    assert.deepEqual(spansOfUids([{ from: 4, to: 5 }, { from: 3, to: 3 }], [3, 5, 9]), [{ start: 0, end: 2 }])
+    assert.deepEqual(
+      spansOfUids(
+        [
+          { from: 4, to: 5 },
+          { from: 3, to: 3 },
+        ],
+        [3, 5, 9],
+      ),
+      [{ start: 0, end: 2 }],
+    )
     assert.deepEqual(spansOfUids([{ from: 1, to: 0 }], []), [])
     assert.deepEqual(spansOfSequence([{ from: 0, to: 2 }], 3), { spans: [{ start: 1, end: 3 }], beyond: false })
     assert.equal(spansOfSequence([{ from: 4, to: 4 }], 3).beyond, true)
@@ -196,17 +293,22 @@ describe('number sets and dates', () => {
         if (sorted.length === 0) return
         const all = Array.from({ length: 60 }, (_, i) => i + 1)
         const spans = spansOfUids(parseNumberSet(formatNumbers(sorted)) ?? [], all)
-        assert.deepEqual(spans.flatMap(({ start, end }) => all.slice(start, end)), sorted)
+        assert.deepEqual(
+          spans.flatMap(({ start, end }) => all.slice(start, end)),
+          sorted,
+        )
       }),
     )
   })
 
   test('dates', () => {
     assert.equal(parseDay('1-Feb-2026'), Date.UTC(2026, 1, 1) / 86_400_000)
-    for (const wrong of ['31-Feb-2026', '1-Foo-2026', '1-Feb-26', '', '2026-02-01']) assert.equal(parseDay(wrong), undefined, wrong)
+    for (const wrong of ['31-Feb-2026', '1-Foo-2026', '1-Feb-26', '', '2026-02-01'])
+      assert.equal(parseDay(wrong), undefined, wrong)
     assert.equal(parseDateTime('01-Feb-2026 10:20:30 +0130'), Date.UTC(2026, 1, 1, 8, 50, 30))
     assert.equal(parseDateTime(' 1-Feb-2026 10:20:30 -0100'), Date.UTC(2026, 1, 1, 11, 20, 30))
-    for (const wrong of ['1-Feb-2026 10:20:30 +0000', '01-Feb-2026 24:00:00 +0000', '01-Feb-2026 10:20:30']) assert.equal(parseDateTime(wrong), undefined, wrong)
+    for (const wrong of ['1-Feb-2026 10:20:30 +0000', '01-Feb-2026 24:00:00 +0000', '01-Feb-2026 10:20:30'])
+      assert.equal(parseDateTime(wrong), undefined, wrong)
     assert.equal(formatDateTime(Date.UTC(2026, 1, 1, 8, 50, 30)), ' 1-Feb-2026 08:50:30 +0000')
   })
 })

@@ -48,6 +48,8 @@ interface Generation {
   readonly network: GenerationNetwork
   readonly accounts: OpenedAccounts
   readonly bound: readonly Bound[]
+  /** Takes over from the generation before. */
+  begin(): void
 }
 
 /** What `aviso status` tells. Times in milliseconds. */
@@ -134,7 +136,7 @@ export class House {
           { accounts: unfinished },
           'accounts that were half made or half erased have been cleaned up',
         )
-      generation.network.start()
+      generation.begin()
       house.#current = generation
       house.scope.log.info(
         { event: 'started', bound: generation.bound.map(named), seconds: Math.round(performance.now()) / 1000 },
@@ -206,7 +208,7 @@ export class House {
       if (resolve(this.#options.source.folder, settings.data) !== this.folder)
         throw new Error("the setting 'data' changed: that needs a restart")
       const fresh = await this.#build(number, settings)
-      fresh.network.start()
+      fresh.begin()
       this.#current = fresh
       this.#retire(old)
       this.scope.log.info(
@@ -265,12 +267,23 @@ export class House {
       })
       scope.provide(Network, network)
       scope.provide(Limits, createLimits(scope.clock, settings.limits))
-      const accounts = await openRooms(scope, settings)
+      const { accounts, begin } = await openRooms(scope, settings)
       asRoot()
       const bound: Bound[] = []
       for (const { key, module, config } of settings.endpoints)
         bound.push(...(await module.create(config, scope.child(`endpoints.${key}`))).bound)
-      return { number, settings, scope, network, accounts, bound }
+      return {
+        number,
+        settings,
+        scope,
+        network,
+        accounts,
+        bound,
+        begin() {
+          begin()
+          network.start()
+        },
+      }
     } catch (error) {
       await scope.close()
       throw error
@@ -279,13 +292,15 @@ export class House {
 }
 
 /** The rooms that need no network: what the command line opens too when no server runs. */
-export async function openRooms(scope: Scope, settings: Settings): Promise<OpenedAccounts> {
+export async function openRooms(
+  scope: Scope,
+  settings: Settings,
+): Promise<{ readonly accounts: OpenedAccounts; begin(): void }> {
   const accounts = await openAccounts(scope, settings.accounts)
   const { domain } = settings
   if (domain !== undefined && !accounts.accounts.isLocal(domain)) await accounts.admin.addDomain(domain)
   await openMail(scope, settings.mail, settings.hostname, accounts.rooms)
-  await openChat(scope, settings.chat)
-  return accounts
+  return { accounts, begin: await openChat(scope, settings.chat) }
 }
 
 const named = ({ protocol, address, port, tls }: Bound): string =>

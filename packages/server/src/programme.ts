@@ -1,6 +1,6 @@
 // The house as the command line sees it.
 
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { serveControl } from './admin/control.ts'
 import {
@@ -20,19 +20,12 @@ import { House, layFoundation, openRooms, type SettingsSource } from './house.ts
 import { checkConfig, inlineSource, loadConfig, type Loaded } from './kernel/config/load.ts'
 import { openLog, silentLog } from './kernel/log.ts'
 import type { Scope } from './kernel/scope.ts'
+import { version } from './kernel/version.ts'
 import { queueStore } from './mail/targets/queue/store.ts'
 import { Store } from './store/contracts.ts'
 
 /** The places where a config file is looked for, the first one that is there counts. */
 const CONFIG_FILES = ['aviso.yaml', 'aviso.config.ts', '/etc/aviso/aviso.yaml']
-
-const version = (): string => {
-  for (const manifest of ['../package.json', './package.json']) {
-    const file = new URL(manifest, import.meta.url)
-    if (existsSync(file)) return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version
-  }
-  return 'unknown'
-}
 
 export function programme(environment: NodeJS.ProcessEnv): Programme {
   const load = (file: string, generation = 0): Promise<Loaded<Settings>> =>
@@ -118,7 +111,7 @@ async function openOffline(config: LoadedConfig, environment: NodeJS.ProcessEnv)
   let rooms: Scope
   try {
     rooms = foundation.scope.child('command')
-    const { admin } = await openRooms(rooms, settings)
+    const { admin } = (await openRooms(rooms, settings)).accounts
     const here: AdminContext = { ...operationsOn(foundation.store, admin), running: undefined }
     return {
       running: false,

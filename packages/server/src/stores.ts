@@ -1,5 +1,18 @@
 // Every store of the house: what the store workers load. A room's store file imports nothing heavy, so that a worker stays small.
 
+import { accountStore } from './accounts/store.ts'
+import { rosterStore } from './chat/core/roster.store.ts'
+import { offlineStore } from './chat/features/offline.store.ts'
+import { mailStore } from './mail/mailboxes/store.ts'
+import { queueStore } from './mail/targets/queue/store.ts'
+import { bansStore } from './net/bans.store.ts'
 import type { StoreDefinition } from './store/contracts.ts'
 
-export const stores: readonly StoreDefinition[] = []
+export const stores: readonly StoreDefinition[] = [
+  accountStore,
+  bansStore,
+  queueStore,
+  mailStore,
+  rosterStore,
+  offlineStore,
+]

@@ -86,3 +86,21 @@ for (const lmtp of [false, true]) {
     assert.deepEqual(got, [message, message])
   })
 }
+
+test('who sends everything and closes his end still gets all replies', async (t) => {
+  const { server, delivered } = recordingServer({
+    clock: systemClock,
+    policy: { rcpt: () => new Promise((resolve) => void setImmediate(resolve)) },
+  })
+  const port = await listen(
+    t,
+    createServer({ allowHalfOpen: true }, (socket) => server.accept(socket)),
+  )
+  const socket = connect(port, '127.0.0.1')
+  let said = ''
+  socket.on('data', (octets: Buffer) => (said += octets.toString()))
+  socket.end('EHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<a@b.c>\r\nDATA\r\nhi\r\n.\r\n')
+  await once(socket, 'close')
+  assert.match(said, /354 .*\r\n250 2\.0\.0 .*\r\n$/)
+  assert.equal(delivered.length, 1)
+})

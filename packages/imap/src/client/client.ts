@@ -206,7 +206,12 @@ export class ImapClient {
     this.#waiting.splice(at, 1)
     const untagged = this.#untagged
     this.#untagged = []
-    waiting.resolve({ status: match[2]?.toUpperCase() as ImapReply['status'], code: match[3], text: match[4] ?? '', untagged })
+    waiting.resolve({
+      status: match[2]?.toUpperCase() as ImapReply['status'],
+      code: match[3],
+      text: match[4] ?? '',
+      untagged,
+    })
   }
 
   #close(): void {

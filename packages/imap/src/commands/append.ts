@@ -46,7 +46,8 @@ export const append = defineCommand({
     // Said before the octets are sent, when the client asks.
     if (synchronising) {
       await session.account.status(mailbox).catch((error: unknown) => {
-        if (error instanceof BackendError && error.code === 'NONEXISTENT') throw no('There is no such mailbox: CREATE it first', 'TRYCREATE')
+        if (error instanceof BackendError && error.code === 'NONEXISTENT')
+          throw no('There is no such mailbox: CREATE it first', 'TRYCREATE')
         throw error
       })
     }
@@ -57,8 +58,11 @@ export const append = defineCommand({
     if (octets.includes(0)) throw no('The message holds NUL octets, which need a binary literal (~{n})', 'CANNOT')
     const bytes = normaliseNewlines(octets)
     const { account } = session
-    if (bytes.length > account.appendLimit) throw no(`The message is too large: at most ${account.appendLimit} octets are taken`, 'TOOBIG')
-    const result = await account.append(mailbox, [{ bytes, flags, ...(internalDate === undefined ? {} : { internalDate }) }])
+    if (bytes.length > account.appendLimit)
+      throw no(`The message is too large: at most ${account.appendLimit} octets are taken`, 'TOOBIG')
+    const result = await account.append(mailbox, [
+      { bytes, flags, ...(internalDate === undefined ? {} : { internalDate }) },
+    ])
     if (session.selected) session.view.stale = true
     return { code: `APPENDUID ${result.uidValidity} ${result.uids[0] ?? 0}` }
   },

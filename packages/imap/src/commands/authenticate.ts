@@ -35,7 +35,9 @@ export const authenticate = defineCommand({
   async execute(session, { mechanism, initial }) {
     const begin = session.mechanisms.get(mechanism)
     if (begin === undefined) {
-      const why = session.canStartTls ? 'is not offered without TLS: use STARTTLS or the TLS port' : 'is not offered here'
+      const why = session.canStartTls
+        ? 'is not offered without TLS: use STARTTLS or the TLS port'
+        : 'is not offered here'
       throw no(`The mechanism ${mechanism.slice(0, 40)} ${why}`, session.canStartTls ? 'PRIVACYREQUIRED' : 'CANNOT')
     }
     const exchange = begin()

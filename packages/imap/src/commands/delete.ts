@@ -10,7 +10,9 @@ export const deleteMailbox = defineCommand({
     return parser.mailbox()
   },
   async execute(session, name) {
-    const doomed = session.selected ? (await session.account.list()).find((entry) => entry.name === name)?.id : undefined
+    const doomed = session.selected
+      ? (await session.account.list()).find((entry) => entry.name === name)?.id
+      : undefined
     await session.account.delete(name)
     // Deleting what one has selected oneself leaves the selected state.
     if (session.selected && session.view.mailbox.id === doomed) session.select(undefined)

@@ -59,7 +59,13 @@ function parseItem(parser: Parser, name: string): FetchItem {
   if ((name === 'BODY' || name === 'BODY.PEEK') && parser.tryChar('[')) {
     const section = parseSection(parser)
     parser.char(']')
-    return { kind: 'BODY[]', section, partial: parsePartial(parser), peek: name === 'BODY.PEEK', label: `BODY[${sectionText(section)}]` }
+    return {
+      kind: 'BODY[]',
+      section,
+      partial: parsePartial(parser),
+      peek: name === 'BODY.PEEK',
+      label: `BODY[${sectionText(section)}]`,
+    }
   }
   if (PLAIN.includes(name)) return { kind: name as PlainItem }
   switch (name) {
@@ -114,6 +120,7 @@ function parsePartial(parser: Parser): Partial | undefined {
 function sectionText({ part, text, fields }: Section): string {
   const numbers = part.join('.')
   const words = text ?? ''
-  const names = fields.length === 0 ? '' : ` (${fields.map((field) => astring(field.replace(/[^\x20-\x7e]/g, '?'))).join(' ')})`
+  const names =
+    fields.length === 0 ? '' : ` (${fields.map((field) => astring(field.replace(/[^\x20-\x7e]/g, '?'))).join(' ')})`
   return `${numbers}${numbers !== '' && words !== '' ? '.' : ''}${words}${names}`
 }

@@ -62,7 +62,9 @@ class Fetch {
     const fields = metaFields(this.#items)
     if (fields.length === 0 && bodies.length === 0) await this.#columns(spans)
     else await this.#messages(spans, fields)
-    return this.#missing ? { status: 'NO', code: 'EXPUNGEISSUED', text: 'Some of the messages are expunged and gone' } : {}
+    return this.#missing
+      ? { status: 'NO', code: 'EXPUNGEISSUED', text: 'Some of the messages are expunged and gone' }
+      : {}
   }
 
   /** Everything asked for is in the columns: no message is touched. */
@@ -169,7 +171,8 @@ class Fetch {
       }
       follows = true
     }
-    if (this.#seen.has(row.uid) && !this.#items.some((item) => item.kind === 'FLAGS')) out.text(` FLAGS ${this.#formatFlags(row)}`)
+    if (this.#seen.has(row.uid) && !this.#items.some((item) => item.kind === 'FLAGS'))
+      out.text(` FLAGS ${this.#formatFlags(row)}`)
     out.text(')\r\n')
     if (this.#session.winded) await this.#session.breathe()
   }
@@ -195,7 +198,9 @@ class Fetch {
         continue
       }
       const first = end === start ? EMPTY : await reader.read(start, Math.min(end, start + PIECE))
-      if (first === undefined || first.length !== Math.min(end - start, PIECE)) return undefined
+      if (first === undefined) return undefined
+      // RFC822.SIZE and the octets must agree, or a literal would be cut short.
+      if (first.length !== Math.min(end - start, PIECE)) throw new Error(`the size kept of message ${row.uid} is wrong`)
       contents.set(item, { first, length: end - start, reader, start })
     }
     return contents
@@ -245,7 +250,9 @@ class Fetch {
   }
 }
 
-type Content = { readonly first: Uint8Array; readonly length: number; readonly start: number; readonly reader: MessageReader } | undefined
+type Content =
+  | { readonly first: Uint8Array; readonly length: number; readonly start: number; readonly reader: MessageReader }
+  | undefined
 
 const EMPTY = new Uint8Array(0)
 const NIL: Uint8Array = Buffer.from('NIL')
@@ -256,7 +263,10 @@ function metaFields(items: readonly FetchItem[]): MetaField[] {
     if (item.kind === 'ENVELOPE') fields.add('envelope')
     if (item.kind === 'BODYSTRUCTURE') fields.add('bodyStructure')
     if (item.kind === 'BODY') fields.add('body')
-    if (item.kind === 'BODY[]' && (needsHeaderOnly(item.section) || (item.section.part.length === 0 && item.section.text === 'TEXT'))) {
+    if (
+      item.kind === 'BODY[]' &&
+      (needsHeaderOnly(item.section) || (item.section.part.length === 0 && item.section.text === 'TEXT'))
+    ) {
       fields.add('header')
     }
   }

@@ -33,7 +33,8 @@ function parse(parser: Parser): ListArguments {
       else if (option === 'RECURSIVEMATCH') select.recursive = true
       else if (option !== 'REMOTE') throw bad(`LIST does not know the selection option ${option.slice(0, 40)}`)
     })
-    if (select.recursive && !select.subscribed && !select.specialUse) throw bad('RECURSIVEMATCH needs another selection option beside it')
+    if (select.recursive && !select.subscribed && !select.specialUse)
+      throw bad('RECURSIVEMATCH needs another selection option beside it')
     parser.space()
   }
   const reference = parser.listMailbox()
@@ -46,7 +47,10 @@ function parse(parser: Parser): ListArguments {
   } else {
     patterns = [parser.listMailbox()]
   }
-  const returns: { subscribed: boolean; status: StatusItem[] | undefined } = { subscribed: select.subscribed, status: undefined }
+  const returns: { subscribed: boolean; status: StatusItem[] | undefined } = {
+    subscribed: select.subscribed,
+    status: undefined,
+  }
   if (parser.trySpace()) {
     extended = true
     if (parser.word() !== 'RETURN') throw bad('Behind the patterns of LIST only RETURN (...) is known')
@@ -57,11 +61,18 @@ function parse(parser: Parser): ListArguments {
       else if (option === 'STATUS') {
         parser.space()
         returns.status = parseStatusItems(parser)
-      } else if (option !== 'CHILDREN' && option !== 'SPECIAL-USE') throw bad(`LIST does not know the return option ${option.slice(0, 40)}`)
+      } else if (option !== 'CHILDREN' && option !== 'SPECIAL-USE')
+        throw bad(`LIST does not know the return option ${option.slice(0, 40)}`)
     })
   }
   const root = patterns.length === 1 && patterns[0] === '' && !select.subscribed && !select.specialUse
-  return { extended, select, patterns: patterns.map((pattern) => (reference + pattern).normalize('NFC')), root, returns }
+  return {
+    extended,
+    select,
+    patterns: patterns.map((pattern) => (reference + pattern).normalize('NFC')),
+    root,
+    returns,
+  }
 }
 
 export const list = defineCommand({
@@ -82,10 +93,13 @@ export const list = defineCommand({
     // Above these is something that was selected but that no pattern matches.
     const above = new Set<string>()
     if (select.recursive) {
-      for (const entry of entries) if (selected(entry) && !matches(entry.name)) for (const parent of parentsOf(entry.name)) above.add(parent)
+      for (const entry of entries)
+        if (selected(entry) && !matches(entry.name)) for (const parent of parentsOf(entry.name)) above.add(parent)
     }
     const listed = new Set(entries.map((entry) => entry.name))
-    const unlisted = [...above].filter((name) => !listed.has(name)).map((name) => ({ id: '', name, role: undefined, subscribed: false, selectable: false }))
+    const unlisted = [...above]
+      .filter((name) => !listed.has(name))
+      .map((name) => ({ id: '', name, role: undefined, subscribed: false, selectable: false }))
 
     for (const entry of [...entries, ...unlisted]) {
       if (session.winded) await session.breathe()

@@ -14,7 +14,8 @@ export const login = defineCommand({
     return { user, password: parser.text() }
   },
   async execute(session, { user, password }) {
-    if (!session.loginAllowed) throw no('Passwords are not taken without TLS: use STARTTLS or the TLS port', 'PRIVACYREQUIRED')
+    if (!session.loginAllowed)
+      throw no('Passwords are not taken without TLS: use STARTTLS or the TLS port', 'PRIVACYREQUIRED')
     if (session.options.login === undefined) throw no('LOGIN is switched off: use AUTHENTICATE', 'CANNOT')
     const identity = await session.options.login(user, password, session.connection)
     if (identity === undefined) {

@@ -30,6 +30,7 @@ export const lsub = defineCommand({
         if (!lines.has(parent) && matchesPattern(pattern, parent)) lines.set(parent, '\\Noselect')
       }
     }
-    for (const [name, attributes] of lines) session.out.untagged(`LSUB (${attributes}) "/" ${astring(encodeMutf7(name))}`)
+    for (const [name, attributes] of lines)
+      session.out.untagged(`LSUB (${attributes}) "/" ${astring(encodeMutf7(name))}`)
   },
 })

@@ -8,7 +8,8 @@ export const starttls = defineCommand({
   state: 'unauthenticated',
   news: 'none',
   async execute(session) {
-    if (!session.canStartTls) throw bad(session.connection.secure ? 'TLS is on already' : 'This server offers no TLS here')
+    if (!session.canStartTls)
+      throw bad(session.connection.secure ? 'TLS is on already' : 'This server offers no TLS here')
     if (session.pipelined) {
       session.end('Nothing may follow STARTTLS before TLS is on')
       return {}

@@ -25,7 +25,8 @@ export type StatusItem = keyof typeof ITEMS | 'APPENDLIMIT'
 export function parseStatusItems(parser: Parser): StatusItem[] {
   const items = parser.list(() => {
     const item = parser.word()
-    if (item !== 'APPENDLIMIT' && !Object.hasOwn(ITEMS, item)) throw bad(`STATUS does not know the item ${item.slice(0, 40)}`)
+    if (item !== 'APPENDLIMIT' && !Object.hasOwn(ITEMS, item))
+      throw bad(`STATUS does not know the item ${item.slice(0, 40)}`)
     return item as StatusItem
   })
   if (items.length === 0) throw bad('STATUS needs at least one item')
@@ -33,7 +34,11 @@ export function parseStatusItems(parser: Parser): StatusItem[] {
 }
 
 /** Writes `* STATUS name (...)`. Rejects as the account does. */
-export async function writeStatus(session: ImapServerSession, name: string, items: readonly StatusItem[]): Promise<void> {
+export async function writeStatus(
+  session: ImapServerSession,
+  name: string,
+  items: readonly StatusItem[],
+): Promise<void> {
   const { account } = session
   const status = await account.status(name)
   let recent = 0
@@ -41,7 +46,9 @@ export async function writeStatus(session: ImapServerSession, name: string, item
     const { uids } = await (await account.open(name)).snapshot()
     recent = uids.length - lowerBound(uids, status.recentUid)
   }
-  const values = items.map((item) => `${item} ${item === 'APPENDLIMIT' ? account.appendLimit : ITEMS[item](status, recent)}`)
+  const values = items.map(
+    (item) => `${item} ${item === 'APPENDLIMIT' ? account.appendLimit : ITEMS[item](status, recent)}`,
+  )
   session.out.untagged(`STATUS ${astring(encodeMutf7(name))} (${values.join(' ')})`)
 }
 

@@ -56,7 +56,8 @@ export class MemoryMail {
         const key = flag.toLowerCase()
         const known = this.#keywords.get(key)
         if (known !== undefined) return known
-        if (this.#keywords.size >= maximum) throw new BackendError('LIMIT', `No more than ${maximum} keywords can be kept`)
+        if (this.#keywords.size >= maximum)
+          throw new BackendError('LIMIT', `No more than ${maximum} keywords can be kept`)
         this.#keywords.set(key, flag)
         return flag
       },
@@ -126,7 +127,13 @@ export class MemoryMail {
   #entry(name: string): MailboxEntry {
     const mailbox = this.#mailboxes.get(name)
     const role = name === 'INBOX' ? 'Inbox' : this.#roles.get(name)
-    return { id: mailbox?.id ?? '', name, role, subscribed: this.#subscribed.has(name), selectable: mailbox !== undefined }
+    return {
+      id: mailbox?.id ?? '',
+      name,
+      role,
+      subscribed: this.#subscribed.has(name),
+      selectable: mailbox !== undefined,
+    }
   }
 
   #list(): MailboxEntry[] {
@@ -167,7 +174,8 @@ export class MemoryMail {
     if (source === undefined && below.length === 0) throw new BackendError('NONEXISTENT', `There is no mailbox ${from}`)
     const fault = nameFault(to)
     if (fault !== undefined) throw new BackendError('CANNOT', fault)
-    if (to.startsWith(`${from}/`) && from !== 'INBOX') throw new BackendError('CANNOT', 'A mailbox cannot move into its own child')
+    if (to.startsWith(`${from}/`) && from !== 'INBOX')
+      throw new BackendError('CANNOT', 'A mailbox cannot move into its own child')
     if (from === 'INBOX' && source !== undefined) {
       this.#create(to, undefined)
       this.#find(to, 'NONEXISTENT').takeAll(source)
@@ -193,7 +201,8 @@ export class MemoryMail {
     let used = 0
     for (const held of this.#mailboxes.values()) used += held.status().size
     for (const { bytes } of messages) {
-      if (bytes.length > this.appendLimit) throw new BackendError('TOOBIG', `Messages may have ${this.appendLimit} octets at most`)
+      if (bytes.length > this.appendLimit)
+        throw new BackendError('TOOBIG', `Messages may have ${this.appendLimit} octets at most`)
       used += bytes.length
     }
     if (used > this.#quota) throw new BackendError('OVERQUOTA', 'The mailbox is full')

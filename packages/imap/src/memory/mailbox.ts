@@ -133,7 +133,10 @@ export class MemoryMailbox implements Mailbox {
       highestModseq: this.#modseq,
       uidNext: this.#uidNext,
       changed: this.#rows.filter((row) => row.modseq > since).map(toMessageRow),
-      vanished: this.#expunged.filter((gone) => gone.modseq > since).map((gone) => gone.uid).sort((a, b) => a - b),
+      vanished: this.#expunged
+        .filter((gone) => gone.modseq > since)
+        .map((gone) => gone.uid)
+        .sort((a, b) => a - b),
       complete: true,
     }
   }
@@ -288,4 +291,3 @@ function apply(old: FlagSet, action: FlagChange['action'], flags: FlagSet): Flag
   // Setting the same flags in another order changes nothing.
   return flags.length === old.length && flags.every((flag) => old.includes(flag)) ? old : flags
 }
-

@@ -11,7 +11,10 @@ function parameter([name, value]: readonly [string, string]): Piece[] {
   let ascii = true
   for (let i = 0; ascii && i < value.length; i++) ascii = value.charCodeAt(i) < 0x80
   if (ascii) return [nstring(name), ' ', nstring(value)]
-  const encoded = encodeURIComponent(value.toWellFormed()).replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`)
+  const encoded = encodeURIComponent(value.toWellFormed()).replace(
+    /[!'()*]/g,
+    (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`,
+  )
   return [nstring(`${name}*`), ' ', nstring(`utf-8''${encoded}`)]
 }
 
@@ -44,11 +47,25 @@ function render(out: Piece[], part: Part, bytes: Uint8Array, extended: boolean):
   if (type === 'multipart') {
     if (part.children.length === 0) {
       // The grammar wants at least one part: an empty text, as if the multipart held only its preamble.
-      out.push(extended ? '("TEXT" "PLAIN" NIL NIL NIL "7BIT" 0 0 NIL NIL NIL NIL)' : '("TEXT" "PLAIN" NIL NIL NIL "7BIT" 0 0)')
+      out.push(
+        extended
+          ? '("TEXT" "PLAIN" NIL NIL NIL "7BIT" 0 0 NIL NIL NIL NIL)'
+          : '("TEXT" "PLAIN" NIL NIL NIL "7BIT" 0 0)',
+      )
     }
     for (const child of part.children) render(out, child, bytes, extended)
     out.push(' ', nstring(part.subtype.toUpperCase()))
-    if (extended) out.push(' ', ...parameters(part.parameters), ' ', ...disposition(part), ' ', ...languages(part), ' ', nstring(part.location))
+    if (extended)
+      out.push(
+        ' ',
+        ...parameters(part.parameters),
+        ' ',
+        ...disposition(part),
+        ' ',
+        ...languages(part),
+        ' ',
+        nstring(part.location),
+      )
     out.push(')')
     return
   }
@@ -56,7 +73,9 @@ function render(out: Piece[], part: Part, bytes: Uint8Array, extended: boolean):
   // A message/rfc822 whose inside was not read (nested too deep) cannot be shown as one: it has no envelope.
   const opaque = type === 'message' && message === undefined && /^(rfc822|global)$/i.test(part.subtype)
   out.push(
-    opaque ? '"APPLICATION" "OCTET-STREAM"' : join([nstring(part.type.toUpperCase()), ' ', nstring(part.subtype.toUpperCase())]),
+    opaque
+      ? '"APPLICATION" "OCTET-STREAM"'
+      : join([nstring(part.type.toUpperCase()), ' ', nstring(part.subtype.toUpperCase())]),
     ' ',
     ...parameters(part.parameters),
     ' ',
@@ -74,7 +93,8 @@ function render(out: Piece[], part: Part, bytes: Uint8Array, extended: boolean):
   } else if (type === 'text') {
     out.push(` ${part.lines}`)
   }
-  if (extended) out.push(' ', nstring(part.md5), ' ', ...disposition(part), ' ', ...languages(part), ' ', nstring(part.location))
+  if (extended)
+    out.push(' ', nstring(part.md5), ' ', ...disposition(part), ' ', ...languages(part), ' ', nstring(part.location))
   out.push(')')
 }
 

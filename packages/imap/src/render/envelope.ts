@@ -11,7 +11,12 @@ export function nstring(text: string | undefined): Piece {
   return encodeString(Buffer.from(text.includes('\0') ? text.replaceAll('\0', ' ') : text))
 }
 
-function address(name: string | undefined, route: string | undefined, mailbox: string | undefined, host: string | undefined): Piece[] {
+function address(
+  name: string | undefined,
+  route: string | undefined,
+  mailbox: string | undefined,
+  host: string | undefined,
+): Piece[] {
   return ['(', nstring(name), ' ', nstring(route), ' ', nstring(mailbox), ' ', nstring(host), ')']
 }
 

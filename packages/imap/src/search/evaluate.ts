@@ -5,7 +5,7 @@ import type { MessageRow } from '../backend.ts'
 import type { MailboxView } from '../server/view.ts'
 import { dayNumber, dayOf } from '../wire/dates.ts'
 import { type Span, spansOfSequence, spansOfUids } from '../wire/number-set.ts'
-import { bodyContains, fold, HeaderText } from './message-text.ts'
+import { bodyContains, fold, type HeaderText } from './message-text.ts'
 import type { SearchKey } from './keys.ts'
 
 /** A message as far as it is known. `bytes` of one that is gone are empty. */
@@ -113,7 +113,8 @@ function member(spans: readonly Span[]): (position: number) => boolean {
 }
 
 function dateTest(kind: 'before' | 'on' | 'since', sent: boolean, day: number): Test {
-  const compare = (found: number): boolean => (kind === 'before' ? found < day : kind === 'on' ? found === day : found >= day)
+  const compare = (found: number): boolean =>
+    kind === 'before' ? found < day : kind === 'on' ? found === day : found >= day
   if (!sent) return ({ row }) => compare(dayOf(row.internalDate))
   return ({ header }) => {
     if (header === undefined) return undefined

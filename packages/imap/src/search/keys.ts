@@ -35,7 +35,8 @@ export function parseSearchProgram(parser: Parser): SearchKey {
   if (parser.tryWord('CHARSET')) {
     parser.space()
     const charset = parser.text().toUpperCase()
-    if (charset !== 'UTF-8' && charset !== 'US-ASCII') throw no(`The charset ${charset.slice(0, 40)} is not known here`, 'BADCHARSET (UTF-8 US-ASCII)')
+    if (charset !== 'UTF-8' && charset !== 'US-ASCII')
+      throw no(`The charset ${charset.slice(0, 40)} is not known here`, 'BADCHARSET (UTF-8 US-ASCII)')
     parser.space()
   }
   const budget = { keys: MOST_KEYS }

@@ -32,7 +32,12 @@ export async function runSearch(session: ImapServerSession, key: SearchKey): Pro
 }
 
 /** Decides on what the rows alone could not tell. */
-async function searchTexts(session: ImapServerSession, test: Test, candidates: readonly Candidate[], found: Set<number>): Promise<void> {
+async function searchTexts(
+  session: ImapServerSession,
+  test: Test,
+  candidates: readonly Candidate[],
+  found: Set<number>,
+): Promise<void> {
   if (candidates.length === 0) return
   const { mailbox } = session.view
   const byUid = new Map(candidates.map((candidate) => [candidate.row.uid, candidate]))

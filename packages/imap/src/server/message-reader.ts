@@ -16,7 +16,8 @@ export type SectionContent =
 const ROOT_HEADER = new Set(['HEADER', 'HEADER.FIELDS', 'HEADER.FIELDS.NOT'])
 
 /** True when the section can be had from the header block alone. */
-export const needsHeaderOnly = (section: Section): boolean => section.part.length === 0 && section.text !== undefined && ROOT_HEADER.has(section.text)
+export const needsHeaderOnly = (section: Section): boolean =>
+  section.part.length === 0 && section.text !== undefined && ROOT_HEADER.has(section.text)
 
 /** HEADER, HEADER.FIELDS or HEADER.FIELDS.NOT of a header block. */
 export function headerSection(header: Uint8Array, section: Section): Uint8Array {
@@ -42,7 +43,8 @@ export class MessageReader {
   }
 
   async section(section: Section): Promise<SectionContent> {
-    if (needsHeaderOnly(section) && this.#header !== undefined) return { kind: 'bytes', bytes: headerSection(this.#header, section) }
+    if (needsHeaderOnly(section) && this.#header !== undefined)
+      return { kind: 'bytes', bytes: headerSection(this.#header, section) }
     if (section.part.length === 0 && section.text === undefined) return { kind: 'range', start: 0, end: this.#size }
     if (section.part.length === 0 && section.text === 'TEXT' && this.#header !== undefined) {
       return { kind: 'range', start: Math.min(this.#header.length, this.#size), end: this.#size }

@@ -8,7 +8,10 @@ import type { MailboxView } from './view.ts'
 export function spansOf(view: MailboxView, set: NumberSet, uid: boolean): Span[] {
   if (uid) return spansOfUids(set, view.uids)
   const { spans, beyond } = spansOfSequence(set, view.count)
-  if (beyond) throw bad(view.count === 0 ? 'The mailbox is empty: there is no such message' : `There are only ${view.count} messages`)
+  if (beyond)
+    throw bad(
+      view.count === 0 ? 'The mailbox is empty: there is no such message' : `There are only ${view.count} messages`,
+    )
   return spans
 }
 

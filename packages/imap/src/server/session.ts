@@ -11,7 +11,15 @@ import { Parser } from '../wire/parser.ts'
 import { ResponseStream, StreamClosed } from '../wire/response-stream.ts'
 import { capabilityList } from './capabilities.ts'
 import type { Command, Completion } from './command.ts'
-import { type Alarm, DEFAULT_LIMITS, defaultAlarm, type ImapConnection, type ImapLimits, type ImapServerOptions, type SaslMechanisms } from './options.ts'
+import {
+  type Alarm,
+  DEFAULT_LIMITS,
+  defaultAlarm,
+  type ImapConnection,
+  type ImapLimits,
+  type ImapServerOptions,
+  type SaslMechanisms,
+} from './options.ts'
 import { syncView } from './sync.ts'
 import type { MailboxView } from './view.ts'
 
@@ -259,6 +267,11 @@ export class ImapServerSession {
     return this.closed
   }
 
+  /** Ends at once, whatever runs: for a deadline after `shutdown`. */
+  destroy(): void {
+    this.#destroy()
+  }
+
   #now(): number {
     return this.options.now?.() ?? performance.now()
   }
@@ -492,7 +505,13 @@ export class ImapServerSession {
 
   async #tellNews(command: Command, news = command.news): Promise<void> {
     if (this.#view === undefined || news === 'none') return
-    await this.sync(news === 'all' || (news === 'uid' && !this.pipelined), command.withUid)
+    try {
+      await this.sync(news === 'all' || (news === 'uid' && !this.pipelined), command.withUid)
+    } catch (error) {
+      if (error instanceof StreamClosed) throw error
+      // The command itself is done, and its answer must not depend on this. The news are asked for again with the next one.
+      this.options.log?.('defect', { error })
+    }
   }
 
   #answer(tag: string | undefined, name: string | undefined, outcome: Completion | Refusal): void {
@@ -500,12 +519,20 @@ export class ImapServerSession {
     const status = outcome.status ?? 'OK'
     const text = 'message' in outcome ? outcome.message : (outcome.text ?? `${name ?? 'Command'} completed`)
     // A tag that is no tag is not said back.
-    this.out.text(`${tag ?? '*'} ${status} ${outcome.code === undefined ? '' : `[${outcome.code}] `}${humanText(text)}\r\n`)
+    this.out.text(
+      `${tag ?? '*'} ${status} ${outcome.code === undefined ? '' : `[${outcome.code}] `}${humanText(text)}\r\n`,
+    )
     this.options.count?.(name ?? 'unknown', status)
     if (status !== 'BAD') return
     this.#badCommands++
     // The first thing heard is no IMAP: another protocol's client, made to talk to us (cross-protocol attacks).
-    if (!this.authenticated && this.#badCommands === 1 && name === undefined && tag !== undefined && /^(GET|POST|PUT|HEAD|OPTIONS|CONNECT|EHLO|HELO)$/i.test(tag)) {
+    if (
+      !this.authenticated &&
+      this.#badCommands === 1 &&
+      name === undefined &&
+      tag !== undefined &&
+      /^(GET|POST|PUT|HEAD|OPTIONS|CONNECT|EHLO|HELO)$/i.test(tag)
+    ) {
       this.end('This is an IMAP server')
     } else if (this.#badCommands >= this.limits.badCommands) {
       this.end('Too many bad commands')
@@ -515,7 +542,10 @@ export class ImapServerSession {
   #refusalOf(error: unknown): Refusal {
     if (error instanceof CommandError) return { status: error.status, code: error.code, message: error.message }
     if (error instanceof BackendError) {
-      const code = error.code !== undefined && /^[A-Za-z][\w-]*( [\x20-\x5c\x5e-\x7e]*)?$/.test(error.code) ? error.code : undefined
+      const code =
+        error.code !== undefined && /^[A-Za-z][\w-]*( [\x20-\x5c\x5e-\x7e]*)?$/.test(error.code)
+          ? error.code
+          : undefined
       return { status: 'NO', code, message: error.message }
     }
     if (error instanceof StreamClosed) throw error

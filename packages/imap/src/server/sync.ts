@@ -18,7 +18,9 @@ export function announceFlags(out: ResponseStream, view: MailboxView): void {
   const keywords = [...view.keywords.values()]
   const flags = [SYSTEM_FLAGS, ...keywords].join(' ')
   out.untagged(`FLAGS (${flags})`)
-  out.untagged(`OK [PERMANENTFLAGS (${view.readOnly ? '' : `${flags} \\*`})] ${view.readOnly ? 'Read-only mailbox' : 'Flags permitted'}`)
+  out.untagged(
+    `OK [PERMANENTFLAGS (${view.readOnly ? '' : `${flags} \\*`})] ${view.readOnly ? 'Read-only mailbox' : 'Flags permitted'}`,
+  )
 }
 
 /** Announces keywords that the client has not heard of, before a FETCH mentions them. */
@@ -53,9 +55,14 @@ export async function syncView(out: ResponseStream, view: MailboxView, options: 
   let added: number[] = []
   if (view.stale) {
     view.stale = false
-    let delta = await view.mailbox.delta(view.modseq)
-    if (!delta.complete) delta = await completeDelta(view, delta)
-    ;({ changed, added } = view.take(delta))
+    try {
+      let delta = await view.mailbox.delta(view.modseq)
+      if (!delta.complete) delta = await completeDelta(view, delta)
+      ;({ changed, added } = view.take(delta))
+    } catch (error) {
+      view.stale = true
+      throw error
+    }
     if (added.length > 0 && !view.readOnly) {
       const from = await view.mailbox.claimRecent()
       view.addRecent(Math.max(from, added[0] ?? 0), view.uidNext)

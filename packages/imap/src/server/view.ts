@@ -114,7 +114,8 @@ export class MailboxView {
 
   get recentCount(): number {
     let count = 0
-    for (const { from, to } of this.#recent) count += lowerBound(this.#uids, to, this.#count) - lowerBound(this.#uids, from, this.#count)
+    for (const { from, to } of this.#recent)
+      count += lowerBound(this.#uids, to, this.#count) - lowerBound(this.#uids, from, this.#count)
     return count
   }
 

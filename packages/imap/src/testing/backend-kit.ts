@@ -59,7 +59,8 @@ async function metas(mailbox: Mailbox, uids: readonly number[], fields: readonly
   return out
 }
 
-const text = (bytes: Uint8Array | undefined): string | undefined => (bytes === undefined ? undefined : Buffer.from(bytes).toString('latin1'))
+const text = (bytes: Uint8Array | undefined): string | undefined =>
+  bytes === undefined ? undefined : Buffer.from(bytes).toString('latin1')
 const ascending = (list: readonly number[]): boolean => list.every((value, i) => i === 0 || value > (list[i - 1] ?? 0))
 
 /** Declares the tests of the backend contract (node:test) for one store. `factory` makes a fresh user for every test. */
@@ -78,7 +79,13 @@ export function testBackend(name: string, factory: () => Promise<BackendUnderTes
   }
   const find = async (account: MailAccount, mailbox: string): Promise<MailboxEntry | undefined> =>
     (await account.list()).find((entry) => entry.name === mailbox)
-  const add = async (account: MailAccount, mailbox: string, subject: string, flags: readonly string[] = [], internalDate?: number): Promise<number> => {
+  const add = async (
+    account: MailAccount,
+    mailbox: string,
+    subject: string,
+    flags: readonly string[] = [],
+    internalDate?: number,
+  ): Promise<number> => {
     const result = await account.append(mailbox, [
       { bytes: message(subject), flags, ...(internalDate === undefined ? {} : { internalDate }) },
     ])
@@ -218,7 +225,10 @@ export function testBackend(name: string, factory: () => Promise<BackendUnderTes
       const snapshot = await mailbox.snapshot()
       assert.deepEqual([...snapshot.uids], result.uids)
       assert.ok(snapshot.uidNext > (result.uids[1] ?? 0))
-      assert.deepEqual([...snapshot.sizes], bytes.map((one) => one.length))
+      assert.deepEqual(
+        [...snapshot.sizes],
+        bytes.map((one) => one.length),
+      )
       assert.equal(snapshot.internalDates[0], date)
       const flagsOf = (i: number): string[] => [...(snapshot.flagSets[snapshot.flags[i] ?? -1] ?? [])].sort()
       assert.deepEqual(flagsOf(0), ['$Forwarded', '\\Seen'])
@@ -262,10 +272,15 @@ export function testBackend(name: string, factory: () => Promise<BackendUnderTes
 
     story('appends from several sessions at once get UIDs of their own', async (account, under) => {
       const other = await under.open()
-      const uids = await Promise.all(Array.from({ length: 20 }, (_, i) => add(i % 2 === 0 ? account : other, 'INBOX', `at once ${i}`)))
+      const uids = await Promise.all(
+        Array.from({ length: 20 }, (_, i) => add(i % 2 === 0 ? account : other, 'INBOX', `at once ${i}`)),
+      )
       assert.equal(new Set(uids).size, 20)
       const snapshot = await (await account.open('INBOX')).snapshot()
-      assert.deepEqual([...snapshot.uids], [...uids].sort((a, b) => a - b))
+      assert.deepEqual(
+        [...snapshot.uids],
+        [...uids].sort((a, b) => a - b),
+      )
       other.close()
     })
 
@@ -280,7 +295,10 @@ export function testBackend(name: string, factory: () => Promise<BackendUnderTes
       assert.equal(status.messages, 3)
       assert.equal(status.unseen, 1)
       assert.equal(status.deleted, 2)
-      assert.equal(status.size, snapshot.sizes.reduce((sum, size) => sum + size, 0))
+      assert.equal(
+        status.size,
+        snapshot.sizes.reduce((sum, size) => sum + size, 0),
+      )
       assert.equal(status.uidNext, snapshot.uidNext)
       assert.equal(status.uidValidity, snapshot.uidValidity)
       assert.equal(status.highestModseq, snapshot.highestModseq)
@@ -294,7 +312,10 @@ export function testBackend(name: string, factory: () => Promise<BackendUnderTes
       await mailbox.store([uid], { action: 'set', flags: ['\\Seen', 'Kit'] })
       await add(account, 'INBOX', 'b')
       await mailbox.snapshot()
-      assert.equal(JSON.stringify([[...snapshot.uids], [...snapshot.flags], snapshot.flagSets, [...snapshot.modseqs]]), before)
+      assert.equal(
+        JSON.stringify([[...snapshot.uids], [...snapshot.flags], snapshot.flagSets, [...snapshot.modseqs]]),
+        before,
+      )
     })
 
     story('raw answers the message, a range of it, or nothing', async (account) => {
@@ -326,7 +347,10 @@ export function testBackend(name: string, factory: () => Promise<BackendUnderTes
       const mailbox = await account.open('INBOX')
       const uids = [...(await mailbox.snapshot()).uids]
       const found = await metas(mailbox, [...uids, 4_000_000], ['envelope', 'header', 'bodyStructure', 'body'])
-      assert.deepEqual(found.map((meta) => meta.uid), uids)
+      assert.deepEqual(
+        found.map((meta) => meta.uid),
+        uids,
+      )
       for (const [i, meta] of found.entries()) {
         assert.match(text(meta.envelope) ?? '', new RegExp(`^\\(.*"meta ${i}".*\\)$`, 's'))
         assert.match(text(meta.bodyStructure) ?? '', /^\("TEXT" "PLAIN".*\)$/is)
@@ -347,13 +371,28 @@ export function testBackend(name: string, factory: () => Promise<BackendUnderTes
         return [...snapshot.flags].map((at) => [...(snapshot.flagSets[at] ?? [])].sort())
       }
       await mailbox.store(uids, { action: 'add', flags: ['\\Seen', 'KitWord'] })
-      assert.deepEqual(await flags(), [['KitWord', '\\Seen'], ['KitWord', '\\Flagged', '\\Seen']])
+      assert.deepEqual(await flags(), [
+        ['KitWord', '\\Seen'],
+        ['KitWord', '\\Flagged', '\\Seen'],
+      ])
       await mailbox.store(uids.slice(0, 1), { action: 'remove', flags: ['\\Seen', 'kitword'] })
       assert.deepEqual(await flags(), [[], ['KitWord', '\\Flagged', '\\Seen']])
       const result = await mailbox.store(uids, { action: 'set', flags: ['kitWORD', '\\Draft'] })
-      assert.deepEqual(await flags(), [['KitWord', '\\Draft'], ['KitWord', '\\Draft']])
-      assert.deepEqual(result.rows.map((row) => row.uid), uids)
-      assert.deepEqual(result.rows.map((row) => [...row.flags].sort()), [['KitWord', '\\Draft'], ['KitWord', '\\Draft']])
+      assert.deepEqual(await flags(), [
+        ['KitWord', '\\Draft'],
+        ['KitWord', '\\Draft'],
+      ])
+      assert.deepEqual(
+        result.rows.map((row) => row.uid),
+        uids,
+      )
+      assert.deepEqual(
+        result.rows.map((row) => [...row.flags].sort()),
+        [
+          ['KitWord', '\\Draft'],
+          ['KitWord', '\\Draft'],
+        ],
+      )
       assert.ok(result.rows.every((row) => row.modseq <= result.highestModseq))
       assert.equal(result.highestModseq, (await mailbox.snapshot()).highestModseq)
     })
@@ -363,7 +402,10 @@ export function testBackend(name: string, factory: () => Promise<BackendUnderTes
       const mailbox = await account.open('INBOX')
       const before = await mailbox.snapshot()
       const result = await mailbox.store([uid, uid + 500], { action: 'add', flags: ['\\Seen'] })
-      assert.deepEqual(result.rows.map((row) => [row.uid, row.modseq]), [[uid, before.modseqs[0]]])
+      assert.deepEqual(
+        result.rows.map((row) => [row.uid, row.modseq]),
+        [[uid, before.modseqs[0]]],
+      )
       assert.deepEqual(result.modified, [])
     })
 
@@ -374,7 +416,10 @@ export function testBackend(name: string, factory: () => Promise<BackendUnderTes
       await mailbox.store(uids.slice(0, 1), { action: 'add', flags: ['\\Answered'] })
       const result = await mailbox.store(uids, { action: 'add', flags: ['\\Deleted'] }, seen)
       assert.deepEqual(result.modified, uids.slice(0, 1))
-      assert.deepEqual(result.rows.map((row) => row.uid), uids.slice(1))
+      assert.deepEqual(
+        result.rows.map((row) => row.uid),
+        uids.slice(1),
+      )
       const rows = [...(await model(mailbox)).values()]
       assert.match(rows[0] ?? '', /^\\Answered \d/)
       assert.match(rows[1] ?? '', /^\\Deleted \d/)
@@ -393,20 +438,26 @@ export function testBackend(name: string, factory: () => Promise<BackendUnderTes
       other.close()
     })
 
-    story('expunge removes only what is \\Deleted among the UIDs; the content stays readable for a while', async (account) => {
-      const a = await add(account, 'INBOX', 'a', ['\\Deleted'])
-      const b = await add(account, 'INBOX', 'b')
-      const c = await add(account, 'INBOX', 'c', ['\\Deleted'])
-      const mailbox = await account.open('INBOX')
-      const before = (await mailbox.snapshot()).highestModseq
-      const result = await mailbox.expunge([b, c, 999_999])
-      assert.deepEqual(result.uids, [c])
-      assert.ok(result.highestModseq > before)
-      assert.deepEqual([...(await mailbox.snapshot()).uids], [a, b])
-      assert.equal((await account.status('INBOX')).deleted, 1)
-      assert.equal(text(await mailbox.raw(c)), text(message('c')))
-      assert.deepEqual((await metas(mailbox, [a, c], ['envelope'])).map((meta) => meta.uid), [a, c])
-    })
+    story(
+      'expunge removes only what is \\Deleted among the UIDs; the content stays readable for a while',
+      async (account) => {
+        const a = await add(account, 'INBOX', 'a', ['\\Deleted'])
+        const b = await add(account, 'INBOX', 'b')
+        const c = await add(account, 'INBOX', 'c', ['\\Deleted'])
+        const mailbox = await account.open('INBOX')
+        const before = (await mailbox.snapshot()).highestModseq
+        const result = await mailbox.expunge([b, c, 999_999])
+        assert.deepEqual(result.uids, [c])
+        assert.ok(result.highestModseq > before)
+        assert.deepEqual([...(await mailbox.snapshot()).uids], [a, b])
+        assert.equal((await account.status('INBOX')).deleted, 1)
+        assert.equal(text(await mailbox.raw(c)), text(message('c')))
+        assert.deepEqual(
+          (await metas(mailbox, [a, c], ['envelope'])).map((meta) => meta.uid),
+          [a, c],
+        )
+      },
+    )
 
     story('copy keeps flags, keywords and date, and pairs the UIDs', async (account) => {
       const date = Date.UTC(2021, 5, 6, 7, 8, 9)
@@ -473,9 +524,18 @@ export function testBackend(name: string, factory: () => Promise<BackendUnderTes
       await mailbox.expunge([ghost])
       const delta = await mailbox.delta(since)
       assert.equal(delta.complete, true)
-      assert.deepEqual(delta.changed.map((row) => [row.uid, [...row.flags]]), [[a, ['\\Seen']], [c, ['Kit']]])
+      assert.deepEqual(
+        delta.changed.map((row) => [row.uid, [...row.flags]]),
+        [
+          [a, ['\\Seen']],
+          [c, ['Kit']],
+        ],
+      )
       assert.ok(delta.changed.every((row) => row.modseq > since && row.modseq <= delta.highestModseq))
-      assert.deepEqual(delta.vanished.filter((uid) => uid !== ghost), [b])
+      assert.deepEqual(
+        delta.vanished.filter((uid) => uid !== ghost),
+        [b],
+      )
       assert.equal(delta.highestModseq, (await mailbox.snapshot()).highestModseq)
       assert.equal(delta.uidNext, (await mailbox.snapshot()).uidNext)
     })
@@ -495,7 +555,13 @@ export function testBackend(name: string, factory: () => Promise<BackendUnderTes
         switch (random(6)) {
           case 0:
           case 1:
-            await other.append('INBOX', Array.from({ length: 1 + random(3) }, (_, i) => ({ bytes: message(`s${step}.${i}`), flags: ['\\Seen'].slice(random(2)) })))
+            await other.append(
+              'INBOX',
+              Array.from({ length: 1 + random(3) }, (_, i) => ({
+                bytes: message(`s${step}.${i}`),
+                flags: ['\\Seen'].slice(random(2)),
+              })),
+            )
             break
           case 2:
             await remote.store(uids, { action: 'add', flags: [['\\Deleted', '\\Flagged', 'Kit'][random(3)] ?? 'Kit'] })
@@ -518,7 +584,11 @@ export function testBackend(name: string, factory: () => Promise<BackendUnderTes
         for (const uid of delta.vanished) state.delete(uid)
         for (const row of delta.changed) state.set(row.uid, rowText(row.flags, row.modseq, row.size, row.internalDate))
         since = delta.highestModseq
-        assert.deepEqual([...state].sort(([a], [b]) => a - b), [...(await model(mailbox))], `after step ${step}`)
+        assert.deepEqual(
+          [...state].sort(([a], [b]) => a - b),
+          [...(await model(mailbox))],
+          `after step ${step}`,
+        )
       }
       other.close()
     })
@@ -532,11 +602,15 @@ export function testBackend(name: string, factory: () => Promise<BackendUnderTes
         heard.push(id)
         for (const waiter of waiting) if (waiter.test(id)) waiter.resolve()
       })
-      const next = (test: (id: string | undefined) => boolean): Promise<void> => new Promise((resolve) => waiting.push({ test, resolve }))
+      const next = (test: (id: string | undefined) => boolean): Promise<void> =>
+        new Promise((resolve) => waiting.push({ test, resolve }))
       const arrived = next((id) => id === mailbox.id)
       const uid = await add(other, 'INBOX', 'news')
       await arrived
-      assert.deepEqual((await mailbox.delta(0)).changed.map((row) => row.uid), [uid])
+      assert.deepEqual(
+        (await mailbox.delta(0)).changed.map((row) => row.uid),
+        [uid],
+      )
       const listed = next((id) => id === undefined)
       await other.create('kit-watched')
       await listed

@@ -61,4 +61,3 @@ export function humanText(text: string): string {
 export function join(pieces: readonly (Uint8Array | string)[]): Uint8Array {
   return Buffer.concat(pieces.map((piece) => (typeof piece === 'string' ? Buffer.from(piece, 'latin1') : piece)))
 }
-

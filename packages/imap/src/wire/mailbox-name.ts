@@ -96,7 +96,11 @@ function decodeShift(shift: string): string | undefined {
 /** Our one spelling of a name: NFC, and `INBOX` (also as first level) in capitals. */
 export function canonicalName(name: string): string {
   const normal = name.normalize('NFC')
-  if (normal.length >= 5 && normal.slice(0, 5).toUpperCase() === 'INBOX' && (normal.length === 5 || normal[5] === '/')) {
+  if (
+    normal.length >= 5 &&
+    normal.slice(0, 5).toUpperCase() === 'INBOX' &&
+    (normal.length === 5 || normal[5] === '/')
+  ) {
     return 'INBOX' + normal.slice(5)
   }
   return normal

@@ -27,7 +27,8 @@ for (let byte = 0x21; byte < 0x7f; byte++) {
   CLASS[byte] = (char === ']' ? 0 : 1) | 2 | 4 | (char === '+' ? 0 : 8)
 }
 
-const latin1 = (octets: Uint8Array): string => Buffer.from(octets.buffer, octets.byteOffset, octets.length).toString('latin1')
+const latin1 = (octets: Uint8Array): string =>
+  Buffer.from(octets.buffer, octets.byteOffset, octets.length).toString('latin1')
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /** Reads a command left to right. Every method throws `CommandError` BAD when the grammar is not met. */
@@ -132,7 +133,8 @@ export class Parser {
 
   literal(): Literal {
     const literal = this.#segments[this.#next]
-    if (!this.atLiteral || literal === undefined || literal instanceof Uint8Array) throw bad('A literal is missing in the arguments')
+    if (!this.atLiteral || literal === undefined || literal instanceof Uint8Array)
+      throw bad('A literal is missing in the arguments')
     const text = this.#segments[this.#next + 1]
     this.#text = text instanceof Uint8Array ? text : EMPTY
     this.#at = 0
@@ -162,7 +164,8 @@ export class Parser {
       if (byte === BACKSLASH) {
         this.#at++
         escapes++
-        if (this.peek() !== QUOTE && this.peek() !== BACKSLASH) throw bad('A backslash in a quoted string must stand before " or \\')
+        if (this.peek() !== QUOTE && this.peek() !== BACKSLASH)
+          throw bad('A backslash in a quoted string must stand before " or \\')
       }
     }
     const piece = this.#text.subarray(start, this.#at++)
@@ -281,7 +284,8 @@ export class Parser {
   /** `date-time` in milliseconds since the epoch. */
   dateTime(): number {
     const time = this.peek() === QUOTE ? parseDateTime(latin1(this.#quoted())) : undefined
-    if (time === undefined) throw bad('A date and time such as "01-Feb-2026 10:20:30 +0100" is missing in the arguments')
+    if (time === undefined)
+      throw bad('A date and time such as "01-Feb-2026 10:20:30 +0100" is missing in the arguments')
     return time
   }
 

@@ -57,7 +57,7 @@ export class ResponseStream {
 
   #reserve(length: number): Buffer {
     const needed = this.#length + length
-    let buffer = this.#buffer
+    const buffer = this.#buffer
     if (buffer !== undefined && needed <= buffer.length) return buffer
     if (needed > PIECE && this.#length > 0) {
       this.flush()

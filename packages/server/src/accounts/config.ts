@@ -1,6 +1,7 @@
 // The settings of `accounts:`: which passwords are kept in which form, and how hard guessing is made.
 
 import * as v from 'valibot'
+import { duration } from '../kernel/units.ts'
 
 const whole = (least: number, most: number, text: string): v.GenericSchema<number> =>
   v.pipe(v.number(), v.integer(), v.minValue(least), v.maxValue(most), v.description(text))
@@ -60,27 +61,33 @@ export const authConfig = v.strictObject({
   remembered: v.optional(whole(0, 1_000_000, 'recent successful logins whose password is not hashed again'), 10_000),
   failures: v.optional(
     v.strictObject({
-      window: v.optional(whole(1, 1440, 'minutes for which a failed login counts'), 10),
-      firstDelay: v.optional(
-        whole(0, 60_000, 'milliseconds before the first failure is answered; doubles with each'),
-        250,
+      window: v.pipe(duration('10m'), v.description('for how long a failed login counts')),
+      'first-delay': v.pipe(
+        duration('250ms'),
+        v.description('before the first failure is answered; doubles with each'),
       ),
-      longestDelay: v.optional(whole(0, 60_000, 'milliseconds that an answer is held back at most'), 15_000),
-      ban: v.optional(whole(1, 10_000, 'failures from one address before it is banned'), 10),
-      firstBan: v.optional(whole(1, 10_080, 'minutes of the first ban; doubles with each'), 10),
-      longestBan: v.optional(whole(1, 100_000, 'minutes of the longest ban'), 1440),
-      banLoopback: v.optional(v.pipe(v.boolean(), v.description('bans this very machine too')), false),
+      'longest-delay': v.pipe(duration('15s'), v.description('that an answer is held back at most')),
+      ban: v.optional(whole(1, 1_000_000, 'failures from one address before it is banned'), 10),
+      'first-ban': v.pipe(duration('10m'), v.description('how long the first ban lasts; doubles with each')),
+      'longest-ban': v.pipe(duration('1d'), v.description('the longest ban')),
+      'ban-loopback': v.optional(v.pipe(v.boolean(), v.description('bans this very machine too')), false),
       account: v.optional(
         whole(
           1,
-          10_000,
+          1_000_000,
           'failures for one account, from anywhere, before logins from addresses new to it are slowed down',
         ),
         10,
       ),
-      accountAtOnce: v.optional(whole(1, 1000, 'such slowed logins that may wait at the same time for one account'), 4),
-      addresses: v.optional(whole(100, 1_000_000, 'addresses and accounts whose failures are remembered'), 20_000),
-      knownDays: v.optional(whole(0, 365, 'days for which an address that logged in stays known to the account'), 30),
+      'account-at-once': v.optional(
+        whole(1, 1000, 'such slowed logins that may wait at the same time for one account'),
+        4,
+      ),
+      addresses: v.optional(whole(100, 1_000_000, 'addresses and accounts whose failures are remembered'), 50_000),
+      known: v.pipe(
+        duration('30d'),
+        v.description('for how long an address that logged in stays known to the account'),
+      ),
     }),
     {},
   ),

@@ -18,20 +18,19 @@ export class AccountError extends Error {
   }
 }
 
-/** Exit statuses for the command line. */
-export const EXIT_STATUS: Readonly<Record<AccountErrorCode, number>> = {
-  invalid: 2,
-  'not-found': 3,
-  exists: 4,
-  'in-use': 5,
-  limit: 6,
-  unavailable: 75,
-}
+const CODES: readonly string[] = [
+  'not-found',
+  'exists',
+  'invalid',
+  'in-use',
+  'limit',
+  'unavailable',
+] satisfies AccountErrorCode[]
 
 /** What a store call failed with, as an administrator is told it. Defects pass through unchanged. */
 export function accountError(error: unknown): unknown {
   if (!(error instanceof StoreError)) return error
-  if (error.code in EXIT_STATUS)
+  if (CODES.includes(error.code))
     return new AccountError(error.code as AccountErrorCode, error.message, { cause: error })
   return new AccountError('unavailable', error.message, { cause: error })
 }

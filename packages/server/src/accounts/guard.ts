@@ -11,8 +11,6 @@ import { RecentMap } from './recent.ts'
 
 type Settings = AuthConfig['failures']
 
-const MINUTE = 60_000
-const DAY = 86_400_000
 /** Times kept for one key beyond what the limits need: more tell nothing, as the delay has reached its end long before. */
 const KEPT_TIMES = 64
 const KNOWN_PER_ACCOUNT = 16
@@ -60,7 +58,7 @@ export class LoginGuard {
 
   /** True when nobody may log in from there now. */
   isBanned(address: string): boolean {
-    if (!this.#settings.banLoopback && isLoopback(address)) return false
+    if (!this.#settings['ban-loopback'] && isLoopback(address)) return false
     if (this.#bans !== undefined) return this.#bans.isBanned(address)
     const banned = this.#memory.banned.peek(neighbourhood(address))
     return banned !== undefined && banned.until > this.#clock.now()
@@ -75,7 +73,7 @@ export class LoginGuard {
     const failures = this.#recent(this.#memory.byAccount, account)
     if (failures < this.#settings.account || this.#isKnown(account, address)) return true
     const waiting = this.#memory.waiting.get(account) ?? 0
-    if (waiting >= this.#settings.accountAtOnce) return false
+    if (waiting >= this.#settings['account-at-once']) return false
     this.#memory.waiting.set(account, waiting + 1)
     try {
       await this.#wait(this.#delay(failures - this.#settings.account + 1))
@@ -112,19 +110,19 @@ export class LoginGuard {
 
   #isKnown(account: string, address: string): boolean {
     const at = this.#memory.known.get(account)?.get(neighbourhood(address))
-    return at !== undefined && this.#clock.now() - at < this.#settings.knownDays * DAY
+    return at !== undefined && this.#clock.now() - at < this.#settings.known
   }
 
   #ban(address: string): void {
     // What has no IP address came through a local socket: a ban would meet everybody who does.
-    if (isIP(address) === 0 || (!this.#settings.banLoopback && isLoopback(address))) return
+    if (isIP(address) === 0 || (!this.#settings['ban-loopback'] && isLoopback(address))) return
     const place = neighbourhood(address)
     const now = this.#clock.now()
     const before = this.#memory.banned.get(place)
     if (before !== undefined && before.until > now) return
     // Who kept quiet for as long as the longest ban begins anew.
-    const times = before === undefined || now - before.until > this.#settings.longestBan * MINUTE ? 0 : before.times
-    const ms = Math.min(this.#settings.longestBan, this.#settings.firstBan * 2 ** Math.min(times, 30)) * MINUTE
+    const times = before === undefined || now - before.until > this.#settings['longest-ban'] ? 0 : before.times
+    const ms = Math.min(this.#settings['longest-ban'], this.#settings['first-ban'] * 2 ** Math.min(times, 30))
     this.#memory.banned.set(place, { times: times + 1, until: now + ms })
     this.#memory.byAddress.delete(place)
     this.#bans?.ban(address, ms, `${this.#settings.ban} failed logins`)
@@ -148,15 +146,14 @@ export class LoginGuard {
   }
 
   #prune(times: number[]): void {
-    const from = this.#clock.now() - this.#settings.window * MINUTE
+    const from = this.#clock.now() - this.#settings.window
     let old = 0
     while (old < times.length && (times[old] ?? 0) <= from) old++
     if (old > 0) times.splice(0, old)
   }
 
   #delay(failures: number): number {
-    const { firstDelay, longestDelay } = this.#settings
-    return Math.min(longestDelay, firstDelay * 2 ** Math.min(30, failures - 1))
+    return Math.min(this.#settings['longest-delay'], this.#settings['first-delay'] * 2 ** Math.min(30, failures - 1))
   }
 
   /** Resolves after `ms`, or at once when the scope closes. */

@@ -51,7 +51,7 @@ test('this machine is delayed but never banned, unless the administrator wants i
   await waits(house, 12, '127.0.0.1')
   await waits(house, 12, 'unix:/run/aviso')
   assert.deepEqual(house.bans, [])
-  const strict = { ...house, ...(await house.again({ ...cheap, failures: { banLoopback: true } })) }
+  const strict = { ...house, ...(await house.again({ ...cheap, failures: { 'ban-loopback': true } })) }
   await waits(strict, 1, '127.0.0.1')
   assert.equal(house.bans.length, 1)
 })

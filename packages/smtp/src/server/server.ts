@@ -13,7 +13,8 @@ export interface Connection {
 
 export class SmtpServer {
   readonly #service: Service
-  readonly #sessions = new Set<Session>()
+  /** Open sessions, and who waits for their end. */
+  readonly #sessions = new Map<Session, (() => void)[]>()
   #draining = false
   #drained: (() => void) | undefined
 
@@ -34,9 +35,11 @@ export class SmtpServer {
   /** Serves one connection, a socket or anything like it. Takes the stream over wholly. */
   accept(socket: Duplex, { peer = {}, secure = false }: Connection = {}): SmtpSession {
     const session = new Session(this.#service, socket, peer, secure)
-    this.#sessions.add(session)
+    const waiting: (() => void)[] = []
+    this.#sessions.set(session, waiting)
     session.onClose(() => {
       this.#sessions.delete(session)
+      for (const tell of waiting) tell()
       if (this.#sessions.size === 0) this.#drained?.()
     })
     if (this.#draining) session.shutdown()
@@ -54,13 +57,25 @@ export class SmtpServer {
         resolve()
       }
     })
-    for (const session of this.#sessions) session.shutdown()
+    for (const session of this.#sessions.keys()) session.shutdown()
     if (this.#sessions.size === 0) this.#drained?.()
     return drained
   }
 
+  /** As `shutdown`, for one session. Resolves at once when it is over already. */
+  end(session: SmtpSession): Promise<void> {
+    for (const [open, waiting] of this.#sessions) {
+      if (open !== session) continue
+      return new Promise((resolve) => {
+        waiting.push(resolve)
+        open.shutdown()
+      })
+    }
+    return Promise.resolve()
+  }
+
   /** Cuts all connections. */
   destroy(): void {
-    for (const session of this.#sessions) session.destroy()
+    for (const session of this.#sessions.keys()) session.destroy()
   }
 }

@@ -7,7 +7,7 @@ import { type AnyModule, defineFamily, defineModule } from '../../kernel/module.
 import { type Scope, serviceKey } from '../../kernel/scope.ts'
 import type { Store } from '../../store/contracts.ts'
 import type { AnswerHook, TellHook } from './hooks.ts'
-import type { Session } from './session.ts'
+import type { Session, Wire } from './session.ts'
 
 /** Who sent a stanza: a session of ours, or later another server. */
 export interface Origin {
@@ -91,6 +91,8 @@ export interface IqRequest {
   readonly account: Account | undefined
   /** Makes the answer. */
   result(payload?: Element): Element
+  /** What is to be done right after the answer was sent. */
+  after(act: () => void): void
 }
 
 /** Answers a request: returns the result, or throws a StanzaError. */
@@ -163,6 +165,30 @@ export interface Host {
 export interface Chat {
   /** The host, for one feature: what it registers goes with its scope. */
   host(scope: Scope): Host
+  /** The stream features to offer at this stage, beyond those of the stream itself. */
+  streamFeatures(stage: StreamStage): readonly Element[]
+  /**
+   * Binds a resource (RFC 6120 §7): the one asked for, or one of our making. A session that has it already is closed with `conflict` (§7.7.2.2).
+   * The endpoint gives what arrives to `take` and must call `end` when the stream is over.
+   * @throws StanzaError bad-request or resource-constraint
+   */
+  bind(account: Account, resource: string | undefined, client: BindingClient): Session
+  /**
+   * Takes a stanza from a client. What goes wrong with it is told to the client; only a StreamError passes through, and ends the stream.
+   * A promise is returned where the next stanza has to wait.
+   */
+  take(session: Session, stanza: Element): void | Promise<void>
+  /** The session is over, for whatever reason. Safe to call twice. */
+  end(session: Session): void
+}
+
+/** A client that binds a resource. */
+export interface BindingClient {
+  /** As in the log. */
+  readonly id: string
+  readonly wire: Wire
+  /** The language of its stream. */
+  readonly lang?: string | undefined
 }
 
 export const Chat = serviceKey<Chat>('chat')

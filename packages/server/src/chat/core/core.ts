@@ -14,12 +14,14 @@ import {
 } from '@aviso/xmpp'
 import * as v from 'valibot'
 import { type Account, type AccountChange, Accounts, type AccountRoom } from '../../accounts/contracts.ts'
+import { accountRooms } from '../../accounts/rooms.ts'
 import type { Log } from '../../kernel/log.ts'
 import { randomWord } from '../../kernel/random.ts'
 import { type Scope, serviceKey } from '../../kernel/scope.ts'
 import { Store } from '../../store/contracts.ts'
 import type {
   AccountEvent,
+  BindingClient,
   Chat,
   DeliveredEvent,
   Handled,
@@ -37,14 +39,14 @@ import { farewell, registerRoster } from './roster-requests.ts'
 import { rosterStore } from './roster.store.ts'
 import type { Roster } from './roster.ts'
 import { address, route } from './router.ts'
-import { Session, type Wire } from './session.ts'
+import { Session } from './session.ts'
 import { asStanzaError, rosterChanged } from './subscribing.ts'
 import { FROM } from './subscriptions.ts'
 
 const count = v.pipe(v.number(), v.integer('expected a whole number'), v.minValue(1, 'expected at least 1'))
 
 /** The `chat` part of the config. */
-export const chatConfig = v.strictObject({
+export const coreConfig = v.strictObject({
   'sessions-per-account': v.optional(
     v.pipe(count, v.description('how many clients one account may have connected at once')),
     50,
@@ -52,7 +54,7 @@ export const chatConfig = v.strictObject({
   'roster-items': v.optional(v.pipe(count, v.description('how many contacts one account may have')), 5000),
   'roster-groups': v.optional(v.pipe(count, v.description('how many groups one contact may be in')), 50),
 })
-export type ChatConfig = v.InferOutput<typeof chatConfig>
+export type CoreConfig = v.InferOutput<typeof coreConfig>
 
 /** What outlives a generation. */
 class Life {
@@ -89,18 +91,20 @@ const LIFE = serviceKey<Life>('chat-life')
  * Opens chat for one generation of the configuration; Accounts and Store are taken from the scope. Provide the result as `Chat` for features and endpoints, then call
  * `begin` once everything of the generation is up: from then on all sessions, those of the generation before too, use this generation's features.
  */
-export async function openChat(scope: Scope, config: ChatConfig): Promise<Core> {
+export async function openCore(scope: Scope, config: CoreConfig): Promise<Core> {
   const life = await scope.keep(LIFE, () => new Life())
   const core = new Core(scope, config, life)
   life.enter(core)
   scope.defer(() => life.leave(core))
   scope.defer(core.accounts.watch((change) => core.accountChanged(change)))
+  const rooms = scope.find(accountRooms)
+  if (rooms !== undefined) scope.defer(rooms.register(core.room))
   registerRoster(core.host(scope), core)
   return core
 }
 
 export class Core implements Chat {
-  readonly config: ChatConfig
+  readonly config: CoreConfig
   readonly accounts: Accounts
   readonly store: Store
   readonly log: Log
@@ -122,7 +126,7 @@ export class Core implements Chat {
   readonly #life: Life
   readonly #scope: Scope
 
-  constructor(scope: Scope, config: ChatConfig, life: Life) {
+  constructor(scope: Scope, config: CoreConfig, life: Life) {
     this.config = config
     this.accounts = scope.use(Accounts)
     this.store = scope.use(Store)
@@ -197,7 +201,6 @@ export class Core implements Chat {
     }
   }
 
-  /** The stream features that this generation's chat features offer now. */
   streamFeatures(stage: StreamStage): readonly Element[] {
     const offers: Element[] = []
     this.#features.ask({ stage, offers })
@@ -231,14 +234,10 @@ export class Core implements Chat {
 
   // Sessions
 
-  /**
-   * Binds a resource (RFC 6120 §7): the one asked for, or one of our making. A session that has it already is closed with `conflict` (§7.7.2.2).
-   * @throws StanzaError bad-request or resource-constraint
-   */
   bind(
     account: Account,
     resource: string | undefined,
-    { id, wire, lang }: { readonly id: string; readonly wire: Wire; readonly lang?: string | undefined },
+    { id, wire, lang }: BindingClient,
   ): Session {
     const bare = Jid.of(account.local, account.domain)
     let jid: Jid
@@ -262,7 +261,6 @@ export class Core implements Chat {
     return session
   }
 
-  /** The session is over, for whatever reason. Safe to call twice. */
   end(session: Session): void {
     if (session.over) return
     session.over = true
@@ -276,10 +274,6 @@ export class Core implements Chat {
     core.points.closed.tell(session)
   }
 
-  /**
-   * Takes a stanza from a client of ours. What goes wrong with it is told to the client; only a StreamError passes through, and ends the stream.
-   * A promise is returned where the next stanza has to wait.
-   */
   take(session: Session, stanza: Element): void | Promise<void> {
     const core = this.#life.current ?? this
     try {

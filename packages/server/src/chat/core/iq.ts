@@ -118,6 +118,11 @@ function answer(
     const taken = core.received({ stanza: iq, origin, to, account })
     if (taken !== undefined) return taken === 'handled' ? undefined : taken
   }
+  let afterwards: (() => void) | undefined
+  const send = (reply: Element): void => {
+    origin.reply(reply)
+    afterwards?.()
+  }
   const request: IqRequest = {
     stanza: iq,
     payload: payloadOf(iq),
@@ -126,10 +131,10 @@ function answer(
     to,
     account,
     result: (payload) => resultReply(iq, payload),
+    after: (act) => (afterwards = act),
   }
   const result = handler(request)
-  if (!(result instanceof Promise)) return origin.reply(result)
-  return result.then((reply) => origin.reply(reply))
+  return result instanceof Promise ? result.then(send) : send(result)
 }
 
 function payloadOf(iq: Element): Element {

@@ -6,9 +6,8 @@ import type { Host, IqRequest, Origin } from './contracts.ts'
 import type { Core } from './core.ts'
 import { sendPresenceOf } from './presence.ts'
 import { rosterStore } from './roster.store.ts'
-import { itemXml, pushXml } from './roster.ts'
 import type { Session } from './session.ts'
-import { asRosterCall, cancelSubscriptions, rosterVersion } from './subscribing.ts'
+import { asRosterCall, cancelSubscriptions, pushes, rosterVersion } from './subscribing.ts'
 import { FROM, PENDING_IN, PENDING_OUT, type SubscriptionType, TO } from './subscriptions.ts'
 
 const MAX_NAME = 1023
@@ -34,23 +33,14 @@ async function rosterGet(core: Core, iq: IqRequest): Promise<Element> {
   if (known !== undefined) {
     const version = versionNumber(account, known)
     if (version === roster.version) return iq.result()
-    const delta =
+    const changed =
       version === undefined
         ? undefined
         : await asRosterCall(core.store.account(rosterStore, account.id).since({ version }))
-    if (delta?.rows !== undefined && delta.rows.length <= roster.items.size / 2) {
-      // §2.6.3: an empty result, then the changes one by one. They are written behind the result, which is made in this very turn.
-      const pushes = delta.rows.map((row) => itemXml(row.contact, row))
-      const target = session.fullXml
-      queueMicrotask(() => {
-        pushes.forEach((item, index) => {
-          const [head, tail] = pushXml(
-            `roster-${delta.version}-${index}`,
-            rosterVersion(account.id, delta.version),
-            item,
-          )
-          session.send(head + target + tail)
-        })
+    if (changed !== undefined && changed.length <= roster.items.size / 2) {
+      // §2.6.3: an empty result, then the changes one by one.
+      iq.after(() => {
+        for (const push of pushes(account.id, changed)) session.send(push.head + session.fullXml + push.tail)
       })
       return iq.result()
     }

@@ -62,10 +62,9 @@ export interface LoadedRoster {
   readonly rows: readonly RosterRow[]
 }
 
-/** What changed since a version: undefined rows mean that nobody knows any more, and the whole roster has to be sent. */
-export interface RosterDelta {
+/** A row and the version in which it became what it is. */
+export interface VersionedRow extends RosterRow {
   readonly version: number
-  readonly rows: readonly RosterRow[] | undefined
 }
 
 export interface Transition {
@@ -171,24 +170,25 @@ export const rosterStore = defineStore({
       rows: (await tx.all(`SELECT ${ROW} FROM roster_item`)).map(toRow),
     })),
 
-    /** The items that clients see and that changed after `version`; those that are gone have the state 0. */
-    since: read(async (tx, { version }: { readonly version: number }): Promise<RosterDelta> => {
-      const [current, completeFrom] = ((await tx.get(
-        'SELECT version, complete_from FROM roster_version WHERE one = 1',
-      )) ?? [0, 0]) as readonly number[]
-      if (current === undefined || completeFrom === undefined || version > current || version < completeFrom)
-        return { version: current ?? 0, rows: undefined }
-      const rows = (await tx.all(`SELECT ${ROW} FROM roster_item WHERE version > ? ORDER BY version`, version)).map(
-        toRow,
-      )
-      const removed = await tx.all('SELECT contact FROM roster_removed WHERE version > ? ORDER BY version', version)
-      return {
-        version: current,
-        rows: [
-          ...rows.filter((row) => row.state & LISTED),
-          ...removed.map(([contact]) => ({ contact: String(contact), name: '', groups: [], state: 0 })),
-        ],
-      }
+    /**
+     * The items that clients see and that changed after `version`, oldest change first; those that are gone have the state 0.
+     * Undefined where that is not known any more: the whole roster has to be sent.
+     */
+    since: read(async (tx, { version }: { readonly version: number }): Promise<readonly VersionedRow[] | undefined> => {
+      const state = await tx.get('SELECT version, complete_from FROM roster_version WHERE one = 1')
+      if (state === undefined || version > Number(state[0]) || version < Number(state[1])) return undefined
+      const changed = await tx.all(`SELECT ${ROW}, version FROM roster_item WHERE version > ?`, version)
+      const removed = await tx.all('SELECT contact, version FROM roster_removed WHERE version > ?', version)
+      return [
+        ...changed.map((columns) => ({ ...toRow(columns), version: Number(columns[4]) })).filter((row) => row.state & LISTED),
+        ...removed.map(([contact, at]) => ({
+          contact: String(contact),
+          name: '',
+          groups: [],
+          state: 0,
+          version: Number(at),
+        })),
+      ].sort((a, b) => a.version - b.version)
     }),
 
     /** The state of one contact; 0 for a stranger. */

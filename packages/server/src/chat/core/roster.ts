@@ -1,6 +1,6 @@
 // RFC 6121 §2: an account's roster in memory, shared by its sessions, and its items as XML text.
 
-import { escapeAttribute, escapeText, NS } from '@aviso/xmpp'
+import { escapeAttribute, escapeText } from '@aviso/xmpp'
 import type { LoadedRoster, RosterChange, RosterRow } from './roster.store.ts'
 import { APPROVED, FROM, LISTED, PENDING_IN, PENDING_OUT, subscriptionName } from './subscriptions.ts'
 
@@ -83,9 +83,3 @@ export function itemXml(contact: string, { name, groups, state }: RosterItem): s
   for (const group of groups) xml += `<group>${escapeText(group)}</group>`
   return xml + '</item>'
 }
-
-/** A roster push (RFC 6121 §2.1.6), but for the address of the session it goes to. */
-export const pushXml = (id: string, version: string, items: string): readonly [head: string, tail: string] => [
-  `<iq type='set' id='${id}' to='`,
-  `'><query xmlns='${NS.roster}' ver='${version}'>${items}</query></iq>`,
-]

@@ -6,8 +6,8 @@ import type { Origin } from './contracts.ts'
 import type { Core } from './core.ts'
 import type { OnlineAccount } from './directory.ts'
 import { sendPresenceOf } from './presence.ts'
-import { rosterStore, type RosterChange } from './roster.store.ts'
-import { itemXml, pushXml } from './roster.ts'
+import { rosterStore, type RosterChange, type VersionedRow } from './roster.store.ts'
+import { itemXml } from './roster.ts'
 import { routeRemote } from './router.ts'
 import type { Session } from './session.ts'
 import { FROM, type SubscriptionType } from './subscriptions.ts'
@@ -28,15 +28,31 @@ export function rosterChanged(account: OnlineAccount, change: RosterChange): voi
     for (const session of account.sessions)
       if (presence.type === 'subscribe' ? session.available : session.interested) session.send(presence.xml)
   }
-  for (const row of change.rows) {
-    if (!change.pushed.includes(row.contact)) continue
-    const [head, tail] = pushXml(
-      `roster-${change.version}`,
-      rosterVersion(account.account.id, change.version),
-      itemXml(row.contact, row),
-    )
-    for (const session of account.sessions) if (session.interested) session.send(head + session.fullXml + tail)
-  }
+  const rows = change.rows.filter((row) => change.pushed.includes(row.contact))
+  for (const push of pushes(
+    account.account.id,
+    rows.map((row) => ({ ...row, version: change.version })),
+  ))
+    for (const session of account.sessions)
+      if (session.interested) session.send(push.head + session.fullXml + push.tail)
+}
+
+/**
+ * Roster pushes (§2.1.6) for rows in the order of their versions, but for the session's address. A push names only a version of which everything was sent:
+ * a client that is cut off in the middle gets the rest next time.
+ */
+export function pushes(
+  accountId: string,
+  rows: readonly VersionedRow[],
+): readonly { readonly head: string; readonly tail: string }[] {
+  return rows.map((row, index) => {
+    const next = rows[index + 1]
+    const version = next === undefined ? row.version : Math.min(row.version, next.version - 1)
+    return {
+      head: `<iq type='set' id='roster-${row.version}-${index}' to='`,
+      tail: `'><query xmlns='${NS.roster}' ver='${rosterVersion(accountId, version)}'>${itemXml(row.contact, row)}</query></iq>`,
+    }
+  })
 }
 
 /** A roster's version as clients see it: an account that was deleted and made anew does not take up where the old one left. */

@@ -12,7 +12,6 @@ import {
 } from '@aviso/imap'
 import { accountTopic, type Bus, type Change } from '../../store/contracts.ts'
 import { answered } from './answers.ts'
-import type { LargeMessages } from './large-messages.ts'
 import type { MailChange } from './mailbox-rows.ts'
 import { mailboxId, StoredMailbox, type Surroundings } from './mailbox.ts'
 import { canonicalName, parents } from './names.ts'
@@ -21,7 +20,6 @@ export interface AccountSurroundings extends Surroundings {
   readonly name: string
   readonly appendLimit: number
   readonly bus: Bus
-  readonly large: LargeMessages
 }
 
 export class StoredMailAccount implements MailAccount {
@@ -93,7 +91,8 @@ export class StoredMailAccount implements MailAccount {
     for (const { bytes } of messages)
       if (bytes.byteLength > this.appendLimit)
         throw new BackendError('TOOBIG', `Messages may have ${this.appendLimit} octets at most`)
-    const { uidValidity, firstUid } = await this.#around.large.keep(
+    const { large } = await this.#around.shared
+    const { uidValidity, firstUid } = await large.keep(
       this.#around.account,
       messages.map(({ bytes }) => bytes),
       (incoming) =>

@@ -69,10 +69,16 @@ export const prepare = write(
   },
 )
 
-export const list = read(async (tx, _: void) => ({
-  mailboxes: (await allMailboxes(tx)).map(({ id, name, role }) => ({ id, name, role })),
-  subscriptions: (await tx.all('SELECT name FROM mail_subscription')).map(([name]) => String(name)),
-}))
+/** Everything that LIST and LSUB show. */
+export async function listAll(tx: Transaction): Promise<{
+  readonly mailboxes: readonly { readonly id: number; readonly name: string; readonly role: string | null }[]
+  readonly subscriptions: readonly string[]
+}> {
+  return {
+    mailboxes: (await allMailboxes(tx)).map(({ id, name, role }) => ({ id, name, role })),
+    subscriptions: (await tx.all('SELECT name FROM mail_subscription')).map(([name]) => String(name)),
+  }
+}
 
 export const create = write(async (tx, { name: wanted, role }: { name: string; role: MailboxRole | undefined }) => {
   const name = validName(wanted)

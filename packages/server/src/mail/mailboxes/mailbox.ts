@@ -14,6 +14,7 @@ import {
 } from '@aviso/imap'
 import type { Blobs } from '../../store/contracts.ts'
 import { answered, messageRows } from './answers.ts'
+import type { LargeMessages } from './large-messages.ts'
 import type { PackedMeta } from './read-operations.ts'
 import type { MailCalls, Snapshots } from './snapshots.ts'
 import type { Transferred } from './transfer.ts'
@@ -27,7 +28,7 @@ export interface Surroundings {
   readonly account: string
   readonly calls: MailCalls
   readonly blobs: Blobs
-  readonly snapshots: Snapshots
+  readonly shared: Promise<{ readonly large: LargeMessages; readonly snapshots: Snapshots }>
 }
 
 /** The stable identity that IMAP shows (RFC 8474 MAILBOXID). */
@@ -56,8 +57,9 @@ export class StoredMailbox implements Mailbox {
     return answered(this.#calls.keywords({ mailbox: this.#number }))
   }
 
-  snapshot(): Promise<MailboxSnapshot> {
-    return this.#around.snapshots.snapshot(this.#around.account, this.#calls, this.#number)
+  async snapshot(): Promise<MailboxSnapshot> {
+    const { snapshots } = await this.#around.shared
+    return snapshots.snapshot(this.#around.account, this.#calls, this.#number)
   }
 
   async delta(since: number): Promise<MailboxDelta> {

@@ -42,6 +42,14 @@ export interface Mailboxes {
 
 export const Mailboxes = serviceKey<Mailboxes>('mailboxes')
 
+/** What the generations of the configuration share: the lock around blobs must be one, and the snapshots need be. */
+interface Shared {
+  readonly large: LargeMessages
+  readonly snapshots: Snapshots
+}
+
+const Shared = serviceKey<Shared>('mailboxes-shared')
+
 export interface MailboxesOptions {
   /** Octets; default 64 MiB. */
   readonly appendLimit?: number
@@ -59,6 +67,9 @@ export interface MailboxesOptions {
 
 const DAY = 86_400_000
 
+/** A mail that was accepted at the limit has grown by its trace fields (RFC 5321 §4.4) when it is delivered. */
+const TRACE_OCTETS = 64 * 1024
+
 /** RFC 6154: what mail clients look for. */
 const SPECIAL_USE: readonly { readonly name: string; readonly role: MailboxRole }[] = [
   { name: 'Drafts', role: 'Drafts' },
@@ -73,8 +84,10 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
   const appendLimit = options.appendLimit ?? 64 * 1024 * 1024
   const keepContent = options.keepContent ?? DAY
   const keepHistory = options.keepHistory ?? 7 * DAY
-  const large = new LargeMessages(store)
-  const snapshots = new Snapshots(scope.log, options.snapshotOctets ?? 48 * 1024 * 1024)
+  const shared = scope.keep(Shared, (kept) => ({
+    large: new LargeMessages(store),
+    snapshots: new Snapshots(kept.log, options.snapshotOctets ?? 48 * 1024 * 1024),
+  }))
   const touched = new Set<string>()
 
   const sweep = async (accountId: string): Promise<boolean> => {
@@ -90,7 +103,7 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
         }),
       )
       if (more) continue
-      await large.release(accountId, false)
+      await (await shared).large.release(accountId, false)
       return later
     }
   }
@@ -108,9 +121,10 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
 
   return {
     async deliver(accountId, { bytes, mailbox = 'INBOX', flags = [], internalDate, deliveryId }) {
-      if (bytes.byteLength > appendLimit)
+      if (bytes.byteLength > appendLimit + TRACE_OCTETS)
         throw new BackendError('TOOBIG', `Messages may have ${appendLimit} octets at most`)
       touched.add(accountId)
+      const { large } = await shared
       const placed = await large.keep(accountId, [bytes], ([message]) => {
         if (message === undefined) throw new Error('a message was lost on its way to the store')
         return answered(
@@ -131,8 +145,7 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
         calls: store.account(mailStore, account.id),
         blobs: store.blobs,
         bus: store.bus,
-        snapshots,
-        large,
+        shared,
       })
     },
 
@@ -143,7 +156,7 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
       create: (account) => answered(store.account(mailStore, account.id).prepare({ mailboxes: SPECIAL_USE })),
       async erase(account) {
         touched.delete(account.id)
-        await large.release(account.id, true)
+        await (await shared).large.release(account.id, true)
       },
     },
   }

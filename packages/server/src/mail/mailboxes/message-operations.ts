@@ -199,7 +199,7 @@ async function changeStretch(
     if (stretch.size <= SETS_AT_ONCE || uids.length === 1)
       // `modseq <` keeps a row that this very STORE gave the set `flagset` a moment ago.
       await tx.run(
-        'UPDATE mail_message SET flagset = ?, modseq = ? WHERE mailbox = ? AND uid BETWEEN ? AND ? AND modseq < ? AND ? > 0',
+        'UPDATE mail_message SET flagset = ?, modseq = ? WHERE mailbox = ? AND uid BETWEEN ? AND ? AND flagset = ? AND modseq < ?',
         next(flagset),
         modseq,
         mailbox,

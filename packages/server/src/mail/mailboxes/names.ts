@@ -23,7 +23,6 @@ function nameFault(name: string): string | undefined {
   if (name.length > DEPTH * (LEVEL_OCTETS + 1)) return 'The name is too long'
   if (!name.isWellFormed()) return 'The name is not valid Unicode'
   // Control characters and line separators (RFC 5198 §2), and the wildcards of LIST.
-  // oxlint-disable-next-line no-control-regex
   if (/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/.test(name)) return 'The name has control characters'
   if (/[%*]/.test(name)) return 'A name cannot have % or *'
   const levels = name.normalize('NFC').split('/')

@@ -1,11 +1,11 @@
 // The mail of one account, in that account's database.
 
-import { defineStore } from '../../store/contracts.ts'
-import { claimRecent, create, find, get, list, prepare, remove, rename, subscribe } from './mailbox-operations.ts'
+import { defineStore, read } from '../../store/contracts.ts'
+import { claimRecent, create, find, get, listAll, prepare, remove, rename, subscribe } from './mailbox-operations.ts'
 import { append, copy, deliver, expunge, move, storeFlags } from './message-operations.ts'
 import { delta, keywords, meta, pack, prerender, raw, snapshot } from './read-operations.ts'
 import { migrations } from './schema.ts'
-import { blobs, sweep } from './sweep.ts'
+import { heldBlobs, sweep } from './sweep.ts'
 
 export const mailStore = defineStore({
   name: 'mail',
@@ -13,7 +13,7 @@ export const mailStore = defineStore({
   migrations,
   operations: {
     prepare,
-    list,
+    list: read(listAll),
     create,
     remove,
     rename,
@@ -35,6 +35,6 @@ export const mailStore = defineStore({
     raw,
     prerender,
     sweep,
-    blobs,
+    blobs: read(heldBlobs),
   },
 })

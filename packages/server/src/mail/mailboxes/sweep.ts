@@ -1,6 +1,6 @@
 // What nobody needs any more goes: content of expunged messages, history, emails without a reference, old delivery ids.
 
-import { read, type Transaction, write } from '../../store/contracts.ts'
+import { type Transaction, write } from '../../store/contracts.ts'
 
 /** Rows that one sweep touches at most, so that nobody waits long behind it. */
 const STEP = 1000
@@ -28,6 +28,7 @@ export const sweep = write(async (tx, order: SweepOrder): Promise<SweepOutcome> 
   const trimmed = await trimHistory(tx, order)
   const dropped = await dropEmails(tx)
   await tx.run('DELETE FROM mail_delivery WHERE at < ?', order.deliveriesBefore)
+  await forgetFlags(tx)
   const waiting = await tx.get(
     'SELECT 1 WHERE EXISTS (SELECT 1 FROM mail_expunged) OR EXISTS (SELECT 1 FROM mail_delivery) OR EXISTS (SELECT 1 FROM mail_email WHERE refcount = 0)',
   )
@@ -83,7 +84,24 @@ async function dropEmails(tx: Transaction): Promise<boolean> {
   return rows.length === STEP
 }
 
+/** With so many flag sets or keywords, those that no message has any more are looked for. */
+const MANY_SETS = 2000
+const MANY_KEYWORDS = 500
+
+/** Unused flag sets go, and keywords that no set names: so that a client which made too many can make others. Their ids are not given again. */
+async function forgetFlags(tx: Transaction): Promise<void> {
+  const counts = await tx.get('SELECT (SELECT count(*) FROM mail_flagset), (SELECT count(*) FROM mail_keyword)')
+  if (Number(counts?.[0]) < MANY_SETS && Number(counts?.[1]) < MANY_KEYWORDS) return
+  await tx.run('DELETE FROM mail_flagset WHERE id NOT IN (SELECT flagset FROM mail_message)')
+  const used = new Set<string>()
+  for (const [flags] of await tx.all('SELECT flags FROM mail_flagset'))
+    for (const flag of String(flags).split(' ')) used.add(flag)
+  for (const [fold = '', name] of await tx.all('SELECT fold, name FROM mail_keyword'))
+    if (!used.has(String(name))) await tx.run('DELETE FROM mail_keyword WHERE fold = ?', fold)
+}
+
 /** The blobs that this account's messages are in. */
-export const blobs = read(async (tx, _: void) =>
-  (await tx.all('SELECT DISTINCT blob FROM mail_email WHERE blob IS NOT NULL')).map(([blob]) => String(blob)),
-)
+export async function heldBlobs(tx: Transaction): Promise<readonly string[]> {
+  const rows = await tx.all('SELECT DISTINCT blob FROM mail_email WHERE blob IS NOT NULL')
+  return rows.map(([blob]) => String(blob))
+}

@@ -109,6 +109,12 @@ test('any number of keywords up to the limit, in their first spelling; one more 
       flags: ['wOrK', 'never-was', ...many.map((k) => k.toUpperCase())],
     })
     assert.deepEqual(less.rows[0]?.flags, ['\\Seen'])
+    // Keywords that nothing has any more make room for others, with the next sweep.
+    await house.mailboxes.sweep('anna')
+    assert.deepEqual(await inbox.keywords(), [])
+    await inbox.store(uids.slice(0, 1), { action: 'add', flags: ['one-more', 'work'] })
+    const { flags, flagSets } = await inbox.snapshot()
+    assert.deepEqual(flagSets[flags[0] ?? -1], ['\\Seen', 'one-more', 'work'])
     for (const flag of ['', 'a b', 'a(b', '\\Bogus', '\\', 'ä', 'a\r\n', '"x"', 'x]', 'a*'])
       await refused(inbox.store(uids, { action: 'add', flags: [flag] }), 'CANNOT')
   }))

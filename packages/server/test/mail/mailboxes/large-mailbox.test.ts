@@ -6,7 +6,7 @@ import type { MailboxSnapshot } from '@aviso/imap'
 import { mailStore } from '../../../src/mail/mailboxes/store.ts'
 import { account, type House, message, openHouse } from './fixture.ts'
 
-const MESSAGES = 5000
+const MESSAGES = 9000
 
 async function filled(house: House): Promise<void> {
   const bytes = message('one of many', '')
@@ -76,7 +76,7 @@ test('scattered UIDs, runs of UIDs and many flag sets: STORE, COPY, MOVE and EXP
     await inbox.move(moved, 'to')
     for (const uid of moved) expected.delete(uid)
     await check()
-    const marked = [...expected.keys()].filter((uid) => uid % 5 === 0 || uid > 4000)
+    const marked = [...expected.keys()].filter((uid) => uid % 5 === 0 || uid > 8000)
     await inbox.store(marked, { action: 'add', flags: ['\\Deleted'] })
     for (const uid of marked) expected.get(uid)?.add('\\Deleted')
     const asked = [...expected.keys()].filter((uid) => uid % 2 === 0)
@@ -115,7 +115,7 @@ test('the packed columns of a large mailbox give the same snapshot as its rows',
     assert.equal(first.uids.length, MESSAGES)
     // That snapshot asked for packing; calls are served in their order.
     assert.equal((await calls.snapshot({ mailbox, have: undefined })).worthPacking, false)
-    await inbox.store([3, 4, 5, 4999], { action: 'set', flags: ['\\Deleted', 'kept'] })
+    await inbox.store([3, 4, 5, 8999], { action: 'set', flags: ['\\Deleted', 'kept'] })
     await inbox.expunge([4])
     await house.open().append('INBOX', [{ bytes: message('last'), flags: ['\\Seen'] }])
     const onTop = rowsOf(await inbox.snapshot())
@@ -138,6 +138,12 @@ test('the packed columns of a large mailbox give the same snapshot as its rows',
     assert.equal(after.changed.uids.includes(3), false)
     assert.equal(after.changed.uids.length, MESSAGES - 1)
     assert.equal((await inbox.snapshot()).uids.length, MESSAGES - 1)
+    // RENAME of INBOX takes every page of it along.
+    await house.open().rename('INBOX', 'all of it')
+    const moved = await (await house.open().open('all of it')).snapshot()
+    assert.deepEqual([moved.uids.length, moved.uids.at(-1)], [MESSAGES - 1, MESSAGES - 1])
+    assert.equal((await inbox.snapshot()).uids.length, 0)
+    assert.equal((await inbox.delta(after.highestModseq)).vanished.length, MESSAGES - 1)
   } finally {
     await house.close()
   }

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { MailAccount, Mailbox } from '@aviso/imap'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { type House, message, openHouse } from './fixture.ts'
 
 const FLAGS = ['\\Seen', '\\Deleted', '\\Flagged', 'work', 'Later', '$Junk']
@@ -138,7 +138,8 @@ class Life {
           const row = model.rows.get(uid)
           assert.ok(row !== undefined)
           if (one.action === 'set') row.flags = new Set(one.flags)
-          else for (const flag of one.flags) one.action === 'add' ? row.flags.add(flag) : row.flags.delete(flag)
+          else if (one.action === 'add') for (const flag of one.flags) row.flags.add(flag)
+          else for (const flag of one.flags) row.flags.delete(flag)
           assert.deepEqual(new Set(now), row.flags)
         }
         return

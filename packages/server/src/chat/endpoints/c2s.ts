@@ -1,0 +1,230 @@
+// RFC 6120, XEP-0368: where chat clients connect
+
+import {
+  DEFAULT_PARSER_LIMITS,
+  type CloseReason,
+  type Element,
+  type Jid,
+  ServerStream,
+  type ServerStreamHandlers,
+  type ServerStreamLimits,
+  StreamError,
+} from '@aviso/xmpp'
+import type { Identity, ServerMechanism } from '@aviso/sasl'
+import * as v from 'valibot'
+import { type Account, Accounts, type LoginContext } from '../../accounts/contracts.ts'
+import { defineModule } from '../../kernel/module.ts'
+import { randomWord } from '../../kernel/random.ts'
+import type { Scope } from '../../kernel/scope.ts'
+import { duration, size } from '../../kernel/units.ts'
+import { type Bound, type Connection, endpoints, Limits, Network, type Session as NetSession } from '../../net/contracts.ts'
+import { Chat } from '../core/contracts.ts'
+import type { Session } from '../core/session.ts'
+
+const config = v.strictObject({
+  listen: v.optional(
+    v.pipe(v.array(v.string()), v.description('addresses where clients connect in the clear and then start TLS')),
+    ['[::]:5222'],
+  ),
+  'listen-tls': v.optional(
+    v.pipe(v.array(v.string()), v.description('addresses where clients begin with TLS (XEP-0368)')),
+    ['[::]:5223'],
+  ),
+  'require-tls': v.optional(
+    v.pipe(v.boolean(), v.description('false lets clients log in without TLS, with SCRAM only: for tests and for a proxy that ends TLS')),
+    true,
+  ),
+  'plain-without-tls': v.optional(
+    v.pipe(v.boolean(), v.description('with require-tls off: passwords may be sent in the clear. Never on a network.')),
+    false,
+  ),
+  'max-stanza': v.pipe(size('256KiB'), v.description('the biggest stanza that a client may send')),
+  'max-stanza-before-login': v.pipe(size('10KiB'), v.description('the same for somebody who has not logged in')),
+  'max-depth': v.optional(
+    v.pipe(v.number(), v.integer(), v.minValue(8), v.description('how deep elements may be nested')),
+    DEFAULT_PARSER_LIMITS.depth,
+  ),
+  'max-write-buffer': v.pipe(
+    size('4MiB'),
+    v.description('how much may wait for a client that does not read; beyond it the client is cut off'),
+  ),
+  'login-timeout': v.pipe(duration('60s'), v.description('how long a client may take from connecting to being logged in')),
+  'tcp-keepalive': v.pipe(
+    duration('2m'),
+    v.description('how long a connection may be silent before the network is asked whether the client is still there'),
+  ),
+})
+type Config = v.InferOutput<typeof config>
+
+/** The name of the limit on stanzas, by account: above it a client is read more slowly. */
+const STANZA_LIMIT = 'c2s-stanzas'
+/** How long a client that is too fast waits before its next stanza is tried again. */
+const SLOWED_MS = 250
+
+export const c2s = defineModule({
+  family: endpoints,
+  name: 'c2s',
+  summary: 'Chat clients (XMPP).',
+  config,
+
+  async create(config, scope) {
+    const network = scope.use(Network)
+    const terms = new Terms(config, scope)
+    const serve = (connection: Connection): NetSession => new ClientConnection(terms, connection)
+    const bound: Bound[] = []
+    for (const address of config.listen)
+      bound.push(await network.listen(scope, { protocol: 'c2s', address, tls: 'starttls', serve }))
+    for (const address of config['listen-tls'])
+      bound.push(
+        await network.listen(scope, { protocol: 'c2s', address, tls: 'implicit', alpn: ['xmpp-client'], serve }),
+      )
+    return { bound }
+  },
+})
+
+/** What all connections of an endpoint have in common. */
+class Terms {
+  readonly config: Config
+  readonly accounts: Accounts
+  readonly chat: Chat
+  readonly limits: Limits | undefined
+  readonly streamLimits: Partial<ServerStreamLimits>
+  readonly scope: Scope
+  readonly streamId: () => string
+
+  constructor(config: Config, scope: Scope) {
+    this.config = config
+    this.accounts = scope.use(Accounts)
+    this.chat = scope.use(Chat)
+    this.limits = scope.find(Limits)
+    this.scope = scope
+    this.streamLimits = {
+      stanzaBytes: config['max-stanza'],
+      unauthenticatedStanzaBytes: config['max-stanza-before-login'],
+      depth: config['max-depth'],
+      outgoingBytes: config['max-write-buffer'],
+    }
+    this.streamId = () => randomWord(scope.random, 20)
+  }
+}
+
+/** One client's connection: from SASL to its last stanza. */
+class ClientConnection implements ServerStreamHandlers, NetSession {
+  readonly #terms: Terms
+  readonly #connection: Connection
+  readonly #stream: ServerStream
+  #account: Account | undefined
+  #session: Session | undefined
+
+  constructor(terms: Terms, connection: Connection) {
+    const { config, scope, accounts } = terms
+    this.#terms = terms
+    this.#connection = connection
+    connection.socket.setNoDelay(true)
+    connection.socket.setKeepAlive(true, config['tcp-keepalive'])
+    this.#stream = new ServerStream(
+      {
+        socket: connection.socket,
+        secure: connection.tls !== undefined,
+        streamId: terms.streamId,
+        defaultHost: accounts.domains()[0] ?? 'localhost',
+        starttls: { required: config['require-tls'], start: () => connection.startTls() },
+        limits: terms.streamLimits,
+        timers: scope.clock,
+        negotiationTimeout: config['login-timeout'],
+      },
+      this,
+    )
+  }
+
+  /** See net's `Session`. */
+  shutdown(): Promise<void> {
+    this.#stream.close(new StreamError('system-shutdown'))
+    const { socket } = this.#connection
+    if (socket.destroyed) return Promise.resolve()
+    return new Promise((resolve) => socket.once('close', () => resolve()))
+  }
+
+  // ServerStreamHandlers
+
+  isServed(host: string): boolean {
+    return this.#terms.accounts.isLocal(host)
+  }
+
+  mechanisms(stream: ServerStream): readonly string[] {
+    const { accounts, config } = this.#terms
+    if (!stream.secure && config['require-tls']) return []
+    const names = accounts.mechanisms(this.#context(stream))
+    // Whatever else is said: a password does not go over the wire in the clear.
+    return stream.secure || config['plain-without-tls'] ? names : names.filter((name) => name.startsWith('SCRAM-'))
+  }
+
+  begin(mechanism: string, stream: ServerStream): ServerMechanism | undefined {
+    if (!this.mechanisms(stream).includes(mechanism)) return undefined
+    return this.#terms.accounts.begin(mechanism, this.#context(stream))
+  }
+
+  async authenticated(identity: Identity, stream: ServerStream): Promise<void> {
+    const account = await this.#terms.accounts.byAddress(identity.authcid)
+    if (account === undefined || account.disabled) throw new StreamError('not-authorized', 'this account is gone')
+    // The stream is between the account's own domain and its client.
+    if (account.domain !== stream.host) throw new StreamError('not-authorized', 'this account is not of this domain')
+    this.#account = account
+  }
+
+  features(stream: ServerStream): readonly Element[] {
+    return this.#terms.chat.streamFeatures({
+      host: stream.host,
+      authenticated: this.#account !== undefined,
+      secure: stream.secure,
+    })
+  }
+
+  async bind(resource: string | undefined, stream: ServerStream): Promise<Jid> {
+    const { accounts, chat } = this.#terms
+    // Asked again: the password may have been changed between the log-in and now.
+    const account = this.#account === undefined ? undefined : await accounts.byId(this.#account.id)
+    if (account === undefined || account.disabled || stream.state === 'closed')
+      throw new StreamError('not-authorized', 'this account is gone')
+    this.#session = chat.bind(account, resource, { id: this.#connection.id, wire: stream, lang: stream.lang })
+    this.#connection.log.debug({ account: account.address, jid: this.#session.full }, 'bound')
+    return this.#session.jid
+  }
+
+  stanza(stanza: Element): void | Promise<void> {
+    const session = this.#session
+    if (session === undefined) throw new StreamError('not-authorized')
+    const { limits, chat } = this.#terms
+    if (limits !== undefined && !limits.take(STANZA_LIMIT, session.account.account.id))
+      return this.#slowed(limits, session, stanza)
+    return chat.take(session, stanza)
+  }
+
+  closed(reason: CloseReason): void {
+    if (this.#session !== undefined) this.#terms.chat.end(this.#session)
+    const { error } = reason
+    if (error instanceof StreamError && error.condition === 'internal-server-error')
+      this.#connection.log.error({ err: error.cause ?? error, account: this.#account?.address }, 'the stream failed')
+    else this.#connection.log.debug({ by: reason.by, why: error?.message, account: this.#account?.address }, 'closed')
+  }
+
+  /** Nothing further is read from a client that is too fast until its limit allows. */
+  async #slowed(limits: Limits, session: Session, stanza: Element): Promise<void> {
+    const { clock } = this.#terms.scope
+    do await new Promise<void>((resolve) => clock.timeout(SLOWED_MS, resolve))
+    while (!session.over && !limits.take(STANZA_LIMIT, session.account.account.id))
+    if (!session.over) await this.#terms.chat.take(session, stanza)
+  }
+
+  #context(stream: ServerStream): LoginContext {
+    const { id, remoteAddress, tls } = this.#connection
+    return {
+      protocol: 'c2s',
+      session: id,
+      remoteAddress,
+      secure: stream.secure || this.#terms.config['plain-without-tls'],
+      domain: stream.host,
+      ...(tls && { channelBinding: tls.channelBinding }),
+    }
+  }
+}

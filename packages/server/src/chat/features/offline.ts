@@ -1,0 +1,147 @@
+// XEP-0160: Best Practices for Handling Offline Messages, stamped with XEP-0203: Delayed Delivery
+
+import { el, type Element, NS, StanzaError } from '@aviso/xmpp'
+import * as v from 'valibot'
+import { StoreError } from '../../store/contracts.ts'
+import { chatFeature, type AccountEvent, type Host } from '../core/contracts.ts'
+import type { Session } from '../core/session.ts'
+import { offlineStore } from './offline.store.ts'
+
+const HINTS = 'urn:xmpp:hints'
+const CHAT_STATES = 'http://jabber.org/protocol/chatstates'
+/** Read, written and forgotten together: what a `kill -9` may make a duplicate of. */
+const PAGE = 100
+
+export const offline = chatFeature({
+  name: 'offline',
+  summary: 'Keeps messages for accounts that are not online, and delivers them at the next login.',
+  config: v.strictObject({
+    'max-messages': v.optional(
+      v.pipe(
+        v.number(),
+        v.integer(),
+        v.minValue(0),
+        v.description('how many messages may wait for one account; senders of more are told so'),
+      ),
+      1000,
+    ),
+  }),
+
+  attach(host, config, { clock, log }) {
+    host.disco.feature('msgoffline')
+    const deliveries = new Deliveries(host)
+
+    host.hooks.undelivered.on((event) => {
+      if (!isWorthKeeping(event.stanza)) return 'handled'
+      return keep(event)
+    }, -10)
+
+    const keep = async ({ account, stanza }: AccountEvent): Promise<void> => {
+      try {
+        await host.store.account(offlineStore, account.id).append({
+          xml: stanza.toString(NS.client),
+          at: clock.now(),
+          limit: config['max-messages'],
+        })
+      } catch (error) {
+        if (error instanceof StoreError && error.code === 'full') throw StanzaError.of('service-unavailable')
+        throw error
+      }
+      // Who logged in while the message was being written has not been given it.
+      const listener = host.sessions(account.address).find((session) => session.listening)
+      if (listener !== undefined) start(listener)
+    }
+
+    const start = (session: Session): void => {
+      deliveries.start(session).catch((error: unknown) => {
+        log.error({ err: error, session: session.id, account: session.account.bare }, 'offline messages were not delivered')
+      })
+    }
+
+    host.hooks.available.on(({ session, listening }) => {
+      if (listening) start(session)
+    })
+  },
+})
+
+/** One delivery at a time for each account: a second client that comes online meanwhile must not get the same messages. */
+class Deliveries {
+  readonly #host: Host
+  /** By account id; true where more may have come in the meantime. */
+  readonly #running = new Map<string, boolean>()
+
+  constructor(host: Host) {
+    this.#host = host
+  }
+
+  async start(session: Session): Promise<void> {
+    const { id } = session.account.account
+    if (this.#running.has(id)) {
+      this.#running.set(id, true)
+      return
+    }
+    try {
+      do {
+        this.#running.set(id, false)
+        const listener = session.listening ? session : session.account.sessions.find((other) => other.listening)
+        if (listener !== undefined) await this.#deliver(listener)
+      } while (this.#running.get(id) === true)
+    } finally {
+      this.#running.delete(id)
+    }
+  }
+
+  async #deliver(session: Session): Promise<void> {
+    const store = this.#host.store.account(offlineStore, session.account.account.id)
+    const from = session.account.account.domain
+    let last = 0
+    for (;;) {
+      const page = await store.page({ after: last, limit: PAGE })
+      const end = page.at(-1)
+      if (end === undefined) return
+      for (const { xml, at } of page) {
+        if (!session.listening || !session.send(delayed(xml, from, at))) return
+      }
+      // Forgotten only when they have left: a message that comes twice is better than one that never comes.
+      await session.wire.drained()
+      if (session.over) return
+      last = end.id
+      await store.delivered({ id: last })
+    }
+  }
+}
+
+/** The stored text with its stamp; the message's end tag is the last thing in it. */
+function delayed(xml: string, from: string, at: number): string {
+  const delay = el('delay', { xmlns: NS.delay, from, stamp: new Date(at).toISOString() }).toString()
+  const end = xml.lastIndexOf('</message>')
+  return end < 0 ? xml : xml.slice(0, end) + delay + xml.slice(end)
+}
+
+/**
+ * XEP-0160 §3 and RFC 6121 §8.5.2.1.1: chat and normal messages that say something. XEP-0334 hints have the last word.
+ * What only tells a mood of the moment (XEP-0085) is let go without a word.
+ */
+function isWorthKeeping(message: Element): boolean {
+  let worthy = false
+  for (const child of message.elements) {
+    if (child.xmlns === HINTS) {
+      if (child.name === 'no-store') return false
+      if (child.name === 'store') worthy = true
+    } else if (child.xmlns !== CHAT_STATES && KEPT.has(`${child.name} ${child.xmlns}`)) worthy = true
+  }
+  return worthy
+}
+
+/** Text, encrypted text, invitations and receipts. */
+const KEPT = new Set([
+  `body ${NS.client}`,
+  `subject ${NS.client}`,
+  'encryption urn:xmpp:eme:0',
+  'encrypted eu.siacs.conversations.axolotl',
+  'encrypted urn:xmpp:omemo:2',
+  'openpgp urn:xmpp:openpgp:0',
+  'x jabber:x:conference',
+  'x http://jabber.org/protocol/muc#user',
+  'received urn:xmpp:receipts',
+])

@@ -1,0 +1,30 @@
+// XEP-0092: Software Version
+
+import { readFileSync } from 'node:fs'
+import { el, NS } from '@aviso/xmpp'
+import * as v from 'valibot'
+import { chatFeature } from '../core/contracts.ts'
+
+export const version = chatFeature({
+  name: 'version',
+  summary: 'Tells which software runs here, and in which version.',
+  config: v.strictObject({
+    'show-version': v.optional(v.pipe(v.boolean(), v.description('tell the version too, not only the name')), true),
+  }),
+
+  attach(host, config) {
+    const manifest = new URL('../../../package.json', import.meta.url)
+    const own = (JSON.parse(readFileSync(manifest, 'utf8')) as { readonly version: string }).version
+    host.disco.feature(NS.version)
+    host.iq.get(NS.version, 'query', ['host'], (iq) =>
+      iq.result(
+        el(
+          'query',
+          { xmlns: NS.version },
+          el('name', {}, 'Aviso'),
+          el('version', {}, config['show-version'] ? own : 'hidden'),
+        ),
+      ),
+    )
+  },
+})

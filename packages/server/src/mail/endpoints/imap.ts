@@ -1,0 +1,135 @@
+// RFC 9051 and RFC 3501: reading mail
+
+import { BackendError, ImapServerSession, type MailAccount, type SaslMechanisms } from '@aviso/imap'
+import type { Identity } from '@aviso/sasl'
+import * as v from 'valibot'
+import { Accounts } from '../../accounts/contracts.ts'
+import { defineModule } from '../../kernel/module.ts'
+import type { Scope } from '../../kernel/scope.ts'
+import { duration } from '../../kernel/units.ts'
+import { listenAddress } from '../../net/addresses.ts'
+import { type Bound, type Connection, endpoints, Network, type Session } from '../../net/contracts.ts'
+import { Mailboxes } from '../mailboxes/mailboxes.ts'
+import { MailSettings } from '../settings.ts'
+import { loginContext } from './login.ts'
+
+export const imap = defineModule({
+  family: endpoints,
+  name: 'imap',
+  summary: 'Lets mail programs read and file mail.',
+  config: v.strictObject({
+    listen: v.optional(
+      v.pipe(
+        v.array(listenAddress),
+        v.description('where to listen for clients that begin in the clear and use STARTTLS'),
+      ),
+      ['[::]:143'],
+    ),
+    'listen-tls': v.optional(v.pipe(v.array(listenAddress), v.description('where to listen with TLS from the start')), [
+      '[::]:993',
+    ]),
+    'idle-timeout': v.pipe(
+      duration('31m'),
+      v.description('how long a client may stay silent; RFC 9051 asks for 30 minutes at least'),
+    ),
+  }),
+
+  async create(config, scope) {
+    const network = scope.use(Network)
+    const house = new ImapHouse(scope, config['idle-timeout'])
+    const bound: Bound[] = []
+    for (const [addresses, tls] of [
+      [config.listen, 'starttls'],
+      [config['listen-tls'], 'implicit'],
+    ] as const)
+      for (const address of addresses)
+        bound.push(
+          await network.listen(scope, {
+            protocol: 'imap',
+            address,
+            tls,
+            alpn: ['imap'],
+            serve: (connection) => house.serve(connection),
+          }),
+        )
+    return { bound }
+  },
+})
+
+/** What all IMAP sessions of one generation have in common. */
+class ImapHouse {
+  readonly #accounts: Accounts
+  readonly #mailboxes: Mailboxes
+  readonly #hostname: string
+  readonly #idleTimeout: number
+  readonly #count: (command: string, outcome: string) => void
+
+  constructor(scope: Scope, idleTimeout: number) {
+    this.#accounts = scope.use(Accounts)
+    this.#mailboxes = scope.use(Mailboxes)
+    this.#hostname = scope.use(MailSettings).hostname
+    this.#idleTimeout = idleTimeout
+    const counter = scope.metrics.counter('aviso_imap_commands_total', 'IMAP commands by name and outcome', [
+      'command',
+      'outcome',
+    ])
+    this.#count = (command, outcome) => counter.inc({ command, outcome })
+  }
+
+  serve(connection: Connection): Session {
+    const { log, remoteAddress } = connection
+    const session = new ImapServerSession(connection.socket, {
+      hostname: this.#hostname,
+      id: { name: 'Aviso' },
+      limits: { idleTimeout: this.#idleTimeout },
+      secure: connection.tls !== undefined,
+      remoteAddress,
+      startTls: () => connection.startTls(),
+      plaintextLogin: this.#accounts.mechanisms(loginContext('imap', connection)).includes('PLAIN'),
+      mechanisms: () => this.#mechanisms(connection),
+      login: (user, password) => this.#login(connection, user, password),
+      open: (identity) => this.#open(identity),
+      count: this.#count,
+      log: (event, fields) => (fields['err'] === undefined ? log.debug(fields, event) : log.error(fields, event)),
+    })
+    void session.start()
+    return {
+      shutdown: async () => {
+        void session.shutdown()
+        await session.closed
+      },
+    }
+  }
+
+  #mechanisms(connection: Connection): SaslMechanisms {
+    const context = loginContext('imap', connection)
+    return new Map(
+      this.#accounts.mechanisms(context).map((name) => [
+        name,
+        () => {
+          const exchange = this.#accounts.begin(name, context)
+          if (exchange === undefined) throw new BackendError('CANNOT', `The mechanism ${name} is not offered now`)
+          return exchange
+        },
+      ]),
+    )
+  }
+
+  /** LOGIN is SASL PLAIN by another name: the same limits, the same audit line. */
+  async #login(connection: Connection, user: string, password: string): Promise<Identity | undefined> {
+    const exchange = this.#accounts.begin('PLAIN', loginContext('imap', connection))
+    if (exchange === undefined) throw new BackendError('PRIVACYREQUIRED', 'LOGIN needs TLS')
+    const step = await exchange.start(Buffer.from(`\0${user}\0${password}`, 'utf8'))
+    if (step.kind === 'success') return step.identity
+    if (step.kind === 'failure' && step.condition === 'temporary-auth-failure')
+      throw new BackendError('UNAVAILABLE', step.text)
+    return undefined
+  }
+
+  async #open(identity: Identity): Promise<MailAccount> {
+    const account = await this.#accounts.byAddress(identity.authcid)
+    if (account === undefined)
+      throw new BackendError('CONTACTADMIN', `The account ${identity.authcid} can no longer be used`)
+    return this.#mailboxes.open(account)
+  }
+}

@@ -1,0 +1,200 @@
+// What the endpoints smtp and submission have in common: connections become sessions of the smtp package, their transactions pass through a pipeline.
+
+import { parseMailAddress, type MailAddress } from '@aviso/mime'
+import {
+  type Mailbox,
+  type Recipient,
+  type ServerKind,
+  type SessionHandler,
+  SmtpError,
+  SmtpServer,
+  type SmtpSession,
+} from '@aviso/smtp'
+import type { Duplex } from 'node:stream'
+import { type Account, Accounts } from '../../accounts/contracts.ts'
+import type { Scope } from '../../kernel/scope.ts'
+import { type Bound, type Connection, Limits, Network } from '../../net/contracts.ts'
+import type { Client } from '../pipeline/contracts.ts'
+import type { Passage, Pipeline } from '../pipeline/pipeline.ts'
+import { MailSettings } from '../settings.ts'
+import { loginContext } from './login.ts'
+
+export interface SmtpEndpoint {
+  /** `smtp` or `submission`: for logs, metrics and limits. */
+  readonly protocol: string
+  readonly kind: ServerKind
+  readonly pipeline: Pipeline
+  /** Addresses to listen on with STARTTLS, and with TLS from the start. */
+  readonly listen: readonly string[]
+  readonly listenTls: readonly string[]
+  /** Lets clients log in; strangers on the smtp endpoint have nothing to log in for. */
+  readonly login: boolean
+  readonly recipients: number
+}
+
+/** Listens until the scope closes. */
+export async function listenSmtp(scope: Scope, endpoint: SmtpEndpoint): Promise<readonly Bound[]> {
+  const network = scope.use(Network)
+  const server = new SmtpHouse(scope, endpoint)
+  const bound: Bound[] = []
+  for (const [addresses, tls] of [
+    [endpoint.listen, 'starttls'],
+    [endpoint.listenTls, 'implicit'],
+  ] as const)
+    for (const address of addresses)
+      bound.push(
+        await network.listen(scope, {
+          protocol: endpoint.protocol,
+          address,
+          tls,
+          serve: (connection) => server.serve(connection),
+        }),
+      )
+  return bound
+}
+
+class SmtpHouse {
+  readonly scope: Scope
+  readonly endpoint: SmtpEndpoint
+  readonly accounts: Accounts
+  readonly limits: Limits
+  readonly #server: SmtpServer
+  /** The connection under a session's first socket. */
+  readonly #connections = new WeakMap<Duplex, Connection>()
+  readonly #bySession = new WeakMap<SmtpSession, Connection>()
+
+  constructor(scope: Scope, endpoint: SmtpEndpoint) {
+    const settings = scope.use(MailSettings)
+    this.scope = scope
+    this.endpoint = endpoint
+    this.accounts = scope.use(Accounts)
+    this.limits = scope.use(Limits)
+    this.#server = new SmtpServer({
+      kind: endpoint.kind,
+      hostname: settings.hostname,
+      limits: { messageSize: settings.maxMessageSize, recipients: endpoint.recipients },
+      requireAuth: endpoint.login,
+      insecureAuth: true, // what is offered without TLS, and to whom, the accounts room decides
+      startTls: (_socket, session) => this.#connection(session).startTls(),
+      ...(endpoint.login ? { mechanisms: (session) => this.#mechanisms(session) } : {}),
+      handler: (session) => new Policy(this, session, this.#meet(session)),
+      onError: (error, session, command) =>
+        this.#connection(session).log.error({ err: error, command }, 'a command failed'),
+    })
+  }
+
+  serve(connection: Connection) {
+    this.#connections.set(connection.socket, connection)
+    const session = this.#server.accept(connection.socket, {
+      peer: { address: connection.remoteAddress, port: connection.remotePort },
+      secure: connection.tls !== undefined,
+    })
+    return { shutdown: () => this.#server.end(session) }
+  }
+
+  #meet(session: SmtpSession): Connection {
+    const connection = this.#connections.get(session.socket)
+    if (connection === undefined) throw new Error('a session without a connection')
+    this.#bySession.set(session, connection)
+    return connection
+  }
+
+  #connection(session: SmtpSession): Connection {
+    return this.#bySession.get(session) ?? this.#meet(session)
+  }
+
+  #mechanisms(session: SmtpSession) {
+    const context = loginContext(this.endpoint.protocol, this.#connection(session))
+    return this.accounts.mechanisms(context).map((name) => ({
+      name,
+      create: () => {
+        const exchange = this.accounts.begin(name, context)
+        if (exchange === undefined) throw new SmtpError(504, '5.5.4', `The mechanism ${name} is not offered now`)
+        return exchange
+      },
+    }))
+  }
+}
+
+/** The policy of one session: who may say what. */
+class Policy implements SessionHandler {
+  readonly #house: SmtpHouse
+  readonly #session: SmtpSession
+  readonly #connection: Connection
+  #passage: Passage | undefined
+
+  constructor(house: SmtpHouse, session: SmtpSession, connection: Connection) {
+    this.#house = house
+    this.#session = session
+    this.#connection = connection
+  }
+
+  async mail(envelope: Parameters<SessionHandler['mail']>[0]): Promise<void> {
+    const { protocol, pipeline } = this.#house.endpoint
+    if (!this.#house.limits.take(`${protocol}-mails`, this.#connection.remoteAddress))
+      throw new SmtpError(451, '4.7.0', 'Too many mails from your address, please try again later')
+    const sender = envelope.reversePath === null ? null : address(envelope.reversePath)
+    this.#passage = await pipeline.begin(await this.#client(), sender, envelope.parameters)
+  }
+
+  async rcpt(recipient: Recipient): Promise<void> {
+    await this.#inProgress().recipient(this.#recipient(recipient.path), recipient.parameters)
+  }
+
+  async data(_envelope: unknown, body: { readonly bytes: Uint8Array }): Promise<void> {
+    const passage = this.#inProgress()
+    this.#passage = undefined
+    await passage.data(body.bytes)
+  }
+
+  reset(): void {
+    this.#passage?.abort()
+    this.#passage = undefined
+  }
+
+  close(): void {
+    this.reset()
+  }
+
+  async #client(): Promise<Client> {
+    const { id, log, remoteAddress, tls } = this.#connection
+    return {
+      session: id,
+      log,
+      protocol: this.#house.endpoint.protocol,
+      remoteAddress,
+      hello: this.#session.hello ?? '',
+      tls,
+      account: await this.#account(),
+    }
+  }
+
+  /** Who logged in: looked up for each mail, as accounts can be disabled meanwhile. */
+  async #account(): Promise<Account | undefined> {
+    const { identity } = this.#session
+    if (identity === undefined) return undefined
+    const account = await this.#house.accounts.byAddress(identity.authcid)
+    if (account === undefined)
+      throw new SmtpError(535, '5.7.13', `The account ${identity.authcid} can no longer be used`)
+    return account
+  }
+
+  #inProgress(): Passage {
+    if (this.#passage === undefined) throw new SmtpError(503, '5.5.1', 'MAIL comes first')
+    return this.#passage
+  }
+
+  #recipient(path: Mailbox): MailAddress {
+    if (path.domain !== '') return address(path)
+    // RFC 5321 §4.5.1: postmaster without a domain is ours.
+    const [domain] = this.#house.accounts.domains()
+    if (domain === undefined) throw new SmtpError(550, '5.1.1', 'No domain is served here yet')
+    return address({ ...path, address: `${path.localPart}@${domain}` })
+  }
+}
+
+function address(path: Mailbox): MailAddress {
+  const parsed = parseMailAddress(path.address)
+  if (parsed === undefined) throw new SmtpError(553, '5.1.3', `<${path.address}> is no mail address`)
+  return parsed
+}

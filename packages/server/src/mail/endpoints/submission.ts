@@ -1,0 +1,42 @@
+// RFC 6409 and RFC 8314: mail from our own accounts
+
+import * as v from 'valibot'
+import { defineModule } from '../../kernel/module.ts'
+import { listenAddress } from '../../net/addresses.ts'
+import { endpoints } from '../../net/contracts.ts'
+import { Pipelines } from '../mail.ts'
+import { listenSmtp } from './session.ts'
+
+export const submission = defineModule({
+  family: endpoints,
+  name: 'submission',
+  summary: 'Takes mail from the mail programs of our accounts, after a login.',
+  config: v.strictObject({
+    listen: v.optional(
+      v.pipe(
+        v.array(listenAddress),
+        v.description('where to listen for clients that begin in the clear and use STARTTLS'),
+      ),
+      ['[::]:587'],
+    ),
+    'listen-tls': v.optional(v.pipe(v.array(listenAddress), v.description('where to listen with TLS from the start')), [
+      '[::]:465',
+    ]),
+    'max-recipients': v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.description('of one mail')), 1000),
+  }),
+
+  async create(config, scope) {
+    const pipeline = scope.use(Pipelines).outgoing
+    return {
+      bound: await listenSmtp(scope, {
+        protocol: 'submission',
+        kind: 'submission',
+        pipeline,
+        listen: config.listen,
+        listenTls: config['listen-tls'],
+        login: true,
+        recipients: config['max-recipients'],
+      }),
+    }
+  },
+})

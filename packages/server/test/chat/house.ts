@@ -1,0 +1,461 @@
+// A small house for chat's tests: the real store, the real endpoint on loopback, accounts made of a list.
+
+import { mkdtempSync, rmSync } from 'node:fs'
+import { connect, createServer, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { clientMechanism, serverMechanism } from '@aviso/sasl'
+import { Client, type CloseReason, el, type Element, Jid, readElement, streamHeader } from '@aviso/xmpp'
+import * as v from 'valibot'
+import { type Account, type AccountChange, Accounts } from '../../src/accounts/contracts.ts'
+import { Chat, type ChatFeature } from '../../src/chat/core/contracts.ts'
+import { chatConfig, type Core, openChat } from '../../src/chat/core/core.ts'
+import { rosterStore } from '../../src/chat/core/roster.store.ts'
+import { c2s } from '../../src/chat/endpoints/c2s.ts'
+import { disco } from '../../src/chat/features/disco.ts'
+import { legacySession } from '../../src/chat/features/legacy-session.ts'
+import { offlineStore } from '../../src/chat/features/offline.store.ts'
+import { offline } from '../../src/chat/features/offline.ts'
+import { ping } from '../../src/chat/features/ping.ts'
+import { rosterVersioning } from '../../src/chat/features/roster-versioning.ts'
+import { time } from '../../src/chat/features/time.ts'
+import { version } from '../../src/chat/features/version.ts'
+import { HandClock } from '../../src/kernel/clock.ts'
+import type { Log } from '../../src/kernel/log.ts'
+import type { AnyModule } from '../../src/kernel/module.ts'
+import type { Scope } from '../../src/kernel/scope.ts'
+import {
+  type Bound,
+  type Connection,
+  type ListenOptions,
+  Limits,
+  Network,
+  type Session as NetSession,
+} from '../../src/net/contracts.ts'
+import { Store } from '../../src/store/contracts.ts'
+import { openStore } from '../../src/store/open.ts'
+import { testScope } from '../fixtures/scope.ts'
+
+export const FEATURES: readonly AnyModule<ChatFeature>[] = [
+  disco,
+  ping,
+  version,
+  time,
+  offline,
+  rosterVersioning,
+  legacySession,
+]
+
+const PASSWORD = 'pencil'
+
+/** Accounts made of a list of addresses; everybody's password is `pencil`. */
+export class FakeAccounts implements Accounts {
+  readonly list = new Map<string, Account>()
+  readonly #watchers = new Set<(change: AccountChange) => void>()
+
+  add(...addresses: string[]): void {
+    for (const address of addresses) {
+      const [local = '', domain = ''] = address.split('@')
+      const id = `id${local}${domain.replaceAll(/\W/g, '')}`
+      this.list.set(address, { id, address, local, domain, role: 'user', disabled: false })
+    }
+  }
+
+  change(change: AccountChange): void {
+    for (const watcher of this.#watchers) watcher(change)
+  }
+
+  get watchers(): number {
+    return this.#watchers.size
+  }
+
+  mechanisms(): readonly string[] {
+    return ['SCRAM-SHA-1', 'PLAIN']
+  }
+
+  begin(mechanism: string): ReturnType<Accounts['begin']> {
+    if (mechanism !== 'PLAIN') return undefined
+    return serverMechanism(mechanism, {
+      offered: ['PLAIN'],
+      secret: Buffer.alloc(16),
+      credentials: {
+        scram: async () => undefined,
+        password: async (authcid, password) =>
+          this.list.has(authcid) && password === PASSWORD ? 'accepted' : 'not-authorized',
+      },
+    })
+  }
+
+  async byAddress(address: string): Promise<Account | undefined> {
+    return this.list.get(address)
+  }
+
+  async byId(id: string): Promise<Account | undefined> {
+    return [...this.list.values()].find((account) => account.id === id)
+  }
+
+  isLocal(domain: string): boolean {
+    return this.domains().includes(domain)
+  }
+
+  domains(): readonly string[] {
+    return ['example.org', 'example.net']
+  }
+
+  resolve(): ReturnType<Accounts['resolve']> {
+    return Promise.reject(new Error('not asked by chat'))
+  }
+
+  maySendAs(): Promise<boolean> {
+    return Promise.resolve(false)
+  }
+
+  watch(listener: (change: AccountChange) => void): () => void {
+    this.#watchers.add(listener)
+    return () => this.#watchers.delete(listener)
+  }
+}
+
+/** Listens on loopback; the newest claim on an address serves. */
+class FakeNetwork implements Network {
+  readonly sessions = new Set<NetSession>()
+  #port = 0
+  #count = 0
+  #serve: ListenOptions['serve'] | undefined
+
+  async listen(scope: Scope, options: ListenOptions): Promise<Bound> {
+    this.#serve = options.serve
+    if (this.#port === 0) {
+      const server = createServer((socket) => this.#accept(socket, scope.log))
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+      const address = server.address()
+      this.#port = typeof address === 'object' && address !== null ? address.port : 0
+      this.close = () => server.close()
+    }
+    return { protocol: options.protocol, address: '127.0.0.1', port: this.#port, tls: options.tls }
+  }
+
+  close = (): unknown => undefined
+  get port(): number {
+    return this.#port
+  }
+
+  #accept(socket: Socket, log: Log): void {
+    socket.on('error', () => {})
+    const connection: Connection = {
+      id: `s${++this.#count}`,
+      socket,
+      remoteAddress: '127.0.0.1',
+      remotePort: 0,
+      localAddress: '127.0.0.1',
+      localPort: this.#port,
+      tls: undefined,
+      log,
+      startTls: () => Promise.reject(new Error('no TLS here')),
+    }
+    const session = this.#serve?.(connection)
+    if (session === undefined) return
+    this.sessions.add(session)
+    socket.on('close', () => this.sessions.delete(session))
+  }
+
+  bound(): readonly Bound[] {
+    return []
+  }
+
+  connections(): ReadonlyMap<string, number> {
+    return new Map()
+  }
+
+  secureContext(): undefined {
+    return undefined
+  }
+}
+
+export interface Generation {
+  readonly scope: Scope
+  readonly chat: Core
+}
+
+export interface HouseOptions {
+  readonly features?: readonly AnyModule<ChatFeature>[]
+  readonly featureConfig?: Readonly<Record<string, object>>
+  readonly chat?: v.InferInput<typeof chatConfig>
+  readonly c2s?: object
+  readonly log?: Log
+  readonly limits?: Limits
+}
+
+export class House {
+  readonly accounts = new FakeAccounts()
+  readonly clock = new HandClock()
+  readonly folder = mkdtempSync(join(tmpdir(), 'aviso-chat-'))
+  readonly options: HouseOptions
+  root!: Scope
+  network!: FakeNetwork
+  store!: Store
+  generation!: Generation
+  readonly #peers: Peer[] = []
+
+  private constructor(options: HouseOptions) {
+    this.options = options
+  }
+
+  static async open(options: HouseOptions = {}): Promise<House> {
+    const house = new House(options)
+    house.accounts.add('anna@example.org', 'bert@example.org', 'cleo@example.net')
+    await house.start()
+    return house
+  }
+
+  get chat(): Core {
+    return this.generation.chat
+  }
+
+  async start(): Promise<void> {
+    const { log, limits } = this.options
+    this.root = testScope({ clock: this.clock, ...(log && { log }) })
+    this.network = new FakeNetwork()
+    this.store = await openStore(this.root, { folder: this.folder, definitions: [rosterStore, offlineStore] })
+    this.root.provide(Store, this.store)
+    this.root.provide(Accounts, this.accounts)
+    this.root.provide(Network, this.network)
+    if (limits !== undefined) this.root.provide(Limits, limits)
+    this.generation = await this.generate()
+  }
+
+  /** Builds a generation of the configuration, beside those that are there. */
+  async generate(options: HouseOptions = this.options): Promise<Generation> {
+    const scope = this.root.child('generation')
+    const chat = await openChat(scope, v.parse(chatConfig, options.chat ?? {}))
+    scope.provide(Chat, chat)
+    for (const feature of options.features ?? FEATURES)
+      await feature.create(
+        v.parse(feature.config, options.featureConfig?.[feature.name] ?? {}),
+        scope.child(feature.name),
+      )
+    const settings = { listen: ['127.0.0.1:0'], 'listen-tls': [], 'require-tls': false, 'plain-without-tls': true }
+    await c2s.create(v.parse(c2s.config, { ...settings, ...options.c2s }), scope.child('c2s'))
+    chat.begin()
+    return { scope, chat }
+  }
+
+  async reload(options: HouseOptions = this.options): Promise<Generation> {
+    const before = this.generation
+    this.generation = await this.generate(options)
+    return before
+  }
+
+  /** As after `kill -9`: nobody says goodbye. */
+  async crashAndStart(): Promise<void> {
+    for (const peer of this.#peers.splice(0)) peer.client.destroy()
+    await this.root.close()
+    this.network.close()
+    await this.start()
+  }
+
+  async close(): Promise<void> {
+    for (const peer of this.#peers.splice(0)) peer.client.destroy()
+    this.network.close()
+    await this.root.close()
+    rmSync(this.folder, { recursive: true, force: true })
+  }
+
+  socket(): Promise<Socket> {
+    return new Promise((resolve, reject) => {
+      const socket = connect(this.network.port, '127.0.0.1', () => resolve(socket)).on('error', reject)
+    })
+  }
+
+  /** Logs in; `bare` is `anna@example.org`. */
+  async login(bare: string, resource?: string): Promise<Peer> {
+    const jid = Jid.parse(bare)
+    const inbox: Element[] = []
+    let peer: Peer | undefined
+    const client = await Client.connect({
+      domain: jid.domain,
+      ...(resource !== undefined && { resource }),
+      connect: () => this.socket(),
+      sasl: (names) => clientMechanism(names, { authcid: bare, password: PASSWORD, secure: true, mechanisms: ['PLAIN'] }),
+      onStanza: (stanza) => (peer === undefined ? inbox.push(stanza) : peer.take(stanza)),
+    })
+    peer = new Peer(client)
+    for (const stanza of inbox) peer.take(stanza)
+    this.#peers.push(peer)
+    return peer
+  }
+
+  /** Logs in, gets the roster and becomes available. What comes at once is read. */
+  async arrive(bare: string, resource?: string, presence = '<presence/>'): Promise<Peer> {
+    const peer = await this.login(bare, resource)
+    await peer.roster()
+    peer.send(presence)
+    await peer.sync()
+    peer.clear()
+    return peer
+  }
+
+  /** Two friends: each sees the other. */
+  async befriend(one: string, other: string): Promise<void> {
+    for (const [user, contact] of [
+      [one, other],
+      [other, one],
+    ] as const) {
+      const account = this.accounts.list.get(user)
+      if (account === undefined) throw new Error(user)
+      await this.store.account(rosterStore, account.id).import({ items: [{ contact, name: contact.split('@')[0] ?? '' }] })
+    }
+  }
+}
+
+/** A client, and what it has received. */
+export class Peer {
+  readonly client: Client
+  readonly #inbox: Element[] = []
+  #waiting: ((stanza: Element) => void) | undefined
+
+  constructor(client: Client) {
+    this.client = client
+  }
+
+  get full(): string {
+    return this.client.jid.toString()
+  }
+
+  get bare(): string {
+    return this.client.jid.bareString
+  }
+
+  take(stanza: Element): void {
+    const waiting = this.#waiting
+    this.#waiting = undefined
+    if (waiting === undefined) this.#inbox.push(stanza)
+    else waiting(stanza)
+  }
+
+  send(xml: string): void {
+    this.client.send(xml)
+  }
+
+  next(): Promise<Element> {
+    const stanza = this.#inbox.shift()
+    if (stanza !== undefined) return Promise.resolve(stanza)
+    return new Promise((resolve, reject) => {
+      this.#waiting = resolve
+      void this.client.ended().then((reason) => reject(new Error(`the stream is over: ${reason.by}`)))
+    })
+  }
+
+  /** All that has come so far. */
+  clear(): Element[] {
+    return this.#inbox.splice(0)
+  }
+
+  /** Resolves when the server has handled everything that was sent before. */
+  async sync(): Promise<void> {
+    await this.client.request(el('iq', { type: 'get' }, el('ping', { xmlns: 'urn:xmpp:ping' })))
+  }
+
+  /** Everything that came before the server answered, shown shortly. */
+  async news(): Promise<string[]> {
+    await this.sync()
+    return this.clear().map(short)
+  }
+
+  request(type: 'get' | 'set', payload: string, to?: string): Promise<Element> {
+    return this.client.request(
+      el('iq', { type, to }, readElement(payload, { xmlns: '', bindings: [] }, { depth: 20, attributes: 20, prefixes: 5 })),
+    )
+  }
+
+  roster(ver?: string): Promise<Element> {
+    return this.request('get', `<query xmlns='jabber:iq:roster'${ver === undefined ? '' : ` ver='${ver}'`}/>`)
+  }
+
+  rosterSet(item: string): Promise<Element> {
+    return this.request('set', `<query xmlns='jabber:iq:roster'>${item}</query>`)
+  }
+
+  ended(): Promise<CloseReason> {
+    return this.client.ended()
+  }
+}
+
+/** A stanza in a few words: what tests compare. */
+export function short(stanza: Element): string {
+  const type = stanza.get('type')
+  const from = stanza.get('from')
+  const words: string[] = [stanza.name]
+  if (type !== undefined) words.push(type)
+  if (from !== undefined) words.push(from)
+  const body = stanza.childText('body')
+  if (body !== undefined) words.push(`'${body}'`)
+  const item = stanza.child('query', 'jabber:iq:roster')?.child('item')
+  if (item !== undefined)
+    words.push(
+      ...[item.get('jid'), item.get('subscription'), item.get('ask'), item.get('approved') && 'approved'].filter(
+        (word) => word !== undefined && word !== '',
+      ) as string[],
+    )
+  const condition = stanza.child('error')?.firstElement?.name
+  if (condition !== undefined) words.push(condition)
+  return words.join(' ')
+}
+
+/** A raw stream, for what a decent client never sends. */
+export class RawStream {
+  readonly socket: Socket
+  text = ''
+  #wanted: { readonly pattern: RegExp; resolve(match: RegExpMatchArray): void } | undefined
+
+  constructor(socket: Socket) {
+    this.socket = socket
+    socket.setEncoding('utf8')
+    socket.on('error', () => {})
+    socket.on('data', (text: string) => {
+      this.text += text
+      this.#look()
+    })
+  }
+
+  write(xml: string): void {
+    this.socket.write(xml)
+  }
+
+  open(domain = 'example.org'): void {
+    this.write(streamHeader({ namespace: 'jabber:client', to: domain, lang: 'en' }))
+  }
+
+  /** Resolves when what was received and not asked for yet matches. */
+  until(pattern: RegExp): Promise<RegExpMatchArray> {
+    return new Promise((resolve) => {
+      this.#wanted = { pattern, resolve }
+      this.#look()
+    })
+  }
+
+  #look(): void {
+    const match = this.#wanted === undefined ? null : this.#wanted.pattern.exec(this.text)
+    if (match === null || this.#wanted === undefined) return
+    this.text = this.text.slice(match.index + match[0].length)
+    const { resolve } = this.#wanted
+    this.#wanted = undefined
+    resolve(match)
+  }
+
+  /** Logs in and binds. */
+  async login(bare: string, resource: string): Promise<void> {
+    this.open(bare.split('@')[1])
+    await this.until(/<\/stream:features>/)
+    this.write(
+      `<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>${Buffer.from(`\0${bare}\0${PASSWORD}`).toString('base64')}</auth>`,
+    )
+    await this.until(/<success[^>]*>/)
+    this.open(bare.split('@')[1])
+    await this.until(/<\/stream:features>/)
+    this.write(
+      `<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>${resource}</resource></bind></iq>`,
+    )
+    await this.until(/<\/iq>/)
+  }
+}
