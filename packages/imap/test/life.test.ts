@@ -1,10 +1,11 @@
 // How a session lives with others and how it ends: logins, TLS, faults, limits, time.
 
 import assert from 'node:assert/strict'
+import { connect, type Socket } from 'node:net'
 import { Duplex, PassThrough } from 'node:stream'
 import { test } from 'node:test'
-import type { ServerMechanism, ServerStep } from '@aviso/sasl'
-import { type Alarm, BackendError, ImapClient, ImapServerSession } from '../src/index.ts'
+import { serverMechanism, type ServerMechanism, type ServerOptions, type ServerStep } from '@aviso/sasl'
+import { type Alarm, BackendError, ImapClient, ImapServerSession, type SaslMechanisms } from '../src/index.ts'
 import { MemoryMail } from '../src/testing/index.ts'
 import { fill, world } from './harness.ts'
 
@@ -53,6 +54,39 @@ test('AUTHENTICATE with and without an initial response, given up, and failing',
   c.send('\r\nf SELECT INBOX\r\n')
   assert.match(await c.until('f '), /e OK \[CAPABILITY [^\]]*\] Logged in\r\n(.*\r\n)*f OK/)
   assert.match(await c.ask('g LOGIN anna secret'), /^g BAD/)
+})
+
+test('AUTHENTICATE PLAIN and SCRAM of @aviso/sasl', async (t) => {
+  const options: ServerOptions = {
+    offered: ['SCRAM-SHA-256', 'PLAIN'],
+    credentials: {
+      scram: async () => undefined,
+      password: async (user, password) => (user === 'anna' && password === 'secret' ? 'accepted' : 'not-authorized'),
+    },
+    secret: Buffer.alloc(16, 7),
+  }
+  const mechanisms: SaslMechanisms = new Map(
+    options.offered.map((name) => [
+      name,
+      () => {
+        const mechanism = serverMechanism(name, options)
+        assert.ok(mechanism !== undefined)
+        return mechanism
+      },
+    ]),
+  )
+  const { wire } = await world(t, {}, { mechanisms: () => mechanisms })
+  const c = await wire()
+  await c.until('* OK')
+  assert.match(await c.ask(`a AUTHENTICATE PLAIN ${b64('\0anna\0wrong')}`), /^a NO \[AUTHENTICATIONFAILED\]/)
+  c.send(`b AUTHENTICATE SCRAM-SHA-256 ${b64('n,,n=anna,r=abc')}\r\n`)
+  assert.match(Buffer.from((await c.until('+ ')).slice(2), 'base64').toString(), /^r=abc.*,s=.*,i=\d+$/)
+  c.send('*\r\n')
+  await c.until('b BAD')
+  c.send('c AUTHENTICATE PLAIN\r\n')
+  await c.until('+ ')
+  c.send(`${b64('\0anna\0secret')}\r\n`)
+  assert.match(await c.until('c '), /^c OK \[CAPABILITY/)
 })
 
 test('too many wrong passwords end the connection', async (t) => {
@@ -190,7 +224,7 @@ test('time: silence before and after login ends the session, work does not', asy
     alarms.push(one)
     return { reset: (milliseconds) => one.wound.push(milliseconds), stop: () => undefined }
   }
-  const { wire } = await world(t, {}, { alarm })
+  const { wire, sessions } = await world(t, {}, { alarm })
   const early = await wire()
   await early.until('* OK')
   assert.deepEqual(alarms[0]?.wound, [60_000])
@@ -200,8 +234,10 @@ test('time: silence before and after login ends the session, work does not', asy
   await late.login()
   assert.equal(alarms[1]?.wound.at(-1), 30 * 60_000)
   // Something was heard since: one more round.
+  const server = sessions[1]?.connection.socket as Socket
+  const before = server.bytesRead
   late.send('a NO')
-  await new Promise((resolve) => setTimeout(resolve, 20))
+  while (server.bytesRead === before) await new Promise((resolve) => setImmediate(resolve))
   alarms[1]?.ring()
   late.send('OP\r\n')
   assert.match(await late.until('a '), /^a OK/)
@@ -290,4 +326,16 @@ test('many sessions over one mailbox share its columns', async () => {
   const buffers = new Set(all.map(({ session }) => session.view.uids.buffer))
   assert.equal(buffers.size, 1)
   await Promise.all(all.map(({ session }) => session.shutdown()))
+})
+
+test('a client that says everything at once and closes its side still gets its answers', async (t) => {
+  const { mail, port, sessions } = await world(t)
+  await fill(mail, 3000)
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+  socket.end('a LOGIN anna secret\r\nb SELECT INBOX\r\nc FETCH 1:* (UID FLAGS)\r\nd UNFINISHED')
+  let text = ''
+  for await (const chunk of socket) text += String(chunk)
+  assert.match(text, /^a OK/m)
+  await sessions[0]?.closed
+  assert.equal(mail.watchers, 0)
 })

@@ -3,6 +3,7 @@
 'use strict'
 
 const { spawn } = require('node:child_process')
+const { accessSync, constants } = require('node:fs')
 const { pathToFileURL } = require('node:url')
 const path = require('node:path')
 
@@ -19,13 +20,39 @@ function bundledRuntime() {
 }
 
 /**
+ * Where compiled code is kept between starts: beside the installed packages, where only who may change the program may write. Undefined where that is not us.
+ * (The usual place would be the common temporary folder, in which any user of the machine could leave code for us.)
+ */
+function compileCache() {
+  const modules = path.join(__dirname, '..', '..', '..', 'node_modules')
+  try {
+    accessSync(modules, constants.W_OK)
+    return path.join(modules, '.cache', 'aviso')
+  } catch {
+    return undefined
+  }
+}
+
+/** Descriptors that systemd handed over (sd_listen_fds(3)) begin at 3: the program gets them under the same numbers. */
+function inherited() {
+  const count = Number(process.env.LISTEN_FDS ?? 0)
+  return [
+    'inherit',
+    'inherit',
+    'inherit',
+    ...Array.from({ length: Number.isInteger(count) && count > 0 && count < 1024 ? count : 0 }, (_, i) => i + 3),
+  ]
+}
+
+/**
  * Runs the module `file` with `args`, on this process if its Node is new enough, else on the bundled one.
  * Signals are handed on and the exit status is the program's own.
  */
 function run(file, args) {
   const absolute = path.resolve(file)
   if (Number(process.versions.node.split('.')[0]) >= NEEDED) {
-    require('node:module').enableCompileCache?.()
+    const cache = compileCache()
+    if (cache !== undefined) require('node:module').enableCompileCache?.(cache)
     process.argv = [process.argv[0], absolute, ...args]
     import(pathToFileURL(absolute).href).catch((error) => {
       console.error(error)
@@ -41,8 +68,11 @@ function run(file, args) {
     )
     process.exit(1)
   }
-  const child = spawn(runtime, [absolute, ...args], { stdio: 'inherit', env: { NODE_COMPILE_CACHE: path.join(require('node:os').tmpdir(), `aviso-compile-cache-${process.getuid?.() ?? 0}`), ...process.env } })
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2']) process.on(signal, () => child.kill(signal))
+  const cache = compileCache()
+  const env = cache === undefined ? process.env : { NODE_COMPILE_CACHE: cache, ...process.env }
+  const child = spawn(runtime, [absolute, ...args], { stdio: inherited(), env })
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'])
+    process.on(signal, () => child.kill(signal))
   child.on('error', (error) => {
     console.error(`aviso: cannot start ${runtime}: ${error.message}`)
     process.exit(1)

@@ -2,6 +2,7 @@
 
 import { defineCommand } from '../server/command.ts'
 import { bad } from '../wire/errors.ts'
+import { StreamClosed } from '../wire/response-stream.ts'
 
 export const idle = defineCommand({
   name: 'IDLE',
@@ -20,9 +21,13 @@ export const idle = defineCommand({
         more = true
         return
       }
-      telling = session
-        .sync(true, false)
-        .catch((error: unknown) => session.options.log?.('defect', { error }))
+      // A client that idles without reading is not told more than its socket takes.
+      telling = session.out
+        .room()
+        .then(() => session.sync(true, false))
+        .catch((error: unknown) => {
+          if (!(error instanceof StreamClosed)) session.options.log?.('defect', { error })
+        })
         .finally(() => {
           telling = undefined
           if (!more) return

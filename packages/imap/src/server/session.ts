@@ -3,14 +3,14 @@
 import type { Identity } from '@aviso/sasl'
 import type { Duplex } from 'node:stream'
 import { BackendError, type MailAccount } from '../backend.ts'
-import { commands } from '../commands/index.ts'
 import { CommandReader, type ReaderEvent, type Refusal } from '../wire/command-reader.ts'
 import { humanText } from '../wire/encode.ts'
-import { bad, CommandError, no } from '../wire/errors.ts'
+import { bad, no } from '../wire/errors.ts'
 import { Parser } from '../wire/parser.ts'
 import { ResponseStream, StreamClosed } from '../wire/response-stream.ts'
 import { capabilityList } from './capabilities.ts'
 import type { Command, Completion } from './command.ts'
+import { findCommand, judgeLiteral, refusalOf } from './dispatch.ts'
 import {
   type Alarm,
   DEFAULT_LIMITS,
@@ -219,6 +219,8 @@ export class ImapServerSession {
       return
     }
     this.out.flush()
+    // What comes now is TLS: it waits for whoever reads it.
+    this.#socket.pause()
     this.#detach()
     try {
       this.#socket = await upgrade(this.#socket)
@@ -284,7 +286,8 @@ export class ImapServerSession {
   }
   readonly #onEnd = (): void => {
     this.#inputEnded = true
-    if (!this.#busy || this.#waitingLine !== undefined) this.#destroy()
+    // What was answered still has to leave.
+    if (!this.#ending && (!this.#busy || this.#waitingLine !== undefined)) this.hangUp()
   }
   readonly #onError = (): void => this.#destroy()
   readonly #onClose = (): void => this.#destroy()
@@ -374,7 +377,7 @@ export class ImapServerSession {
       const event = this.#reader.next()
       if (event === undefined) {
         this.out.flush()
-        if (this.#inputEnded) this.#destroy()
+        if (this.#inputEnded) this.hangUp()
         else if (this.#socket.isPaused()) this.#socket.resume()
         return
       }
@@ -429,9 +432,9 @@ export class ImapServerSession {
 
   async #literal(event: Extract<ReaderEvent, { kind: 'literal' }>): Promise<void> {
     try {
-      await this.#judgeLiteral(event)
+      await judgeLiteral(this, event)
     } catch (error) {
-      const refusal = this.#refusalOf(error)
+      const refusal = refusalOf(this, error)
       if (!event.synchronising && event.size > this.limits.skip) {
         this.out.untagged(`BYE [TOOBIG] ${humanText(refusal.message)}`)
         this.hangUp()
@@ -447,41 +450,6 @@ export class ImapServerSession {
     }
   }
 
-  async #judgeLiteral(event: Extract<ReaderEvent, { kind: 'literal' }>): Promise<void> {
-    const parser = new Parser(event.segments, this.enabled.has('UTF8=ACCEPT'))
-    const tag = parser.tag()
-    if (tag === undefined) throw bad('The command has no valid tag')
-    const command = this.#find(parser)
-    if ((await command.literal?.(this, parser, event)) === true) return
-    const limit = this.authenticated ? this.limits.literal : this.limits.literalBeforeLogin
-    let total = event.size
-    for (const segment of event.segments) if (!(segment instanceof Uint8Array)) total += segment.octets.length
-    if (total > limit) throw no(`The literal is too large: a string may have ${limit} octets at most here`, 'TOOBIG')
-  }
-
-  /** The command named behind the tag, if the state allows it. */
-  #find(parser: Parser): Command {
-    parser.space()
-    let name = parser.word()
-    if (name === 'UID' && parser.trySpace()) name = `UID ${parser.word()}`
-    const command = commands.get(name)
-    if (command === undefined) throw bad(`There is no command ${name.slice(0, 40)}`)
-    switch (command.state) {
-      case 'unauthenticated':
-        if (this.authenticated) throw bad(`${name} is only possible before login`)
-        break
-      case 'authenticated':
-        if (!this.authenticated) throw bad(`Log in before ${name}`)
-        break
-      case 'selected':
-        if (!this.authenticated) throw bad(`Log in before ${name}`)
-        if (!this.selected) throw bad(`Select a mailbox before ${name}`)
-        break
-      case 'any':
-    }
-    return command
-  }
-
   async #command(segments: Extract<ReaderEvent, { kind: 'command' }>['segments']): Promise<void> {
     const parser = new Parser(segments, this.enabled.has('UTF8=ACCEPT'))
     const tag = parser.tag()
@@ -489,14 +457,14 @@ export class ImapServerSession {
     let outcome: Completion | Refusal
     try {
       if (tag === undefined) throw bad('A command begins with a tag of letters and digits, and a space')
-      command = this.#find(parser)
+      command = findCommand(this, parser)
       const run = command.prepare(parser)
       const done = (await run(this, tag)) ?? {}
       await this.#tellNews(command)
       outcome = done
     } catch (error) {
       if (error instanceof StreamClosed) throw error
-      outcome = this.#refusalOf(error)
+      outcome = refusalOf(this, error)
       if (command !== undefined && !this.#ending) await this.#tellNews(command, 'no-expunge')
     }
     this.#answer(tag, command?.name, outcome)
@@ -537,19 +505,5 @@ export class ImapServerSession {
     } else if (this.#badCommands >= this.limits.badCommands) {
       this.end('Too many bad commands')
     }
-  }
-
-  #refusalOf(error: unknown): Refusal {
-    if (error instanceof CommandError) return { status: error.status, code: error.code, message: error.message }
-    if (error instanceof BackendError) {
-      const code =
-        error.code !== undefined && /^[A-Za-z][\w-]*( [\x20-\x5c\x5e-\x7e]*)?$/.test(error.code)
-          ? error.code
-          : undefined
-      return { status: 'NO', code, message: error.message }
-    }
-    if (error instanceof StreamClosed) throw error
-    this.options.log?.('defect', { error })
-    return { status: 'NO', code: 'SERVERBUG', message: 'An internal error stopped this command; it has been logged' }
   }
 }

@@ -2,7 +2,7 @@
 // mail) share it by hard links: the file system counts the references, and nobody can delete what another still has.
 
 import { createHash } from 'node:crypto'
-import { type FileHandle, link, mkdir, open, rename, rm, stat } from 'node:fs/promises'
+import { type FileHandle, link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Random } from '../kernel/random.ts'
 import type { Blobs } from './contracts.ts'
@@ -43,7 +43,11 @@ export class FileBlobs implements Blobs {
     const folder = join(this.#folder, name.slice(0, 2))
     const path = join(folder, name)
     try {
-      if ((await sizeOf(path)) === content.byteLength) return name
+      if ((await sizeOf(path)) === content.byteLength) {
+        // Another `put` may have written it and not have come to this yet.
+        await syncFolder(folder)
+        return name
+      }
       const made = await mkdir(folder, { recursive: true, mode: 0o700 })
       if (made !== undefined) await syncFolder(join(made, '..'))
       const temporary = `${path}.${this.#random.bytes(6).toString('hex')}.tmp`
@@ -88,6 +92,17 @@ export class FileBlobs implements Blobs {
 
   async delete(name: string): Promise<void> {
     await rm(this.#path(name), { force: true })
+  }
+
+  async list(): Promise<readonly string[]> {
+    try {
+      return (await readdir(this.#folder, { recursive: true, withFileTypes: true }))
+        .filter((entry) => entry.isFile() && NAME.test(entry.name))
+        .map((entry) => entry.name)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+      throw storeError(error, this.#folder)
+    }
   }
 
   /** Links the copy that another owner has to `path`; false when there is none to be had. */

@@ -1,6 +1,7 @@
 // Storage as the rooms see it: operations on databases, large blobs, and a bus that tells what was committed.
 
 import { serviceKey } from '../kernel/scope.ts'
+import type { BlobKeeper } from './blob-keeper.ts'
 
 /** What SQLite and PostgreSQL both keep. Booleans are 0 and 1, times are milliseconds since the epoch, bytes are Uint8Array. */
 export type SqlValue = string | number | null | Uint8Array
@@ -102,6 +103,7 @@ export interface Store {
   readonly blobs: Blobs
   /** Large octets of one account; they go when it is erased. */
   accountBlobs(account: string): Blobs
+  readonly keeper: BlobKeeper
   readonly bus: Bus
   /** For status pages and metrics: open databases and operations waiting. */
   figures(): Promise<StoreFigures>
@@ -124,6 +126,8 @@ export interface Blobs {
   /** The content or its octets [start, end); undefined when there is no such blob. */
   get(name: string, start?: number, end?: number): Promise<Uint8Array | undefined>
   delete(name: string): Promise<void>
+  /** The names of all that this owner has: to find those that nothing refers to. */
+  list(): Promise<readonly string[]>
 }
 
 /** Tells what was committed. In one process by default; between machines later, with the same promise: after commit, never before, at least once. */

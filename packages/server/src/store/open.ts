@@ -5,6 +5,7 @@ import { mkdirSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import type { Scope } from '../kernel/scope.ts'
 import { dirname, join } from 'node:path'
+import { BlobKeeper } from './blob-keeper.ts'
 import { FileBlobs, RecentBlobs } from './blobs.ts'
 import { LocalBus } from './bus.ts'
 import {
@@ -58,6 +59,7 @@ export async function openStore(scope: Scope, options: StoreOptions): Promise<St
 class SqliteStore implements Store {
   readonly blobs: FileBlobs
   readonly bus: LocalBus
+  readonly keeper = new BlobKeeper()
   readonly #scope: Scope
   readonly #options: StoreOptions
   readonly #recentBlobs = new RecentBlobs()

@@ -9,7 +9,7 @@ import { Client, type CloseReason, el, type Element, Jid, readElement, streamHea
 import * as v from 'valibot'
 import { type Account, type AccountChange, Accounts } from '../../src/accounts/contracts.ts'
 import { Chat, type ChatFeature } from '../../src/chat/core/contracts.ts'
-import { chatConfig, type Core, openChat } from '../../src/chat/core/core.ts'
+import { type Core, coreConfig, openCore } from '../../src/chat/core/core.ts'
 import { rosterStore } from '../../src/chat/core/roster.store.ts'
 import { c2s } from '../../src/chat/endpoints/c2s.ts'
 import { disco } from '../../src/chat/features/disco.ts'
@@ -180,7 +180,7 @@ export interface Generation {
 export interface HouseOptions {
   readonly features?: readonly AnyModule<ChatFeature>[]
   readonly featureConfig?: Readonly<Record<string, object>>
-  readonly chat?: v.InferInput<typeof chatConfig>
+  readonly chat?: v.InferInput<typeof coreConfig>
   readonly c2s?: object
   readonly log?: Log
   readonly limits?: Limits
@@ -227,7 +227,7 @@ export class House {
   /** Builds a generation of the configuration, beside those that are there. */
   async generate(options: HouseOptions = this.options): Promise<Generation> {
     const scope = this.root.child('generation')
-    const chat = await openChat(scope, v.parse(chatConfig, options.chat ?? {}))
+    const chat = await openCore(scope, v.parse(coreConfig, options.chat ?? {}))
     scope.provide(Chat, chat)
     for (const feature of options.features ?? FEATURES)
       await feature.create(

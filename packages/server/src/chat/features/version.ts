@@ -1,8 +1,8 @@
 // XEP-0092: Software Version
 
-import { readFileSync } from 'node:fs'
 import { el, NS } from '@aviso/xmpp'
 import * as v from 'valibot'
+import { version as ownVersion } from '../../kernel/version.ts'
 import { chatFeature } from '../core/contracts.ts'
 
 export const version = chatFeature({
@@ -13,8 +13,6 @@ export const version = chatFeature({
   }),
 
   attach(host, config) {
-    const manifest = new URL('../../../package.json', import.meta.url)
-    const own = (JSON.parse(readFileSync(manifest, 'utf8')) as { readonly version: string }).version
     host.disco.feature(NS.version)
     host.iq.get(NS.version, 'query', ['host'], (iq) =>
       iq.result(
@@ -22,7 +20,7 @@ export const version = chatFeature({
           'query',
           { xmlns: NS.version },
           el('name', {}, 'Aviso'),
-          el('version', {}, config['show-version'] ? own : 'hidden'),
+          el('version', {}, config['show-version'] ? ownVersion() : 'hidden'),
         ),
       ),
     )

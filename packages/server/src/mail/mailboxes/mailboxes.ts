@@ -36,7 +36,7 @@ export interface Mailboxes {
   open(account: Account): MailAccount
   /** Lets go of what nobody needs any more: contents and history of expunged messages, unused blobs, old delivery ids. True when something is left that falls due later. */
   sweep(accountId: string): Promise<boolean>
-  /** Makes INBOX and the special-use mailboxes of a new account; frees the blobs of one that goes. */
+  /** Makes INBOX and the special-use mailboxes of a new account. */
   readonly room: AccountRoom
 }
 
@@ -103,7 +103,7 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
         }),
       )
       if (more) continue
-      await (await shared).large.release(accountId, false)
+      await (await shared).large.release(accountId)
       return later
     }
   }
@@ -143,7 +143,7 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
         account: account.id,
         appendLimit,
         calls: store.account(mailStore, account.id),
-        blobs: store.blobs,
+        blobs: store.accountBlobs(account.id),
         bus: store.bus,
         shared,
       })
@@ -156,7 +156,6 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
       create: (account) => answered(store.account(mailStore, account.id).prepare({ mailboxes: SPECIAL_USE })),
       async erase(account) {
         touched.delete(account.id)
-        await (await shared).large.release(account.id, true)
       },
     },
   }

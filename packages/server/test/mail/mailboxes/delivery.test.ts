@@ -1,11 +1,12 @@
 // Mail that comes in, stays, and goes.
 
 import assert from 'node:assert/strict'
-import { readdirSync, existsSync, rmSync, mkdtempSync } from 'node:fs'
+import { globSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { MessageMeta } from '@aviso/imap'
+import { openMailboxes } from '../../../src/mail/mailboxes/mailboxes.ts'
 import { account, type House, message, openHouse, text } from './fixture.ts'
 
 const DAY = 86_400_000
@@ -19,13 +20,10 @@ async function inHouse(story: (house: House) => Promise<void>): Promise<void> {
   }
 }
 
-/** The blobs on disk. */
-function blobs(house: House): string[] {
-  const folder = join(house.folder, 'blobs')
-  if (!existsSync(folder)) return []
-  return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => entry.name)
+/** The blobs on disk, by inode: those that several accounts share count once. */
+function blobs(house: House): number[] {
+  const files = globSync(join(house.folder, 'accounts/*/*/blobs/*/*'))
+  return [...new Set(files.map((file) => statSync(file).ino))]
 }
 
 const large = (letter: string): Uint8Array => message('large', `${letter.repeat(70)}\r\n`.repeat(6000))
@@ -159,6 +157,7 @@ test('a large message is shared by its recipients and goes with the last of them
     assert.equal(blobs(house).length, 1, 'bo has it still')
     assert.equal(text(await (await house.open('bo').open('INBOX')).raw(1)), text(bytes))
     await house.mailboxes.room.erase?.(account('bo'))
+    await house.store.eraseAccount(account('bo').id)
     assert.equal(blobs(house).length, 0)
   }))
 
@@ -187,6 +186,34 @@ test('while a large message is being stored, a sweep does not take its blob', ()
     }
   }))
 
+test('two generations of the configuration, during a reload, share one lock around large messages', () =>
+  inHouse(async (house) => {
+    const bytes = large('e')
+    const next = openMailboxes(house.scope.child('next'), house.store)
+    const anna = house.open()
+    for (let round = 0; round < 5; round++) {
+      const [placed] = await Promise.all([
+        house.mailboxes.deliver('anna', { bytes, mailbox: 'Big', deliveryId: `${round}` }),
+        next.sweep('anna'),
+      ])
+      assert.equal(text(await (await anna.open('Big')).raw(placed.uid)), text(bytes))
+      await anna.delete('Big')
+    }
+  }))
+
+test('a mail accepted at the size limit is delivered with its trace fields; APPEND keeps to the limit', async () => {
+  const house = await openHouse({ appendLimit: 2000 })
+  try {
+    const bytes = message('at the limit', 'x'.repeat(2000))
+    assert.equal((await house.mailboxes.deliver('anna', { bytes, deliveryId: 'limit' })).uid, 1)
+    await assert.rejects(house.open().append('INBOX', [{ bytes, flags: [] }]), { code: 'TOOBIG' })
+    const huge = message('huge', 'x'.repeat(100_000))
+    await assert.rejects(house.mailboxes.deliver('anna', { bytes: huge, deliveryId: 'huge' }), { code: 'TOOBIG' })
+  } finally {
+    await house.close()
+  }
+})
+
 test('a blob of a message that never was (the mailbox was missing) goes with the next sweep', () =>
   inHouse(async (house) => {
     const anna = house.open()
@@ -199,7 +226,7 @@ test('a blob of a message that never was (the mailbox was missing) goes with the
 test('octets that were lost on disk are reported, never answered as something else', () =>
   inHouse(async (house) => {
     await house.mailboxes.deliver('anna', { bytes: large('d'), deliveryId: 'lost' })
-    rmSync(join(house.folder, 'blobs'), { recursive: true })
+    for (const file of globSync(join(house.folder, 'accounts/*/*/blobs/*/*'))) rmSync(file)
     await assert.rejects((await house.open().open('INBOX')).raw(1), { code: 'CORRUPTION' })
   }))
 
@@ -243,12 +270,10 @@ test('the accounts in use are swept every hour, as long as something is left', (
     await house.mailboxes.deliver('anna', { bytes: message('x'), flags: ['\\Deleted'], deliveryId: 'x' })
     const inbox = await anna.open('INBOX')
     await inbox.expunge([1])
-    for (let hour = 0; hour < 26; hour++) {
+    // A sweep that is still busy when the next hour strikes is not begun twice: some hours may pass before the one that finds it.
+    for (let hour = 0; hour < 500 && (await inbox.raw(1)) !== undefined; hour++) {
       house.clock.turn(3_600_000)
-      // The sweep's calls were made before this one and are served first.
       await new Promise((resolve) => setImmediate(resolve))
-      await anna.status('INBOX')
-      await anna.status('INBOX')
     }
     assert.equal(await inbox.raw(1), undefined)
   }))

@@ -10,7 +10,6 @@ import { silentLog } from '../../../src/kernel/log.ts'
 import { Metrics } from '../../../src/kernel/metrics.ts'
 import { SeededRandom } from '../../../src/kernel/random.ts'
 import { Scope } from '../../../src/kernel/scope.ts'
-import { blobReferences } from '../../../src/mail/mailboxes/blob-references.ts'
 import { type Mailboxes, type MailboxesOptions, openMailboxes } from '../../../src/mail/mailboxes/mailboxes.ts'
 import { mailStore } from '../../../src/mail/mailboxes/store.ts'
 import type { Store } from '../../../src/store/contracts.ts'
@@ -41,7 +40,7 @@ export async function openHouse(options: MailboxesOptions & { readonly folder?: 
   const folder = given ?? mkdtempSync(join(tmpdir(), 'aviso-mail-'))
   const clock = new HandClock()
   const scope = Scope.root({ log: silentLog(), metrics: new Metrics(), clock, random: new SeededRandom(7) })
-  const store = await openStore(scope, { folder, definitions: [mailStore, blobReferences] })
+  const store = await openStore(scope, { folder, definitions: [mailStore] })
   const mailboxes = openMailboxes(scope, store, rest)
   return {
     scope,

@@ -15,6 +15,9 @@ const INLINE = 256 * 1024
 const FIRST_RETRY = 30_000
 const LONGEST_WAIT = 3_600_000
 
+/** Milliseconds between two looks for large mails that nobody waits for any more. */
+const SWEEP_EVERY = 3_600_000
+
 type QueueCalls = Calls<typeof queueStore.operations>
 
 /** Where mail waits. Until remote delivery comes, mail to other servers stays here, safely, and `aviso status` counts it. */
@@ -38,6 +41,9 @@ export class Queue implements MailTarget {
     this.#scope.interval(FIRST_RETRY / 2, async () => {
       for (const recipient of await this.#calls.dueLocal({ limit: 100 })) await this.#retry(recipient, accounts, local)
     })
+    this.#scope.interval(SWEEP_EVERY, () =>
+      this.#store.keeper.deleteUnused(this.#store.blobs, () => this.#calls.blobs()),
+    )
   }
 
   async #retry(recipient: QueuedRecipient, accounts: Accounts, local: MailTarget): Promise<void> {
@@ -65,8 +71,7 @@ export class Queue implements MailTarget {
       })
       return
     }
-    const blob = await this.#calls.delivered({ mail: id, address: text })
-    if (blob !== undefined) await this.#store.blobs.delete(blob)
+    await this.#calls.delivered({ mail: id, address: text })
     this.#scope.log.info({ event: 'mail-delivered', mail: id, recipient: text }, 'queued mail delivered')
   }
 
@@ -103,9 +108,14 @@ class QueueDelivery implements Delivery {
   }
 
   async commit(): Promise<readonly Outcome[]> {
+    if (this.#bytes.byteLength <= INLINE) await this.#put(null)
+    else await this.#store.keeper.hold(async () => this.#put(await this.#store.blobs.put(this.#bytes)))
+    return this.#recipients.map((routed) => ({ routed, failure: undefined }))
+  }
+
+  /** Writes the rows; the octets too, where they are in no blob. */
+  async #put(blob: string | null): Promise<void> {
     const { id, sender, parameters, received } = this.#mail
-    const large = this.#bytes.byteLength > INLINE
-    const blob = large ? await this.#store.blobs.put(this.#bytes) : null
     const mail: QueuedMail = {
       id,
       created: received,
@@ -113,7 +123,7 @@ class QueueDelivery implements Delivery {
       parameters: JSON.stringify(parameters),
       quarantined: this.#quarantined,
       size: this.#bytes.byteLength,
-      bytes: large ? null : this.#bytes,
+      bytes: blob === null ? this.#bytes : null,
       blob,
     }
     const first = this.#scope.clock.now() + FIRST_RETRY
@@ -127,7 +137,6 @@ class QueueDelivery implements Delivery {
       lastError: '',
     }))
     await this.#calls.put({ mail, recipients })
-    return this.#recipients.map((routed) => ({ routed, failure: undefined }))
   }
 
   abort(): void {

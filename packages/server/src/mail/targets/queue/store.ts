@@ -1,6 +1,6 @@
 // The queue on disk: mails that wait for their next attempt, in the core database.
 
-import { defineStore, read, type SqlRow, type Transaction, write } from '../../../store/contracts.ts'
+import { defineStore, read, type SqlRow, write } from '../../../store/contracts.ts'
 
 /** A mail as the queue keeps it. Exactly one of `bytes` and `blob` is set. */
 export interface QueuedMail {
@@ -90,10 +90,13 @@ export const queueStore = defineStore({
       return row === undefined ? undefined : mailOf(row)
     }),
 
-    /** The recipient has its mail. Answers the name of a blob that nobody in the queue needs any more. */
+    /** The recipient has its mail; with the last one the mail leaves the queue. */
     delivered: write(async (tx, { mail, address }: { readonly mail: string; readonly address: string }) => {
       await tx.run('DELETE FROM queue_recipient WHERE mail = ? AND address = ?', mail, address)
-      return await sweep(tx, mail)
+      await tx.run(
+        'DELETE FROM queue_mail WHERE id = ? AND NOT EXISTS (SELECT 1 FROM queue_recipient WHERE mail = queue_mail.id)',
+        mail,
+      )
     }),
 
     /** Another attempt failed. */
@@ -124,6 +127,11 @@ export const queueStore = defineStore({
       }))
     }),
 
+    /** The blobs that mails of the queue lie in. */
+    blobs: read(async (tx) =>
+      (await tx.all('SELECT DISTINCT blob FROM queue_mail WHERE blob IS NOT NULL')).map(([blob]) => String(blob)),
+    ),
+
     count: read(async (tx) => {
       const row = await tx.get('SELECT count(DISTINCT mail), count(*) FROM queue_recipient')
       return { mails: Number(row?.[0] ?? 0), recipients: Number(row?.[1] ?? 0) }
@@ -153,15 +161,3 @@ const mailOf = (row: SqlRow): QueuedMail => ({
   bytes: row[6] instanceof Uint8Array ? row[6] : null,
   blob: typeof row[7] === 'string' ? row[7] : null,
 })
-
-/** Removes the mail when its last recipient is gone; answers its blob unless another mail holds the same octets. */
-async function sweep(tx: Transaction, mail: string): Promise<string | undefined> {
-  const left = await tx.get('SELECT count(*) FROM queue_recipient WHERE mail = ?', mail)
-  if (Number(left?.[0]) > 0) return undefined
-  const row = await tx.get('SELECT blob FROM queue_mail WHERE id = ?', mail)
-  await tx.run('DELETE FROM queue_mail WHERE id = ?', mail)
-  const blob = row?.[0]
-  if (typeof blob !== 'string') return undefined
-  const others = await tx.get('SELECT count(*) FROM queue_mail WHERE blob = ?', blob)
-  return Number(others?.[0]) > 0 ? undefined : blob
-}

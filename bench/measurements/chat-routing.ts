@@ -1,0 +1,126 @@
+// Chat messages between pairs of sessions over TLS, as many as the server can route.
+
+import { performance } from 'node:perf_hooks'
+import { setTimeout as pause } from 'node:timers/promises'
+import { localPart, logins } from '../clients/logins.ts'
+import { XmppClient } from '../clients/xmpp.ts'
+import { figure, Latencies, rate } from '../figures.ts'
+import { inParallel } from '../in-parallel.ts'
+import { underLoad } from '../load.ts'
+import type { Measurement } from '../measurement.ts'
+import { DOMAIN, Server } from '../server.ts'
+
+const IN_FLIGHT = 8
+const WARM_UP_MS = 2000
+/** One message in so many has its time taken. */
+const SAMPLE = 16
+const QUIET_DEADLINE_MS = 10_000
+
+export const chatRouting: Measurement = {
+  name: 'chat-routing',
+  summary: `pairs of sessions over TLS answer each other, ${IN_FLIGHT} messages in flight for each session`,
+
+  async measure({ quick, provisioned }) {
+    const pairs = quick ? 20 : 100
+    const duration = quick ? 3000 : 10_000
+    const server = await Server.start(provisioned)
+    try {
+      const sessions = await inParallel(pairs * 2, 16, (index) =>
+        XmppClient.connect(server.reach, server.ports.xmpps, DOMAIN, logins, localPart(index)),
+      )
+      const traffic = new Traffic(sessions)
+      for (const session of sessions) session.send('<presence/>')
+      await pause(500)
+      traffic.begin()
+      await pause(WARM_UP_MS)
+      traffic.latencies.clear()
+      const before = traffic.received
+      let routed = 0
+      const load = await underLoad(server, async () => {
+        await pause(duration)
+        routed = traffic.received - before
+      })
+      const figures = [
+        figure('messages routed', routed / load.seconds, '/s'),
+        figure('CPU per 100,000 messages', rate(load.cpu, routed, 100_000), 's'),
+        ...traffic.latencies.figures('time of a message'),
+        ...load.figures,
+      ]
+      await traffic.end()
+      for (const session of sessions) session.close()
+      const { sent, received, errors, firstError } = traffic
+      return {
+        figures,
+        ...(sent === received && errors === 0
+          ? {}
+          : { void: `${sent} messages sent, ${received} received, ${errors} not as sent: ${firstError}` }),
+      }
+    } finally {
+      await server.stop()
+    }
+  },
+}
+
+const END = '</message>'
+const BODY = '<body>@'
+const TAIL = 'urn:xmpp:receipts'
+const ERROR = /type=["']error["']/
+
+/** All sessions' messages: each one that comes is answered with a new one. */
+class Traffic {
+  readonly latencies = new Latencies()
+  sent = 0
+  received = 0
+  errors = 0
+  firstError = ''
+  #answering = true
+  readonly #sessions: readonly XmppClient[]
+
+  constructor(sessions: readonly XmppClient[]) {
+    this.#sessions = sessions
+    for (const [index, session] of sessions.entries()) {
+      let pending = ''
+      session.listen((text) => {
+        pending = pending === '' ? text : pending + text
+        let at = 0
+        for (let end = pending.indexOf(END); end >= 0; end = pending.indexOf(END, at)) {
+          this.#take(pending, at, end)
+          at = end + END.length
+          // Each on its own, as people write.
+          if (this.#answering) session.send(this.#message(index))
+        }
+        if (at > 0) pending = pending.slice(at)
+      })
+    }
+  }
+
+  begin(): void {
+    for (const [index, session] of this.#sessions.entries())
+      session.send(Array.from({ length: IN_FLIGHT }, () => this.#message(index)).join(''))
+  }
+
+  /** Lets what is under way arrive. */
+  async end(): Promise<void> {
+    this.#answering = false
+    const deadline = performance.now() + QUIET_DEADLINE_MS
+    while (this.received < this.sent && performance.now() < deadline) await pause(20)
+  }
+
+  #message(from: number): string {
+    this.sent++
+    const to = this.#sessions[from ^ 1]?.jid ?? ''
+    return `<message to='${to}' type='chat' id='m${this.sent}'><body>@${performance.now()}@ the tide turns in an hour, and the pilot asks whether anybody has seen his second boat</body><active xmlns='http://jabber.org/protocol/chatstates'/><request xmlns='urn:xmpp:receipts'/></message>`
+  }
+
+  /** Looks at the message in `text` from `from` (or a little later) to `end`. */
+  #take(text: string, from: number, end: number): void {
+    const body = text.indexOf(BODY, from)
+    if (body < 0 || body > end || text.indexOf(TAIL, body) > end || ERROR.test(text.slice(from, body))) {
+      this.errors++
+      this.firstError ||= text.slice(from, end)
+    }
+    if (++this.received % SAMPLE !== 0) return
+    const at = body + BODY.length
+    this.latencies.add(performance.now() - Number(text.slice(at, text.indexOf('@', at))))
+  }
+}

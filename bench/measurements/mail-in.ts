@@ -1,0 +1,67 @@
+// Mail in by SMTP: durable before it is acknowledged, then counted over IMAP.
+
+import { performance } from 'node:perf_hooks'
+import { ImapClient } from '../clients/imap.ts'
+import { localPart, logins } from '../clients/logins.ts'
+import { SmtpClient } from '../clients/smtp.ts'
+import { figure, Latencies, rate } from '../figures.ts'
+import { underLoad } from '../load.ts'
+import type { Measurement } from '../measurement.ts'
+import { DOMAIN, Server } from '../server.ts'
+import { sampleMail } from '../sample-mail.ts'
+
+const MAILBOXES = 20
+const CONNECTIONS = 10
+const OCTETS = 4096
+
+export const mailIn: Measurement = {
+  name: 'mail-in',
+  summary: `SMTP to ${MAILBOXES} mailboxes, ${OCTETS / 1024} KiB each, ${CONNECTIONS} connections`,
+
+  async measure({ quick, provisioned }) {
+    const mails = quick ? 1000 : 10_000
+    const warmUp = quick ? 100 : 1000
+    const server = await Server.start(provisioned)
+    try {
+      const clients = await Promise.all(
+        Array.from({ length: CONNECTIONS }, () => SmtpClient.connect(server.reach, server.ports.smtp)),
+      )
+      const latencies = new Latencies()
+      const send = async (count: number, first: number): Promise<void> => {
+        let next = 0
+        await Promise.all(
+          clients.map(async (client) => {
+            for (let mail = next++; mail < count; mail = next++) {
+              const to = `${localPart(mail % MAILBOXES)}@${DOMAIN}`
+              const begun = performance.now()
+              await client.send('sender@elsewhere.example', to, sampleMail(first + mail, OCTETS, to))
+              latencies.add(performance.now() - begun)
+            }
+          }),
+        )
+      }
+      await send(warmUp, 0)
+      latencies.clear()
+      const load = await underLoad(server, () => send(mails, warmUp))
+      await Promise.all(clients.map((client) => client.quit()))
+
+      let arrived = 0
+      for (let user = 0; user < MAILBOXES; user++) {
+        const imap = await ImapClient.connect(server.reach, server.ports.imaps, logins, localPart(user))
+        arrived += await imap.count('INBOX')
+        imap.close()
+      }
+      return {
+        figures: [
+          figure('mails accepted', mails / load.seconds, '/s'),
+          figure('CPU per 10,000 mails', rate(load.cpu, mails, 10_000), 's'),
+          ...latencies.figures('time of a mail'),
+          ...load.figures,
+        ],
+        ...(arrived === warmUp + mails ? {} : { void: `${warmUp + mails} mails accepted, ${arrived} found by IMAP` }),
+      }
+    } finally {
+      await server.stop()
+    }
+  },
+}
