@@ -41,6 +41,9 @@ async function buildServer(): Promise<void> {
     platform: 'node',
     target: 'node24',
     sourcemap: true,
+    // Names stay: a stack trace from somebody's server shall be readable as it is.
+    minifyWhitespace: true,
+    minifySyntax: true,
     sourcesContent: false,
     keepNames: false,
     metafile: true,

@@ -12,7 +12,9 @@ import { DOMAIN, Server } from '../server.ts'
 
 const IN_FLIGHT = 8
 const WARM_UP_MS = 2000
-/** One message in so many has its time taken. */
+/** What an idle server feels like: the honest latency. */
+const PACED_PER_SECOND = 500
+/** At full load one message in so many has its time taken. */
 const SAMPLE = 16
 const QUIET_DEADLINE_MS = 10_000
 
@@ -46,7 +48,14 @@ export const chatRouting: Measurement = {
         ...traffic.latencies.figures('time of a message'),
         ...load.figures,
       ]
-      await traffic.end()
+      await traffic.calm()
+      traffic.latencies.clear()
+      const paced = PACED_PER_SECOND * (quick ? 2 : 5)
+      const light = await underLoad(server, () => traffic.paced(paced, PACED_PER_SECOND))
+      figures.push(
+        ...traffic.latencies.figures(`time of a message at ${PACED_PER_SECOND}/s`),
+        figure(`CPU per 100,000 messages at ${PACED_PER_SECOND}/s`, rate(light.cpu, paced, 100_000), 's'),
+      )
       for (const session of sessions) session.close()
       const { sent, received, errors, firstError } = traffic
       return {
@@ -74,6 +83,7 @@ class Traffic {
   errors = 0
   firstError = ''
   #answering = true
+  #sample = SAMPLE
   readonly #sessions: readonly XmppClient[]
 
   constructor(sessions: readonly XmppClient[]) {
@@ -99,11 +109,25 @@ class Traffic {
       session.send(Array.from({ length: IN_FLIGHT }, () => this.#message(index)).join(''))
   }
 
-  /** Lets what is under way arrive. */
-  async end(): Promise<void> {
+  /** Answers no more, and lets what is under way arrive. */
+  async calm(): Promise<void> {
     this.#answering = false
     const deadline = performance.now() + QUIET_DEADLINE_MS
     while (this.received < this.sent && performance.now() < deadline) await pause(20)
+  }
+
+  /** Sends messages at an even pace, from one session after the other, and lets them arrive. */
+  async paced(count: number, perSecond: number): Promise<void> {
+    this.#sample = 1
+    const begun = performance.now()
+    for (let sent = 0; sent < count; await pause(1)) {
+      const due = Math.min(count, ((performance.now() - begun) / 1000) * perSecond)
+      for (; sent < due; sent++) {
+        const from = sent % this.#sessions.length
+        this.#sessions[from]?.send(this.#message(from))
+      }
+    }
+    await this.calm()
   }
 
   #message(from: number): string {
@@ -115,11 +139,12 @@ class Traffic {
   /** Looks at the message in `text` from `from` (or a little later) to `end`. */
   #take(text: string, from: number, end: number): void {
     const body = text.indexOf(BODY, from)
-    if (body < 0 || body > end || text.indexOf(TAIL, body) > end || ERROR.test(text.slice(from, body))) {
+    const tail = text.indexOf(TAIL, body)
+    if (body < 0 || body > end || tail < 0 || tail > end || ERROR.test(text.slice(from, body))) {
       this.errors++
       this.firstError ||= text.slice(from, end)
     }
-    if (++this.received % SAMPLE !== 0) return
+    if (++this.received % this.#sample !== 0) return
     const at = body + BODY.length
     this.latencies.add(performance.now() - Number(text.slice(at, text.indexOf('@', at))))
   }

@@ -339,3 +339,19 @@ test('a client that says everything at once and closes its side still gets its a
   await sessions[0]?.closed
   assert.equal(mail.watchers, 0)
 })
+
+test('a TLS handshake that never ends is cut off by the clock', async (t) => {
+  const rings: (() => void)[] = []
+  const alarm = (ring: () => void): Alarm => {
+    rings.push(ring)
+    return { reset: () => undefined, stop: () => undefined }
+  }
+  const { wire, sessions } = await world(t, {}, { alarm, startTls: () => new Promise(() => undefined) })
+  const c = await wire()
+  await c.until('* OK')
+  await c.ask('a STARTTLS')
+  await new Promise((resolve) => setImmediate(resolve))
+  rings[0]?.()
+  await sessions[0]?.closed
+  assert.equal(await c.rest(), '')
+})

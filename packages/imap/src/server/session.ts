@@ -54,6 +54,8 @@ export class ImapServerSession {
   #badCommands = 0
   #failedLogins = 0
   #greeted = false
+  /** A TLS handshake is under way: nothing can be said, and a peer that does not go on is cut off. */
+  #upgrading = false
   /** Octets came since the alarm was wound up. */
   #heard = false
   #sliceStart = 0
@@ -222,12 +224,24 @@ export class ImapServerSession {
     // What comes now is TLS: it waits for whoever reads it.
     this.#socket.pause()
     this.#detach()
+    const plain = this.#socket
+    // From here on the plain socket's end is seen through the TLS one; unheard, its error would end the process.
+    plain.on('error', () => undefined)
+    this.#upgrading = true
     try {
-      this.#socket = await upgrade(this.#socket)
+      const socket = await upgrade(plain)
+      if (this.#gone) {
+        socket.on('error', () => undefined)
+        socket.destroy()
+        return
+      }
+      this.#socket = socket
     } catch (error) {
       this.options.log?.('starttls-failed', { error })
       this.#destroy()
       return
+    } finally {
+      this.#upgrading = false
     }
     this.#secure = true
     this.out.replaceSocket(this.#socket)
@@ -311,13 +325,13 @@ export class ImapServerSession {
 
   #timeout(): void {
     if (this.#gone) return
-    const working = this.#busy && this.#waitingLine === undefined && !this.out.stalled
+    const working = this.#busy && !this.#upgrading && this.#waitingLine === undefined && !this.out.stalled
     // A long literal on a slow line is no silence; before login, only whole commands count.
     if (!this.#ending && (working || (this.authenticated && this.#heard))) {
       this.#windUp()
       return
     }
-    if (this.out.stalled || this.#ending) this.#destroy()
+    if (this.out.stalled || this.#ending || this.#upgrading) this.#destroy()
     else this.end('Nothing was heard for too long: logged out')
   }
 

@@ -39,6 +39,8 @@ export interface StoreOptions {
 
 /** One thread (or, in tests, this one) that runs calls. */
 interface Lane {
+  /** False as long as there was nothing to do. */
+  readonly started: boolean
   post(order: Order): void
   stop(): Promise<void>
 }
@@ -122,8 +124,8 @@ class SqliteStore implements Store {
 
   async figures(): Promise<StoreFigures> {
     let open = 0
-    for (let lane = 0; lane < this.#lanes.length; lane++)
-      open += Number(await this.#order(lane, (id) => ({ kind: 'figures', id })))
+    for (const [index, lane] of this.#lanes.entries())
+      if (lane.started) open += Number(await this.#order(index, (id) => ({ kind: 'figures', id })))
     return { open, waiting: this.#waiting.size }
   }
 
@@ -132,6 +134,7 @@ class SqliteStore implements Store {
     this.#closed = true
     await Promise.all(
       this.#lanes.map(async (lane, index) => {
+        if (!lane.started) return
         await this.#order(index, (id) => ({ kind: 'close', id }))
         await lane.stop()
       }),
@@ -190,7 +193,7 @@ class SqliteStore implements Store {
   }
 
   #laneOf(scale: Scale, database: string): number {
-    if (this.#lanes.length === 1) return 0
+    if (scale === 'core' || this.#lanes.length === 1) return 0
     let hash = scale.length
     for (let i = 0; i < database.length; i++) hash = (hash * 31 + database.charCodeAt(i)) >>> 0
     return hash % this.#lanes.length
@@ -236,24 +239,35 @@ class SqliteStore implements Store {
     const { folder, definitions, worker } = this.#options
     if (worker === undefined)
       return inlineLane(new Engine({ folder, definitions, open }), (answer) => this.#answer(answer))
+    // A thread costs some 15 MiB: it is started when there is work for it.
+    let current: Worker | undefined
     const start = (): Worker => {
-      const thread = new Worker(worker, { name: `store-${index}`, workerData: { folder, open } })
+      const thread = new Worker(worker, {
+        name: `store-${index}`,
+        workerData: { folder, open },
+        resourceLimits: { maxYoungGenerationSizeMb: 8 },
+      })
       thread.on('message', (answer: Answer) => this.#answer(answer))
       thread.on('error', (error) => this.#scope.log.error({ err: error, lane: index }, 'a store worker died'))
       thread.on('exit', () => {
+        current = undefined
         if (this.#closed) return
-        // Nothing that it had not answered is known to be durable: the callers say "later". A new thread takes over.
+        // Nothing that it had not answered is known to be durable: the callers say "later". The next call starts a new thread.
         const lost = new StoreError('unavailable', 'the store worker died: try again')
         for (const [id, waiting] of this.#waiting)
           if (waiting.lane === index) this.#settle(id, (call) => call.reject(lost))
-        current = start()
       })
       return thread
     }
-    let current = start()
     return {
-      post: (order) => current.postMessage(order),
-      stop: async () => void (await current.terminate()),
+      get started() {
+        return current !== undefined
+      },
+      post(order) {
+        current ??= start()
+        current.postMessage(order)
+      },
+      stop: async () => void (await current?.terminate()),
     }
   }
 }
@@ -298,6 +312,7 @@ function inlineLane(engine: Engine, answer: (answer: Answer) => void): Lane {
     answer({ kind: 'done', id: order.id, open: engine.openDatabases, ...(error === undefined ? {} : { error }) })
   }
   return {
+    started: true,
     post: (order) => void (chain = chain.then(() => work(order))),
     stop: () => chain,
   }

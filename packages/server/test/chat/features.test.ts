@@ -19,7 +19,9 @@ const INFO = 'http://jabber.org/protocol/disco#info'
 const ITEMS = 'http://jabber.org/protocol/disco#items'
 
 test('the server says what it is and what it can do (XEP-0030)', async () => {
-  const house = await open({ featureConfig: { disco: { name: 'Our house', items: [{ jid: 'rooms.example.org', name: 'Rooms' }] } } })
+  const house = await open({
+    featureConfig: { disco: { name: 'Our house', items: [{ jid: 'rooms.example.org', name: 'Rooms' }] } },
+  })
   const anna = await house.arrive(ANNA, 'sea')
   const query = (await anna.request('get', `<query xmlns='${INFO}'/>`, 'example.org')).child('query', INFO)
   const identity = query?.child('identity')
@@ -45,7 +47,10 @@ test('the hash in the stream features is that of the description (XEP-0115)', as
     .streamFeatures({ host: 'example.org', authenticated: false, secure: true })
     .filter((feature) => feature.xmlns === 'http://jabber.org/protocol/caps')
   const node = `${caps?.get('node')}#${caps?.get('ver')}`
-  const query = (await anna.request('get', `<query xmlns='${INFO}' node='${node}'/>`, 'example.org')).child('query', INFO)
+  const query = (await anna.request('get', `<query xmlns='${INFO}' node='${node}'/>`, 'example.org')).child(
+    'query',
+    INFO,
+  )
   const text = [
     ...(query?.childrenNamed('identity') ?? [])
       .map((identity) => `${identity.get('category')}/${identity.get('type')}//${identity.get('name')}<`)
@@ -84,7 +89,9 @@ test('ping, version, time, session', async () => {
   const answer = anna.request('get', `<query xmlns='jabber:iq:version'/>`, `${BERT}/hill`)
   const asked = await bert.next()
   assert.equal(asked.get('from'), `${ANNA}/sea`)
-  bert.send(`<iq type='result' id='${asked.get('id')}' to='${ANNA}/sea'><query xmlns='jabber:iq:version'><name>toy</name></query></iq>`)
+  bert.send(
+    `<iq type='result' id='${asked.get('id')}' to='${ANNA}/sea'><query xmlns='jabber:iq:version'><name>toy</name></query></iq>`,
+  )
   assert.equal((await answer).firstElement?.childText('name'), 'toy')
 })
 

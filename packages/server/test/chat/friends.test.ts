@@ -38,11 +38,7 @@ test('Anna and Bert add each other and see each other come and go', async () => 
 
   bert.send(`<presence type='subscribed' to='${ANNA}'/>`)
   assert.deepEqual(await bert.news(), [`iq set ${ANNA} from`])
-  assert.deepEqual(await anna.news(), [
-    `presence subscribed ${BERT}`,
-    `iq set ${BERT} to`,
-    `presence ${BERT}/hill`,
-  ])
+  assert.deepEqual(await anna.news(), [`presence subscribed ${BERT}`, `iq set ${BERT} to`, `presence ${BERT}/hill`])
 
   bert.send(`<presence type='subscribe' to='${ANNA}'/>`)
   await bert.sync()
@@ -69,7 +65,9 @@ test('Anna and Bert add each other and see each other come and go', async () => 
 test('a request waits for its answer at each login, whole, also over a restart', async () => {
   const house = await open()
   const anna = await house.arrive(ANNA, 'sea')
-  anna.send(`<presence type='subscribe' to='${BERT}' id='r7'><nick xmlns='http://jabber.org/protocol/nick'>Änne</nick></presence>`)
+  anna.send(
+    `<presence type='subscribe' to='${BERT}' id='r7'><nick xmlns='http://jabber.org/protocol/nick'>Änne</nick></presence>`,
+  )
   await anna.sync()
   for (let login = 0; login < 2; login++) {
     const bert = await house.login(BERT, 'hill')
@@ -158,10 +156,7 @@ test('an account that does not exist says nothing to who asks for its presence',
   anna.send(`<presence type='subscribe' to='nobody@example.org'/>`)
   assert.deepEqual(await anna.news(), ['iq set nobody@example.org none subscribe'])
   anna.send(`<presence type='probe' to='nobody@example.org'/><presence type='probe' to='${BERT}'/>`)
-  assert.deepEqual(await anna.news(), [
-    'presence unsubscribed nobody@example.org',
-    `presence unsubscribed ${BERT}`,
-  ])
+  assert.deepEqual(await anna.news(), ['presence unsubscribed nobody@example.org', `presence unsubscribed ${BERT}`])
 })
 
 test('all clients of an account share its roster, and each other’s presence', async () => {
@@ -258,7 +253,9 @@ test('directed presence that was taken back is not taken back twice', async () =
   const house = await open()
   const anna = await house.arrive(ANNA, 'sea')
   const cleo = await house.arrive('cleo@example.net', 'city')
-  anna.send(`<presence to='cleo@example.net/city'/><presence to='cleo@example.net/city' type='unavailable'/><presence type='unavailable'/>`)
+  anna.send(
+    `<presence to='cleo@example.net/city'/><presence to='cleo@example.net/city' type='unavailable'/><presence type='unavailable'/>`,
+  )
   await anna.sync()
   assert.deepEqual(await cleo.news(), [`presence ${ANNA}/sea`, `presence unavailable ${ANNA}/sea`])
 })

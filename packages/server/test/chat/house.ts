@@ -196,6 +196,7 @@ export class House {
   store!: Store
   generation!: Generation
   readonly #peers: Peer[] = []
+  readonly #sockets = new Set<Socket>()
 
   private constructor(options: HouseOptions) {
     this.options = options
@@ -255,7 +256,7 @@ export class House {
   }
 
   async close(): Promise<void> {
-    for (const peer of this.#peers.splice(0)) peer.client.destroy()
+    for (const socket of this.#sockets) socket.destroy()
     this.network.close()
     await this.root.close()
     rmSync(this.folder, { recursive: true, force: true })
@@ -264,23 +265,26 @@ export class House {
   socket(): Promise<Socket> {
     return new Promise((resolve, reject) => {
       const socket = connect(this.network.port, '127.0.0.1', () => resolve(socket)).on('error', reject)
+      this.#sockets.add(socket)
     })
   }
 
   /** Logs in; `bare` is `anna@example.org`. */
   async login(bare: string, resource?: string): Promise<Peer> {
     const jid = Jid.parse(bare)
-    const inbox: Element[] = []
-    let peer: Peer | undefined
+    const early: Element[] = []
+    const receiver = { take: (stanza: Element): void => void early.push(stanza) }
     const client = await Client.connect({
       domain: jid.domain,
       ...(resource !== undefined && { resource }),
       connect: () => this.socket(),
-      sasl: (names) => clientMechanism(names, { authcid: bare, password: PASSWORD, secure: true, mechanisms: ['PLAIN'] }),
-      onStanza: (stanza) => (peer === undefined ? inbox.push(stanza) : peer.take(stanza)),
+      sasl: (names) =>
+        clientMechanism(names, { authcid: bare, password: PASSWORD, secure: true, mechanisms: ['PLAIN'] }),
+      onStanza: (stanza) => receiver.take(stanza),
     })
-    peer = new Peer(client)
-    for (const stanza of inbox) peer.take(stanza)
+    const peer = new Peer(client)
+    receiver.take = (stanza) => peer.take(stanza)
+    for (const stanza of early) peer.take(stanza)
     this.#peers.push(peer)
     return peer
   }
@@ -303,7 +307,9 @@ export class House {
     ] as const) {
       const account = this.accounts.list.get(user)
       if (account === undefined) throw new Error(user)
-      await this.store.account(rosterStore, account.id).import({ items: [{ contact, name: contact.split('@')[0] ?? '' }] })
+      await this.store
+        .account(rosterStore, account.id)
+        .import({ items: [{ contact, name: contact.split('@')[0] ?? '' }] })
     }
   }
 }
@@ -364,7 +370,11 @@ export class Peer {
 
   request(type: 'get' | 'set', payload: string, to?: string): Promise<Element> {
     return this.client.request(
-      el('iq', { type, to }, readElement(payload, { xmlns: '', bindings: [] }, { depth: 20, attributes: 20, prefixes: 5 })),
+      el(
+        'iq',
+        { type, to },
+        readElement(payload, { xmlns: '', bindings: [] }, { depth: 20, attributes: 20, prefixes: 5 }),
+      ),
     )
   }
 
@@ -393,9 +403,9 @@ export function short(stanza: Element): string {
   const item = stanza.child('query', 'jabber:iq:roster')?.child('item')
   if (item !== undefined)
     words.push(
-      ...[item.get('jid'), item.get('subscription'), item.get('ask'), item.get('approved') && 'approved'].filter(
+      ...([item.get('jid'), item.get('subscription'), item.get('ask'), item.get('approved') && 'approved'].filter(
         (word) => word !== undefined && word !== '',
-      ) as string[],
+      ) as string[]),
     )
   const condition = stanza.child('error')?.firstElement?.name
   if (condition !== undefined) words.push(condition)

@@ -53,7 +53,9 @@ test('table 1 of RFC 6121 §8.5.4, with an account that is online', async () => 
 
   const whoGets = async (to: string, type?: string): Promise<string> => {
     anna.send(message(to, 'b', type))
-    const told = (await anna.news()).map((line) => line.replace(/^message error \S+ 'b' |^message error \S+ /, 'error '))
+    const told = (await anna.news()).map((line) =>
+      line.replace(/^message error \S+ 'b' |^message error \S+ /, 'error '),
+    )
     const reached: string[] = []
     for (const peer of everybody)
       if ((await peer.news()).some((line) => line.includes("'b'"))) reached.push(peer.client.jid.resource)

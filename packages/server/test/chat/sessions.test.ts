@@ -27,7 +27,10 @@ test('what a client is offered: mechanisms, then bind, roster versioning and the
   raw.open()
   const [before] = await raw.until(/<stream:features>.*<\/stream:features>/s)
   assert.match(before, /<mechanism>PLAIN<\/mechanism>/)
-  assert.match(before, /<c xmlns='http:\/\/jabber.org\/protocol\/caps' hash='sha-1' node='https:\/\/example.org' ver='[^']+'\/>/)
+  assert.match(
+    before,
+    /<c xmlns='http:\/\/jabber.org\/protocol\/caps' hash='sha-1' node='https:\/\/example.org' ver='[^']+'\/>/,
+  )
   assert.doesNotMatch(before, /<bind/)
   raw.write(
     `<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>${Buffer.from(`\0${ANNA}\0pencil`).toString('base64')}</auth>`,
@@ -167,8 +170,12 @@ test('bad requests are refused one by one, and the stream goes on', async () => 
   await refused(`<presence type='subscribe' to='x@elsewhere.test'/>`, 'remote-server-not-found')
   await refused(`<presence to='x@elsewhere.test'/>`, 'remote-server-not-found')
   // Answers that nobody waits for, and errors, are met with silence.
-  raw.write(`<iq type='result' id='1' to='${BERT}'/><iq type='error' id='2'/><iq type='result' id='3' to='example.org'/>`)
-  raw.write(`<presence type='error' to='${BERT}'/><presence type='error'/><message type='error' to='x@elsewhere.test'/>`)
+  raw.write(
+    `<iq type='result' id='1' to='${BERT}'/><iq type='error' id='2'/><iq type='result' id='3' to='example.org'/>`,
+  )
+  raw.write(
+    `<presence type='error' to='${BERT}'/><presence type='error'/><message type='error' to='x@elsewhere.test'/>`,
+  )
   raw.write(`<iq type='get' id='last'>${ping}</iq>`)
   const [all] = await raw.until(/^.*id='last'/s)
   assert.equal(all.match(/<iq/g)?.length, 1)
@@ -181,7 +188,7 @@ for (const [what, xml, condition] of [
   ['an unknown element', `<wave xmlns='urn:hello'/>`, 'unsupported-stanza-type'],
   ['a document type', '<!DOCTYPE a>', 'restricted-xml'],
   ['a comment', '<!-- hello -->', 'restricted-xml'],
-  ['something that is not XML', '<message><body></message>', 'not-well-formed'],
+  ['something that is not XML', '<message><body></bady></message>', 'not-well-formed'],
 ] as const) {
   test(`${what} ends one stream, not the others`, async () => {
     const house = await open()

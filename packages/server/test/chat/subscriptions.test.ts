@@ -149,7 +149,8 @@ for (const type of TYPES) {
 }
 
 test('who is subscribed already is told so again, without asking the user (§3.1.3)', () => {
-  for (const state of [FROM, FROM | PENDING_OUT, TO | FROM]) assert.equal(inbound(state, 'subscribe').reply, 'subscribed')
+  for (const state of [FROM, FROM | PENDING_OUT, TO | FROM])
+    assert.equal(inbound(state, 'subscribe').reply, 'subscribed')
   assert.equal(inbound(0, 'subscribe').reply, undefined)
 })
 

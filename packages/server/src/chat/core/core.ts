@@ -154,13 +154,17 @@ export class Core implements Chat {
 
   host(scope: Scope): Host {
     const { points, iq, disco } = this
-    const answers = <Event>(point: AnswerPoint<Event, Handled>): Host['hooks']['sending'] & {
+    const answers = <Event>(
+      point: AnswerPoint<Event, Handled>,
+    ): Host['hooks']['sending'] & {
       on(handler: (event: Event) => Handled | undefined, priority?: number): void
     } => ({
       on: (handler: (event: never) => Handled | undefined, priority?: number) =>
         scope.defer(point.add(handler as (event: Event) => Handled | undefined, priority)),
     })
-    const tells = <Event>(point: TellPoint<Event>): { on(handler: (event: Event) => void, priority?: number): void } => ({
+    const tells = <Event>(
+      point: TellPoint<Event>,
+    ): { on(handler: (event: Event) => void, priority?: number): void } => ({
       on: (handler, priority) => scope.defer(point.add(handler, priority)),
     })
     return {
@@ -234,11 +238,7 @@ export class Core implements Chat {
 
   // Sessions
 
-  bind(
-    account: Account,
-    resource: string | undefined,
-    { id, wire, lang }: BindingClient,
-  ): Session {
+  bind(account: Account, resource: string | undefined, { id, wire, lang }: BindingClient): Session {
     const bare = Jid.of(account.local, account.domain)
     let jid: Jid
     try {
@@ -326,7 +326,7 @@ export class Core implements Chat {
   accountChanged({ kind, accountId }: AccountChange): void {
     const why = WHY_CLOSED[kind]
     if (why === undefined || accountId === undefined) return
-    for (const online of [...this.directory.accounts]) {
+    for (const online of this.directory.accounts) {
       if (online.account.id !== accountId) continue
       for (const session of online.sessions) {
         session.wire.close(new StreamError('not-authorized', why))
@@ -389,4 +389,3 @@ function mustBeOwn(from: string, session: Session): void {
   if (jid?.bareString === session.account.bare && (jid.isBare || jid.toString() === session.full)) return
   throw new StreamError('invalid-from', 'this is not your address')
 }
-

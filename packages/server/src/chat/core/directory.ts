@@ -54,9 +54,7 @@ export class OnlineAccount {
       some = true
       if (session.priority > highest) highest = session.priority
     }
-    this.foremost = some
-      ? this.sessions.filter((session) => session.listening && session.priority === highest)
-      : NOBODY
+    this.foremost = some ? this.sessions.filter((session) => session.listening && session.priority === highest) : NOBODY
   }
 
   /** Lets go of the roster. */

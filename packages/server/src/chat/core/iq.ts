@@ -14,13 +14,7 @@ export class IqRegistry {
   readonly #handlers = new Map<string, { readonly name: string; readonly handler: IqHandler }[]>()
 
   /** Registers an answer; the newest one for a name wins, so that a new generation's feature takes over at once. */
-  add(
-    type: RequestType,
-    xmlns: string,
-    name: string,
-    targets: readonly IqTarget[],
-    handler: IqHandler,
-  ): () => void {
+  add(type: RequestType, xmlns: string, name: string, targets: readonly IqTarget[], handler: IqHandler): () => void {
     const entry = { name, handler }
     for (const target of targets) {
       const key = place(type, target, xmlns)
@@ -87,8 +81,7 @@ export function iqToAccount(
   const own = origin.session !== undefined && origin.session.account.bare === to.bareString
   const payload = payloadOf(iq)
   const type = iq.get('type') as RequestType
-  const handler =
-    (own ? core.iq.find(type, 'self', payload) : undefined) ?? core.iq.find(type, 'account', payload)
+  const handler = (own ? core.iq.find(type, 'self', payload) : undefined) ?? core.iq.find(type, 'account', payload)
   if (handler === undefined) throw StanzaError.of('service-unavailable')
   if (online !== undefined) return answer(core, origin, iq, to, online.account, handler)
   return core.accounts.byAddress(to.bareString).then((account) => {

@@ -176,9 +176,7 @@ async function sendTo(core: Core, origin: Origin, stanza: Element): Promise<void
 export function sendPresenceOf(core: Core, account: OnlineAccount, to: Jid, goodbye = false): void {
   for (const session of account.sessions) {
     if (!session.available) continue
-    const stanza = goodbye
-      ? el('presence', { type: 'unavailable', from: session.full, to: to.bareString })
-      : undefined
+    const stanza = goodbye ? el('presence', { type: 'unavailable', from: session.full, to: to.bareString }) : undefined
     const online = core.directory.account(to.bareString)
     if (online !== undefined) {
       for (const other of online.sessions) {

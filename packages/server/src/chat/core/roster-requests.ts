@@ -142,4 +142,3 @@ export async function farewell(core: Core, account: Account): Promise<void> {
     }
   }
 }
-

@@ -180,7 +180,9 @@ export const rosterStore = defineStore({
       const changed = await tx.all(`SELECT ${ROW}, version FROM roster_item WHERE version > ?`, version)
       const removed = await tx.all('SELECT contact, version FROM roster_removed WHERE version > ?', version)
       return [
-        ...changed.map((columns) => ({ ...toRow(columns), version: Number(columns[4]) })).filter((row) => row.state & LISTED),
+        ...changed
+          .map((columns) => ({ ...toRow(columns), version: Number(columns[4]) }))
+          .filter((row) => row.state & LISTED),
         ...removed.map(([contact, at]) => ({
           contact: String(contact),
           name: '',
@@ -255,7 +257,8 @@ export const rosterStore = defineStore({
         const { state: after, route } = outbound(row.state, type)
         if (after !== row.state) {
           if ((row.state & LISTED) === 0 && after & LISTED) await mustHaveRoom(tx, limit)
-          const request = after & PENDING_IN ? await tx.get('SELECT request FROM roster_item WHERE contact = ?', contact) : undefined
+          const request =
+            after & PENDING_IN ? await tx.get('SELECT request FROM roster_item WHERE contact = ?', contact) : undefined
           await settle(tx, row, after, request === undefined ? null : String(request[0]))
         }
         return { before: row.state, after, route }
@@ -278,7 +281,10 @@ export const rosterStore = defineStore({
         const { state: after, deliver, reply } = inbound(row.state, type)
         if (after !== row.state) {
           if (row.state === 0) await mustHaveRoom(tx, limit, 'strangers')
-          const kept = type === 'subscribe' ? undefined : await tx.get('SELECT request FROM roster_item WHERE contact = ?', contact)
+          const kept =
+            type === 'subscribe'
+              ? undefined
+              : await tx.get('SELECT request FROM roster_item WHERE contact = ?', contact)
           const request = (after & PENDING_IN) === 0 ? null : type === 'subscribe' ? xml : String(kept?.[0])
           await settle(tx, row, after, request, deliver ? { type, xml } : undefined)
         }

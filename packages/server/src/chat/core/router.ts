@@ -52,8 +52,7 @@ function routeTo(core: Core, origin: Origin, stanza: Element, to: Jid): void | P
       if (name === 'iq') return iqToSession(core, origin, stanza, session)
       return presenceToSession(core, origin, stanza, session)
     }
-    if (name === 'message')
-      return messageUnmatched(core, origin, stanza, to, core.directory.account(to.bareString))
+    if (name === 'message') return messageUnmatched(core, origin, stanza, to, core.directory.account(to.bareString))
     if (name === 'iq') return iqUnmatched(stanza)
     return presenceUnmatched(stanza)
   }

@@ -17,7 +17,14 @@ import { defineModule } from '../../kernel/module.ts'
 import { randomWord } from '../../kernel/random.ts'
 import type { Scope } from '../../kernel/scope.ts'
 import { duration, size } from '../../kernel/units.ts'
-import { type Bound, type Connection, endpoints, Limits, Network, type Session as NetSession } from '../../net/contracts.ts'
+import {
+  type Bound,
+  type Connection,
+  endpoints,
+  Limits,
+  Network,
+  type Session as NetSession,
+} from '../../net/contracts.ts'
 import { Chat } from '../core/contracts.ts'
 import type { Session } from '../core/session.ts'
 
@@ -31,7 +38,10 @@ const config = v.strictObject({
     ['[::]:5223'],
   ),
   'require-tls': v.optional(
-    v.pipe(v.boolean(), v.description('false lets clients log in without TLS, with SCRAM only: for tests and for a proxy that ends TLS')),
+    v.pipe(
+      v.boolean(),
+      v.description('false lets clients log in without TLS, with SCRAM only: for tests and for a proxy that ends TLS'),
+    ),
     true,
   ),
   'plain-without-tls': v.optional(
@@ -48,7 +58,10 @@ const config = v.strictObject({
     size('4MiB'),
     v.description('how much may wait for a client that does not read; beyond it the client is cut off'),
   ),
-  'login-timeout': v.pipe(duration('60s'), v.description('how long a client may take from connecting to being logged in')),
+  'login-timeout': v.pipe(
+    duration('60s'),
+    v.description('how long a client may take from connecting to being logged in'),
+  ),
   'tcp-keepalive': v.pipe(
     duration('2m'),
     v.description('how long a connection may be silent before the network is asked whether the client is still there'),

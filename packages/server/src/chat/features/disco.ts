@@ -39,9 +39,7 @@ export const disco = chatFeature({
     }
     const nodeOf = (domain: string): string => `https://${domain}`
 
-    host.streamFeature((stage) =>
-      el('c', { xmlns: CAPS, hash: 'sha-1', node: nodeOf(stage.host), ver: ver() }),
-    )
+    host.streamFeature((stage) => el('c', { xmlns: CAPS, hash: 'sha-1', node: nodeOf(stage.host), ver: ver() }))
 
     host.iq.get(NS.discoInfo, 'query', ['host'], (iq) => {
       const node = iq.payload.get('node')

@@ -54,7 +54,10 @@ export const offline = chatFeature({
 
     const start = (session: Session): void => {
       deliveries.start(session).catch((error: unknown) => {
-        log.error({ err: error, session: session.id, account: session.account.bare }, 'offline messages were not delivered')
+        log.error(
+          { err: error, session: session.id, account: session.account.bare },
+          'offline messages were not delivered',
+        )
       })
     }
 

@@ -6,13 +6,12 @@ import { chatFeature } from '../core/contracts.ts'
 
 export const rosterVersioning = chatFeature({
   name: 'roster-versioning',
-  summary: 'Sends clients only what changed in their roster since they saw it last, and lets them approve requests beforehand.',
+  summary:
+    'Sends clients only what changed in their roster since they saw it last, and lets them approve requests beforehand.',
   config: v.strictObject({}),
 
   attach(host) {
-    host.streamFeature(({ authenticated }) =>
-      authenticated ? el('ver', { xmlns: NS.rosterVersioning }) : undefined,
-    )
+    host.streamFeature(({ authenticated }) => (authenticated ? el('ver', { xmlns: NS.rosterVersioning }) : undefined))
     host.streamFeature(({ authenticated }) => (authenticated ? el('sub', { xmlns: NS.preApproval }) : undefined))
   },
 })
