@@ -1,14 +1,14 @@
 #!/bin/sh
 # Aviso as a target of the side-by-side harness: `aviso.sh prepare | provision | start`, with the harness's variables in the environment (see its README).
-# As careful an administrator would have it for speed, like the peers: quiet log, no limits, nothing less durable. AVISO is the checkout; NODE a Node 24.
+# As careful an administrator would have it for speed, like the peers: quiet log, no limits, nothing less durable. AVISO is the checkout, AVISO_MAIN another programme to start; NODE a Node 24, NODE_ARGS its arguments.
 set -e
 AVISO=${AVISO:-$(dirname "$(readlink -f "$0")")/../..}
 NODE=${NODE:-$AVISO/node_modules/.bin/node}
 NODE=$(readlink -f "$NODE")
-main=$AVISO/dist/aviso/main.js
+main=${AVISO_MAIN:-$AVISO/dist/aviso/main.js}
 config=$RUN/aviso.yaml
 export NODE_COMPILE_CACHE="$RUN/../compile-cache"
-[ -f "$main" ] || { echo "no release build in $AVISO/dist/aviso: npm run build" >&2; exit 1; }
+[ -f "$main" ] || { echo "there is no $main: npm run build" >&2; exit 1; }
 
 case "$1" in
   prepare)

@@ -167,8 +167,8 @@ export class Server {
 
   /** Asks the running server, as the command line does. */
   async ask<Name extends OperationName>(name: Name, args: ArgumentsOf<Name>): Promise<ResultOf<Name>> {
-    const admin = await connectControl(join(this.folder, 'data'))
-    if (admin === undefined) throw new Error('there is no control socket')
+    // The control socket comes a moment after the listeners.
+    const admin = await eventually('the control socket', 5000, () => connectControl(join(this.folder, 'data')))
     try {
       return await admin.ask(name, args)
     } finally {

@@ -89,7 +89,7 @@ export const awkwardMail = (from: string, to: string, subject: string): string =
 /** Asserts that `source` is `sent`, with nothing but trace fields in front. */
 export function assertExact(source: Buffer, sent: string): void {
   const text = source.toString('utf8')
-  assert.ok(text.endsWith(sent), `sent:\n${JSON.stringify(sent)}\narrived:\n${JSON.stringify(text)}`)
+  assert.ok(text.endsWith(sent), `sent:\n${shown(sent)}\narrived:\n${shown(text)}`)
   const fields = text.slice(0, text.length - sent.length).split(/\r\n(?![ \t])/)
   assert.equal(fields.pop(), '')
   const names = fields.map((field) => field.slice(0, field.indexOf(':')).toLowerCase())
@@ -100,3 +100,5 @@ export function assertExact(source: Buffer, sent: string): void {
   assert.equal(names[0], 'return-path')
   assert.ok(names.includes('received'))
 }
+
+const shown = (text: string): string => JSON.stringify(text).replace(/x{20,}/, (run) => `(${run.length} x)`)

@@ -24,6 +24,9 @@ describe('sending', () => {
     return path
   }
 
+  /** Swaks ends the last line itself. */
+  const swaksFile = (name: string, sent: string): string => `@${file(name, sent.replace(/\r\n$/, ''))}`
+
   for (const [how, mechanism] of [
     ['STARTTLS', 'PLAIN'],
     ['STARTTLS', 'LOGIN'],
@@ -39,7 +42,7 @@ describe('sending', () => {
         ...['--server', `${reach.host}:${port}`, how === 'TLS' ? '--tls-on-connect' : '--tls'],
         ...['--tls-verify', '--tls-ca-path', reach.ca],
         ...['--auth', mechanism, '--auth-user', anna.address, '--auth-password', anna.password],
-        ...['--from', anna.address, '--to', bert.address, '--data', `@${file(`swaks-${how}-${mechanism}`, sent)}`],
+        ...['--from', anna.address, '--to', bert.address, '--data', swaksFile(`swaks-${how}-${mechanism}`, sent)],
       ])
       assertExact(await arrived(reach, bert, subject), sent)
     })
@@ -71,11 +74,11 @@ describe('sending', () => {
     async () => {
       const { bert, reach } = demo
       const sent = awkwardMail('someone@elsewhere.test', bert.address, 'swaks from outside')
-      const content = file('swaks-outside', sent)
+      const content = swaksFile('swaks-outside', sent)
       const swaks = (to: string): Promise<Outcome> =>
         run('swaks', [
           ...['--server', `${reach.host}:${reach.ports.smtp}`, '--tls', '--tls-verify', '--tls-ca-path', reach.ca],
-          ...['--ehlo', 'mx.elsewhere.test', '--from', 'someone@elsewhere.test', '--to', to, '--data', `@${content}`],
+          ...['--ehlo', 'mx.elsewhere.test', '--from', 'someone@elsewhere.test', '--to', to, '--data', content],
         ])
       const taken = await swaks(bert.address)
       assert.equal(taken.status, 0, taken.stdout)

@@ -144,7 +144,10 @@ const ATTEMPTS = 5
 async function startDemoProcess(data: string): Promise<{ readonly server: ServerProcess; readonly value: Reach }> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await ServerProcess.start(['demo', '--json', '--data', data], (line) => JSON.parse(line) as Reach)
+      return await ServerProcess.start(['demo', '--json', '--data', data], (line) => {
+        const said = JSON.parse(line) as Reach | { readonly error: unknown }
+        return 'error' in said ? undefined : said
+      })
     } catch (error) {
       // Another demo server took a port between this one's looking for a free one and its listening: look again.
       if (!(error instanceof ServerDidNotStart) || !error.message.includes('cannot listen') || attempt === ATTEMPTS)

@@ -96,14 +96,8 @@ function decodeShift(shift: string): string | undefined {
 /** Our one spelling of a name: NFC, and `INBOX` (also as first level) in capitals. */
 export function canonicalName(name: string): string {
   const normal = name.normalize('NFC')
-  if (
-    normal.length >= 5 &&
-    normal.slice(0, 5).toUpperCase() === 'INBOX' &&
-    (normal.length === 5 || normal[5] === '/')
-  ) {
-    return 'INBOX' + normal.slice(5)
-  }
-  return normal
+  // Without the flag `u`, only ASCII letters fold: `ınbox` is another name.
+  return /^inbox(?=$|\/)/i.test(normal) ? 'INBOX' + normal.slice(5) : normal
 }
 
 /** Why a name cannot be created, as a sentence; undefined when it can. */

@@ -1,7 +1,7 @@
 // A message on its way into the store and out of it: its rendered pieces, its octets compressed where that pays.
 
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
-import { renderBodyStructure, renderEnvelope } from '@aviso/imap'
+import { renderBodyStructure, renderEnvelope } from '@aviso/imap/render'
 import { Headers, normaliseNewlines, parseStructure } from '@aviso/mime'
 
 /** Messages up to this many octets live in the account's database, larger ones in blobs. */

@@ -1,0 +1,3 @@
+// What an `aviso.config.ts` imports.
+
+export { type Config, defineConfig } from './config.ts'
