@@ -83,7 +83,7 @@ def reading():
 
     message = message_from_bytes(source, policy=policy.default)
     assert message["Subject"] == "smtplib STARTTLS Grüße"
-    assert message.get_body().get_content() == "Viele Grüße\n.\n..\n", message.get_body().get_content()
+    assert message.get_body().get_content().replace("\r\n", "\n") == "Viele Grüße\n.\n..\n", source
     (attachment,) = message.iter_attachments()
     assert attachment.get_content() == bytes(range(256)) * 400
     ((_, part), _) = ok(client.uid("FETCH", str(found[0]), "(BODY.PEEK[2]<10.20>)"))

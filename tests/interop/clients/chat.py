@@ -1,0 +1,114 @@
+"""A chat client (slixmpp) on strings: reads commands from standard input and tells what happens on standard output, one JSON array a line.
+
+Arguments: JID, password, host, port, `starttls` or `tls`, CA file. Needs Debian's python3-slixmpp.
+"""
+
+import asyncio
+import json
+import sys
+
+import slixmpp
+from slixmpp.exceptions import IqError
+
+JID, PASSWORD, HOST, PORT, HOW, CA = sys.argv[1:7]
+
+
+def tell(*what):
+    print(json.dumps(what), flush=True)
+
+
+class Client(slixmpp.ClientXMPP):
+    def __init__(self):
+        super().__init__(JID, PASSWORD)
+        self.ca_certs = CA
+        for plugin in ("xep_0030", "xep_0092", "xep_0199", "xep_0203", "xep_0202"):
+            self.register_plugin(plugin)
+        # Questions are for the one who pulls the strings.
+        self.auto_authorize = None
+        self.auto_subscribe = None
+        self.add_event_handler("session_start", self.started)
+        self.add_event_handler("failed_auth", lambda _: tell("refused"))
+        self.add_event_handler("disconnected", lambda _: tell("disconnected"))
+        self.add_event_handler("stream_error", lambda error: tell("stream-error", error["condition"]))
+        self.add_event_handler("message", self.message)
+        self.add_event_handler("roster_update", self.roster_update)
+        for kind in ("subscribe", "subscribed", "unsubscribe", "unsubscribed"):
+            self.add_event_handler("presence_" + kind, lambda p, kind=kind: tell(kind, p["from"].bare))
+        for kind in ("available", "unavailable"):
+            self.add_event_handler("presence_" + kind, self.presence)
+
+    async def started(self, _):
+        tell("started", self.boundjid.full, self["feature_mechanisms"].mech.name, self.transport.get_extra_info("cipher")[1])
+
+    def message(self, message):
+        delay = message["delay"]["stamp"].isoformat() if message.get_plugin("delay", check=True) else None
+        if message["type"] == "error":
+            tell("error", message["from"].full, message["error"]["condition"])
+        else:
+            tell("message", message["from"].bare, message["type"], message["body"], delay)
+
+    def presence(self, presence):
+        if presence["from"].bare != self.boundjid.bare:
+            tell(presence["type"], presence["from"].full, presence["show"], presence["status"])
+
+    def roster_update(self, iq):
+        if iq["type"] == "set":
+            for jid, item in iq["roster"]["items"].items():
+                tell("push", str(jid), item["subscription"], item["ask"] or None, item["name"])
+
+    async def roster(self):
+        iq = await self.get_roster()
+        items = {str(j): [i["subscription"], i["ask"] or None, i["name"]] for j, i in iq["roster"]["items"].items()}
+        tell("roster", items)
+
+    async def obey(self, command, *args):
+        if command == "online":
+            self.send_presence(pshow=args[0] if args else None, pstatus=args[1] if len(args) > 1 else None)
+        elif command == "offline":
+            self.send_presence(ptype="unavailable")
+        elif command == "presence":
+            self.send_presence(pto=args[0], ptype=args[1])
+        elif command == "say":
+            self.send_message(mto=args[0], mbody=args[1], mtype="chat")
+        elif command == "roster":
+            await self.roster()
+        elif command == "add":
+            await self.update_roster(args[0], name=args[1])
+            tell("added", args[0])
+        elif command == "remove":
+            await self.del_roster_item(args[0])
+            tell("removed", args[0])
+        elif command == "ping":
+            await self["xep_0199"].send_ping(args[0])
+            tell("pong", args[0])
+        elif command == "disco":
+            found = await self["xep_0030"].get_info(jid=args[0])
+            tell("disco", sorted(found["disco_info"]["features"]))
+        elif command == "version":
+            tell("version", (await self["xep_0092"].get_version(args[0]))["software_version"]["name"])
+        elif command == "raw":
+            self.send_raw(args[0])
+        elif command == "quit":
+            await self.disconnect()
+            asyncio.get_event_loop().stop()
+
+    async def listen(self):
+        loop = asyncio.get_event_loop()
+        reader = asyncio.StreamReader()
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        while line := await reader.readline():
+            try:
+                await self.obey(*json.loads(line))
+            except IqError as error:
+                tell("iq-error", error.condition)
+        loop.stop()
+
+
+client = Client()
+if HOW == "tls":
+    client.connect((HOST, int(PORT)), use_ssl=True, force_starttls=False, disable_starttls=True)
+else:
+    client.connect((HOST, int(PORT)), force_starttls=True)
+loop = asyncio.get_event_loop()
+strings = loop.create_task(client.listen())
+loop.run_forever()
