@@ -43,7 +43,7 @@ function callsOf(trace: string): readonly Call[] {
 async function traced(server: Server, folder: string, act: () => Promise<void>): Promise<readonly Call[]> {
   const file = join(folder, `trace-${process.hrtime.bigint()}`)
   const calls = 'read,write,writev,sendmsg,sendto,pwrite64,pwritev,fsync,fdatasync,rename,renameat,renameat2,link,linkat'
-  const strace = spawn('strace', ['-f', '-y', '-s', '96', '-e', `trace=${calls}`, '-o', file, '-p', String(server.pid)], {
+  const strace = spawn('strace', ['-f', '-y', '-s', '100000', '-e', `trace=${calls}`, '-o', file, '-p', String(server.pid)], {
     stdio: ['ignore', 'ignore', 'pipe'],
   })
   const ended = once(strace, 'close')

@@ -144,6 +144,7 @@ def filing():
 
     ok(client.copy("1:3", "Projects/Aviso"))
     ok(client.uid("MOVE", "4:5", "Projects/Aviso"))
+    assert client.response("EXPUNGE")[1] == [b"4", b"4"]
     assert len(uids(client, "ALL")) == 8
     ok(client.store("1:2", "+FLAGS.SILENT", "(\\Deleted)"))
     assert ok(client.expunge()) == [b"1", b"1"]

@@ -239,9 +239,11 @@ export class Core implements Chat {
   // Sessions
 
   bind(account: Account, resource: string | undefined, { id, wire, lang }: BindingClient): Session {
-    const bare = Jid.of(account.local, account.domain)
+    let bare: Jid
     let jid: Jid
     try {
+      // Not every mail address is a JID (`o'brien@`).
+      bare = Jid.of(account.local, account.domain)
       jid = bare.withResource(resource ?? randomWord(this.#scope.random, 12))
     } catch (error) {
       if (error instanceof JidError) throw StanzaError.of('bad-request', error.message)
@@ -275,6 +277,7 @@ export class Core implements Chat {
   }
 
   take(session: Session, stanza: Element): void | Promise<void> {
+    if (session.over) return undefined
     const core = this.#life.current ?? this
     try {
       const pending = core.#take(session, stanza)

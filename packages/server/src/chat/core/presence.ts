@@ -35,8 +35,10 @@ export function presenceFromSession(core: Core, session: Session, stanza: Elemen
 /** §4.6.3: remembers whom to tell when the session ends. */
 function direct(session: Session, to: string): void {
   const directed = (session.directed ??= new Set())
-  if (directed.size >= MAX_DIRECTED) throw StanzaError.of('resource-constraint', 'too many directed presences')
-  directed.add(address(to).toString())
+  const prepared = address(to).toString()
+  if (directed.size >= MAX_DIRECTED && !directed.has(prepared))
+    throw StanzaError.of('resource-constraint', 'too many directed presences')
+  directed.add(prepared)
 }
 
 // The client's own presence (§4.2, §4.4, §4.5)
