@@ -79,8 +79,9 @@ export async function provision(programme: Programme, folder: string, accounts: 
 }
 
 async function runCommand({ file }: Programme, args: readonly string[]): Promise<void> {
-  const child = spawn(process.execPath, [file, ...args], { stdio: ['ignore', 'ignore', 'pipe'] })
+  const child = spawn(process.execPath, [file, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
   let complaint = ''
+  child.stdout.on('data', (chunk: Buffer) => (complaint += chunk.toString()))
   child.stderr.on('data', (chunk: Buffer) => (complaint += chunk.toString()))
   const [status] = (await once(child, 'close')) as [number | null]
   if (status !== 0) throw new Error(`aviso ${args.slice(0, 2).join(' ')} failed: ${complaint}`)

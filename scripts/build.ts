@@ -123,10 +123,12 @@ function buildLibrary(name: string): void {
   // The other packages are taken as they were built: their sources are not this package's to emit.
   const built = LIBRARIES.slice(0, LIBRARIES.indexOf(name))
   const paths = Object.fromEntries(
-    built.flatMap((other) => [
-      [`@aviso/${other}`, [join(root, 'packages', other, 'dist/index.d.ts')]],
-      [`@aviso/${other}/testing`, [join(root, 'packages', other, 'dist/testing/index.d.ts')]],
-    ]),
+    built.flatMap((other) =>
+      Object.entries(exportsOf(other)).map(([entry, { types }]) => [
+        entry.replace('.', `@aviso/${other}`),
+        [join(root, 'packages', other, 'dist', types)],
+      ]),
+    ),
   )
   writeFileSync(
     config,
@@ -149,9 +151,33 @@ function buildLibrary(name: string): void {
   const { bin } = JSON.parse(readFileSync(manifest, 'utf8')) as { bin: { tsc: string } }
   const tsc = spawnSync(process.execPath, [join(dirname(manifest), bin.tsc), '-p', config], { stdio: 'inherit' })
   if (tsc.status !== 0) throw new Error(`the types of @aviso/${name} do not build`)
+  writeLibraryManifest(name)
   const files = globSync(join(folder, 'dist/**/*.js'))
   const bytes = files.reduce((sum, file) => sum + statSync(file).size, 0)
   console.log(`packages/${name}/dist: ${files.length} modules, ${kib(bytes)}, with types`)
+}
+
+/** What a library's manifest exports, as it is in its build. */
+function exportsOf(name: string): Record<string, { readonly types: string; readonly default: string }> {
+  const { exports } = JSON.parse(readFileSync(join(root, 'packages', name, 'package.json'), 'utf8')) as {
+    exports: Record<string, string>
+  }
+  return Object.fromEntries(
+    Object.entries(exports).map(([entry, source]) => {
+      const built = source.replace('./src/', './').replace(/\.ts$/, '')
+      return [entry, { types: `${built}.d.ts`, default: `${built}.js` }]
+    }),
+  )
+}
+
+/** The manifest to publish a library with, from its dist folder: in the sources the same package exports TypeScript. */
+function writeLibraryManifest(name: string): void {
+  const folder = join(root, 'packages', name)
+  const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as object
+  const published = { ...manifest, engines: { node: '>=24' }, exports: exportsOf(name) }
+  writeFileSync(join(folder, 'dist/package.json'), `${JSON.stringify(published, undefined, 2)}\n`)
+  for (const file of [join(folder, 'README.md'), join(root, 'LICENSE')])
+    copyFileSync(file, join(folder, 'dist', basename(file)))
 }
 
 const kib = (bytes: number): string => `${(bytes / 1024).toFixed(0)} KiB`

@@ -21,14 +21,23 @@ const lines: string[] = [
 /** One line for a setting: its name, what it takes, its default, what it is. */
 function describe(key: string, schema: GenericSchema): string {
   const fallback = defaultOf(schema)
-  const shown = fallback === undefined || entriesOf(schema) !== undefined || placeOf(schema) !== undefined ? '' : `\`${JSON.stringify(fallback)}\``
-  const required = (schema as { type?: string }).type !== 'optional' && defaultOf(schema) === undefined ? 'required' : shown
+  const shown =
+    fallback === undefined || entriesOf(schema) !== undefined || placeOf(schema) !== undefined
+      ? ''
+      : `\`${JSON.stringify(fallback)}\``
+  const required =
+    (schema as { type?: string }).type !== 'optional' && defaultOf(schema) === undefined ? 'required' : shown
   return `| \`${key}\` | ${kindOf(schema)} | ${required} | ${(descriptionOf(schema) ?? descriptionOf(unwrap(schema)) ?? '').replaceAll('|', '\\|')} |`
 }
 
 /** What may be written, in a few words. */
 function kindOf(schema: GenericSchema): string {
-  const inside = unwrap(schema) as unknown as { type: string; options?: readonly unknown[]; item?: GenericSchema; expects?: string }
+  const inside = unwrap(schema) as unknown as {
+    type: string
+    options?: readonly unknown[]
+    item?: GenericSchema
+    expects?: string
+  }
   if (placeOf(schema) !== undefined) return 'modules'
   if (inside.type === 'strict_object') return 'group'
   if (inside.type === 'picklist') return (inside.options ?? []).map((option) => `\`${String(option)}\``).join(', ')
@@ -53,17 +62,40 @@ function section(title: string, level: number, schema: GenericSchema, summary?: 
   for (const [key, entry] of Object.entries(entries)) {
     const place = placeOf(entry)
     if (place === undefined) {
-      if (entriesOf(entry) !== undefined) section(`${title === 'Top level' ? '' : `${title}.`}${key}`, Math.min(4, level + 1), entry, descriptionOf(entry))
+      if (entriesOf(entry) !== undefined)
+        section(
+          `${title === 'Top level' ? '' : `${title}.`}${key}`,
+          Math.min(4, level + 1),
+          entry,
+          descriptionOf(entry),
+        )
       continue
     }
     const name = `${title === 'Top level' ? '' : `${title}.`}${key}`
-    lines.push(`${'#'.repeat(Math.min(4, level + 1))} ${name}`, '', `Modules: ${place.family.summary}. On without being named: ${Object.keys(place.standard).map((module) => `\`${module}\``).join(', ') || 'none'}. \`name: false\` switches one off.`, '')
-    for (const module of place.modules) section(`${name}.${module.name}`, Math.min(5, level + 2), module.config, module.summary)
+    lines.push(
+      `${'#'.repeat(Math.min(4, level + 1))} ${name}`,
+      '',
+      `Modules: ${place.family.summary}. On without being named: ${
+        Object.keys(place.standard)
+          .map((module) => `\`${module}\``)
+          .join(', ') || 'none'
+      }. \`name: false\` switches one off.`,
+      '',
+    )
+    for (const module of place.modules)
+      section(`${name}.${module.name}`, Math.min(5, level + 2), module.config, module.summary)
   }
 }
 
 section('Top level', 2, configSchema)
-lines.push('## The shortest useful file, in full', '', '```yaml', stringify(withDefaults(configSchema, { hostname: 'mail.example.org', domain: 'example.org' })).trimEnd(), '```', '')
+lines.push(
+  '## The shortest useful file, in full',
+  '',
+  '```yaml',
+  stringify(withDefaults(configSchema, { hostname: 'mail.example.org', domain: 'example.org' })).trimEnd(),
+  '```',
+  '',
+)
 
 const text = lines.join('\n')
 if (process.argv.includes('--check')) {

@@ -26,7 +26,8 @@ export class ChatClient {
 
   constructor(reach: Reach, account: DemoAccount, how: 'starttls' | 'tls', resource: string) {
     const port = how === 'tls' ? reach.ports.xmpps : reach.ports.xmpp
-    const args = [`${account.address}/${resource}`, account.password, reach.host, String(port), how, reach.ca]
+    // By number: where `localhost` is ::1 first, this slixmpp goes on to the usual port instead of to 127.0.0.1.
+    const args = [`${account.address}/${resource}`, account.password, '127.0.0.1', String(port), how, reach.ca]
     this.#process = spawn(PYTHON, [SCRIPT, ...args], { stdio: ['pipe', 'pipe', 'pipe'] })
     this.#ended = new Promise((resolve) => this.#process.once('close', resolve))
     this.#process.stdin.on('error', () => {})

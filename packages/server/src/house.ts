@@ -2,6 +2,8 @@
 
 import { resolve } from 'node:path'
 import { performance } from 'node:perf_hooks'
+import { isDeepStrictEqual } from 'node:util'
+import { normaliseDomain } from '@aviso/mime'
 import { openAccounts, type OpenedAccounts } from './accounts/accounts.ts'
 import { openChat } from './chat/chat.ts'
 import type { Settings } from './config.ts'
@@ -20,9 +22,10 @@ import { createLimits } from './net/limits.ts'
 import { createNetwork, type GenerationNetwork } from './net/listeners.ts'
 import { actAs, dropPrivileges } from './net/privileges.ts'
 import { selfSignedCertificate } from './net/self-signed.ts'
+import { StartError } from './net/start-error.ts'
 import { Activation, type Notifier, systemdNotifier } from './net/systemd.ts'
 import type { TlsConfig } from './net/tls.ts'
-import { Store } from './store/contracts.ts'
+import { Store, StoreError } from './store/contracts.ts'
 import { openStore } from './store/open.ts'
 import { stores } from './stores.ts'
 
@@ -105,6 +108,7 @@ export class House {
   readonly #notifier: Notifier
   readonly #started = systemClock.now()
   #current: Generation | undefined
+  #attempts = 1
   readonly #retiring = new Set<Generation>()
   #busy: Promise<unknown> = Promise.resolve()
   #stopping: Promise<void> | undefined
@@ -157,13 +161,11 @@ export class House {
 
   /** The administrators' door of the newest generation. */
   get accounts(): OpenedAccounts {
-    if (this.#current === undefined) throw new Error('the server is stopping')
-    return this.#current.accounts
+    return this.#newest().accounts
   }
 
   get settings(): Settings {
-    if (this.#current === undefined) throw new Error('the server is stopping')
-    return this.#current.settings
+    return this.#newest().settings
   }
 
   /**
@@ -183,8 +185,7 @@ export class House {
   }
 
   async status(): Promise<Status> {
-    const generation = this.#current
-    if (generation === undefined) throw new Error('the server is stopping')
+    const generation = this.#newest()
     return {
       started: this.#started,
       generation: generation.number,
@@ -199,16 +200,25 @@ export class House {
   }
 
   async #reload(): Promise<void> {
-    const old = this.#current
-    if (old === undefined || this.#stopping !== undefined) throw new Error('the server is stopping')
+    if (this.#stopping !== undefined) throw stopping()
+    const old = this.#newest()
     await this.#notifier.reloading()
     try {
-      const number = old.number + 1
+      // Every attempt counts: a module that was loaded for one that failed is not loaded again under the same number.
+      const number = ++this.#attempts
       const settings = await this.#options.source.load(number)
       if (resolve(this.#options.source.folder, settings.data) !== this.folder)
-        throw new Error("the setting 'data' changed: that needs a restart")
+        throw new StartError("the setting 'data' changed: that needs a restart")
+      for (const setting of FIXED)
+        if (!isDeepStrictEqual(settings[setting], old.settings[setting]))
+          this.scope.log.warn({ setting }, 'this setting changed, and takes effect at the next restart only')
       const fresh = await this.#build(number, settings)
-      fresh.begin()
+      try {
+        fresh.begin()
+      } catch (error) {
+        await fresh.scope.close()
+        throw error
+      }
       this.#current = fresh
       this.#retire(old)
       this.scope.log.info(
@@ -235,6 +245,11 @@ export class House {
       this.#retiring.delete(old)
       await old.scope.close()
     })
+  }
+
+  #newest(): Generation {
+    if (this.#current === undefined) throw stopping()
+    return this.#current
   }
 
   async #stop(): Promise<void> {
@@ -298,10 +313,16 @@ export async function openRooms(
 ): Promise<{ readonly accounts: OpenedAccounts; begin(): void }> {
   const accounts = await openAccounts(scope, settings.accounts)
   const { domain } = settings
-  if (domain !== undefined && !accounts.accounts.isLocal(domain)) await accounts.admin.addDomain(domain)
+  if (domain !== undefined && !accounts.accounts.isLocal(normaliseDomain(domain) ?? domain))
+    await accounts.admin.addDomain(domain)
   await openMail(scope, settings.mail, settings.hostname, accounts.rooms)
   return { accounts, begin: await openChat(scope, settings.chat) }
 }
+
+/** Settings that a reload leaves as they were. */
+const FIXED = ['log', 'store', 'user', 'group'] as const
+
+const stopping = (): StoreError => new StoreError('unavailable', 'the server is stopping')
 
 const named = ({ protocol, address, port, tls }: Bound): string =>
   `${protocol} ${address}:${port}${tls === 'none' ? '' : ` ${tls}`}`

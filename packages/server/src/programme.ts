@@ -19,9 +19,9 @@ import { runDemo } from './demo.ts'
 import { House, layFoundation, openRooms, type SettingsSource } from './house.ts'
 import { checkConfig, inlineSource, loadConfig, type Loaded } from './kernel/config/load.ts'
 import { openLog, silentLog } from './kernel/log.ts'
-import type { Scope } from './kernel/scope.ts'
 import { version } from './kernel/version.ts'
 import { queueStore } from './mail/targets/queue/store.ts'
+import { actAs } from './net/privileges.ts'
 import { Store } from './store/contracts.ts'
 
 /** The places where a config file is looked for, the first one that is there counts. */
@@ -69,21 +69,54 @@ async function run(
       'a promise was rejected and nobody looked: this is a defect',
     ),
   )
+  // Heard from now on: a signal that comes during the start must neither be lost nor cut the start short.
+  const signals = listenToSignals()
   const house = await House.start({ source, log, environment })
+  try {
+    await serveControl(house.scope, house.folder, () => context(house, signals.end))
+    await started?.(house)
+    // What is wrong with a config that does not start, `reload` has logged.
+    signals.onReload(() => void house.reload().catch(() => {}))
+    await signals.ended
+  } finally {
+    await house.stop()
+  }
+  return 0
+}
+
+interface Signals {
+  /** Resolves when somebody wants the server to end. */
+  readonly ended: Promise<void>
+  readonly end: () => void
+  /** `reload` is called at each SIGHUP from now on, and now if there was one. */
+  onReload(reload: () => void): void
+}
+
+function listenToSignals(): Signals {
   let end: () => void = () => {}
   const ended = new Promise<void>((resolve) => (end = resolve))
-  await serveControl(house.scope, house.folder, () => context(house, end))
+  let asked = false
   for (const signal of ['SIGTERM', 'SIGINT'] as const)
     process.on(signal, () => {
       // Who asks twice does not want to wait.
-      process.once(signal, () => process.exit(1))
+      if (asked) process.exit(1)
+      asked = true
       end()
     })
-  process.on('SIGHUP', () => void house.reload().catch(() => {}))
-  await started?.(house)
-  await ended
-  await house.stop()
-  return 0
+  let due = false
+  let reload: (() => void) | undefined
+  process.on('SIGHUP', () => {
+    due = reload === undefined
+    reload?.()
+  })
+  return {
+    ended,
+    end,
+    onReload(callback) {
+      reload = callback
+      if (due) callback()
+    },
+  }
 }
 
 const context = (house: House, stop: () => void): AdminContext => ({
@@ -107,10 +140,11 @@ async function openOffline(config: LoadedConfig, environment: NodeJS.ProcessEnv)
     file === undefined
       ? checkConfig(configSchema, inlineSource(config.written))
       : await loadConfig(configSchema, file, { environment })
+  // Started as root, a command leaves no file behind that the server's own user cannot write.
+  actAs(settings)
   const foundation = await layFoundation({ ...settings, data: config.data }, '.', silentLog(), true)
-  let rooms: Scope
   try {
-    rooms = foundation.scope.child('command')
+    const rooms = foundation.scope.child('command')
     const { admin } = (await openRooms(rooms, settings)).accounts
     const here: AdminContext = { ...operationsOn(foundation.store, admin), running: undefined }
     return {

@@ -101,6 +101,8 @@ class Client(slixmpp.ClientXMPP):
                 await self.obey(*json.loads(line))
             except IqError as error:
                 tell("iq-error", error.condition)
+            except Exception as error:
+                tell("defect", line.decode(), repr(error))
         loop.stop()
 
 

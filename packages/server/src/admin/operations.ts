@@ -2,6 +2,8 @@
 
 import type { AccountAdmin, ImportReport } from '../accounts/administration.ts'
 import type { Role } from '../accounts/contracts.ts'
+import { ConfigError } from '../kernel/config/load.ts'
+import { StartError } from '../net/start-error.ts'
 
 /** What operations work on. `running` is undefined where no server runs. */
 export interface AdminContext {
@@ -38,6 +40,11 @@ export interface QueueLine {
 
 type Handler<Args, Result> = (context: AdminContext, args: Args) => Promise<Result>
 const operation = <Args, Result>(handler: Handler<Args, Result>): Handler<Args, Result> => handler
+
+function needed(running: RunningServer | undefined): RunningServer {
+  if (running === undefined) throw new OperationError('unavailable', 'no server runs on this data folder')
+  return running
+}
 
 /** Every operation, by the name under which it crosses the control socket. Arguments and results are JSON. */
 export const operations = {
@@ -90,9 +97,9 @@ export const operations = {
     importRosters(args.entries),
   ),
   'queue.list': operation(({ queue }) => queue()),
-  status: operation(async ({ running }) => running?.status()),
-  reload: operation(async ({ running }) => running?.reload()),
-  stop: operation(async ({ running }) => running?.stop()),
+  status: operation(async ({ running }) => needed(running).status()),
+  reload: operation(async ({ running }) => needed(running).reload()),
+  stop: operation(async ({ running }) => needed(running).stop()),
 } as const
 
 export type OperationName = keyof typeof operations
@@ -107,7 +114,25 @@ export interface Admin {
   close(): Promise<void>
 }
 
-/** An operation that failed. `code` is what the room gave it (`not-found`, `exists`, `invalid` ...), or `internal`. */
+/** The codes that commands understand: those of the rooms, `config` and `start` for a reload that failed. */
+const CODES: ReadonlySet<unknown> = new Set([
+  'not-found',
+  'exists',
+  'in-use',
+  'invalid',
+  'limit',
+  'unavailable',
+  'disk-full',
+])
+
+function codeOf(error: unknown): string {
+  if (error instanceof ConfigError) return 'config'
+  if (error instanceof StartError) return 'start'
+  const code: unknown = error instanceof Error && 'code' in error ? error.code : undefined
+  return typeof code === 'string' && CODES.has(code) ? code : 'internal'
+}
+
+/** An operation that failed. `code` is what the room gave it (`not-found`, `exists`, `invalid` ...), `config`, `start`, or `internal`. */
 export class OperationError extends Error {
   readonly code: string
   constructor(code: string, message: string, options?: ErrorOptions) {
@@ -128,7 +153,7 @@ export async function runOperation(context: AdminContext, name: string, args: un
   try {
     return await handler(context, args)
   } catch (error) {
-    const { code } = error as { code?: unknown }
-    throw new OperationError(typeof code === 'string' ? code : 'internal', (error as Error).message, { cause: error })
+    const message = error instanceof Error ? error.message : String(error)
+    throw new OperationError(codeOf(error), message, { cause: error })
   }
 }

@@ -42,7 +42,10 @@ export function explain(error: unknown): { readonly status: number; readonly mes
   if (error instanceof StoreError) return { status: EXIT.unavailable, message: inUse(error.message) }
   if (error instanceof AccountError || error instanceof OperationError)
     return { status: statusOf(error.code), message: inUse(error.message) }
-  return { status: EXIT.failed, message: error instanceof Error ? (error.stack ?? error.message) : String(error) }
+  if (!(error instanceof Error)) return { status: EXIT.failed, message: String(error) }
+  // A file that is not there, say: where in our code that was noticed helps nobody.
+  if ('syscall' in error) return { status: EXIT.failed, message: error.message }
+  return { status: EXIT.failed, message: error.stack ?? error.message }
 }
 
 const inUse = (message: string): string =>
@@ -63,6 +66,8 @@ function statusOf(code: string): number {
     case 'unavailable':
     case 'disk-full':
       return EXIT.unavailable
+    case 'config':
+      return EXIT.usage
     default:
       return EXIT.failed
   }

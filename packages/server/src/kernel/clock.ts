@@ -14,16 +14,26 @@ export interface Clock {
   interval(ms: number, callback: () => void): Timer
 }
 
+/** The longest that Node's timers can wait, some 24 days; asked for more they fire at once. */
+const LONGEST = 2 ** 31 - 1
+
 /** The machine's clock. Its timers do not keep the process alive. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   timeout(ms, callback) {
-    const timer = setTimeout(callback, ms).unref()
+    let left = ms
+    let timer: NodeJS.Timeout
+    const wait = (): void => {
+      const step = Math.min(left, LONGEST)
+      left -= step
+      timer = setTimeout(left > 0 ? wait : callback, step).unref()
+    }
+    wait()
     return { cancel: () => clearTimeout(timer) }
   },
   interval(ms, callback) {
-    const timer = setInterval(callback, ms).unref()
+    const timer = setInterval(callback, Math.min(ms, LONGEST)).unref()
     return { cancel: () => clearInterval(timer) }
   },
 }

@@ -62,12 +62,21 @@ function prettyLine(line: string): string {
   const { time, level, msg, module, session, err, ...rest } = JSON.parse(line) as Record<string, unknown>
   const colour = COLOURS[level as keyof typeof COLOURS] ?? 'white'
   const where = [module, session].filter((part) => part !== undefined).join(' ')
-  const fields = Object.entries(rest)
-    .map(
+  const parts = [
+    styleText('gray', String(time).slice(11, 23)),
+    styleText(colour, String(level).padEnd(5)),
+    ...(where === '' ? [] : [styleText('cyan', harmless(where))]),
+    harmless(String(msg)),
+    ...Object.entries(rest).map(
       ([key, value]) =>
-        `${styleText('gray', key + '=')}${typeof value === 'string' ? value : inspect(value, { breakLength: Infinity })}`,
-    )
-    .join(' ')
+        `${styleText('gray', harmless(key) + '=')}${typeof value === 'string' ? harmless(value) : inspect(value, { breakLength: Infinity })}`,
+    ),
+  ]
   const stack = (err as { stack?: string } | undefined)?.stack
-  return `${styleText('gray', String(time).slice(11, 23))} ${styleText(colour, String(level).padEnd(5))} ${styleText('cyan', where)} ${String(msg)} ${fields}${stack === undefined ? '' : '\n' + stack}\n`
+  const below = stack === undefined ? '' : '\n' + stack.split('\n').map(harmless).join('\n')
+  return `${parts.join(' ')}${below}\n`
 }
+
+/** Peers choose parts of the lines: what would move the cursor or forge a line of its own is written out. */
+const harmless = (text: string): string =>
+  text.replaceAll(/[\p{Cc}\u2028\u2029]/gu, (control) => `\\x${control.charCodeAt(0).toString(16).padStart(2, '0')}`)

@@ -24,6 +24,7 @@ export interface HistogramMetric {
 export class Metrics {
   readonly #registry = new Registry<OpenMetricsContentType>()
   readonly #made = new Map<string, unknown>()
+  #watched = false
 
   constructor() {
     this.#registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE)
@@ -69,8 +70,10 @@ export class Metrics {
     return this.#registry.contentType
   }
 
-  /** Adds the process's own figures (CPU, memory, garbage collection) and the delay of the event loop. Returns the way to stop. */
+  /** Adds the process's own figures (CPU, memory, garbage collection) and the delay of the event loop, once. Returns the way to stop. */
   watchProcess(): () => void {
+    if (this.#watched) return () => {}
+    this.#watched = true
     collectDefaultMetrics({ register: this.#registry })
     const delay = monitorEventLoopDelay({ resolution: 10 })
     delay.enable()

@@ -25,6 +25,11 @@ export interface Surroundings {
 
 type Cleanup = () => void | Promise<void>
 
+/** One thing that was taken. An object of its own, so that it can be given back early at no cost, however many there are. */
+interface Taken {
+  readonly undo: Cleanup
+}
+
 /** A service that outlives one generation of the configuration: alive while any scope holds it. */
 interface Kept {
   readonly value: Promise<unknown>
@@ -45,7 +50,8 @@ export class Scope {
   readonly #parent: Scope | undefined
   readonly #services = new Map<string, unknown>()
   readonly #kept: Map<string, Kept>
-  readonly #cleanups: Cleanup[] = []
+  /** In the order of taking. */
+  readonly #taken = new Set<Taken>()
   readonly #abort = new AbortController()
   #closing: Promise<void> | undefined
 
@@ -79,22 +85,29 @@ export class Scope {
       this,
       this.#kept,
     )
-    const cleanup = (): Promise<void> => child.close()
-    this.#cleanups.push(cleanup)
-    child.#cleanups.push(() => this.#forget(cleanup))
+    const taken = this.#take(() => child.close())
+    child.#take(() => void this.#taken.delete(taken))
     return child
   }
 
   /** Runs `cleanup` when the scope closes. */
   defer(cleanup: Cleanup): void {
     this.#mustBeOpen()
-    this.#cleanups.push(cleanup)
+    this.#take(cleanup)
   }
 
   /** Calls `callback` once after `ms` milliseconds, unless the scope closes first. What it throws or rejects with is logged. */
   timeout(ms: number, callback: () => void | Promise<void>): Timer {
     this.#mustBeOpen()
-    return this.#timer(this.clock.timeout(ms, this.#guarded('timer', callback)))
+    const guarded = this.#guarded('timer', callback)
+    const timer = this.#timer(
+      this.clock.timeout(ms, () => {
+        // Once it has fired there is nothing left to take back.
+        timer.cancel()
+        void guarded()
+      }),
+    )
+    return timer
   }
 
   /** Calls `callback` every `ms` milliseconds until the scope closes; never twice at the same time. What it throws or rejects with is logged. */
@@ -135,7 +148,8 @@ export class Scope {
 
   /**
    * A value that outlives a reload: the first scope that asks for `key` makes it, later ones (of the next generation) get the same one, and it is closed
-   * after the last holder closed. `make` gets a scope of its own for that life.
+   * after the last holder closed. `make` gets a scope of its own for that life. When `make` fails, all who wait for it get its error, and the next one who asks
+   * makes it anew. Rejects when this scope closes meanwhile.
    */
   async keep<T>(key: ServiceKey<T>, make: (scope: Scope) => T | Promise<T>): Promise<T> {
     this.#mustBeOpen()
@@ -152,13 +166,27 @@ export class Scope {
       this.#kept.set(key.name, kept)
     }
     const mine = kept
+    const forget = (): void => {
+      if (this.#kept.get(key.name) === mine) this.#kept.delete(key.name)
+    }
     mine.holders++
     this.defer(async () => {
       if (--mine.holders > 0) return
-      if (this.#kept.get(key.name) === mine) this.#kept.delete(key.name)
+      forget()
+      // What is still being made takes things through its scope until it is done.
+      await mine.value.catch(() => {})
       await mine.scope.close()
     })
-    return (await mine.value) as T
+    let value: unknown
+    try {
+      value = await mine.value
+    } catch (error) {
+      forget()
+      await mine.scope.close()
+      throw error
+    }
+    this.#mustBeOpen()
+    return value as T
   }
 
   /** Undoes everything, last taken first. Safe to call twice: the second call waits for the first. */
@@ -169,22 +197,29 @@ export class Scope {
 
   async #undo(): Promise<void> {
     this.#abort.abort()
-    for (let cleanup = this.#cleanups.pop(); cleanup !== undefined; cleanup = this.#cleanups.pop()) {
+    for (const taken of [...this.#taken].reverse()) {
+      // Some give back others.
+      if (!this.#taken.delete(taken)) continue
       try {
-        await cleanup()
+        await taken.undo()
       } catch (error) {
         this.log.error({ err: error }, 'clean-up failed')
       }
     }
   }
 
+  #take(undo: Cleanup): Taken {
+    const taken = { undo }
+    this.#taken.add(taken)
+    return taken
+  }
+
   #timer(inner: Timer): Timer {
-    const cleanup = (): void => inner.cancel()
-    this.#cleanups.push(cleanup)
+    const taken = this.#take(() => inner.cancel())
     return {
       cancel: () => {
         inner.cancel()
-        this.#forget(cleanup)
+        this.#taken.delete(taken)
       },
     }
   }
@@ -194,14 +229,11 @@ export class Scope {
       try {
         await callback()
       } catch (error) {
-        this.log.error({ err: error }, `${what} failed`)
+        // What it worked with is being taken away while it ran.
+        if (this.#closing !== undefined) this.log.debug({ err: error }, `${what} was interrupted`)
+        else this.log.error({ err: error }, `${what} failed`)
       }
     }
-  }
-
-  #forget(cleanup: Cleanup): void {
-    const index = this.#cleanups.lastIndexOf(cleanup)
-    if (index >= 0) this.#cleanups.splice(index, 1)
   }
 
   #root(): Scope {

@@ -1,6 +1,6 @@
 // One SQLite database: opened for full durability, its statements prepared once and kept.
 
-import { mkdirSync, openSync, closeSync, fsyncSync, existsSync, rmSync } from 'node:fs'
+import { accessSync, closeSync, constants, existsSync, fsyncSync, mkdirSync, openSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { type Change, type SqlRow, type SqlValue, StoreError, type Transaction } from './contracts.ts'
@@ -34,7 +34,7 @@ export class SqliteDatabase implements Transaction {
       )
       this.#db.exec('BEGIN IMMEDIATE; COMMIT')
     } catch (error) {
-      throw storeError(error, path)
+      throw notWritable(path) ?? storeError(error, path)
     }
   }
 
@@ -119,6 +119,18 @@ function makeFolder(folder: string): void {
   }
 }
 
+/** SQLite calls a folder in which it can make no log an 'I/O error'; what really is the matter the file system tells. */
+function notWritable(path: string): unknown {
+  try {
+    accessSync(dirname(path), constants.R_OK | constants.W_OK | constants.X_OK)
+    if (existsSync(path)) accessSync(path, constants.R_OK | constants.W_OK)
+    return undefined
+  } catch (error) {
+    const fault = storeError(error, path)
+    return fault instanceof StoreError ? fault : undefined
+  }
+}
+
 const SQLITE_BUSY = 5
 const SQLITE_LOCKED = 6
 const SQLITE_READONLY = 8
@@ -155,7 +167,9 @@ export function storeError(error: unknown, path: string): unknown {
         cause: error,
       })
     case SQLITE_IOERR:
-      return new StoreError('unavailable', `reading or writing ${path} failed: ${error.message}`, { cause: error })
+      return new StoreError('unavailable', `reading or writing ${path} failed (${error.message}): check the disk`, {
+        cause: error,
+      })
     default:
       return error
   }

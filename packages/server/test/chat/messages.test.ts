@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { offlineStore } from '../../src/chat/features/offline.store.ts'
 import { chatFeature } from '../../src/chat/core/contracts.ts'
+import { StoreError } from '../../src/store/contracts.ts'
 import { FEATURES, House, type Peer, short } from './house.ts'
 import * as v from 'valibot'
 
@@ -250,4 +251,20 @@ test('a feature can take stanzas, and one that fails harms only the stanza', asy
   ])
   assert.deepEqual(await bert.news(), [`message chat ${ANNA}/sea 'yours'`, `message chat ${ANNA}/sea 'all'`])
   assert.deepEqual(seen, ['bert hill', 'bert hill', 'to 1', 'bert -', 'to 1'])
+})
+
+test('a full disk: the sender is told to try again later, and nothing is taken for kept', async () => {
+  const house = await open()
+  const anna = await house.arrive(ANNA, 'sea')
+  const account = house.store.account.bind(house.store)
+  const full = (): Promise<never> => Promise.reject(new StoreError('disk-full', 'no space left'))
+  house.store.account = ((definition, id) =>
+    new Proxy(account(definition, id), { get: () => full })) as typeof house.store.account
+  anna.send(message(BERT, 'x', 'chat'))
+  const refused = await anna.next()
+  assert.equal(short(refused), `message error ${BERT} resource-constraint`)
+  assert.equal(refused.child('error')?.get('type'), 'wait')
+  await assert.rejects(anna.rosterSet(`<item jid='${BERT}'/>`), { condition: 'resource-constraint', type: 'wait' })
+  house.store.account = account
+  await anna.rosterSet(`<item jid='${BERT}'/>`)
 })

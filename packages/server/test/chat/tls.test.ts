@@ -61,10 +61,7 @@ test('clients log in with STARTTLS and with direct TLS, and write to each other'
   scope.provide(Store, await openStore(scope, { folder, definitions: [rosterStore] }))
   const core = await openCore(scope, v.parse(coreConfig, {}))
   scope.provide(Chat, core)
-  await c2s.create(
-    v.parse(c2s.config, { listen: ['127.0.0.1:0'], 'listen-tls': ['127.0.0.1:0'] }),
-    scope.child('c2s'),
-  )
+  await c2s.create(v.parse(c2s.config, { listen: ['127.0.0.1:0'], 'listen-tls': ['127.0.0.1:0'] }), scope.child('c2s'))
   const port = (tls: string): number => network.bound().find((bound) => bound.tls === tls)?.port ?? 0
   const ca = readFileSync(files.certificate)
   const secured = (socket: TLSSocket): Promise<TLSSocket> =>

@@ -21,12 +21,17 @@ export function validate<S extends v.GenericSchema>(schema: S, value: unknown): 
   const problems: Problem[] = [...unknownKeys(schema, value, [])]
   const result = v.safeParse(schema, value)
   for (const issue of result.issues ?? []) problems.push(...fromIssue(issue))
+  // Whatever the walkers here did not see: what does not fit is never let through.
+  const [unsaid] = result.issues ?? []
+  if (problems.length === 0 && unsaid !== undefined) problems.push({ path: pathOf(unsaid), message: unsaid.message })
   if (problems.length > 0) return { problems }
   return { output: result.output as v.InferOutput<S> }
 }
 
+const pathOf = (issue: v.BaseIssue<unknown>): Path => (issue.path ?? []).map((item) => item.key as string | number)
+
 function fromIssue(issue: v.BaseIssue<unknown>): readonly Problem[] {
-  const path = (issue.path ?? []).map((item) => item.key as string | number)
+  const path = pathOf(issue)
   const last = issue.path?.at(-1)
   if (issue.type === 'strict_object' && issue.expected === 'never') return [] // unknownKeys says it better, and all of them
   if (issue.type === 'strict_object' && last?.origin === 'key')
@@ -61,7 +66,7 @@ function* unknownKeys(schema: v.GenericSchema, value: unknown, path: Path): Gene
   if (known !== undefined) {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return
     for (const [key, inner] of Object.entries(value)) {
-      const entry = known[key]
+      const entry = Object.hasOwn(known, key) ? known[key] : undefined
       if (entry !== undefined) {
         yield* unknownKeys(entry, inner, [...path, key])
         continue
