@@ -74,6 +74,10 @@ export class ImapClient {
     for (;;) if ((await this.#wire.line()).startsWith('+')) return
   }
 
+  get over(): boolean {
+    return this.#wire.over
+  }
+
   close(): void {
     this.#wire.close()
   }

@@ -73,6 +73,11 @@ export class Wire {
     return octets
   }
 
+  /** The server, or the network, has ended the connection. */
+  get over(): boolean {
+    return this.#over
+  }
+
   close(): void {
     this.socket.destroy()
   }

@@ -27,7 +27,7 @@ export class XmppClient {
     })
   }
 
-  /** Connects with TLS from the start (XEP-0368), logs in and binds a resource. No presence is sent. */
+  /** Connects with TLS from the start (XEP-0368), logs in and binds a resource of the server's choice. No presence is sent. */
   static async connect(reach: Reach, port: number, domain: string, logins: Logins, user: string): Promise<XmppClient> {
     const client = new XmppClient(await dial(reach, port, true))
     await client.#open(domain)
@@ -41,9 +41,7 @@ export class XmppClient {
     )
     await mechanism.success(Buffer.from(await client.#until(/<success[^>]*>([^<]*)<\/success>/), 'base64'))
     await client.#open(domain)
-    client.send(
-      "<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>bench</resource></bind></iq>",
-    )
+    client.send("<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>")
     client.jid = await client.#until(/<jid>([^<]*)<\/jid>/)
     return client
   }
@@ -60,10 +58,9 @@ export class XmppClient {
     if (rest !== '') take(rest)
   }
 
-  /** Waits for the answer to a ping: everything sent before has been taken by the server then. */
-  async settle(domain: string): Promise<void> {
-    this.send(`<iq type='get' id='settle' to='${domain}'><ping xmlns='urn:xmpp:ping'/></iq>`)
-    await this.#until(/(<iq[^>]*\bid=["']settle["'][^>]*>)/)
+  /** The server, or the network, has ended the session. */
+  get over(): boolean {
+    return this.#over
   }
 
   close(): void {

@@ -37,6 +37,7 @@ export const idleXmpp = idle('idle-xmpp', 'XMPP sessions over TLS, available', a
 })
 
 interface Session {
+  readonly over: boolean
   close(): void
 }
 
@@ -62,6 +63,7 @@ function idle(
         await pause(SETTLE_MS)
         const asIs = server.memory()
         const after = await settled(server)
+        const lost = sessions.filter(({ over }) => over).length
         for (const session of [...first, ...sessions]) session.close()
         const each = (then: MemoryFigures | undefined, what: keyof MemoryFigures): number | undefined =>
           before === undefined || then === undefined ? undefined : (then[what] - before[what]) / count / 1024
@@ -79,6 +81,7 @@ function idle(
             ),
             ...load.figures,
           ],
+          ...(lost === 0 ? {} : { void: `${lost} of ${count} sessions were ended meanwhile` }),
         }
       } finally {
         await server.stop()

@@ -28,7 +28,7 @@ endpoints:
   smtp: { listen: ['$HOST:$PORT_SMTP'] }
   submission: { listen: ['$HOST:$PORT_SUBMISSION'], listen-tls: ['$HOST:$PORT_SUBMISSIONS'] }
   imap: { listen: ['$HOST:$PORT_IMAP'], listen-tls: ['$HOST:$PORT_IMAPS'] }
-  c2s: { listen: ['$HOST:$PORT_XMPP'], listen-tls: ['$HOST:$PORT_XMPPS'], require-tls: false, plain-without-tls: true }
+  c2s: { listen: ['$HOST:$PORT_XMPP'], listen-tls: ['$HOST:$PORT_XMPPS'], require-tls: false }
   metrics: false
 END
     ;;

@@ -45,6 +45,8 @@ async function voyage(folder: string, first: number, rounds: number): Promise<st
       for (const name of names) await client.command(`CREATE ${name}`)
       await client.logout()
     }
+    // What UIDVALIDITY and UIDNEXT are before anything happens.
+    await verification.run(server, false)
     for (let round = 0; round < rounds; round++) {
       const moment = between(random, 100, 1000)
       const loaded = load(server, ledger, SEED + first + round)

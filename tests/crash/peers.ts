@@ -3,6 +3,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
+import { connect as connectTls, type TLSSocket } from 'node:tls'
 import { ImapClient } from '@aviso/imap'
 import { clientMechanism } from '@aviso/sasl'
 import { SmtpClient } from '@aviso/smtp'
@@ -105,4 +106,72 @@ export async function openXmpp(
       }),
     onStanza,
   })
+}
+
+/** As `dial`, with TLS from the start; whose certificate that is does not matter here. */
+export async function dialTls(port: number): Promise<TLSSocket> {
+  const socket = connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false })
+  await once(socket, 'secureConnect')
+  socket.on('error', () => {})
+  return socket
+}
+
+/** A conversation by hand: octets out, and whatever comes back as Latin-1 text. */
+export class Talk {
+  readonly socket: Socket
+  /** What came since the last `say`. */
+  heard = ''
+  over = false
+  #wake: () => void = () => {}
+
+  constructor(socket: Socket) {
+    this.socket = socket
+    socket.on('data', (octets: Buffer) => {
+      this.heard += octets.toString('latin1')
+      this.#wake()
+    })
+    const over = (): void => {
+      this.over = true
+      this.#wake()
+    }
+    socket.on('end', over).on('close', over).on('error', over)
+  }
+
+  static open = async (port: number, localAddress?: string): Promise<Talk> => new Talk(await dial(port, localAddress))
+  static openTls = async (port: number): Promise<Talk> => new Talk(await dialTls(port))
+
+  /** Sends and waits for the answer that is expected; the end of the connection ends the wait too. */
+  async say(octets: string | Uint8Array, answer: RegExp): Promise<string> {
+    this.heard = ''
+    this.socket.write(typeof octets === 'string' ? Buffer.from(octets, 'latin1') : octets)
+    return this.hear(answer)
+  }
+
+  async hear(answer: RegExp, ms = 15_000): Promise<string> {
+    await this.#until(ms, () => answer.test(this.heard) || this.over)
+    if (!answer.test(this.heard)) throw new Error(`expected ${String(answer)}, heard ${JSON.stringify(this.heard.slice(-2000))}`)
+    return this.heard
+  }
+
+  /** Resolves when the server has ended the connection. */
+  async ended(ms = 15_000): Promise<void> {
+    await this.#until(ms, () => this.over)
+    if (!this.over) throw new Error(`the server did not end the connection; heard ${JSON.stringify(this.heard.slice(-500))}`)
+  }
+
+  close(): void {
+    this.socket.destroy()
+  }
+
+  async #until(ms: number, done: () => boolean): Promise<void> {
+    const end = Date.now() + ms
+    while (!done() && Date.now() < end)
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, Math.max(1, end - Date.now()))
+        this.#wake = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      })
+  }
 }

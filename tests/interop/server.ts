@@ -51,6 +51,13 @@ export class ServerProcess {
     child.stderr?.on('data', (bytes: Buffer) => (this.#log += bytes.toString()))
   }
 
+  /** Starts `aviso ARGS`, without waiting for anything. */
+  static begin(args: readonly string[], options: RunOptions = {}): ServerProcess {
+    const server = new ServerProcess(args, options)
+    server.child.stdout?.on('data', (bytes: Buffer) => (server.#log += bytes.toString()))
+    return server
+  }
+
   /** Starts `aviso ARGS`; resolves with the process and what `ready` made of its output. Rejects with what it said when it ends before. */
   static async start<T>(
     args: readonly string[],
@@ -74,6 +81,11 @@ export class ServerProcess {
     throw new ServerDidNotStart(`aviso ${args.join(' ')} ended with ${String(status)}:\n${server.log}`)
   }
 
+  /** True when the process has ended. */
+  get over(): boolean {
+    return this.child.exitCode !== null || this.child.signalCode !== null
+  }
+
   /** Everything that it wrote to its standard error. */
   get log(): string {
     return this.#log
@@ -81,7 +93,7 @@ export class ServerProcess {
 
   /** Ends it politely (SIGTERM), by force when that takes too long. Resolves with its exit status. */
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
-    if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill(signal)
+    if (!this.over) this.child.kill(signal)
     const force = setTimeout(() => this.child.kill('SIGKILL'), PATIENCE)
     const status = await this.#ended
     clearTimeout(force)

@@ -29,8 +29,8 @@ export const storeConfig = v.strictObject({
     v.pipe(count, v.maxValue(64), v.description('store workers; one a core, four at most, if not set')),
   ),
   'open-accounts': v.optional(
-    v.pipe(count, v.minValue(8), v.description('databases of accounts held open at the same time')),
-    256,
+    v.pipe(count, v.minValue(8), v.description('databases of accounts held open at the same time; each takes some 0.2 MiB')),
+    128,
   ),
 })
 
@@ -55,7 +55,10 @@ export const configSchema = v.strictObject({
   accounts: v.optional(v.pipe(authConfig, v.description('Passwords, logins, and how hard guessing is made.')), {}),
   store: v.optional(v.pipe(storeConfig, v.description('How the databases are run.')), {}),
   endpoints: moduleMap(registry, endpoints, { smtp: true, submission: true, imap: true, c2s: true, metrics: true }),
-  mail: v.optional(v.pipe(mailConfig(registry), v.description('What is looked at and edited on the two ways that mail comes in.')), {}),
+  mail: v.optional(
+    v.pipe(mailConfig(registry), v.description('What is looked at and edited on the two ways that mail comes in.')),
+    {},
+  ),
   chat: v.optional(v.pipe(chatConfig(registry), v.description('Limits of chat, and what it can do.')), {}),
   'reload-grace': v.pipe(
     duration('1d'),

@@ -1,7 +1,7 @@
 // `npm start`: a complete local server for trying Aviso out.
 
 import { randomBytes } from 'node:crypto'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import type { DemoOptions } from './admin/programme.ts'
@@ -99,14 +99,22 @@ async function demoAccounts(house: House, data: string): Promise<readonly DemoAc
     if (there.has(address)) await admin.setPassword(address, password)
     else await admin.createAccount({ address, password, role: index === 0 ? 'admin' : 'user' })
   }
-  writeFileSync(file, JSON.stringify(accounts), { mode: 0o600 })
+  // Whole or not at all: half a file would keep the demo from starting for ever.
+  writeFileSync(`${file}.new`, JSON.stringify(accounts), { mode: 0o600 })
+  renameSync(`${file}.new`, file)
   return accounts
 }
 
 /** The usual ports; where one is taken, any other that is free. */
 async function freePorts(): Promise<Ports> {
   const ports: Record<string, number> = {}
-  for (const [name, port] of Object.entries(PORTS)) ports[name] = (await bindable(port)) ?? (await bindable(0)) ?? port
+  const chosen = new Set<number>(Object.values(PORTS))
+  for (const [name, port] of Object.entries(PORTS)) {
+    let free = await bindable(port)
+    // The system may offer the same one twice, or one that is meant for another name.
+    while (free === undefined || (free !== port && chosen.has(free))) free = (await bindable(0)) ?? port
+    chosen.add((ports[name] = free))
+  }
   return ports as Ports
 }
 

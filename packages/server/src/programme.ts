@@ -12,7 +12,7 @@ import {
   runOperation,
 } from './admin/operations.ts'
 import type { LoadedConfig, Programme } from './admin/programme.ts'
-import { AccountAdmin } from './accounts/administration.ts'
+import type { AccountAdmin } from './accounts/administration.ts'
 import { importRosters } from './chat/import-rosters.ts'
 import { configSchema, type Settings } from './config.ts'
 import { runDemo } from './demo.ts'

@@ -100,6 +100,7 @@ test('octets behind STARTTLS cut the connection', async () => {
   const { connect, events } = recordingServer(options)
   const said = await transcript(connect(), Buffer.from(EHLO + 'STARTTLS\r\nMAIL FROM:<evil@x.y>\r\nNOOP\r\n'), [])
   assert.doesNotMatch(said, /^220 2/m)
+  assert.equal(codes(said).at(-1), '421 4.7.0')
   assert.equal(handshakes, 0)
   assert.deepEqual(events, ['close'])
 })

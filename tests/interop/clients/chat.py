@@ -30,33 +30,33 @@ class Client(slixmpp.ClientXMPP):
         self.add_event_handler("failed_auth", lambda _: tell("refused"))
         self.add_event_handler("disconnected", lambda _: tell("disconnected"))
         self.add_event_handler("stream_error", lambda error: tell("stream-error", error["condition"]))
-        self.add_event_handler("message", self.message)
-        self.add_event_handler("roster_update", self.roster_update)
+        self.add_event_handler("message", self.on_message)
+        self.add_event_handler("roster_update", self.on_roster_update)
         for kind in ("subscribe", "subscribed", "unsubscribe", "unsubscribed"):
             self.add_event_handler("presence_" + kind, lambda p, kind=kind: tell(kind, p["from"].bare))
         for kind in ("available", "unavailable"):
-            self.add_event_handler("presence_" + kind, self.presence)
+            self.add_event_handler("presence_" + kind, self.on_presence)
 
     async def started(self, _):
         tell("started", self.boundjid.full, self["feature_mechanisms"].mech.name, self.transport.get_extra_info("cipher")[1])
 
-    def message(self, message):
+    def on_message(self, message):
         delay = message["delay"]["stamp"].isoformat() if message.get_plugin("delay", check=True) else None
         if message["type"] == "error":
             tell("error", message["from"].full, message["error"]["condition"])
         else:
             tell("message", message["from"].bare, message["type"], message["body"], delay)
 
-    def presence(self, presence):
+    def on_presence(self, presence):
         if presence["from"].bare != self.boundjid.bare:
             tell(presence["type"], presence["from"].full, presence["show"], presence["status"])
 
-    def roster_update(self, iq):
+    def on_roster_update(self, iq):
         if iq["type"] == "set":
             for jid, item in iq["roster"]["items"].items():
                 tell("push", str(jid), item["subscription"], item["ask"] or None, item["name"])
 
-    async def roster(self):
+    async def fetch_roster(self):
         iq = await self.get_roster()
         items = {str(j): [i["subscription"], i["ask"] or None, i["name"]] for j, i in iq["roster"]["items"].items()}
         tell("roster", items)
@@ -71,7 +71,7 @@ class Client(slixmpp.ClientXMPP):
         elif command == "say":
             self.send_message(mto=args[0], mbody=args[1], mtype="chat")
         elif command == "roster":
-            await self.roster()
+            await self.fetch_roster()
         elif command == "add":
             await self.update_roster(args[0], name=args[1])
             tell("added", args[0])

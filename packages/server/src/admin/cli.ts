@@ -26,6 +26,11 @@ export async function runCommandLine(programme: Programme, args: readonly string
     rosterCommand(programme),
     configCommand(programme),
   ]
+  // Whoever reads our output may have seen enough (`| head`).
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+    process.exit()
+  })
   for (const command of commands) root.addCommand(command)
   for (const command of everyCommand(root)) command.exitOverride()
   try {

@@ -33,7 +33,7 @@ export async function openMail(scope: Scope, config: MailConfig, hostname: strin
   scope.defer(rooms.register(mailboxes.room))
   const local = new MailboxTarget(mailboxes)
   const queue = new Queue(scope.child('mail.queue'), store)
-  queue.retryLocal(accounts, local)
+  await queue.retryLocal(accounts, local)
 
   const pipeline = async (name: 'incoming' | 'outgoing'): Promise<Pipeline> => {
     const inner = scope.child(`mail.${name}`)

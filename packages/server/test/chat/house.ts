@@ -235,7 +235,7 @@ export class House {
         v.parse(feature.config, options.featureConfig?.[feature.name] ?? {}),
         scope.child(feature.name),
       )
-    const settings = { listen: ['127.0.0.1:0'], 'listen-tls': [], 'require-tls': false, 'plain-without-tls': true }
+    const settings = { listen: ['127.0.0.1:0'], 'listen-tls': [], 'require-tls': false }
     await c2s.create(v.parse(c2s.config, { ...settings, ...options.c2s }), scope.child('c2s'))
     chat.begin()
     return { scope, chat }

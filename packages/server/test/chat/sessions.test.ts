@@ -58,18 +58,6 @@ test('with TLS required nothing but STARTTLS is offered, and no password is take
   await raw.until(/policy-violation.*<\/stream:stream>/s)
 })
 
-test('in the clear there is no PLAIN, unless the config says so', async () => {
-  const house = await open({ c2s: { 'plain-without-tls': false } })
-  const raw = await rawStream(house)
-  raw.open()
-  const [features] = await raw.until(/<stream:features>.*<\/stream:features>/s)
-  assert.match(features, /SCRAM-SHA-1/)
-  assert.doesNotMatch(features, /PLAIN/)
-  raw.write(`<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGEAYg==</auth>`)
-  await raw.until(/<invalid-mechanism/)
-  raw.socket.destroy()
-})
-
 test('a domain that is not ours, and an account of another domain', async () => {
   const house = await open()
   const raw = await rawStream(house)

@@ -376,6 +376,9 @@ export class Session implements SmtpSession {
     if (startTls === undefined) throw new SmtpError(502, '5.5.1', 'STARTTLS is not offered')
     if (this.#secure) throw outOfSequence('TLS is in use already')
     noArgument('STARTTLS', argument)
+    // What stands behind it in the clear is no part of the secure session (RFC 3207 §6: an attacker may have put it there).
+    if (this.#wire.queued > 0)
+      return this.#bid(reply(421, '4.7.0', 'Nothing may follow STARTTLS before TLS is on, closing the connection'))
     await this.#abandon()
     await this.#wire.upgrade(formatReply(reply(220, '2.0.0', 'Ready to start TLS'), false), (plain) =>
       startTls(plain, this),

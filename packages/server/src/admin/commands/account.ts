@@ -1,7 +1,6 @@
 // aviso account ...
 
-import { createReadStream } from 'node:fs'
-import { createInterface } from 'node:readline'
+import { type FileHandle, open } from 'node:fs/promises'
 import { Command, Option } from 'commander'
 import type { Role } from '../../accounts/contracts.ts'
 import { type CommonOptions, common, withAdmin } from '../context.ts'
@@ -121,11 +120,13 @@ export function accountCommand(programme: Programme): Command {
   common(account.command('import <file>').description('make many accounts: lines of address, TAB, password'))
     .option('--domain <domain>', 'completes addresses without @')
     .action(async (file: string, options: CommonOptions & { readonly domain?: string }) => {
+      // Before anything else: it is this user who may read it, not the one that the server runs as.
+      const rows = await open(file)
       const report = await withAdmin(programme, options, async (admin) => {
         let created = 0
         const failed: { row: number; address: string; message: string }[] = []
         let offset = 0
-        for await (const batch of batches(file, 500)) {
+        for await (const batch of batches(rows, 500)) {
           const accounts = batch.map(([name = '', password = '']) => ({
             address: complete(name, options.domain),
             password,
@@ -150,9 +151,9 @@ export function accountCommand(programme: Programme): Command {
 }
 
 /** The lines of a file with TAB-separated fields, some at a time. */
-export async function* batches(file: string, size: number): AsyncGenerator<string[][]> {
+export async function* batches(file: FileHandle, size: number): AsyncGenerator<string[][]> {
   let batch: string[][] = []
-  for await (const line of createInterface({ input: createReadStream(file, 'utf8'), crlfDelay: Infinity })) {
+  for await (const line of file.readLines()) {
     if (line === '') continue
     batch.push(line.split('\t'))
     if (batch.length >= size) {

@@ -1,5 +1,6 @@
 // aviso domain ..., aviso alias ..., aviso roster import
 
+import { open } from 'node:fs/promises'
 import { Command } from 'commander'
 import { type CommonOptions, common, withAdmin } from '../context.ts'
 import type { Programme } from '../programme.ts'
@@ -70,9 +71,10 @@ export function rosterCommand(programme: Programme): Command {
   )
     .option('--domain <domain>', 'completes accounts without @')
     .action(async (file: string, options: CommonOptions & { readonly domain?: string }) => {
+      const rows = await open(file)
       const imported = await withAdmin(programme, options, async (admin) => {
         let sum = 0
-        for await (const batch of batches(file, 5000))
+        for await (const batch of batches(rows, 5000))
           sum += await admin.ask('roster.import', {
             entries: batch.map(([account = '', contact = '', name = '']) => ({
               account: complete(account, options.domain),

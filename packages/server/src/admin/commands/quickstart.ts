@@ -1,7 +1,7 @@
 // aviso quickstart DOMAIN: from nothing to a config, a domain and a first account.
 
 import { randomBytes } from 'node:crypto'
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { stringify } from 'yaml'
 import { type CommonOptions, common, withAdmin } from '../context.ts'
@@ -43,9 +43,15 @@ export const quickstartCommand = (programme: Programme): Command =>
         flag: 'wx',
         mode: 0o640,
       })
-      await withAdmin(programme, { ...options, config: file }, (admin) =>
-        admin.ask('account.add', { address, password, role: 'admin' }),
-      )
+      try {
+        await withAdmin(programme, { ...options, config: file }, (admin) =>
+          admin.ask('account.add', { address, password, role: 'admin' }),
+        )
+      } catch (error) {
+        // So that the command can be given again, once what was wrong is right.
+        rmSync(file, { force: true })
+        throw error
+      }
       show(
         options.json === true,
         { config: file, hostname, domain, account: address, ...(made === undefined ? {} : { password: made }) },

@@ -40,13 +40,9 @@ const config = v.strictObject({
   'require-tls': v.optional(
     v.pipe(
       v.boolean(),
-      v.description('false lets clients log in without TLS, with SCRAM only: for tests and for a proxy that ends TLS'),
+      v.description('false lets clients stay in the clear, where accounts.cleartext lets them log in: for tests'),
     ),
     true,
-  ),
-  'plain-without-tls': v.optional(
-    v.pipe(v.boolean(), v.description('with require-tls off: passwords may be sent in the clear. Never on a network.')),
-    false,
   ),
   'max-stanza': v.pipe(size('256KiB'), v.description('the biggest stanza that a client may send')),
   'max-stanza-before-login': v.pipe(size('10KiB'), v.description('the same for somebody who has not logged in')),
@@ -167,9 +163,7 @@ class ClientConnection implements ServerStreamHandlers, NetSession {
   mechanisms(stream: ServerStream): readonly string[] {
     const { accounts, config } = this.#terms
     if (!stream.secure && config['require-tls']) return []
-    const names = accounts.mechanisms(this.#context(stream))
-    // Whatever else is said: a password does not go over the wire in the clear.
-    return stream.secure || config['plain-without-tls'] ? names : names.filter((name) => name.startsWith('SCRAM-'))
+    return accounts.mechanisms(this.#context(stream))
   }
 
   begin(mechanism: string, stream: ServerStream): ServerMechanism | undefined {
@@ -235,7 +229,7 @@ class ClientConnection implements ServerStreamHandlers, NetSession {
       protocol: 'c2s',
       session: id,
       remoteAddress,
-      secure: stream.secure || this.#terms.config['plain-without-tls'],
+      secure: stream.secure,
       domain: stream.host,
       ...(tls && { channelBinding: tls.channelBinding }),
     }

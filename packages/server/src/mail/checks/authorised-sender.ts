@@ -1,6 +1,6 @@
 // RFC 6409 §6.1: who may submit mail under which address
 
-import { parseAddressList, parseMailAddress } from '@aviso/mime'
+import { MailAddress, parseAddressList } from '@aviso/mime'
 import * as v from 'valibot'
 import { Accounts } from '../../accounts/contracts.ts'
 import { accept, defer, mailCheck, reject, type Verdict } from '../pipeline/contracts.ts'
@@ -38,26 +38,24 @@ export const authorisedSender = mailCheck({
             from.length === 0 ? 'The mail has no From field' : 'The mail has more than one From field',
           )
         const authors = addresses(from[0] ?? '')
-        // RFC 5322 §3.6.2: several authors need a Sender, who is then the one that submits.
-        const responsible = authors.length === 1 ? authors : addresses(header.get('Sender') ?? '')
-        if (authors.length === 0 || responsible.length !== 1)
+        // RFC 5322 §3.6.2: several authors need a Sender, who is then the one that submits; here it must be one of them.
+        const senders = authors.length === 1 ? authors : header.all('Sender').flatMap(addresses)
+        const [responsible] = senders
+        if (senders.length !== 1 || responsible === undefined || authors.includes(undefined))
           return reject(550, '5.6.0', 'The From field cannot be read, or names several authors without a Sender')
-        const address = parseMailAddress(responsible[0] ?? '')
-        if (address === undefined)
-          return reject(550, '5.6.0', `${String(responsible[0])} in the From field is no mail address`)
-        if (await accounts.maySendAs(client.account, address.toString())) return accept()
-        return reject(
-          550,
-          '5.7.1',
-          `You are logged in as ${client.account.address} and may not write as ${address.toString()}`,
-        )
+        const address = responsible.toString()
+        if (!authors.some((author) => author?.toString() === address))
+          return reject(550, '5.7.1', `The Sender ${address} is none of the authors in the From field`)
+        if (await accounts.maySendAs(client.account, address)) return accept()
+        return reject(550, '5.7.1', `You are logged in as ${client.account.address} and may not write as ${address}`)
       },
     }
   },
 })
 
-function addresses(text: string): readonly string[] {
+/** The addresses of a list, those of its groups (RFC 6854) among them; undefined for each that is no mail address. */
+function addresses(text: string): readonly (MailAddress | undefined)[] {
   return parseAddressList(text)
     .flatMap((entry) => (entry.kind === 'group' ? entry.members : [entry]))
-    .map(({ local, domain }) => `${local}@${domain}`)
+    .map(({ local, domain }) => MailAddress.of(local, domain))
 }

@@ -12,6 +12,7 @@ import { type Bound, type Connection, endpoints, Network, type Session } from '.
 import { Mailboxes } from '../mailboxes/mailboxes.ts'
 import { MailSettings } from '../settings.ts'
 import { loginContext } from './login.ts'
+import { Logins } from './logins.ts'
 
 export const imap = defineModule({
   family: endpoints,
@@ -59,6 +60,7 @@ export const imap = defineModule({
 /** What all IMAP sessions of one generation have in common. */
 class ImapHouse {
   readonly #accounts: Accounts
+  readonly #logins: Logins
   readonly #mailboxes: Mailboxes
   readonly #hostname: string
   readonly #idleTimeout: number
@@ -66,6 +68,7 @@ class ImapHouse {
 
   constructor(scope: Scope, idleTimeout: number) {
     this.#accounts = scope.use(Accounts)
+    this.#logins = new Logins(scope)
     this.#mailboxes = scope.use(Mailboxes)
     this.#hostname = scope.use(MailSettings).hostname
     this.#idleTimeout = idleTimeout
@@ -78,7 +81,7 @@ class ImapHouse {
 
   serve(connection: Connection): Session {
     const { log, remoteAddress } = connection
-    const session = new ImapServerSession(connection.socket, {
+    const session: ImapServerSession = new ImapServerSession(connection.socket, {
       hostname: this.#hostname,
       id: { name: 'Aviso' },
       limits: { idleTimeout: this.#idleTimeout },
@@ -88,7 +91,7 @@ class ImapHouse {
       plaintextLogin: this.#accounts.mechanisms(loginContext('imap', connection)).includes('PLAIN'),
       mechanisms: () => this.#mechanisms(connection),
       login: (user, password) => this.#login(connection, user, password),
-      open: (identity) => this.#open(identity),
+      open: (identity) => this.#open(identity, session),
       count: this.#count,
       log: (event, fields) => (fields['err'] === undefined ? log.debug(fields, event) : log.error(fields, event)),
     })
@@ -126,10 +129,12 @@ class ImapHouse {
     return undefined
   }
 
-  async #open(identity: Identity): Promise<MailAccount> {
+  async #open(identity: Identity, session: ImapServerSession): Promise<MailAccount> {
     const account = await this.#accounts.byAddress(identity.authcid)
     if (account === undefined)
       throw new BackendError('CONTACTADMIN', `The account ${identity.authcid} can no longer be used`)
+    const leave = this.#logins.enter(account.id, () => void session.shutdown('This login is not valid any more'))
+    void session.closed.then(leave)
     return this.#mailboxes.open(account)
   }
 }

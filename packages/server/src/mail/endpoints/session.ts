@@ -18,6 +18,7 @@ import type { Client } from '../pipeline/contracts.ts'
 import type { Passage, Pipeline } from '../pipeline/pipeline.ts'
 import { MailSettings } from '../settings.ts'
 import { loginContext } from './login.ts'
+import { Logins } from './logins.ts'
 
 export interface SmtpEndpoint {
   /** `smtp` or `submission`: for logs, metrics and limits. */
@@ -58,6 +59,7 @@ class SmtpHouse {
   readonly endpoint: SmtpEndpoint
   readonly accounts: Accounts
   readonly limits: Limits
+  readonly logins: Logins
   readonly #server: SmtpServer
   /** The connection under a session's first socket. */
   readonly #connections = new WeakMap<Duplex, Connection>()
@@ -69,6 +71,7 @@ class SmtpHouse {
     this.endpoint = endpoint
     this.accounts = scope.use(Accounts)
     this.limits = scope.use(Limits)
+    this.logins = new Logins(scope)
     this.#server = new SmtpServer({
       kind: endpoint.kind,
       hostname: settings.hostname,
@@ -90,6 +93,11 @@ class SmtpHouse {
       secure: connection.tls !== undefined,
     })
     return { shutdown: () => this.#server.end(session) }
+  }
+
+  /** Ends a session politely. */
+  end(session: SmtpSession): void {
+    void this.#server.end(session)
   }
 
   #meet(session: SmtpSession): Connection {
@@ -122,6 +130,7 @@ class Policy implements SessionHandler {
   readonly #session: SmtpSession
   readonly #connection: Connection
   #passage: Passage | undefined
+  #leave: (() => void) | undefined
 
   constructor(house: SmtpHouse, session: SmtpSession, connection: Connection) {
     this.#house = house
@@ -153,6 +162,7 @@ class Policy implements SessionHandler {
   }
 
   close(): void {
+    this.#leave?.()
     this.reset()
   }
 
@@ -164,6 +174,7 @@ class Policy implements SessionHandler {
       protocol: this.#house.endpoint.protocol,
       remoteAddress,
       hello: this.#session.hello ?? '',
+      extended: this.#session.extended,
       tls,
       account: await this.#account(),
     }
@@ -176,6 +187,7 @@ class Policy implements SessionHandler {
     const account = await this.#house.accounts.byAddress(identity.authcid)
     if (account === undefined)
       throw new SmtpError(535, '5.7.13', `The account ${identity.authcid} can no longer be used`)
+    this.#leave ??= this.#house.logins.enter(account.id, () => this.#house.end(this.#session))
     return account
   }
 

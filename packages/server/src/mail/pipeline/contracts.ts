@@ -21,6 +21,8 @@ export interface Client {
   readonly remoteAddress: string
   /** The name in EHLO, HELO or LHLO. */
   readonly hello: string
+  /** It greeted with EHLO or LHLO, not with HELO. */
+  readonly extended: boolean
   readonly tls: TlsFacts | undefined
   /** Who logged in; undefined for a stranger. */
   readonly account: Account | undefined

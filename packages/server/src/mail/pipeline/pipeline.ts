@@ -86,7 +86,11 @@ export class Passage implements Mail {
   /** Runs one stage of the checks. Throws the `SmtpError` of the worst verdict when that is to reject or to defer. */
   async ask(stage: (check: MailCheck) => Verdict | Promise<Verdict> | undefined): Promise<void> {
     const { clock } = this.#pipeline.scope
-    const traced = await askAll(this.#pipeline.options.checks, stage, { clock, log: this.client.log })
+    const traced = await askAll(this.#pipeline.options.checks, stage, {
+      clock,
+      log: this.client.log,
+      mail: this.id,
+    })
     for (const one of traced)
       if (one.verdict.action !== 'accept' || one.verdict.why !== undefined) this.#trace.push(one)
     const verdict = worst(traced)
@@ -99,6 +103,7 @@ export class Passage implements Mail {
       {
         event: 'mail-refused',
         mail: this.id,
+        ...(this.client.account === undefined ? {} : { account: this.client.account.address }),
         check: verdict.check,
         code: verdict.verdict.reply.code,
         why: verdict.verdict.why ?? verdict.verdict.reply.message,
@@ -127,7 +132,8 @@ export class Passage implements Mail {
     try {
       const content: Content = { bytes, header: Headers.parse(bytes) }
       await this.ask((check) => check.content?.(this, content))
-      const edits: HeaderEdit[] = [{ prepend: [this.#receivedField()] }]
+      // RFC 5321 §4.4: the one Return-Path is made at the final delivery, whatever the client wrote.
+      const edits: HeaderEdit[] = [{ prepend: [this.#receivedField()], remove: ['Return-Path'] }]
       for (const modifier of options.modifiers) edits.unshift(await modifier.edit(this, content))
       const whole = edited(content, edits)
       for (const delivery of this.#deliveries.values()) await delivery.body(whole, this.#quarantined)
@@ -137,6 +143,7 @@ export class Passage implements Mail {
         {
           event: 'mail-accepted',
           mail: this.id,
+          ...(this.client.account === undefined ? {} : { account: this.client.account.address }),
           sender: this.sender?.toString() ?? '',
           recipients: this.recipients.length,
           size: whole.byteLength,
@@ -203,7 +210,8 @@ export class Passage implements Mail {
     }
     const routes: { target: MailTarget; routed: Routed }[] = resolution.accounts.map((account) => ({
       target: local,
-      routed: { recipient, address, account },
+      // Its own address, not the alias that led here: in the queue each waiting mailbox must have a name of its own.
+      routed: { recipient, address: parseMailAddress(account.address) ?? address, account },
     }))
     for (const forward of resolution.forwards) {
       const onward = parseMailAddress(forward)
@@ -229,7 +237,7 @@ export class Passage implements Mail {
       by: this.#pipeline.options.hostname,
       with: transmissionType({
         kind: client.protocol === 'lmtp' ? 'lmtp' : 'smtp',
-        extended: true,
+        extended: client.extended,
         secure: client.tls !== undefined,
         authenticated: client.account !== undefined,
         smtpUtf8: parameters.smtpUtf8,

@@ -17,6 +17,14 @@ export interface Traced {
   readonly verdict: Verdict
 }
 
+/** What a stage needs besides its checks. */
+export interface Around {
+  readonly clock: Clock
+  readonly log: Log
+  /** The mail's id, for the log. */
+  readonly mail: string
+}
+
 const SEVERITY = { accept: 0, quarantine: 1, defer: 2, reject: 3 } as const
 
 /** Milliseconds that one check may take. */
@@ -26,7 +34,7 @@ const PATIENCE = 30_000
 export async function askAll(
   checks: readonly NamedCheck[],
   ask: (check: MailCheck) => Awaitable<Verdict> | undefined,
-  around: { readonly clock: Clock; readonly log: Log },
+  around: Around,
 ): Promise<readonly Traced[]> {
   const asked: Awaitable<Traced>[] = []
   let waiting = false
@@ -51,7 +59,7 @@ export function worst(traced: readonly Traced[]): Traced | undefined {
 function inTime(
   name: string,
   ask: () => Awaitable<Verdict> | undefined,
-  around: { readonly clock: Clock; readonly log: Log },
+  around: Around,
 ): Awaitable<Traced> | undefined {
   try {
     const answer = ask()
@@ -59,7 +67,7 @@ function inTime(
     if (!(answer instanceof Promise)) return { check: name, verdict: answer }
     return new Promise((resolve) => {
       const timer = around.clock.timeout(PATIENCE, () =>
-        resolve({ check: name, verdict: broken(around.log, name, new Error(`no answer within ${PATIENCE / 1000} s`)) }),
+        resolve({ check: name, verdict: broken(around, name, new Error(`no answer within ${PATIENCE / 1000} s`)) }),
       )
       answer.then(
         (verdict) => {
@@ -68,17 +76,17 @@ function inTime(
         },
         (error: unknown) => {
           timer.cancel()
-          resolve({ check: name, verdict: broken(around.log, name, error) })
+          resolve({ check: name, verdict: broken(around, name, error) })
         },
       )
     })
   } catch (error) {
-    return { check: name, verdict: broken(around.log, name, error) }
+    return { check: name, verdict: broken(around, name, error) }
   }
 }
 
-function broken(log: Log, check: string, error: unknown): Verdict {
-  log.error({ err: error, check }, 'a check failed: the mail is deferred')
+function broken({ log, mail }: Around, check: string, error: unknown): Verdict {
+  log.error({ err: error, check, mail }, 'a check failed: the mail is deferred')
   return {
     action: 'defer',
     reply: new SmtpError(451, '4.7.1', 'The mail cannot be checked now, please try again later'),

@@ -3,9 +3,10 @@
 import { parseMailAddress } from '@aviso/mime'
 import { SmtpError } from '@aviso/smtp'
 import type { Accounts } from '../../../accounts/contracts.ts'
-import type { Scope } from '../../../kernel/scope.ts'
+import { type Scope, serviceKey } from '../../../kernel/scope.ts'
 import type { Calls, Store } from '../../../store/contracts.ts'
 import type { Client, Delivery, Mail, MailTarget, Outcome, Routed } from '../../pipeline/contracts.ts'
+import { asSmtpError } from '../../pipeline/refusal.ts'
 import { type QueuedMail, type QueuedRecipient, queueStore } from './store.ts'
 
 /** Octets up to which a mail lies in the database itself. */
@@ -17,6 +18,12 @@ const LONGEST_WAIT = 3_600_000
 
 /** Milliseconds between two looks for large mails that nobody waits for any more. */
 const SWEEP_EVERY = 3_600_000
+
+/** The queues of all generations of the config: the newest one retries. Two at once would count every failure twice. */
+interface Duty {
+  readonly queues: Queue[]
+}
+const Duty = serviceKey<Duty>('mail-queue-duty')
 
 type QueueCalls = Calls<typeof queueStore.operations>
 
@@ -36,10 +43,17 @@ export class Queue implements MailTarget {
     return new QueueDelivery(this.#store, this.#calls, mail, this.#scope)
   }
 
-  /** Tries local mailboxes again from now on, until the scope closes. */
-  retryLocal(accounts: Accounts, local: MailTarget): void {
+  /** Tries local mailboxes again from now on, until the scope closes or a newer generation does it. */
+  async retryLocal(accounts: Accounts, local: MailTarget): Promise<void> {
+    const duty = await this.#scope.keep(Duty, (): Duty => ({ queues: [] }))
+    duty.queues.push(this)
+    this.#scope.defer(() => void duty.queues.splice(duty.queues.indexOf(this), 1))
     this.#scope.interval(FIRST_RETRY / 2, async () => {
-      for (const recipient of await this.#calls.dueLocal({ limit: 100 })) await this.#retry(recipient, accounts, local)
+      if (duty.queues.at(-1) !== this) return
+      for (const recipient of await this.#calls.dueLocal({ limit: 100 })) {
+        if (this.#scope.signal.aborted) return
+        await this.#retry(recipient, accounts, local)
+      }
     })
     this.#scope.interval(SWEEP_EVERY, () =>
       this.#store.keeper.deleteUnused(this.#store.blobs, () => this.#calls.blobs()),
@@ -48,18 +62,14 @@ export class Queue implements MailTarget {
 
   async #retry(recipient: QueuedRecipient, accounts: Accounts, local: MailTarget): Promise<void> {
     const { mail: id, address: text } = recipient
-    const queued = await this.#calls.mail({ id })
-    const account = await accounts.byId(recipient.account)
-    const address = parseMailAddress(text)
-    if (queued === undefined || address === undefined) return
     let failure: SmtpError | undefined
-    if (account === undefined) failure = new SmtpError(451, '4.2.1', 'the account is gone')
-    else {
-      const bytes = await this.#bytes(queued)
-      const delivery = local.begin(remembered(queued, this.#scope))
-      await delivery.add({ recipient: { address, parameters: {} }, address, account })
-      await delivery.body(bytes, queued.quarantined)
-      failure = (await delivery.commit())[0]?.failure
+    try {
+      failure = await this.#deliver(recipient, accounts, local)
+    } catch (error) {
+      if (this.#scope.signal.aborted) return
+      // One mail that cannot be tried must not keep those behind it waiting.
+      this.#scope.log.error({ err: error, mail: id, recipient: text }, 'a queued mail cannot be tried')
+      failure = asSmtpError(error)
     }
     if (failure !== undefined) {
       const wait = Math.min(LONGEST_WAIT, FIRST_RETRY * 2 ** recipient.attempts)
@@ -73,6 +83,23 @@ export class Queue implements MailTarget {
     }
     await this.#calls.delivered({ mail: id, address: text })
     this.#scope.log.info({ event: 'mail-delivered', mail: id, recipient: text }, 'queued mail delivered')
+  }
+
+  async #deliver(
+    { mail, address: text, account: id, parameters }: QueuedRecipient,
+    accounts: Accounts,
+    local: MailTarget,
+  ): Promise<SmtpError | undefined> {
+    const queued = await this.#calls.mail({ id: mail })
+    const address = parseMailAddress(text)
+    if (queued === undefined || address === undefined) throw new Error(`the rows of the queued mail ${mail} are broken`)
+    const account = await accounts.byId(id)
+    if (account === undefined) return new SmtpError(451, '4.2.1', 'the account is gone')
+    const delivery = local.begin(remembered(queued, this.#scope))
+    const recipient = { address, parameters: JSON.parse(parameters) as Routed['recipient']['parameters'] }
+    await delivery.add({ recipient, address, account })
+    await delivery.body(await this.#bytes(queued), queued.quarantined)
+    return (await delivery.commit())[0]?.failure
   }
 
   async #bytes(mail: QueuedMail): Promise<Uint8Array> {
@@ -152,6 +179,7 @@ function remembered(queued: QueuedMail, scope: Scope): Mail {
     protocol: 'queue',
     remoteAddress: '',
     hello: '',
+    extended: true,
     tls: undefined,
     account: undefined,
   }

@@ -53,21 +53,25 @@ export const queueStore = defineStore({
       ) => {
         await tx.run(
           'INSERT INTO queue_mail (id, created, sender, parameters, quarantined, size, bytes, blob) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING',
-          ...[
-            mail.id,
-            mail.created,
-            mail.sender,
-            mail.parameters,
-            mail.quarantined ? 1 : 0,
-            mail.size,
-            mail.bytes,
-            mail.blob,
-          ],
+          mail.id,
+          mail.created,
+          mail.sender,
+          mail.parameters,
+          mail.quarantined ? 1 : 0,
+          mail.size,
+          mail.bytes,
+          mail.blob,
         )
         for (const { address, account, parameters, attempts, nextAttempt, lastError } of recipients)
           await tx.run(
             'INSERT INTO queue_recipient (mail, address, account, parameters, attempts, next_attempt, last_error) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (mail, address) DO NOTHING',
-            ...[mail.id, address, account, parameters, attempts, nextAttempt, lastError],
+            mail.id,
+            address,
+            account,
+            parameters,
+            attempts,
+            nextAttempt,
+            lastError,
           )
       },
     ),
@@ -107,7 +111,10 @@ export const queueStore = defineStore({
       ) => {
         await tx.run(
           'UPDATE queue_recipient SET attempts = attempts + 1, next_attempt = ?, last_error = ? WHERE mail = ? AND address = ?',
-          ...[args.nextAttempt, args.error, args.mail, args.address],
+          args.nextAttempt,
+          args.error,
+          args.mail,
+          args.address,
         )
       },
     ),

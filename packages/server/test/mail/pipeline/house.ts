@@ -1,0 +1,232 @@
+// The mail rooms over a real store, with accounts made of a list and a clock turned by hand.
+
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import { parseMailAddress } from '@aviso/mime'
+import { SmtpError } from '@aviso/smtp'
+import * as v from 'valibot'
+import { type Account, Accounts, type Resolution, type Role } from '../../../src/accounts/contracts.ts'
+import { AccountRooms } from '../../../src/accounts/rooms.ts'
+import { HandClock } from '../../../src/kernel/clock.ts'
+import { recordingLog } from '../../../src/kernel/log.ts'
+import { type AnyModule, Registry } from '../../../src/kernel/module.ts'
+import type { Scope } from '../../../src/kernel/scope.ts'
+import { mailConfig } from '../../../src/mail/config.ts'
+import { openMail, Pipelines } from '../../../src/mail/mail.ts'
+import { Mailboxes } from '../../../src/mail/mailboxes/mailboxes.ts'
+import { mailStore } from '../../../src/mail/mailboxes/store.ts'
+import { mailModules } from '../../../src/mail/modules.ts'
+import {
+  type Client,
+  type MailCheck,
+  mailCheck,
+  type MailModifier,
+  mailModifier,
+} from '../../../src/mail/pipeline/contracts.ts'
+import { queueStore } from '../../../src/mail/targets/queue/store.ts'
+import { Store, StoreError } from '../../../src/store/contracts.ts'
+import { openStore } from '../../../src/store/open.ts'
+import { testScope } from '../../fixtures/scope.ts'
+
+type Config = v.InferInput<ReturnType<typeof mailConfig>>
+
+export interface Options {
+  readonly config?: Config
+  /** Are on in both pipelines. */
+  readonly check?: MailCheck
+  readonly modifier?: MailModifier
+}
+
+/** Accounts made of a list, all at example.org. */
+class FakeAccounts {
+  readonly list = new Map<string, Account>()
+  readonly aliases = new Map<string, readonly string[]>()
+  broken = false
+
+  add(local: string, role: Role = 'user'): Account {
+    const account = { id: local, address: `${local}@example.org`, local, domain: 'example.org', role, disabled: false }
+    this.list.set(account.address, account)
+    return account
+  }
+
+  async resolve(address: string): Promise<Resolution> {
+    if (this.broken) throw new StoreError('unavailable', 'no database')
+    if (!address.endsWith('@example.org')) return { kind: 'foreign' }
+    const accounts: Account[] = []
+    const forwards: string[] = []
+    for (const target of this.aliases.get(address) ?? [address]) {
+      const account = this.list.get(target)
+      if (account !== undefined) accounts.push(account)
+      else if (!target.endsWith('@example.org')) forwards.push(target)
+    }
+    return accounts.length + forwards.length === 0 ? { kind: 'unknown' } : { kind: 'local', accounts, forwards }
+  }
+
+  async byId(id: string): Promise<Account | undefined> {
+    return this.list.get(`${id}@example.org`)
+  }
+
+  async maySendAs(account: Account, address: string): Promise<boolean> {
+    const aliased = this.aliases.get(address)
+    return address === account.address || (aliased?.length === 1 && aliased[0] === account.address)
+  }
+
+  isLocal(domain: string): boolean {
+    return domain === 'example.org'
+  }
+}
+
+export type House = Awaited<ReturnType<typeof openHouse>>
+
+export async function openHouse(t: TestContext, { config = {}, check, modifier }: Options = {}) {
+  const folder = mkdtempSync(join(tmpdir(), 'aviso-pipeline-'))
+  const clock = new HandClock()
+  const { log, lines } = recordingLog()
+  const scope: Scope = testScope({ clock, log })
+  t.after(async () => {
+    await scope.close()
+    rmSync(folder, { recursive: true, force: true })
+  })
+  const real = await openStore(scope, { folder, definitions: [mailStore, queueStore] })
+  /** What the next writes of these accounts (or of `queue`) fail with. */
+  const faults = new Map<string, string>()
+  scope.provide(Store, failing(real, faults))
+  const fake = new FakeAccounts()
+  for (const name of ['anna', 'ben', 'carl']) fake.add(name)
+  scope.provide(Accounts, fake as unknown as Accounts)
+  const own: AnyModule[] = []
+  if (check !== undefined)
+    own.push(mailCheck({ name: 'test', summary: 'x', config: v.strictObject({}), create: () => check }))
+  if (modifier !== undefined)
+    own.push(mailModifier({ name: 'test-edit', summary: 'x', config: v.strictObject({}), create: () => modifier }))
+  const registry = new Registry([...mailModules, ...own])
+  const chosen = {
+    checks: { ...(check === undefined ? {} : { test: true }) },
+    modifiers: { ...(modifier === undefined ? {} : { 'test-edit': true }) },
+  }
+  const both = (way: Config['incoming'] = {}) => ({
+    checks: { ...way.checks, ...chosen.checks },
+    modifiers: { ...way.modifiers, ...chosen.modifiers },
+  })
+  const settings = v.parse(mailConfig(registry), {
+    ...config,
+    incoming: both(config.incoming),
+    outgoing: both(config.outgoing),
+  })
+  await openMail(scope, settings, 'mail.example.org', new AccountRooms())
+  const { incoming, outgoing } = scope.use(Pipelines)
+  const mailboxes = scope.use(Mailboxes)
+  const queue = real.core(queueStore)
+
+  const client = (more: Partial<Client> = {}): Client => ({
+    session: 's1',
+    log: log.child({ session: 's1' }),
+    protocol: 'smtp',
+    remoteAddress: '192.0.2.7',
+    hello: 'mx.example.net',
+    extended: true,
+    tls: undefined,
+    account: undefined,
+    ...more,
+  })
+  const send = async (way: 'incoming' | 'outgoing', mail: Sent): Promise<string> => {
+    const account = mail.as === undefined ? undefined : fake.list.get(`${mail.as}@example.org`)
+    const sender = mail.from === '' ? null : (parseMailAddress(mail.from ?? 'bo@example.net') ?? null)
+    const parameters = { body: '7BIT', smtpUtf8: false, requireTls: false } as const
+    const pipeline = way === 'incoming' ? incoming : outgoing
+    const passage = await pipeline.begin(client({ account, ...mail.client }), sender, parameters)
+    for (const to of mail.to) {
+      const address = parseMailAddress(to)
+      if (address === undefined) throw new Error(`${to} is no address`)
+      await passage.recipient(address, {})
+    }
+    await passage.data(Buffer.from(mail.message ?? MESSAGE))
+    return passage.id
+  }
+
+  return {
+    scope,
+    clock,
+    lines,
+    fake,
+    faults,
+    incoming,
+    client,
+    queue,
+    /** A mail from another server. */
+    receive: (mail: Sent) => send('incoming', mail),
+    /** A mail from one of our accounts. */
+    submit: (mail: Sent & { readonly as: string }) =>
+      send('outgoing', {
+        from: `${mail.as}@example.org`,
+        message: `From: ${mail.as}@example.org\r\n\r\nHi\r\n`,
+        ...mail,
+        client: { protocol: 'submission', ...mail.client },
+      }),
+    /** The messages of an account's mailbox, oldest first. */
+    async mails(local: string, mailbox = 'INBOX'): Promise<readonly string[]> {
+      const account = fake.list.get(`${local}@example.org`)
+      if (account === undefined) throw new Error(`no ${local}`)
+      const opened = mailboxes.open(account)
+      if (!(await opened.list()).some(({ name }) => name === mailbox)) return []
+      const box = await opened.open(mailbox)
+      const texts: string[] = []
+      for (const uid of [...(await box.snapshot()).uids])
+        texts.push(Buffer.from((await box.raw(uid)) ?? []).toString('utf8'))
+      return texts
+    },
+    waiting: async () => (await queue.list({ limit: 100 })).map(({ address }) => address),
+    /** Turns the clock, and lets what fell due finish. */
+    async pass(ms: number): Promise<void> {
+      clock.turn(ms)
+      for (let round = 0; round < 60; round++) await new Promise((resolve) => setImmediate(resolve))
+    },
+  }
+}
+
+export interface Sent {
+  readonly to: readonly string[]
+  /** The reverse-path; '' for a notification. */
+  readonly from?: string
+  readonly message?: string
+  readonly as?: string
+  readonly client?: Partial<Client>
+}
+
+export const MESSAGE = 'From: bo@example.net\r\nSubject: Hello\r\n\r\nIt works.\r\n'
+
+/** For `assert.rejects`: an SMTP reply of this code, enhanced code and text. */
+export const refusal =
+  (code: number, enhanced: string, text = /./) =>
+  (error: unknown): boolean =>
+    error instanceof SmtpError && error.code === code && error.enhanced === enhanced && text.test(error.message)
+
+/** The store, whose deliveries to the accounts in `faults` fail as it says there. */
+function failing(store: Store, faults: ReadonlyMap<string, string>): Store {
+  const guarded = <T extends object>(calls: T, operation: string, name: string): T =>
+    new Proxy(calls, {
+      get(target, property) {
+        const call: unknown = Reflect.get(target, property, target)
+        if (typeof call !== 'function') return call
+        return (...args: unknown[]): unknown => {
+          const fault = property === operation ? faults.get(name) : undefined
+          return fault === undefined
+            ? Reflect.apply(call, target, args)
+            : Promise.reject(new StoreError(fault, 'broken'))
+        }
+      },
+    })
+  return new Proxy(store, {
+    get(target, property) {
+      if (property === 'account')
+        return (definition: typeof mailStore, account: string) =>
+          guarded(target.account(definition, account), 'deliver', account)
+      if (property === 'core')
+        return (definition: typeof queueStore) => guarded(target.core(definition), 'put', 'queue')
+      const value: unknown = Reflect.get(target, property, target)
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value
+    },
+  })
+}
