@@ -7,6 +7,8 @@ import { dial, type Reach } from './wire.ts'
 export class XmppClient {
   readonly socket: Socket
   jid = ''
+  /** What the server offered after the login. */
+  features = ''
   /** All that has come while logging in and was not looked at yet. */
   #received = ''
   #wake: (() => void) | undefined
@@ -72,7 +74,7 @@ export class XmppClient {
     this.send(
       `<?xml version='1.0'?><stream:stream to='${domain}' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>`,
     )
-    await this.#until(/(<\/stream:features>)/)
+    this.features = await this.#until(/<stream:features>(.*?)<\/stream:features>/s)
   }
 
   /** What the pattern's first group matches, once it does; everything up to its end has been read then. */

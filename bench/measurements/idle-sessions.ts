@@ -29,9 +29,9 @@ export const idleImap = idle('idle-imap', 'IMAP sessions over TLS in IDLE', asyn
 export const idleXmpp = idle('idle-xmpp', 'XMPP sessions over TLS, available', async (server, index) => {
   const user = localPart(index % server.accounts)
   const chat = await XmppClient.connect(server.reach, server.ports.xmpps, DOMAIN, logins, user)
-  chat.send(
-    "<iq type='get' id='roster'><query xmlns='jabber:iq:roster'/></iq><enable xmlns='urn:xmpp:sm:3' resume='true'/><presence/>",
-  )
+  // Stream management where it is offered (XEP-0198): unoffered, it would end the stream.
+  const enable = chat.features.includes('urn:xmpp:sm:3') ? "<enable xmlns='urn:xmpp:sm:3' resume='true'/>" : ''
+  chat.send(`<iq type='get' id='roster'><query xmlns='jabber:iq:roster'/></iq>${enable}<presence/>`)
   chat.listen(() => {})
   return chat
 })

@@ -5,6 +5,7 @@ import { ImapClient } from '../clients/imap.ts'
 import { localPart, logins } from '../clients/logins.ts'
 import { SmtpClient } from '../clients/smtp.ts'
 import { figure, Latencies, rate } from '../figures.ts'
+import { inParallel } from '../in-parallel.ts'
 import { underLoad } from '../load.ts'
 import type { Measurement } from '../measurement.ts'
 import { DOMAIN, Server } from '../server.ts'
@@ -13,6 +14,8 @@ import { sampleMail } from '../sample-mail.ts'
 const MAILBOXES = 20
 const CONNECTIONS = 10
 const OCTETS = 4096
+/** Then a client connects anew: servers do not let one connection go on for ever. */
+const MAILS_PER_CONNECTION = 500
 
 export const mailIn: Measurement = {
   name: 'mail-in',
@@ -23,27 +26,26 @@ export const mailIn: Measurement = {
     const warmUp = quick ? 100 : 1000
     const server = await Server.start(provisioned)
     try {
-      const clients = await Promise.all(
-        Array.from({ length: CONNECTIONS }, () => SmtpClient.connect(server.reach, server.ports.smtp)),
-      )
       const latencies = new Latencies()
       const send = async (count: number, first: number): Promise<void> => {
         let next = 0
-        await Promise.all(
-          clients.map(async (client) => {
-            for (let mail = next++; mail < count; mail = next++) {
+        await inParallel(CONNECTIONS, CONNECTIONS, async () => {
+          while (next < count) {
+            const client = await SmtpClient.connect(server.reach, server.ports.smtp)
+            for (let sent = 0; sent < MAILS_PER_CONNECTION && next < count; sent++) {
+              const mail = next++
               const to = `${localPart(mail % MAILBOXES)}@${DOMAIN}`
               const begun = performance.now()
               await client.send('sender@elsewhere.example', to, sampleMail(first + mail, OCTETS, to))
               latencies.add(performance.now() - begun)
             }
-          }),
-        )
+            await client.quit()
+          }
+        })
       }
       await send(warmUp, 0)
       latencies.clear()
       const load = await underLoad(server, () => send(mails, warmUp))
-      await Promise.all(clients.map((client) => client.quit()))
 
       let arrived = 0
       for (let user = 0; user < MAILBOXES; user++) {

@@ -64,7 +64,11 @@ async function voyage(folder: string, first: number, rounds: number): Promise<st
       }
       server = await Server.start({ folder })
       await verification.run(server, round === rounds - 1)
-      assert.deepEqual(verification.faults, [], `seed ${SEED}, round ${first + round + 1}, killed after ${moment} ms of load`)
+      assert.deepEqual(
+        verification.faults,
+        [],
+        `seed ${SEED}, round ${first + round + 1}, killed after ${moment} ms of load`,
+      )
     }
     const queue = await aviso(['queue', '--json', '--config', join(folder, 'aviso.yaml')])
     assert.equal(queue.status, 0, queue.stderr)
@@ -104,8 +108,11 @@ function onDisk(data: string, ledger: Ledger): string {
         const mail = [...ledger.mails.values()].find(({ foreign }) => foreign.includes(String(address)))
         assert.ok(mail, `${String(address)} waits in the queue and nobody sent it`)
         const name = String(blob)
-        const octets = blob === null ? Buffer.from(bytes as Uint8Array) : readFileSync(join(data, 'blobs', name.slice(0, 2), name))
-        const digest = createHash('sha256').update(octets.subarray(octets.length - mail.size)).digest('hex')
+        const octets =
+          blob === null ? Buffer.from(bytes as Uint8Array) : readFileSync(join(data, 'blobs', name.slice(0, 2), name))
+        const digest = createHash('sha256')
+          .update(octets.subarray(octets.length - mail.size))
+          .digest('hex')
         // The pipeline may have completed the header; the octets that were sent end the mail all the same.
         assert.equal(digest, mail.digest, `${mail.name} in the queue is not as it was sent`)
       }

@@ -42,10 +42,15 @@ function callsOf(trace: string): readonly Call[] {
 /** Runs `act` under strace and answers the calls that the server made meanwhile. */
 async function traced(server: Server, folder: string, act: () => Promise<void>): Promise<readonly Call[]> {
   const file = join(folder, `trace-${process.hrtime.bigint()}`)
-  const calls = 'read,write,writev,sendmsg,sendto,pwrite64,pwritev,fsync,fdatasync,rename,renameat,renameat2,link,linkat'
-  const strace = spawn('strace', ['-f', '-y', '-s', '100000', '-e', `trace=${calls}`, '-o', file, '-p', String(server.pid)], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  })
+  const calls =
+    'read,write,writev,sendmsg,sendto,pwrite64,pwritev,fsync,fdatasync,rename,renameat,renameat2,link,linkat'
+  const strace = spawn(
+    'strace',
+    ['-f', '-y', '-s', '100000', '-e', `trace=${calls}`, '-o', file, '-p', String(server.pid)],
+    {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    },
+  )
   const ended = once(strace, 'close')
   try {
     // It has every thread when a call of one of them is in the file.
@@ -144,8 +149,14 @@ describe('what is acknowledged is on the disk', { skip: traceable ? false : 'nee
 
   test('SMTP DATA of a large mail: its file and the folder are synced before 250', async () => {
     const files = await smtp(400_000, [ANNA])
-    assert.ok(files.some((file) => file.includes('/blobs/')), files.join('\n'))
-    assert.ok(files.some((file) => file.endsWith('account.db-wal')), files.join('\n'))
+    assert.ok(
+      files.some((file) => file.includes('/blobs/')),
+      files.join('\n'),
+    )
+    assert.ok(
+      files.some((file) => file.endsWith('account.db-wal')),
+      files.join('\n'),
+    )
   })
 
   test('IMAP APPEND and STORE', async () => {

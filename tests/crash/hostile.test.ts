@@ -75,13 +75,16 @@ describe('strangers', () => {
       domain: DOMAIN,
       secure: true,
       connect: async () => socket,
-      sasl: (offer) => clientMechanism(offer, { authcid: 'bert', password: PASSWORD, secure: true, mechanisms: ['SCRAM-SHA-256'] }),
+      sasl: (offer) =>
+        clientMechanism(offer, { authcid: 'bert', password: PASSWORD, secure: true, mechanisms: ['SCRAM-SHA-256'] }),
     })
     const smtp = await Talk.open(server.ports.smtp)
     await smtp.hear(/^220 /)
     bystanders = [
       new Bystander('IMAP', () => imap.command('NOOP')),
-      new Bystander('XMPP', () => xmpp.request(el('iq', { type: 'get', to: DOMAIN }, el('ping', { xmlns: 'urn:xmpp:ping' })))),
+      new Bystander('XMPP', () =>
+        xmpp.request(el('iq', { type: 'get', to: DOMAIN }, el('ping', { xmlns: 'urn:xmpp:ping' }))),
+      ),
       new Bystander('SMTP', async () => {
         // A session of its own now and then: idle commands are counted.
         const talk = await Talk.open(server.ports.smtp)
@@ -138,7 +141,10 @@ describe('strangers', () => {
     const say = (title: string, said: readonly (readonly [string, RegExp])[], close = false): void =>
       story(title, 'smtp', /^220 /, said, close)
     say('an unknown command', [['FROB x\r\n', /^500 5\.5\.2/], stillThere])
-    say('a line of 200 000 octets', [[`NOOP ${'x'.repeat(200_000)}\r\n`, /^500 5\.5\.2 Line too long\r\n$/], stillThere])
+    say('a line of 200 000 octets', [
+      [`NOOP ${'x'.repeat(200_000)}\r\n`, /^500 5\.5\.2 Line too long\r\n$/],
+      stillThere,
+    ])
     say('a NUL in a command', [['EHLO a\0b\r\n', /^50[01] /], stillThere])
     say('bad UTF-8 in an address', [hello, ['MAIL FROM:<\xff\xfe@x.example>\r\n', /^5\d\d /], stillThere])
     say('a bare LF in DATA', [...begin(), ['Subject: a\n\nb\r\n.\r\n', /^550 5\.6\.11/], stillThere])
@@ -147,14 +153,28 @@ describe('strangers', () => {
       say(`a mail smuggled behind ${JSON.stringify(end)}`, [
         ...begin(),
         // One answer, to one message: what looks like commands was its text.
-        [`Subject: a\r\n\r\nb${end}MAIL FROM:<c@d.example>\r\nRCPT TO:<${BERT}>\r\nDATA\r\nsmuggled\r\n.\r\n`, /^550 5\.6\.11[^\r\n]*\r\n$/],
+        [
+          `Subject: a\r\n\r\nb${end}MAIL FROM:<c@d.example>\r\nRCPT TO:<${BERT}>\r\nDATA\r\nsmuggled\r\n.\r\n`,
+          /^550 5\.6\.11[^\r\n]*\r\n$/,
+        ],
         stillThere,
       ])
-    say('commands behind STARTTLS', [hello, ['STARTTLS\r\nMAIL FROM:<c@d.example>\r\n', /^421 4\.7\.0[^\r\n]*\r\n$/]], true)
+    say(
+      'commands behind STARTTLS',
+      [hello, ['STARTTLS\r\nMAIL FROM:<c@d.example>\r\n', /^421 4\.7\.0[^\r\n]*\r\n$/]],
+      true,
+    )
     say('a web browser', [['GET / HTTP/1.1\r\nHost: x\r\n\r\n', /^421 4\.7\.0/]], true)
     story('AUTH without TLS', 'submission', /^220 /, [hello, ['AUTH PLAIN AGEAYg==\r\n', /^538 5\.7\.11/]])
     story('mail without AUTH', 'submission', /^220 /, [hello, ['MAIL FROM:<a@b.example>\r\n', /^530 5\.7\.0/]])
-    say('nothing but mistakes', [...Array.from({ length: 9 }, () => ['FROB\r\n', /^500/] as const), ['FROB\r\nFROB\r\n'.repeat(10), /421 4\.7\.0/]], true)
+    say(
+      'nothing but mistakes',
+      [
+        ...Array.from({ length: 9 }, () => ['FROB\r\n', /^500/] as const),
+        ['FROB\r\nFROB\r\n'.repeat(10), /421 4\.7\.0/],
+      ],
+      true,
+    )
   })
 
   describe('IMAP', () => {
@@ -166,7 +186,10 @@ describe('strangers', () => {
     say('a line of 100 000 octets', [[`a NOOP ${'x'.repeat(100_000)}\r\n`, /^a BAD /], stillThere])
     say('a line without an end', [[`a NOOP ${'x'.repeat(3_000_000)}`, /^\* BYE /]], true)
     say('a literal that is too large', [['a LOGIN {100000}\r\n', /^a (?:NO|BAD) .*\r\n$/], stillThere])
-    say('a literal that is too large and comes at once', [[`a LOGIN {100000+}\r\n${'x'.repeat(100_000)}\r\n`, /^a (?:NO|BAD) /], stillThere])
+    say('a literal that is too large and comes at once', [
+      [`a LOGIN {100000+}\r\n${'x'.repeat(100_000)}\r\n`, /^a (?:NO|BAD) /],
+      stillThere,
+    ])
     say('a literal of 99 gigabytes', [['a LOGIN {99999999999+}\r\n', /^\* BYE /]], true)
     say('a NUL in a command', [['a LOGIN a\0b c\r\n', /^a BAD /], stillThere])
     say('bad UTF-8 in a string', [['a LOGIN "\xff\xfe" c\r\n', /^a BAD /], stillThere])
@@ -183,7 +206,10 @@ describe('strangers', () => {
     const say = (title: string, said: readonly (readonly [string, RegExp])[]): void =>
       story(title, 'xmpp', undefined, said, true)
     const opened = (title: string, text: string, condition: string): void =>
-      say(title, [[STREAM, features], [text, error(condition)]])
+      say(title, [
+        [STREAM, features],
+        [text, error(condition)],
+      ])
     say('a web browser', [['GET / HTTP/1.1\r\n\r\n', error('not-well-formed')]])
     say('a DOCTYPE with an entity', [['<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "b">]>', error('restricted-xml')]])
     say('a host that is not served', [[STREAM.replace(DOMAIN, 'other.test'), error('host-unknown')]])
@@ -195,8 +221,16 @@ describe('strangers', () => {
     opened('elements 200 deep', '<a>'.repeat(200), 'policy-violation')
     opened('a foreign entity', '<message>&foo;</message>', '(?:not-well-formed|restricted-xml)')
     opened('a message before login', `<message to="${BERT}"><body>hi</body></message>`, 'not-authorized')
-    opened('auth without TLS', "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGFubmEAeA==</auth>", 'policy-violation')
-    opened('a stream behind starttls', `<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>${STREAM}`, 'policy-violation')
+    opened(
+      'auth without TLS',
+      "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGFubmEAeA==</auth>",
+      'policy-violation',
+    )
+    opened(
+      'a stream behind starttls',
+      `<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>${STREAM}`,
+      'policy-violation',
+    )
   })
 
   test('who logged in is held to limits too: a stanza of 300 KiB ends the stream, a literal of 60 MiB is refused', async () => {
@@ -205,7 +239,8 @@ describe('strangers', () => {
       domain: DOMAIN,
       secure: true,
       connect: async () => socket,
-      sasl: (offer) => clientMechanism(offer, { authcid: 'anna', password: PASSWORD, secure: true, mechanisms: ['SCRAM-SHA-256'] }),
+      sasl: (offer) =>
+        clientMechanism(offer, { authcid: 'anna', password: PASSWORD, secure: true, mechanisms: ['SCRAM-SHA-256'] }),
     })
     client.send(`<message to='${BERT}'><body>${'x'.repeat(300_000)}</body></message>`)
     assert.match(String((await client.ended()).error), /policy-violation/)
@@ -227,7 +262,10 @@ describe('strangers', () => {
       waits.push(performance.now() - began)
     }
     talk.close()
-    assert.ok((waits[0] ?? 0) >= 200 && (waits[3] ?? 0) >= 1800, `250 ms and twice as much each time: ${waits.map(Math.round).join(' ')}`)
+    assert.ok(
+      (waits[0] ?? 0) >= 200 && (waits[3] ?? 0) >= 1800,
+      `250 ms and twice as much each time: ${waits.map(Math.round).join(' ')}`,
+    )
     // The owner, who was there before, is not kept out.
     const owner = new ImapClient(await dialTls(server.ports.imaps))
     await owner.greeting
@@ -253,7 +291,8 @@ describe('strangers', () => {
 
   test('garbage for every port, with and without TLS', async () => {
     const random = seeded(4711)
-    const garbage = (): Buffer => Buffer.from(Array.from({ length: between(random, 1, 3000) }, () => Math.floor(random() * 256)))
+    const garbage = (): Buffer =>
+      Buffer.from(Array.from({ length: between(random, 1, 3000) }, () => Math.floor(random() * 256)))
     for (const [name, port] of Object.entries(server.ports))
       await Promise.all(
         Array.from({ length: 30 }, async (_, i) => {
@@ -271,7 +310,9 @@ describe('strangers', () => {
   test('2,000 connections opened and dropped', async () => {
     const ports = Object.values(server.ports)
     for (let i = 0; i < 2000; i += 100) {
-      const talks = await Promise.all(Array.from({ length: 100 }, (_, j) => Talk.open(ports[(i + j) % ports.length] ?? 0)))
+      const talks = await Promise.all(
+        Array.from({ length: 100 }, (_, j) => Talk.open(ports[(i + j) % ports.length] ?? 0)),
+      )
       for (const [j, talk] of talks.entries()) {
         if (j % 3 === 0) talk.socket.write('E')
         if (j % 2 === 0) talk.socket.resetAndDestroy()
@@ -289,7 +330,9 @@ describe('strangers', () => {
 
   test('afterwards: the bystanders noticed nothing, nothing is left over, the log tells of no defect', async () => {
     await eventually('all connections but the bystanders’ are gone', 10_000, async () => {
-      const { connections } = (await server.ask('status', undefined)) as { connections: Readonly<Record<string, number>> }
+      const { connections } = (await server.ask('status', undefined)) as {
+        connections: Readonly<Record<string, number>>
+      }
       return Object.values(connections).reduce((sum, count) => sum + count, 0) <= 5 ? true : undefined
     })
     for (const { name, failure, slowest, turns } of bystanders) {

@@ -3,7 +3,9 @@
 import { createRequire, syncBuiltinESMExports } from 'node:module'
 import type * as threads from 'node:worker_threads'
 
-const exports = createRequire(import.meta.url)('node:worker_threads') as { -readonly [K in keyof typeof threads]: (typeof threads)[K] }
+const exports = createRequire(import.meta.url)('node:worker_threads') as {
+  -readonly [K in keyof typeof threads]: (typeof threads)[K]
+}
 
 if (exports.isMainThread) {
   const workers = new Set<threads.Worker>()

@@ -182,7 +182,8 @@ async function transfer(
   await doing(filed, after([]), async () => {
     const reply = await client.command(`UID ${verb} ${setOf(chosen)} ${filed.names[there]}`)
     const codes = [reply.code ?? '', ...reply.untagged.map(({ text }) => /\[(COPYUID [^\]]*)\]/.exec(text)?.[1] ?? '')]
-    const destination = /^COPYUID \d+ \S+ (\S+)$/.exec(codes.find((code) => code.startsWith("COPYUID")) ?? "")?.[1] ?? ""
+    const destination =
+      /^COPYUID \d+ \S+ (\S+)$/.exec(codes.find((code) => code.startsWith('COPYUID')) ?? '')?.[1] ?? ''
     return after(uidsOf(destination))
   })
 }
@@ -217,7 +218,7 @@ async function chatting(server: Server, ledger: Ledger, random: () => number): P
   const client = await openXmpp(server.ports, ANNA, 'chatting', (stanza) => {
     if (stanza.name === 'message') ledger.complaints.push(`chat: ${stanza.toString()}`)
   })
-  for (let left = MESSAGES_A_ROUND; left > 0; ) {
+  for (let left = MESSAGES_A_ROUND; left > 0;) {
     const names = Array.from({ length: between(random, 1, 8) }, () => ledger.name('chat'))
     for (const name of names) {
       ledger.messages.set(name, { name, state: 'unknown' })

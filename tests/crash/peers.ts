@@ -149,14 +149,16 @@ export class Talk {
 
   async hear(answer: RegExp, ms = 15_000): Promise<string> {
     await this.#until(ms, () => answer.test(this.heard) || this.over)
-    if (!answer.test(this.heard)) throw new Error(`expected ${String(answer)}, heard ${JSON.stringify(this.heard.slice(-2000))}`)
+    if (!answer.test(this.heard))
+      throw new Error(`expected ${String(answer)}, heard ${JSON.stringify(this.heard.slice(-2000))}`)
     return this.heard
   }
 
   /** Resolves when the server has ended the connection. */
   async ended(ms = 15_000): Promise<void> {
     await this.#until(ms, () => this.over)
-    if (!this.over) throw new Error(`the server did not end the connection; heard ${JSON.stringify(this.heard.slice(-500))}`)
+    if (!this.over)
+      throw new Error(`the server did not end the connection; heard ${JSON.stringify(this.heard.slice(-500))}`)
   }
 
   close(): void {

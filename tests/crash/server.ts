@@ -100,7 +100,15 @@ export class Server {
     mkdirSync(options.folder, { recursive: true })
     const config = join(options.folder, 'aviso.yaml')
     writeFileSync(config, JSON.stringify(settingsOf(options.settings)))
-    const words = [...(options.under ?? []), process.execPath, ...(options.node ?? []), MAIN, 'start', '--config', config]
+    const words = [
+      ...(options.under ?? []),
+      process.execPath,
+      ...(options.node ?? []),
+      MAIN,
+      'start',
+      '--config',
+      config,
+    ]
     this.#process = spawn(words[0] ?? '', words.slice(1), {
       stdio: ['ignore', 'ignore', 'pipe'],
       env: { ...process.env, NODE_TEST_CONTEXT: '', ...options.environment },
@@ -273,7 +281,11 @@ export async function aviso(
 export const delay = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
 /** Asks again and again until the answer is not undefined; throws when `ms` have passed. */
-export async function eventually<T>(what: string, ms: number, ask: () => Promise<T | undefined> | T | undefined): Promise<T> {
+export async function eventually<T>(
+  what: string,
+  ms: number,
+  ask: () => Promise<T | undefined> | T | undefined,
+): Promise<T> {
   const end = Date.now() + ms
   for (;;) {
     const answer = await ask()

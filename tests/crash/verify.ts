@@ -94,14 +94,17 @@ export class Verification {
       if (before !== 0 && before !== validity) this.#fault(`${filed.account} ${name}: UIDVALIDITY changed`)
       filed.validity[place as 0 | 1] = validity
       if (next <= (filed.highest[place] ?? 0)) this.#fault(`${filed.account} ${name}: UIDNEXT ${next} was used before`)
-      const lines = await client.fetch('1:*', '(UID FLAGS BODY.PEEK[])', true).catch(() => [])
+      const some = (await client.search('ALL', true)).length > 0
+      const lines = some ? await client.fetch('1:*', '(UID FLAGS BODY.PEEK[])', true) : []
       found.push(
         lines.map(({ text, literals }) => {
           const octets = literals[0] ?? Buffer.alloc(0)
           const message = subjectOf(octets)
           if (digest(octets) !== this.#ledger.appended.get(message))
             this.#fault(`${filed.account} ${name}: ${message} is not as it was appended`)
-          const flags = (/FLAGS \(([^)]*)\)/.exec(text)?.[1] ?? '').split(' ').filter((flag) => !/^(\\Recent)?$/.test(flag))
+          const flags = (/FLAGS \(([^)]*)\)/.exec(text)?.[1] ?? '')
+            .split(' ')
+            .filter((flag) => !/^(\\Recent)?$/.test(flag))
           return { uid: Number(/UID (\d+)/.exec(text)?.[1]), name: message, flags: flags.sort() }
         }),
       )
@@ -122,7 +125,9 @@ export class Verification {
   async #offline(server: Server): Promise<void> {
     const { messages } = this.#ledger
     const counts = new Map<string, number>()
-    const missing = new Set([...messages.values()].filter(({ state }) => state === 'acknowledged').map(({ name }) => name))
+    const missing = new Set(
+      [...messages.values()].filter(({ state }) => state === 'acknowledged').map(({ name }) => name),
+    )
     for (const again of [false, true]) {
       let came = 0
       const client = await openXmpp(server.ports, BERT, 'reading', (stanza) => {
@@ -163,7 +168,9 @@ export class Verification {
     const equal = (other: ReadonlyMap<string, string>): boolean =>
       other.size === found.size && [...other].every(([jid, name]) => found.get(jid) === name)
     if (!candidates.some(equal))
-      this.#fault(`roster: found ${JSON.stringify([...found])}, expected one of ${JSON.stringify(candidates.map((one) => [...one]))}`)
+      this.#fault(
+        `roster: found ${JSON.stringify([...found])}, expected one of ${JSON.stringify(candidates.map((one) => [...one]))}`,
+      )
     roster.items = found
     roster.pending = undefined
   }
@@ -181,7 +188,8 @@ export class Verification {
       for (const address of foreign) {
         const count = counts.get(address) ?? 0
         counts.delete(address)
-        if (state === 'acknowledged' && count !== 1) this.#fault(`queue: ${name} for ${address} is there ${count} times`)
+        if (state === 'acknowledged' && count !== 1)
+          this.#fault(`queue: ${name} for ${address} is there ${count} times`)
         if (count > 1) this.#fault(`queue: ${name} for ${address} is there ${count} times`)
         if (state === 'refused' && count > 0) this.#fault(`queue: ${name} was refused and is there`)
       }
@@ -196,7 +204,10 @@ export class Verification {
 }
 
 /** The mail as it was sent, with nothing above it but whole trace fields. */
-function isTraced(octets: Buffer, { size, digest: expected }: { readonly size: number; readonly digest: string }): boolean {
+function isTraced(
+  octets: Buffer,
+  { size, digest: expected }: { readonly size: number; readonly digest: string },
+): boolean {
   if (octets.length <= size || digest(octets.subarray(octets.length - size)) !== expected) return false
   const trace = octets.subarray(0, octets.length - size).toString('latin1')
   return /^Return-Path: <[^\r\n]*>\r\n(?:(?:Received|Authentication-Results|[ \t])[^\r\n]*\r\n)*$/.test(trace)

@@ -67,7 +67,7 @@ export class ChatClient {
   /** Ends the client's process. */
   async end(): Promise<void> {
     if (this.#process.exitCode === null) this.do('quit')
-    const force = setTimeout(() => this.#process.kill('SIGKILL'), 5000)
+    const force = setTimeout(() => this.#process.kill('SIGKILL'), 2000)
     await this.#ended
     clearTimeout(force)
   }

@@ -105,6 +105,8 @@ describe('chat', () => {
     // Only once.
     await again.client.end()
     const third = await login('bert', 'tls', 'tablet')
+    third.client.do('roster')
+    await third.client.next('roster')
     third.client.do('online')
     third.client.do('ping', domain)
     await third.client.next('pong', domain)

@@ -73,7 +73,12 @@ describe('mbsync', () => {
       ),
     )
 
-  const LETTERS: Readonly<Record<string, string>> = { '\\Seen': 'S', '\\Flagged': 'F', '\\Answered': 'R', '\\Draft': 'D' }
+  const LETTERS: Readonly<Record<string, string>> = {
+    '\\Seen': 'S',
+    '\\Flagged': 'F',
+    '\\Answered': 'R',
+    '\\Draft': 'D',
+  }
 
   /** The same of the mailbox, and the state that any change would move. */
   const remote = (): Promise<{ readonly messages: Map<string, string>; readonly state: string }> =>
@@ -82,73 +87,90 @@ describe('mbsync', () => {
       const messages = new Map(
         found.map(({ envelope, flags }) => [
           envelope?.subject ?? '',
-          [...(flags ?? [])].map((flag) => LETTERS[flag] ?? '').sort().join(''),
+          [...(flags ?? [])]
+            .map((flag) => LETTERS[flag] ?? '')
+            .sort()
+            .join(''),
         ]),
       )
-      const { uidNext, highestModseq } = await client.status('INBOX', { uidNext: true, highestModseq: true })
-      return { messages, state: `${String(uidNext)} ${String(highestModseq)}` }
+      const status = await client.status('INBOX', { uidNext: true, highestModseq: true })
+      assert.ok(status !== false && status.highestModseq !== undefined)
+      return { messages, state: `${String(status.uidNext)} ${String(status.highestModseq)}` }
     })
 
   const file = (subject: string): { readonly part: string; readonly name: string } => {
     for (const part of ['cur', 'new'])
       for (const name of readdirSync(join(maildir, part)))
-        if (readFileSync(join(maildir, part, name), 'utf8').includes(`Subject: ${subject}\r`) || readFileSync(join(maildir, part, name), 'utf8').includes(`Subject: ${subject}\n`)) return { part, name }
+        if (/^Subject: (.*?)\r?$/m.exec(readFileSync(join(maildir, part, name), 'utf8'))?.[1] === subject)
+          return { part, name }
     throw new Error(`no ${subject} in the Maildir`)
   }
 
-  test('500 messages, flags and deletions go both ways; then there is nothing left to do', { skip: needs('mbsync') }, async () => {
-    for (let number = 1; number <= HALF; number++)
-      writeFileSync(join(maildir, 'new', `1700000000.${number}.here`), mail(`near-${number}`).replaceAll('\r\n', '\n'))
-    await inMailbox(demo.reach, demo.anna, 'INBOX', async (client) => {
-      await Promise.all(
-        Array.from({ length: HALF }, (_, index) => client.append('INBOX', mail(`far-${index + 1}`), index % 2 === 0 ? ['\\Seen'] : [])),
+  test(
+    '500 messages, flags and deletions go both ways; then there is nothing left to do',
+    { skip: needs('mbsync') },
+    async () => {
+      for (let number = 1; number <= HALF; number++)
+        writeFileSync(
+          join(maildir, 'new', `1700000000.${number}.here`),
+          mail(`near-${number}`).replaceAll('\r\n', '\n'),
+        )
+      await inMailbox(demo.reach, demo.anna, 'INBOX', async (client) => {
+        await Promise.all(
+          Array.from({ length: HALF }, (_, index) =>
+            client.append('INBOX', mail(`far-${index + 1}`), index % 2 === 0 ? ['\\Seen'] : []),
+          ),
+        )
+      })
+
+      await sync()
+      let there = await remote()
+      assert.equal(there.messages.size, 2 * HALF)
+      assert.deepEqual(sorted(local()), sorted(there.messages))
+      assert.equal(local().get('far-1'), 'S')
+
+      // Idle: nothing changes on either side.
+      const before = sorted(local())
+      await sync()
+      assert.deepEqual(sorted(local()), before)
+      assert.equal((await remote()).state, there.state)
+
+      // Changes on both sides at once.
+      const replied = file('near-1')
+      renameSync(
+        join(maildir, replied.part, replied.name),
+        join(maildir, 'cur', `${replied.name.replace(/:2,.*$/, '')}:2,FRS`),
       )
-    })
+      const removed = file('far-3')
+      rmSync(join(maildir, removed.part, removed.name))
+      await inMailbox(demo.reach, demo.anna, 'INBOX', async (client) => {
+        const uid = async (subject: string): Promise<string> => {
+          const found = await client.search({ header: { subject } }, { uid: true })
+          assert.ok(found !== false && found !== undefined)
+          return String(found[0])
+        }
+        await client.messageFlagsAdd(await uid('far-222'), ['\\Flagged'], { uid: true })
+        await client.messageFlagsRemove(await uid('far-1'), ['\\Seen'], { uid: true })
+        await client.messageDelete(await uid('near-200'), { uid: true })
+        await client.messageDelete(await uid('far-200'), { uid: true })
+        await client.mailboxCreate('Lists/Aviso')
+      })
+      await sync()
+      there = await remote()
+      const here = local()
+      assert.deepEqual(sorted(here), sorted(there.messages))
+      assert.equal(here.size, 2 * HALF - 3)
+      assert.deepEqual(
+        ['near-1', 'far-3', 'far-222', 'near-200', 'far-200'].map((subject) => here.get(subject)),
+        ['FRS', undefined, 'F', undefined, undefined],
+      )
+      assert.equal(here.get('far-1'), '')
+      assert.ok(existsSync(join(journey.folder, 'Mail', 'Lists', 'Aviso', 'cur')))
 
-    await sync()
-    let there = await remote()
-    assert.equal(there.messages.size, 2 * HALF)
-    assert.deepEqual(sorted(local()), sorted(there.messages))
-    assert.equal(local().get('far-1'), 'S')
-
-    // Idle: nothing changes on either side.
-    const before = sorted(local())
-    await sync()
-    assert.deepEqual(sorted(local()), before)
-    assert.equal((await remote()).state, there.state)
-
-    // Changes on both sides at once.
-    const replied = file('near-1')
-    renameSync(join(maildir, replied.part, replied.name), join(maildir, 'cur', `${replied.name.replace(/:2,.*$/, '')}:2,FRS`))
-    const removed = file('far-3')
-    rmSync(join(maildir, removed.part, removed.name))
-    await inMailbox(demo.reach, demo.anna, 'INBOX', async (client) => {
-      const uid = async (subject: string): Promise<string> => {
-        const found = await client.search({ header: { subject } }, { uid: true })
-        assert.ok(found !== false && found !== undefined)
-        return String(found[0])
-      }
-      await client.messageFlagsAdd(await uid('far-222'), ['\\Flagged'], { uid: true })
-      await client.messageFlagsRemove(await uid('far-1'), ['\\Seen'], { uid: true })
-      await client.messageDelete(await uid('near-200'), { uid: true })
-      await client.messageDelete(await uid('far-200'), { uid: true })
-      await client.mailboxCreate('Lists/Aviso')
-    })
-    await sync()
-    there = await remote()
-    const here = local()
-    assert.deepEqual(sorted(here), sorted(there.messages))
-    assert.equal(here.size, 2 * HALF - 3)
-    assert.deepEqual(
-      ['near-1', 'far-3', 'far-222', 'near-200', 'far-200'].map((subject) => here.get(subject)),
-      ['FRS', undefined, 'F', undefined, undefined],
-    )
-    assert.equal(here.get('far-1'), '')
-    assert.ok(existsSync(join(journey.folder, 'Mail', 'Lists', 'Aviso', 'cur')))
-
-    await sync()
-    assert.equal((await remote()).state, there.state)
-  })
+      await sync()
+      assert.equal((await remote()).state, there.state)
+    },
+  )
 })
 
 const sorted = (messages: ReadonlyMap<string, string>): readonly (readonly [string, string])[] =>

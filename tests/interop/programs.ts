@@ -88,7 +88,7 @@ export async function eventually<T>(
   look: () => T | undefined | Promise<T | undefined>,
   patience = PATIENCE / 2,
 ): Promise<T> {
-  for (const end = Date.now() + patience; Date.now() < end; ) {
+  for (const end = Date.now() + patience; Date.now() < end;) {
     const found = await look()
     if (found !== undefined) return found
     await new Promise((resolve) => setTimeout(resolve, 40))

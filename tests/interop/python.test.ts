@@ -15,6 +15,6 @@ describe('Python', () => {
 
   test('smtplib and imaplib', { skip: needs('python3') }, async () => {
     const said = await succeed('python3', [SCRIPT, JSON.stringify(journey.demo.reach)])
-    assert.equal(said.trim().split('\n').length, 12, said)
+    assert.match(said, /rubbish harms nobody\n$/)
   })
 })

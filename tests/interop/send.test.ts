@@ -39,10 +39,24 @@ describe('sending', () => {
       const sent = mail(subject)
       const port = how === 'TLS' ? reach.ports.submissions : reach.ports.submission
       await succeed('swaks', [
-        ...['--server', `${reach.host}:${port}`, how === 'TLS' ? '--tls-on-connect' : '--tls'],
-        ...['--tls-verify', '--tls-ca-path', reach.ca],
-        ...['--auth', mechanism, '--auth-user', anna.address, '--auth-password', anna.password],
-        ...['--from', anna.address, '--to', bert.address, '--data', swaksFile(`swaks-${how}-${mechanism}`, sent)],
+        '--server',
+        `${reach.host}:${port}`,
+        how === 'TLS' ? '--tls-on-connect' : '--tls',
+        '--tls-verify',
+        '--tls-ca-path',
+        reach.ca,
+        '--auth',
+        mechanism,
+        '--auth-user',
+        anna.address,
+        '--auth-password',
+        anna.password,
+        '--from',
+        anna.address,
+        '--to',
+        bert.address,
+        '--data',
+        swaksFile(`swaks-${how}-${mechanism}`, sent),
       ])
       assertExact(await arrived(reach, bert, subject), sent)
     })
@@ -77,8 +91,20 @@ describe('sending', () => {
       const content = swaksFile('swaks-outside', sent)
       const swaks = (to: string): Promise<Outcome> =>
         run('swaks', [
-          ...['--server', `${reach.host}:${reach.ports.smtp}`, '--tls', '--tls-verify', '--tls-ca-path', reach.ca],
-          ...['--ehlo', 'mx.elsewhere.test', '--from', 'someone@elsewhere.test', '--to', to, '--data', content],
+          '--server',
+          `${reach.host}:${reach.ports.smtp}`,
+          '--tls',
+          '--tls-verify',
+          '--tls-ca-path',
+          reach.ca,
+          '--ehlo',
+          'mx.elsewhere.test',
+          '--from',
+          'someone@elsewhere.test',
+          '--to',
+          to,
+          '--data',
+          content,
         ])
       const taken = await swaks(bert.address)
       assert.equal(taken.status, 0, taken.stdout)
@@ -131,8 +157,16 @@ describe('sending', () => {
       await succeed(
         'curl',
         [
-          ...[...trust, url, '--user', `${anna.address}:${anna.password}`, '--upload-file', '-'],
-          ...['--mail-from', anna.address, '--mail-rcpt', bert.address],
+          ...trust,
+          url,
+          '--user',
+          `${anna.address}:${anna.password}`,
+          '--upload-file',
+          '-',
+          '--mail-from',
+          anna.address,
+          '--mail-rcpt',
+          bert.address,
         ],
         { input: sent },
       )

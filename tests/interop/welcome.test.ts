@@ -36,7 +36,10 @@ describe('the welcome of npm start', () => {
     for (const line of lines) {
       // `account add` asks for a password on a terminal; a script gives it on standard input.
       const command = line.includes('account add') ? line.replace('account add', 'account add --password-stdin') : line
-      const { status, stdout, stderr } = await run('sh', ['-c', command], { cwd: ROOT, input: 'a good long password\n' })
+      const { status, stdout, stderr } = await run('sh', ['-c', command], {
+        cwd: ROOT,
+        input: 'a good long password\n',
+      })
       assert.equal(status, 0, `${command}\n${stdout}${stderr}`)
       said.push(stdout)
     }

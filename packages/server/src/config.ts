@@ -29,7 +29,11 @@ export const storeConfig = v.strictObject({
     v.pipe(count, v.maxValue(64), v.description('store workers; one a core, four at most, if not set')),
   ),
   'open-accounts': v.optional(
-    v.pipe(count, v.minValue(8), v.description('databases of accounts held open at the same time; each takes some 0.2 MiB')),
+    v.pipe(
+      count,
+      v.minValue(8),
+      v.description('databases of accounts held open at the same time; each takes some 0.2 MiB'),
+    ),
     128,
   ),
 })

@@ -41,6 +41,8 @@ export interface HouseOptions {
   readonly source: SettingsSource
   readonly log: Log
   readonly environment: NodeJS.ProcessEnv
+  /** Called when everything is built and before anybody is served: the control socket is opened here, so that it is there when the server says that it is. */
+  prepare?(house: House): Promise<void>
 }
 
 /** One generation of the configuration: everything that a reload makes anew. */
@@ -140,8 +142,9 @@ export class House {
           { accounts: unfinished },
           'accounts that were half made or half erased have been cleaned up',
         )
-      generation.begin()
       house.#current = generation
+      await options.prepare?.(house)
+      generation.begin()
       house.scope.log.info(
         { event: 'started', bound: generation.bound.map(named), seconds: Math.round(performance.now()) / 1000 },
         'listening',

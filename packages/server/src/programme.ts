@@ -71,9 +71,13 @@ async function run(
   )
   // Heard from now on: a signal that comes during the start must neither be lost nor cut the start short.
   const signals = listenToSignals()
-  const house = await House.start({ source, log, environment })
+  const house = await House.start({
+    source,
+    log,
+    environment,
+    prepare: (built) => serveControl(built.scope, built.folder, () => context(built, signals.end)),
+  })
   try {
-    await serveControl(house.scope, house.folder, () => context(house, signals.end))
     await started?.(house)
     // What is wrong with a config that does not start, `reload` has logged.
     signals.onReload(() => void house.reload().catch(() => {}))

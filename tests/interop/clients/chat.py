@@ -34,7 +34,7 @@ class Client(slixmpp.ClientXMPP):
         self.add_event_handler("roster_update", self.on_roster_update)
         for kind in ("subscribe", "subscribed", "unsubscribe", "unsubscribed"):
             self.add_event_handler("presence_" + kind, lambda p, kind=kind: tell(kind, p["from"].bare))
-        for kind in ("available", "unavailable"):
+        for kind in ("available", "away", "chat", "dnd", "xa", "unavailable"):
             self.add_event_handler("presence_" + kind, self.on_presence)
 
     async def started(self, _):

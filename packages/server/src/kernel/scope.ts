@@ -81,7 +81,7 @@ export class Scope {
     const path = this.name === '' ? name : `${this.name}.${name}`
     const child = new Scope(
       path,
-      { log: this.log.child({ module: path }), metrics: this.metrics, clock: this.clock, random: this.random },
+      { log: this.#root().log.child({ module: path }), metrics: this.metrics, clock: this.clock, random: this.random },
       this,
       this.#kept,
     )

@@ -10,6 +10,27 @@ import { storeError } from './sqlite.ts'
 
 const NAME = /^[0-9a-f]{64}$/
 
+/** A folder for files that are being written; what a crash leaves in it is removed at the next start. */
+export class TemporaryFiles {
+  readonly #folder: string
+  readonly #random: Random
+
+  constructor(folder: string, random: Random) {
+    this.#folder = folder
+    this.#random = random
+  }
+
+  /** A name that nobody uses, in a folder that is there. */
+  async path(): Promise<string> {
+    await mkdir(this.#folder, { recursive: true, mode: 0o700 })
+    return join(this.#folder, this.#random.bytes(12).toString('hex'))
+  }
+
+  async clear(): Promise<void> {
+    await rm(this.#folder, { recursive: true, force: true })
+  }
+}
+
 /** Where content was put lately: [name, path], the newest last. */
 export class RecentBlobs {
   readonly #paths = new Map<string, string>()
@@ -29,12 +50,12 @@ export class RecentBlobs {
 
 export class FileBlobs implements Blobs {
   readonly #folder: string
-  readonly #random: Random
+  readonly #temporary: TemporaryFiles
   readonly #recent: RecentBlobs
 
-  constructor(folder: string, random: Random, recent: RecentBlobs) {
+  constructor(folder: string, temporary: TemporaryFiles, recent: RecentBlobs) {
     this.#folder = folder
-    this.#random = random
+    this.#temporary = temporary
     this.#recent = recent
   }
 
@@ -50,7 +71,7 @@ export class FileBlobs implements Blobs {
       }
       const made = await mkdir(folder, { recursive: true, mode: 0o700 })
       if (made !== undefined) await syncFolder(join(made, '..'))
-      const temporary = `${path}.${this.#random.bytes(6).toString('hex')}.tmp`
+      const temporary = await this.#temporary.path()
       try {
         if (!(await this.#shared(name, temporary, content.byteLength))) await write(temporary, content)
         await rename(temporary, path)

@@ -6,7 +6,7 @@ import { Worker } from 'node:worker_threads'
 import type { Scope } from '../kernel/scope.ts'
 import { dirname, join } from 'node:path'
 import { BlobKeeper } from './blob-keeper.ts'
-import { FileBlobs, RecentBlobs } from './blobs.ts'
+import { FileBlobs, RecentBlobs, TemporaryFiles } from './blobs.ts'
 import { LocalBus } from './bus.ts'
 import {
   accountTopic,
@@ -65,6 +65,7 @@ class SqliteStore implements Store {
   readonly #scope: Scope
   readonly #options: StoreOptions
   readonly #recentBlobs = new RecentBlobs()
+  readonly #temporary: TemporaryFiles
   readonly #lanes: Lane[] = []
   readonly #waiting = new Map<
     number,
@@ -79,7 +80,8 @@ class SqliteStore implements Store {
   constructor(scope: Scope, options: StoreOptions) {
     this.#scope = scope
     this.#options = options
-    this.blobs = new FileBlobs(join(options.folder, 'blobs'), scope.random, this.#recentBlobs)
+    this.#temporary = new TemporaryFiles(join(options.folder, 'tmp'), scope.random)
+    this.blobs = new FileBlobs(join(options.folder, 'blobs'), this.#temporary, this.#recentBlobs)
     this.bus = new LocalBus(scope.log)
     const threads = options.worker === undefined ? 1 : (options.threads ?? Math.min(4, availableParallelism()))
     for (let lane = 0; lane < threads; lane++) {
@@ -96,6 +98,8 @@ class SqliteStore implements Store {
       // There is no such operation; but to find that out, the database was opened.
       if (error instanceof StoreError) throw error
     }
+    // The lock is ours: what lies there was left by a process that died.
+    await this.#temporary.clear()
   }
 
   account<Ops extends Operations>(definition: StoreDefinition<Ops>, account: string): Calls<Ops> {
@@ -113,7 +117,7 @@ class SqliteStore implements Store {
   accountBlobs(account: string): FileBlobs {
     return new FileBlobs(
       join(dirname(databasePath(this.#options.folder, 'account', account)), 'blobs'),
-      this.#scope.random,
+      this.#temporary,
       this.#recentBlobs,
     )
   }
@@ -251,7 +255,6 @@ class SqliteStore implements Store {
       thread.on('error', (error) => this.#scope.log.error({ err: error, lane: index }, 'a store worker died'))
       thread.on('exit', () => {
         current = undefined
-        if (this.#closed) return
         // Nothing that it had not answered is known to be durable: the callers say "later". The next call starts a new thread.
         const lost = new StoreError('unavailable', 'the store worker died: try again')
         for (const [id, waiting] of this.#waiting)

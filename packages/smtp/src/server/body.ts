@@ -77,6 +77,9 @@ export class IncomingBody {
     if (sizeFault !== undefined) throw sizeFault
     const raw = this.#collector.take(this.#cut)
     let message = this.#cut === 0 ? raw : unstuffDots(raw)
+    // RFC 5321 §4.5.2 and RFC 5322 §4.1 know no NUL, and IMAP cannot carry one in a literal (RFC 9051 §4.3).
+    if (this.#type !== 'BINARYMIME' && message.includes(0))
+      throw new SmtpError(550, '5.6.0', 'The message holds a NUL octet: encode it, as base64 does')
     if (this.#type !== 'BINARYMIME') {
       if (this.#rules.bareLineEndings === 'normalise') message = normaliseLines(message)
       const fault = lineFault(message, this.#rules.limits.textLine)

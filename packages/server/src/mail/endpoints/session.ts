@@ -11,6 +11,7 @@ import {
   type SmtpSession,
 } from '@aviso/smtp'
 import type { Duplex } from 'node:stream'
+import * as v from 'valibot'
 import { type Account, Accounts } from '../../accounts/contracts.ts'
 import type { Scope } from '../../kernel/scope.ts'
 import { type Bound, type Connection, Limits, Network } from '../../net/contracts.ts'
@@ -31,7 +32,20 @@ export interface SmtpEndpoint {
   /** Lets clients log in; strangers on the smtp endpoint have nothing to log in for. */
   readonly login: boolean
   readonly recipients: number
+  /** What becomes of CR and LF that stand alone in a message. */
+  readonly bareLineEndings: 'reject' | 'normalise'
 }
+
+/** The setting `bare-line-endings` of both endpoints. */
+export const bareLineEndings = v.optional(
+  v.pipe(
+    v.picklist(['reject', 'normalise']),
+    v.description(
+      'a mail with CR or LF alone is refused, or gets proper line ends; the end of the data is strict either way',
+    ),
+  ),
+  'reject',
+)
 
 /** Listens until the scope closes. */
 export async function listenSmtp(scope: Scope, endpoint: SmtpEndpoint): Promise<readonly Bound[]> {
@@ -77,6 +91,9 @@ class SmtpHouse {
       hostname: settings.hostname,
       limits: { messageSize: settings.maxMessageSize, recipients: endpoint.recipients },
       requireAuth: endpoint.login,
+      bareLineEndings: endpoint.bareLineEndings,
+      // Until IMAP can give such a message out again (BINARY), it is not taken in.
+      extensions: { binaryMime: false },
       insecureAuth: true, // what is offered without TLS, and to whom, the accounts room decides
       startTls: (_socket, session) => this.#connection(session).startTls(),
       ...(endpoint.login ? { mechanisms: (session) => this.#mechanisms(session) } : {}),

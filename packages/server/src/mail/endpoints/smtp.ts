@@ -5,7 +5,7 @@ import { defineModule } from '../../kernel/module.ts'
 import { listenAddress } from '../../net/addresses.ts'
 import { endpoints } from '../../net/contracts.ts'
 import { Pipelines } from '../mail.ts'
-import { listenSmtp } from './session.ts'
+import { bareLineEndings, listenSmtp } from './session.ts'
 
 export const smtp = defineModule({
   family: endpoints,
@@ -24,6 +24,7 @@ export const smtp = defineModule({
       ),
       1000,
     ),
+    'bare-line-endings': bareLineEndings,
   }),
 
   async create(config, scope) {
@@ -37,6 +38,7 @@ export const smtp = defineModule({
         listenTls: [],
         login: false,
         recipients: config['max-recipients'],
+        bareLineEndings: config['bare-line-endings'],
       }),
     }
   },

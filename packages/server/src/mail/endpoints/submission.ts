@@ -5,7 +5,7 @@ import { defineModule } from '../../kernel/module.ts'
 import { listenAddress } from '../../net/addresses.ts'
 import { endpoints } from '../../net/contracts.ts'
 import { Pipelines } from '../mail.ts'
-import { listenSmtp } from './session.ts'
+import { bareLineEndings, listenSmtp } from './session.ts'
 
 export const submission = defineModule({
   family: endpoints,
@@ -23,6 +23,7 @@ export const submission = defineModule({
       '[::]:465',
     ]),
     'max-recipients': v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.description('of one mail')), 1000),
+    'bare-line-endings': bareLineEndings,
   }),
 
   async create(config, scope) {
@@ -36,6 +37,7 @@ export const submission = defineModule({
         listenTls: config['listen-tls'],
         login: true,
         recipients: config['max-recipients'],
+        bareLineEndings: config['bare-line-endings'],
       }),
     }
   },

@@ -2,6 +2,7 @@
 
 import { normaliseNewlines } from '@aviso/mime'
 import type { Store } from '../../store/contracts.ts'
+import { answered } from './answers.ts'
 import { INLINE_OCTETS, type Incoming } from './octets.ts'
 import { mailStore } from './store.ts'
 
@@ -34,8 +35,8 @@ export class LargeMessages {
   async #put(account: string, octets: Uint8Array): Promise<Incoming> {
     const bytes = tight(normaliseNewlines(octets))
     const [blob, rendered] = await Promise.all([
-      this.#store.accountBlobs(account).put(bytes),
-      this.#store.account(mailStore, account).prerender({ bytes }),
+      answered(this.#store.accountBlobs(account).put(bytes)),
+      answered(this.#store.account(mailStore, account).prerender({ bytes })),
     ])
     return { blob, rendered }
   }

@@ -197,4 +197,26 @@ describe('when mailboxes fail', () => {
     assert.equal((row?.nextAttempt ?? 0) - house.clock.now(), 30_000)
     assert.equal(row?.lastError, 'The mail cannot be stored now, please try again later')
   })
+
+  test('of two generations the newest retries; when it goes, the other does again', async (t) => {
+    const house = await openHouse(t)
+    house.faults.set('ben', 'unavailable')
+    await house.receive({ to: ['anna@example.org', 'ben@example.org'] })
+    const next = await house.again()
+    const attempts = async () => (await house.queue.list({ limit: 1 }))[0]?.attempts
+    await house.pass(MINUTE)
+    assert.equal(await attempts(), 1, 'one failure is counted once')
+    await next.close()
+    await house.pass(MINUTE)
+    assert.equal(await attempts(), 2)
+  })
+})
+
+test('addresses beyond ASCII pass through as they are, domains in A-labels', async (t) => {
+  const house = await openHouse(t)
+  house.fake.add('j\u00f6rg')
+  await house.receive({ from: 'b\u00fc@b\u00fccher.example', to: ['j\u00f6rg@example.org'] })
+  const [mail = ''] = await house.mails('j\u00f6rg')
+  assert.match(mail, /^Return-Path: <b\u00fc@xn--bcher-kva\.example>\r\n/)
+  assert.match(mail, /\tfor <j\u00f6rg@example\.org>;/)
 })

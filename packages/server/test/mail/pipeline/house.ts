@@ -46,7 +46,8 @@ class FakeAccounts {
   broken = false
 
   add(local: string, role: Role = 'user'): Account {
-    const account = { id: local, address: `${local}@example.org`, local, domain: 'example.org', role, disabled: false }
+    const id = local.replaceAll(/[^a-z0-9]/g, '')
+    const account = { id, address: `${local}@example.org`, local, domain: 'example.org', role, disabled: false }
     this.list.set(account.address, account)
     return account
   }
@@ -65,7 +66,7 @@ class FakeAccounts {
   }
 
   async byId(id: string): Promise<Account | undefined> {
-    return this.list.get(`${id}@example.org`)
+    return [...this.list.values()].find((account) => account.id === id)
   }
 
   async maySendAs(account: Account, address: string): Promise<boolean> {
@@ -102,13 +103,9 @@ export async function openHouse(t: TestContext, { config = {}, check, modifier }
   if (modifier !== undefined)
     own.push(mailModifier({ name: 'test-edit', summary: 'x', config: v.strictObject({}), create: () => modifier }))
   const registry = new Registry([...mailModules, ...own])
-  const chosen = {
-    checks: { ...(check === undefined ? {} : { test: true }) },
-    modifiers: { ...(modifier === undefined ? {} : { 'test-edit': true }) },
-  }
   const both = (way: Config['incoming'] = {}) => ({
-    checks: { ...way.checks, ...chosen.checks },
-    modifiers: { ...way.modifiers, ...chosen.modifiers },
+    checks: { ...way.checks, ...(check !== undefined && { test: true }) },
+    modifiers: { ...way.modifiers, ...(modifier !== undefined && { 'test-edit': true }) },
   })
   const settings = v.parse(mailConfig(registry), {
     ...config,
@@ -147,6 +144,12 @@ export async function openHouse(t: TestContext, { config = {}, check, modifier }
   }
 
   return {
+    /** A second generation of the config beside the first. */
+    async again(): Promise<Scope> {
+      const next = scope.child('house-2')
+      await openMail(next, settings, 'mail.example.org', new AccountRooms())
+      return next
+    },
     scope,
     clock,
     lines,
@@ -173,7 +176,7 @@ export async function openHouse(t: TestContext, { config = {}, check, modifier }
       if (!(await opened.list()).some(({ name }) => name === mailbox)) return []
       const box = await opened.open(mailbox)
       const texts: string[] = []
-      for (const uid of [...(await box.snapshot()).uids])
+      for (const uid of (await box.snapshot()).uids)
         texts.push(Buffer.from((await box.raw(uid)) ?? []).toString('utf8'))
       return texts
     },

@@ -1,0 +1,180 @@
+// The command line as an administrator's script sees it: output, exit statuses, and the same answers whether a server runs or not.
+
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { parse, stringify } from 'yaml'
+import { configSchema } from '../../src/config.ts'
+import { checkConfig, inlineSource } from '../../src/kernel/config/load.ts'
+import { jsonSchema, withDefaults } from '../../src/kernel/config/show.ts'
+import { BASE, temporaryFolder } from '../house/fixture.ts'
+
+const MAIN = new URL('../../src/main.ts', import.meta.url).pathname
+
+interface Ended {
+  readonly status: number | null
+  readonly out: string
+  readonly err: string
+}
+
+function begin(folder: string, args: readonly string[]) {
+  const { AVISO_CONFIG: _, ...env } = process.env
+  const child = spawn(process.execPath, [MAIN, ...args], { cwd: folder, env, stdio: ['pipe', 'pipe', 'pipe'] })
+  let [out, err] = ['', '']
+  child.stdout.on('data', (bytes: Buffer) => (out += bytes.toString()))
+  child.stderr.on('data', (bytes: Buffer) => (err += bytes.toString()))
+  const ended = new Promise<Ended>((resolve) => child.once('close', (status) => resolve({ status, out, err })))
+  return { child, ended, log: () => err }
+}
+
+/** Runs `aviso ARGS`; `stdin` is all that it can read. */
+function aviso(folder: string, args: readonly string[], stdin = ''): Promise<Ended> {
+  const { child, ended } = begin(folder, args)
+  child.stdin.end(stdin)
+  return ended
+}
+
+/** Resolves when the server's log says that it listens; rejects when it ends instead. */
+function started(server: ReturnType<typeof begin>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const look = (): void => {
+      if (server.log().includes('"event":"started"')) resolve()
+    }
+    server.child.stderr.on('data', look)
+    server.child.once('close', () => reject(new Error(server.log())))
+    look()
+  })
+}
+
+describe('commands', () => {
+  test('offline and with the server running: the same answers, the same exit statuses', async (t) => {
+    const folder = temporaryFolder(t)
+    writeFileSync(join(folder, 'aviso.yaml'), stringify(BASE))
+    const added = await aviso(
+      folder,
+      ['account', 'add', 'anna@example.org', '--password-stdin', '--json'],
+      'annas secret\n',
+    )
+    assert.equal(added.status, 0, added.err)
+    assert.equal((JSON.parse(added.out) as { address: string }).address, 'anna@example.org')
+    assert.equal((await aviso(folder, ['status', '--json'])).status, 6)
+
+    const stories: readonly (readonly [status: number, args: readonly string[], said: RegExp])[] = [
+      [0, ['account', 'list'], /^ADDRESS .*\nanna@example\.org/],
+      [3, ['account', 'show', 'zoe@example.org'], /there is no account zoe@example\.org/],
+      [4, ['account', 'add', 'anna@example.org', '--password-stdin'], /exists already/],
+      [5, ['account', 'add', 'an na@example.org', '--password-stdin'], /is not a mail address/],
+      [2, ['account', 'add', 'ben@example.org'], /--password-stdin/],
+      [2, ['account', 'delete', 'anna@example.org'], /add --yes/],
+      [2, ['acount', 'list'], /Did you mean account\?/],
+      [1, ['account', 'import', 'no-such-file'], /ENOENT[^\n]*\n$/],
+    ]
+    const run = async (): Promise<void> => {
+      const results = await Promise.all(stories.map(([, args]) => aviso(folder, args, 'another secret\n')))
+      for (const [index, [status, args, said]] of stories.entries()) {
+        const result = results[index]
+        assert.equal(result?.status, status, `${args.join(' ')}: ${result?.err}`)
+        assert.match(status === 0 ? result.out : result.err, said)
+      }
+    }
+    // One at a time without a server, as the data folder belongs to one process; the rest never comes that far.
+    for (const [status, args, said] of stories.slice(1, 3)) {
+      const result = await aviso(folder, args, 'another secret\n')
+      assert.equal(result.status, status, `${args.join(' ')}: ${result.err}`)
+      assert.match(status === 0 ? result.out : result.err, said)
+    }
+
+    const server = begin(folder, ['start'])
+    try {
+      await started(server)
+      assert.equal((await aviso(folder, ['status', '--json'])).status, 0)
+      await run()
+      writeFileSync(join(folder, 'aviso.yaml'), stringify({ ...BASE, hostnam: 'x' }))
+      const reload = await aviso(folder, ['reload'])
+      assert.equal(reload.status, 2)
+      assert.match(reload.err, /aviso\.yaml:\d+:\d+: unknown setting 'hostnam'; did you mean 'hostname'\?/)
+      writeFileSync(join(folder, 'aviso.yaml'), stringify(BASE))
+      assert.equal((await aviso(folder, ['reload', '--json'])).out, '{"reloaded":true}\n')
+      assert.equal((await aviso(folder, ['stop', '--data', join(folder, 'data')])).status, 0)
+      assert.equal((await server.ended).status, 0)
+    } finally {
+      server.child.kill('SIGKILL')
+    }
+  })
+
+  test('a signal ends the server with status 0', async (t) => {
+    const folder = temporaryFolder(t)
+    writeFileSync(join(folder, 'aviso.yaml'), stringify(BASE))
+    const server = begin(folder, ['start'])
+    t.after(() => server.child.kill('SIGKILL'))
+    await started(server)
+    server.child.kill('SIGHUP')
+    server.child.kill('SIGTERM')
+    const { status, err } = await server.ended
+    assert.equal(status, 0, err)
+    assert.ok(!err.includes('"level":"error"'), err)
+  })
+
+  test('a start that fails says why in one line, and ends', async (t) => {
+    const folder = temporaryFolder(t)
+    const config = { ...BASE, endpoints: { ...BASE.endpoints, metrics: { listen: '192.0.2.1:9464' } } }
+    writeFileSync(join(folder, 'aviso.yaml'), stringify(config))
+    const { status, err } = await aviso(folder, ['start'])
+    assert.equal(status, 1)
+    assert.match(err, /aviso: metrics cannot listen on 192\.0\.2\.1:9464: this machine has no such address/)
+    assert.ok(!/^ {4}at /m.test(err.slice(err.indexOf('aviso: '))))
+  })
+
+  test('quickstart leaves a config and an account, or neither', async (t) => {
+    const folder = temporaryFolder(t)
+    const weak = await aviso(folder, ['quickstart', 'example.org', '--admin', 'an na@example.org'])
+    assert.equal(weak.status, 5, weak.err)
+    assert.ok(!existsSync(join(folder, 'aviso.yaml')))
+    const made = await aviso(folder, ['quickstart', 'example.org', '--json'])
+    assert.equal(made.status, 0, made.err)
+    const { account, password } = JSON.parse(made.out) as { account: string; password: string }
+    assert.equal(account, 'admin@example.org')
+    assert.ok(password.length >= 16)
+    assert.deepEqual(parse(readFileSync(join(folder, 'aviso.yaml'), 'utf8')), {
+      hostname: 'mail.example.org',
+      domain: 'example.org',
+      data: './data',
+    })
+    assert.equal((await aviso(folder, ['quickstart', 'example.org'])).status, 2)
+  })
+})
+
+describe('config show and schema', () => {
+  test('what show prints is a config that means the same', () => {
+    for (const config of [
+      { hostname: 'mail.example.org' },
+      BASE,
+      { ...BASE, mail: { incoming: { checks: { 'own-name': false, loops: { 'max-received': 20 } } } } },
+    ]) {
+      const settings = checkConfig(configSchema, inlineSource(config)).settings
+      const shown: unknown = parse(stringify(withDefaults(configSchema, config)))
+      assert.deepEqual(plain(checkConfig(configSchema, inlineSource(shown)).settings), plain(settings))
+      assert.deepEqual(withDefaults(configSchema, shown), shown, 'shown twice is the same')
+    }
+  })
+
+  test('the JSON Schema names every setting of the top level', () => {
+    const schema = jsonSchema(configSchema) as { properties?: Record<string, unknown>; additionalProperties?: unknown }
+    assert.deepEqual(Object.keys(schema.properties ?? {}), Object.keys(configSchema.entries))
+    assert.equal(schema.additionalProperties, false)
+    assert.doesNotThrow(() => JSON.stringify(schema))
+  })
+
+  test('a setting called like something that every object has is unknown all the same', () => {
+    for (const key of ['constructor', 'toString', 'hasOwnProperty'])
+      assert.throws(
+        () => checkConfig(configSchema, inlineSource({ hostname: 'mail.example.org', [key]: 1 })),
+        new RegExp(`unknown setting '${key}'`),
+      )
+  })
+})
+
+/** The settings as data: modules by their keys, without their code. */
+const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value))
