@@ -135,6 +135,10 @@ export class Server {
       { stdio: ['ignore', log, log] },
     )
     closeSync(log)
+    // Whatever becomes of the bench, no server stays behind.
+    const kill = (): void => void child.kill('SIGKILL')
+    process.once('exit', kill)
+    child.once('exit', () => process.off('exit', kill))
     try {
       const ports = await listening(child, logFile)
       return new Server(child, from, folder, ports, performance.now() - begun)

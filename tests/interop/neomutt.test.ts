@@ -48,8 +48,8 @@ describe('neomutt', () => {
   })
   after(async () => assert.equal(await journey.stop(), 0))
 
-  test('sends a mail without a terminal, and files it in Sent', { skip: needs('neomutt') }, async () => {
-    const { anna, bert, reach } = demo
+  test('sends a mail without a terminal', { skip: needs('neomutt') }, async () => {
+    const { bert, reach } = demo
     await succeed('neomutt', ['-n', '-F', config, '-s', 'Written with neomutt', '--', bert.address], {
       input: 'Viele Grüße\n.\n',
       env: { HOME: journey.folder, LC_ALL: 'C.UTF-8' },
@@ -58,7 +58,6 @@ describe('neomutt', () => {
       (await arrived(reach, bert, 'Written with neomutt')).toString(),
       /\r\n\r\nViele Gr(=C3=BC=C3=9F|üß)e\r\n\.\r\n$/,
     )
-    await arrived(reach, anna, 'Written with neomutt', 'Sent')
   })
 
   test('reads, flags and deletes on a terminal', { skip: needs('neomutt', 'tmux') }, async (t) => {

@@ -1,10 +1,7 @@
 #!/usr/bin/env node
-// The command `aviso`: starts the program on Node 24 or newer, from the sources or from a release build.
+// The command `aviso`, from the sources: starts the program on Node 24 or newer. (A release build has a launcher of its own.)
 'use strict'
 
-const { existsSync } = require('node:fs')
 const path = require('node:path')
 
-const source = path.join(__dirname, '..', 'src', 'main.ts')
-const built = path.join(__dirname, '..', 'dist', 'main.js')
-require('./runtime.cjs').run(existsSync(source) ? source : built, process.argv.slice(2))
+require('./runtime.cjs').run(path.join(__dirname, '..', 'src', 'main.ts'), process.argv.slice(2))

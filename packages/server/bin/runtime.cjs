@@ -9,6 +9,9 @@ const path = require('node:path')
 
 const NEEDED = 24
 
+/** V8 lets the space for young objects grow to 16 MiB three times over; a quarter of that is as fast here and takes a third of the memory of idle sessions away. */
+const FLAGS = ['--max-semi-space-size=4']
+
 /** Path of the bundled runtime, or undefined where npm had none for this platform. */
 function bundledRuntime() {
   try {
@@ -70,7 +73,7 @@ function run(file, args) {
   }
   const cache = compileCache()
   const env = cache === undefined ? process.env : { NODE_COMPILE_CACHE: cache, ...process.env }
-  const child = spawn(runtime, [absolute, ...args], { stdio: inherited(), env })
+  const child = spawn(runtime, [...FLAGS, absolute, ...args], { stdio: inherited(), env })
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'])
     process.on(signal, () => child.kill(signal))
   child.on('error', (error) => {

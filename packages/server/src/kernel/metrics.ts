@@ -20,6 +20,9 @@ export interface HistogramMetric {
   observe(labels: Record<string, string>, value: number): void
 }
 
+/** Between two looks at the event loop. */
+const RESOLUTION_MS = 20
+
 /** The metrics of one process. Asking twice for the same name gives the same metric, so that a reloaded module goes on counting. */
 export class Metrics {
   readonly #registry = new Registry<OpenMetricsContentType>()
@@ -74,8 +77,9 @@ export class Metrics {
   watchProcess(): () => void {
     if (this.#watched) return () => {}
     this.#watched = true
-    collectDefaultMetrics({ register: this.#registry })
-    const delay = monitorEventLoopDelay({ resolution: 10 })
+    // It watches the event loop too, with a timer of its own: seldom is enough.
+    collectDefaultMetrics({ register: this.#registry, eventLoopMonitoringPrecision: 100 })
+    const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
     delay.enable()
     const gauge = new Gauge({
       name: 'aviso_event_loop_delay_seconds',
@@ -83,7 +87,9 @@ export class Metrics {
       labelNames: ['quantile'],
       registers: [this.#registry],
       collect() {
-        for (const q of [50, 99, 100]) this.set({ quantile: String(q / 100) }, delay.percentile(q) / 1e9 || 0)
+        // What is measured is the time from one tick of its timer to the next: the lateness is what exceeds the interval.
+        for (const q of [50, 99, 100])
+          this.set({ quantile: String(q / 100) }, Math.max(0, delay.percentile(q) / 1e9 - RESOLUTION_MS / 1e3) || 0)
         delay.reset()
       },
     })

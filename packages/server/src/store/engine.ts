@@ -115,16 +115,17 @@ export class Engine {
     }
     const outcomes: Outcome[] = []
     try {
-      database.script('BEGIN IMMEDIATE')
+      database.begin()
       for (const call of group) outcomes.push(await this.#runOne(database, call, group.length > 1))
       // A single operation that failed leaves nothing worth a sync; a full disk may have ended the transaction already.
       if (!database.inTransaction)
         throw new StoreError('unavailable', `${database.path}: the transaction was rolled back`)
-      database.script(group.length === 1 && outcomes[0]?.[1] === true ? 'ROLLBACK' : 'COMMIT')
+      if (group.length === 1 && outcomes[0]?.[1] === true) database.rollback()
+      else database.commit()
       return outcomes
     } catch (error) {
       database.dropChanges(0)
-      if (database.inTransaction) database.script('ROLLBACK')
+      if (database.inTransaction) database.rollback()
       // What failed by itself keeps its own reason, all others did not become durable.
       return group.map((call, index) => {
         const own = outcomes[index]
@@ -140,9 +141,9 @@ export class Engine {
     const fence = fenced && operation.mode === 'write'
     const published = database.published
     try {
-      if (fence) database.script('SAVEPOINT one')
+      if (fence) database.run('SAVEPOINT one')
       const result = await operation.run(database, call[5] as never)
-      if (fence) database.script('RELEASE one')
+      if (fence) database.run('RELEASE one')
       return [call[0], false, result]
     } catch (error) {
       database.dropChanges(published)

@@ -31,7 +31,7 @@ export interface StoreOptions {
   readonly worker?: URL
   /** Worker threads; default: one a core, four at most. */
   readonly threads?: number
-  /** Account databases held open in all; default 128. */
+  /** Account databases held open in all; default 64. */
   readonly open?: number
   /** Calls that may wait at the same time before new ones are refused; default 20 000. */
   readonly waiting?: number
@@ -86,7 +86,7 @@ class SqliteStore implements Store {
     const threads = options.worker === undefined ? 1 : (options.threads ?? Math.min(4, availableParallelism()))
     for (let lane = 0; lane < threads; lane++) {
       this.#outbox.push([])
-      this.#lanes.push(this.#startLane(lane, Math.max(4, Math.ceil((options.open ?? 128) / threads))))
+      this.#lanes.push(this.#startLane(lane, Math.max(4, Math.ceil((options.open ?? 64) / threads))))
     }
   }
 

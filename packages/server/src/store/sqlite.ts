@@ -54,6 +54,19 @@ export class SqliteDatabase implements Transaction {
     this.#changes.push(change)
   }
 
+  begin(): void {
+    this.run('BEGIN IMMEDIATE')
+  }
+
+  /** Returns when everything since `begin` is safe from power loss. */
+  commit(): void {
+    this.run('COMMIT')
+  }
+
+  rollback(): void {
+    this.run('ROLLBACK')
+  }
+
   /** Runs several statements without parameters. */
   script(sql: string): void {
     this.#db.exec(sql)

