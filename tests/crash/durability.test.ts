@@ -83,7 +83,7 @@ function durable(calls: readonly Call[], last: string, acknowledgement: string):
   const synced: string[] = []
   for (const [i, call] of between.entries()) {
     const path = pathOf(call)
-    if (path === undefined || !isWrite(call) || !path.startsWith('/') || !/\.db-wal$|\/blobs\//.test(path)) continue
+    if (path === undefined || !isWrite(call) || !path.startsWith('/') || !/\.db-wal$|\/data\/tmp\//.test(path)) continue
     assert.ok(
       between.slice(i + 1).some((later) => isSync(later) && pathOf(later) === path),
       `${path} was written and not synced before ${acknowledgement}`,
@@ -150,7 +150,7 @@ describe('what is acknowledged is on the disk', { skip: traceable ? false : 'nee
   test('SMTP DATA of a large mail: its file and the folder are synced before 250', async () => {
     const files = await smtp(400_000, [ANNA])
     assert.ok(
-      files.some((file) => file.includes('/blobs/')),
+      files.some((file) => file.includes('/data/tmp/')),
       files.join('\n'),
     )
     assert.ok(

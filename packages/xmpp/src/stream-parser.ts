@@ -121,6 +121,13 @@ export class StreamParser {
     return this.#waitingBytes
   }
 
+  /** True where nothing but whitespace waits, which may stand between any two elements (RFC 6120 §4.6.1). */
+  get waitingIsBlank(): boolean {
+    return (
+      this.#waiting?.every((chunk) => chunk.every((b) => b === 0x20 || b === 0x0a || b === 0x0d || b === 0x09)) ?? true
+    )
+  }
+
   /** Forgets the bytes that wait: what came in the clear behind <starttls/> must never be read as if it had been encrypted (CVE-2011-0411). */
   discard(): void {
     this.#waiting = undefined

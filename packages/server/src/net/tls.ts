@@ -189,6 +189,10 @@ export class SocketTlsFacts implements TlsFacts {
     if (socket.getProtocol() === 'TLSv1.3') {
       bindings.set('tls-exporter', socket.exportKeyingMaterial(32, 'EXPORTER-Channel-Binding', Buffer.alloc(0)))
     }
+    // RFC 5929 §3. RFC 9266 §3 leaves it undefined for TLS 1.3, yet clients of today (slixmpp) bind to the client's Finished there too, and offering -PLUS
+    // without it locks them out. A resumed session has none: its Finished does not prove that the certificate was seen.
+    const finished = socket.isSessionReused() ? undefined : socket.getPeerFinished()
+    if (finished !== undefined) bindings.set('tls-unique', finished)
     const certificate = socket.getX509Certificate()
     const hash = certificate === undefined ? undefined : endPointHash(certificate.signatureAlgorithm)
     if (certificate !== undefined && hash !== undefined) {

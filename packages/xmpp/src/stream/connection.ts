@@ -105,6 +105,10 @@ export class Connection {
     return this.#parser.waitingBytes
   }
 
+  get waitingIsBlank(): boolean {
+    return this.#parser.waitingIsBlank
+  }
+
   /** Limits for what is received; the wider ones come with authentication. */
   set parserLimits(limits: ParserLimits) {
     this.#parser.limits = limits

@@ -342,7 +342,7 @@ export class ServerStream {
     // What follows in the clear would otherwise be taken for encrypted: command injection (CVE-2011-0411).
     // The bytes of this chunk are only known to wait once the parser has paused, hence not before the next turn of the microtask queue.
     await Promise.resolve()
-    if (this.#connection.waitingBytes > 0) throw new StreamError('policy-violation', 'bytes behind <starttls/>')
+    if (!this.#connection.waitingIsBlank) throw new StreamError('policy-violation', 'bytes behind <starttls/>')
     this.#connection.send(el('proceed', { xmlns: NS.tls }).toString())
     await this.#connection.upgrade((socket) => starttls.start(socket))
     if (this.#connection.over) return
