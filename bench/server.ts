@@ -131,7 +131,15 @@ export class Server {
     const begun = performance.now()
     const child = spawn(
       process.execPath,
-      [...(options.node ?? []), from.programme.file, 'start', '--config', join(folder, 'aviso.yaml')],
+      // As deploy/aviso.service and the launchers start it.
+      [
+        '--max-semi-space-size=2',
+        ...(options.node ?? []),
+        from.programme.file,
+        'start',
+        '--config',
+        join(folder, 'aviso.yaml'),
+      ],
       { stdio: ['ignore', log, log] },
     )
     closeSync(log)

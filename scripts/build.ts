@@ -3,7 +3,7 @@
 import { copyFileSync, existsSync, globSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { spawnSync } from 'node:child_process'
 import { createRequire } from 'node:module'
-import { basename, dirname, join, relative } from 'node:path'
+import { basename, dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { gzipSync } from 'node:zlib'
@@ -11,12 +11,12 @@ import { build } from 'esbuild'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const server = join(root, 'packages/server')
-const out = join(root, 'dist/aviso')
 
 /** In the order in which they need each other's types. */
 const LIBRARIES = ['sasl', 'mime', 'smtp', 'imap', 'xmpp']
 
-const { values } = parseArgs({ options: { only: { type: 'string' } } })
+const { values } = parseArgs({ options: { only: { type: 'string' }, out: { type: 'string', default: 'dist/aviso' } } })
+const out = resolve(root, values.out)
 const only = values.only
 if (only !== undefined && only !== 'server' && only !== 'libraries')
   throw new Error(`--only is server or libraries, not ${only}`)

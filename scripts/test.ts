@@ -1,8 +1,11 @@
 // Runs every test: `npm test [-- words of file names]`, `npm run coverage`. Ends with the plain line `N passed, N failed, N skipped`.
 
+import { spawnSync } from 'node:child_process'
 import { globSync } from 'node:fs'
+import { join } from 'node:path'
 import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
 const { values, positionals } = parseArgs({ options: { coverage: { type: 'boolean' } }, allowPositionals: true })
@@ -14,6 +17,19 @@ if (files.length === 0) {
   console.error(`no test file matches ${positionals.join(' ')}`)
   process.exit(1)
 }
+
+// Tests that start the program as a process start a release build: it is what people run, and it starts twice as fast.
+const release = fileURLToPath(new URL('../node_modules/.cache/aviso-test', import.meta.url))
+const built = spawnSync(
+  process.execPath,
+  [fileURLToPath(new URL('build.ts', import.meta.url)), '--only', 'server', '--out', release],
+  { stdio: ['ignore', 'ignore', 'inherit'] },
+)
+if (built.status !== 0) {
+  console.log('0 passed, 1 failed')
+  process.exit(1)
+}
+process.env['AVISO_PROGRAM'] = join(release, 'main.js')
 
 const count = { passed: 0, failed: 0, skipped: 0 }
 const needs = new Map<string, number>()

@@ -6,11 +6,10 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { connectControl } from '../../packages/server/src/admin/control.ts'
+import { PROGRAM } from '../../packages/server/test/fixtures/program.ts'
 import type { ArgumentsOf, OperationName, ResultOf } from '../../packages/server/src/admin/operations.ts'
 
-const MAIN = fileURLToPath(new URL('../../packages/server/src/main.ts', import.meta.url))
 /** A start takes under a second on a quiet machine. */
 const START_MS = 30_000
 const STOP_MS = 30_000
@@ -104,7 +103,7 @@ export class Server {
       ...(options.under ?? []),
       process.execPath,
       ...(options.node ?? []),
-      MAIN,
+      PROGRAM,
       'start',
       '--config',
       config,
@@ -270,7 +269,7 @@ function portsOf(bound: readonly string[]): Ports {
 export async function aviso(
   words: readonly string[],
 ): Promise<{ readonly status: number | null; readonly stdout: string; readonly stderr: string }> {
-  const child = spawn(process.execPath, [MAIN, ...words], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [PROGRAM, ...words], { stdio: ['ignore', 'pipe', 'pipe'] })
   let [stdout, stderr] = ['', '']
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))

@@ -3,10 +3,10 @@
 import { spawn } from 'node:child_process'
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { PROGRAM } from '../../packages/server/test/fixtures/program.ts'
 
 /** The command `aviso`, to be run by Node. */
-export const AVISO = fileURLToPath(new URL('../../packages/server/bin/aviso.cjs', import.meta.url))
+export const AVISO = PROGRAM
 
 /** How long a server may take to come up or to end, and a client to do its work, before the test gives up. Milliseconds. */
 export const PATIENCE = 30_000
@@ -80,7 +80,7 @@ export async function succeed(command: string, args: readonly string[], options:
 
 /** `aviso ARGS` to its end. */
 export const aviso = (args: readonly string[], options: RunOptions = {}): Promise<Outcome> =>
-  run(process.execPath, [AVISO, ...args], options)
+  run(process.execPath, [PROGRAM, ...args], options)
 
 /** Calls `look` some times a second until it gives something. Rejects with `what` when it takes too long. */
 export async function eventually<T>(

@@ -46,8 +46,10 @@ export async function runDemo(
   options: DemoOptions,
   run: (source: SettingsSource, started: (house: House) => Promise<void>) => Promise<number>,
 ): Promise<number> {
-  const ports = await freePorts()
-  const settings = demoSettings(options, ports)
+  // `localhost` is ::1 for some programs and 127.0.0.1 for others.
+  const hosts = (await bindable('::1', 0)) === undefined ? ['127.0.0.1'] : ['127.0.0.1', '::1']
+  const ports = await freePorts(hosts)
+  const settings = demoSettings(options, hosts, ports)
   return run({ folder: options.data, load: async () => settings }, async (house) => {
     const fresh = !existsSync(passwordFile(options.data))
     const accounts = await demoAccounts(house, options.data)
@@ -64,8 +66,9 @@ export async function runDemo(
   })
 }
 
-function demoSettings({ data }: DemoOptions, ports: Ports): Settings {
-  const at = (port: number): string => `127.0.0.1:${port}`
+function demoSettings({ data }: DemoOptions, hosts: readonly string[], ports: Ports): Settings {
+  const at = (port: number): string[] =>
+    hosts.map((host) => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`))
   const config = defineConfig({
     hostname: HOST,
     domain: DOMAIN,
@@ -73,11 +76,11 @@ function demoSettings({ data }: DemoOptions, ports: Ports): Settings {
     'run-as-root': true,
     log: { level: 'warn' },
     endpoints: {
-      smtp: { listen: [at(ports.smtp)] },
-      submission: { listen: [at(ports.submission)], 'listen-tls': [at(ports.submissions)] },
-      imap: { listen: [at(ports.imap)], 'listen-tls': [at(ports.imaps)] },
-      c2s: { listen: [at(ports.xmpp)], 'listen-tls': [at(ports.xmpps)] },
-      metrics: { listen: at(ports.metrics) },
+      smtp: { listen: at(ports.smtp) },
+      submission: { listen: at(ports.submission), 'listen-tls': at(ports.submissions) },
+      imap: { listen: at(ports.imap), 'listen-tls': at(ports.imaps) },
+      c2s: { listen: at(ports.xmpp), 'listen-tls': at(ports.xmpps) },
+      metrics: { listen: `127.0.0.1:${ports.metrics}` },
     },
   })
   return checkConfig(configSchema, inlineSource(config)).settings
@@ -106,24 +109,31 @@ async function demoAccounts(house: House, data: string): Promise<readonly DemoAc
 }
 
 /** The usual ports; where one is taken, any other that is free. */
-async function freePorts(): Promise<Ports> {
+async function freePorts(hosts: readonly string[]): Promise<Ports> {
   const ports: Record<string, number> = {}
   const chosen = new Set<number>(Object.values(PORTS))
+  const everywhere = async (port: number): Promise<number | undefined> => {
+    const [first, ...others] = hosts
+    const free = first === undefined ? undefined : await bindable(first, port)
+    if (free === undefined) return undefined
+    for (const host of others) if ((await bindable(host, free)) === undefined) return undefined
+    return free
+  }
   for (const [name, port] of Object.entries(PORTS)) {
-    let free = await bindable(port)
+    let free = await everywhere(port)
     // The system may offer the same one twice, or one that is meant for another name.
-    while (free === undefined || (free !== port && chosen.has(free))) free = (await bindable(0)) ?? port
+    while (free === undefined || (free !== port && chosen.has(free))) free = await everywhere(0)
     chosen.add((ports[name] = free))
   }
   return ports as Ports
 }
 
 /** The port if it can be listened on now (0: one that the system chooses), else undefined. */
-function bindable(port: number): Promise<number | undefined> {
+function bindable(host: string, port: number): Promise<number | undefined> {
   return new Promise((resolve) => {
     const server = createServer()
     server.once('error', () => resolve(undefined))
-    server.listen(port, '127.0.0.1', () => {
+    server.listen(port, host, () => {
       const address = server.address()
       server.close(() => resolve(typeof address === 'object' ? (address?.port ?? undefined) : undefined))
     })

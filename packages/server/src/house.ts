@@ -121,7 +121,6 @@ export class House {
     this.folder = foundation.folder
     this.#activation = Activation.fromEnvironment(options.environment, [process.pid, process.ppid])
     this.#notifier = systemdNotifier(this.scope, options.environment)
-    this.scope.defer(this.scope.metrics.watchProcess())
   }
 
   /** Starts the server. Rejects with what keeps it from starting; nothing stays open then. */

@@ -1,7 +1,6 @@
 // How commands talk: tables for people, JSON for programs, prompts only on a terminal, and exit statuses that mean something.
 
 import { text } from 'node:stream/consumers'
-import { isCancel, password as askHidden } from '@clack/prompts'
 import { AccountError } from '../accounts/errors.ts'
 import { ConfigError } from '../kernel/config/load.ts'
 import { StartError } from '../net/start-error.ts'
@@ -82,6 +81,8 @@ export async function newPassword(fromStdin: boolean): Promise<string> {
   }
   if (!process.stdin.isTTY || !process.stdout.isTTY)
     throw new UsageError('no terminal to ask for a password on: give it with --password-stdin')
+  // Loaded only here: a server that runs for months asks nobody anything.
+  const { isCancel, password: askHidden } = await import('@clack/prompts')
   const first = await askHidden({ message: 'Password' })
   const second = isCancel(first) ? first : await askHidden({ message: 'The same again' })
   if (isCancel(first) || isCancel(second)) throw new UsageError('cancelled')

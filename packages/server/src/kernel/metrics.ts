@@ -27,7 +27,7 @@ const RESOLUTION_MS = 20
 export class Metrics {
   readonly #registry = new Registry<OpenMetricsContentType>()
   readonly #made = new Map<string, unknown>()
-  #watched = false
+  #delay: ReturnType<typeof monitorEventLoopDelay> | undefined
 
   constructor() {
     this.#registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE)
@@ -73,14 +73,17 @@ export class Metrics {
     return this.#registry.contentType
   }
 
-  /** Adds the process's own figures (CPU, memory, garbage collection) and the delay of the event loop, once. Returns the way to stop. */
+  /** Adds the process's own figures (CPU, memory, garbage collection) and the delay of the event loop. Returns the way to stop looking at the event loop. */
   watchProcess(): () => void {
-    if (this.#watched) return () => {}
-    this.#watched = true
+    const delay = (this.#delay ??= this.#watchEventLoop())
+    delay.enable()
+    return () => delay.disable()
+  }
+
+  #watchEventLoop(): ReturnType<typeof monitorEventLoopDelay> {
     // It watches the event loop too, with a timer of its own: seldom is enough.
     collectDefaultMetrics({ register: this.#registry, eventLoopMonitoringPrecision: 100 })
     const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
-    delay.enable()
     const gauge = new Gauge({
       name: 'aviso_event_loop_delay_seconds',
       help: 'How late the event loop was since the last scrape',
@@ -89,14 +92,11 @@ export class Metrics {
       collect() {
         // What is measured is the time from one tick of its timer to the next: the lateness is what exceeds the interval.
         for (const q of [50, 99, 100])
-          this.set({ quantile: String(q / 100) }, Math.max(0, delay.percentile(q) / 1e9 - RESOLUTION_MS / 1e3) || 0)
+          gauge.set({ quantile: String(q / 100) }, Math.max(0, delay.percentile(q) / 1e9 - RESOLUTION_MS / 1e3) || 0)
         delay.reset()
       },
     })
-    return () => {
-      delay.disable()
-      gauge.reset()
-    }
+    return delay
   }
 
   #once<T>(name: string, make: () => T): T {

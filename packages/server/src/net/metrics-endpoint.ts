@@ -3,10 +3,13 @@
 import { createServer } from 'node:http'
 import * as v from 'valibot'
 import { defineModule } from '../kernel/module.ts'
+import { serviceKey } from '../kernel/scope.ts'
 import { AddressSet, listenAddress, networkRange } from './addresses.ts'
 import { Network, endpoints, type Endpoint } from './contracts.ts'
 
 const IDLE_MS = 60_000
+
+const watching = serviceKey<void>('process-metrics')
 
 export const metricsEndpoint = defineModule({
   family: endpoints,
@@ -19,6 +22,8 @@ export const metricsEndpoint = defineModule({
 
   async create(config, scope): Promise<Endpoint> {
     const allowed = new AddressSet(config.allow)
+    // Watching costs a little all the time: only where somebody may ask.
+    await scope.keep(watching, (kept) => kept.defer(kept.metrics.watchProcess()))
     const http = createServer({ keepAliveTimeout: IDLE_MS, maxHeaderSize: 8192 }, (request, response) => {
       const say = (status: number, text: string, type = 'text/plain; charset=utf-8'): void => {
         response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(text) })

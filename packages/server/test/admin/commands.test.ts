@@ -8,10 +8,10 @@ import { describe, test } from 'node:test'
 import { parse, stringify } from 'yaml'
 import { configSchema } from '../../src/config.ts'
 import { checkConfig, inlineSource } from '../../src/kernel/config/load.ts'
-import { jsonSchema, withDefaults } from '../../src/kernel/config/show.ts'
+import { jsonSchema } from '../../src/kernel/config/json-schema.ts'
+import { withDefaults } from '../../src/kernel/config/show.ts'
+import { PROGRAM } from '../fixtures/program.ts'
 import { BASE, temporaryFolder } from '../house/fixture.ts'
-
-const MAIN = new URL('../../src/main.ts', import.meta.url).pathname
 
 interface Ended {
   readonly status: number | null
@@ -21,7 +21,7 @@ interface Ended {
 
 function begin(folder: string, args: readonly string[]) {
   const { AVISO_CONFIG: _, ...env } = process.env
-  const child = spawn(process.execPath, [MAIN, ...args], { cwd: folder, env, stdio: ['pipe', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [PROGRAM, ...args], { cwd: folder, env, stdio: ['pipe', 'pipe', 'pipe'] })
   let [out, err] = ['', '']
   child.stdout.on('data', (bytes: Buffer) => (out += bytes.toString()))
   child.stderr.on('data', (bytes: Buffer) => (err += bytes.toString()))

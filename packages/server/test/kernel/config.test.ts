@@ -6,7 +6,8 @@ import { after, test } from 'node:test'
 import * as v from 'valibot'
 import { ConfigError, loadConfig } from '../../src/kernel/config/load.ts'
 import { moduleMap } from '../../src/kernel/config/modules.ts'
-import { jsonSchema, withDefaults } from '../../src/kernel/config/show.ts'
+import { jsonSchema } from '../../src/kernel/config/json-schema.ts'
+import { withDefaults } from '../../src/kernel/config/show.ts'
 import { defineFamily, defineModule, Registry } from '../../src/kernel/module.ts'
 
 const checks = defineFamily<string>('checks', 'what looks at a mail')

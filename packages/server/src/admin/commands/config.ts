@@ -2,7 +2,7 @@
 
 import { Command } from 'commander'
 import { stringify } from 'yaml'
-import { jsonSchema, withDefaults } from '../../kernel/config/show.ts'
+import { withDefaults } from '../../kernel/config/show.ts'
 import { type CommonOptions, common, loadFor } from '../context.ts'
 import type { Programme } from '../programme.ts'
 import { show } from '../terminal.ts'
@@ -25,7 +25,10 @@ export function configCommand(programme: Programme): Command {
   config
     .command('schema')
     .description('print its JSON Schema, from which an editor completes and checks')
-    .action(() => show(true, jsonSchema(programme.schema), () => ''))
+    .action(async () => {
+      const { jsonSchema } = await import('../../kernel/config/json-schema.ts')
+      show(true, jsonSchema(programme.schema), () => '')
+    })
   return config
 }
 
