@@ -65,7 +65,14 @@ describe('starting', () => {
     const settings = minimal()
     const taken = site(t, {
       ...settings,
-      endpoints: { imap: { listen: [`127.0.0.1:${address.port}`], 'listen-tls': [] } },
+      // The other endpoints would want ports that only root may open.
+      endpoints: {
+        imap: { listen: [`127.0.0.1:${address.port}`], 'listen-tls': [] },
+        smtp: false,
+        submission: false,
+        c2s: false,
+        metrics: false,
+      },
     })
     const { status, stderr } = await taken.aviso(['start'])
     assert.equal(status, 1)
