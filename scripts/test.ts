@@ -1,7 +1,8 @@
 // Runs every test: `npm test [-- words of file names]`, `npm run coverage`. Ends with the plain line `N passed, N failed, N skipped`.
 
 import { spawnSync } from 'node:child_process'
-import { globSync } from 'node:fs'
+import { globSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
@@ -19,7 +20,8 @@ if (files.length === 0) {
 }
 
 // Tests that start the program as a process start a release build: it is what people run, and it starts twice as fast.
-const release = fileURLToPath(new URL('../node_modules/.cache/aviso-test', import.meta.url))
+const release = mkdtempSync(join(tmpdir(), 'aviso-test-'))
+process.on('exit', () => rmSync(release, { recursive: true, force: true }))
 const built = spawnSync(
   process.execPath,
   [fileURLToPath(new URL('build.ts', import.meta.url)), '--only', 'server', '--out', release],
