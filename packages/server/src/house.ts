@@ -13,7 +13,7 @@ import { Metrics } from './kernel/metrics.ts'
 import { systemRandom } from './kernel/random.ts'
 import { Scope } from './kernel/scope.ts'
 import { openMail } from './mail/mail.ts'
-import { AddressSet } from './net/addresses.ts'
+import { AddressSet, hostAndPort } from './net/addresses.ts'
 import { bansStore } from './net/bans.store.ts'
 import { openBans } from './net/bans.ts'
 import { loadCertificates } from './net/certificates.ts'
@@ -327,7 +327,7 @@ const FIXED = ['log', 'store', 'user', 'group'] as const
 const stopping = (): StoreError => new StoreError('unavailable', 'the server is stopping')
 
 const named = ({ protocol, address, port, tls }: Bound): string =>
-  `${protocol} ${address}:${port}${tls === 'none' ? '' : ` ${tls}`}`
+  `${protocol} ${hostAndPort(address, port)}${tls === 'none' ? '' : ` ${tls}`}`
 
 /** Files of the `tls` settings, with relative paths made absolute. */
 function absolute(tls: TlsConfig, folder: string): TlsConfig {

@@ -1,6 +1,7 @@
 // aviso quickstart DOMAIN: from nothing to a config, a domain and a first account.
 
 import { randomBytes } from 'node:crypto'
+import { resolve } from 'node:path'
 import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { stringify } from 'yaml'
@@ -19,7 +20,9 @@ export const quickstartCommand = (programme: Programme): Command =>
   common(
     new Command('quickstart')
       .argument('<domain>')
-      .description('write a config file for a domain, and make its first account'),
+      .description(
+        'write a config file for a domain, and make its first account; --data names the data folder to write into it',
+      ),
   )
     .option('--hostname <name>', "the server's own name (default: mail.DOMAIN)")
     .option('--admin <address>', 'the first account, an administrator (default: admin@DOMAIN)')
@@ -36,15 +39,17 @@ export const quickstartCommand = (programme: Programme): Command =>
       const written = {
         hostname,
         domain,
-        data: './data',
+        // As it was given: relative to where the command runs, not to the config file.
+        data: options.data === undefined ? './data' : resolve(options.data),
         ...(options.user === undefined ? {} : { user: options.user }),
       }
       writeFileSync(file, `# Aviso. Everything else has a default: see \`aviso config show\`.\n${stringify(written)}`, {
         flag: 'wx',
-        mode: 0o640,
+        // The user that the server goes on as reads it again at a reload; it holds no secret.
+        mode: 0o644,
       })
       try {
-        await withAdmin(programme, { ...options, config: file }, (admin) =>
+        await withAdmin(programme, { config: file }, (admin) =>
           admin.ask('account.add', { address, password, role: 'admin' }),
         )
       } catch (error) {

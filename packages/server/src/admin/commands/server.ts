@@ -3,6 +3,7 @@
 import { resolve } from 'node:path'
 import { Command } from 'commander'
 import { type CommonOptions, common, NotRunning, withAdmin, withRunning } from '../context.ts'
+import { hostAndPort } from '../../net/addresses.ts'
 import type { Programme } from '../programme.ts'
 import { EXIT, show, table, UsageError, when } from '../terminal.ts'
 
@@ -110,7 +111,7 @@ const statusText = (status: StatusLike): string =>
       ['protocol', 'address', 'TLS', 'connections'],
       status.bound.map(({ protocol, address, port, tls }) => [
         protocol,
-        `${address}:${port}`,
+        hostAndPort(address, port),
         tls,
         String(status.connections[protocol] ?? 0),
       ]),

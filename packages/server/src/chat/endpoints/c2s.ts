@@ -30,11 +30,11 @@ import type { Session } from '../core/session.ts'
 
 const config = v.strictObject({
   listen: v.optional(
-    v.pipe(v.array(v.string()), v.description('addresses where clients connect in the clear and then start TLS')),
+    v.pipe(v.array(listenAddress), v.description('addresses where clients connect in the clear and then start TLS')),
     ['[::]:5222'],
   ),
   'listen-tls': v.optional(
-    v.pipe(v.array(v.string()), v.description('addresses where clients begin with TLS (XEP-0368)')),
+    v.pipe(v.array(listenAddress), v.description('addresses where clients begin with TLS (XEP-0368)')),
     ['[::]:5223'],
   ),
   'require-tls': v.optional(
