@@ -17,6 +17,7 @@ import { defineModule } from '../../kernel/module.ts'
 import { randomWord } from '../../kernel/random.ts'
 import type { Scope } from '../../kernel/scope.ts'
 import { duration, size } from '../../kernel/units.ts'
+import { listenAddress } from '../../net/addresses.ts'
 import {
   type Bound,
   type Connection,
