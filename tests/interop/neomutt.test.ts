@@ -28,8 +28,6 @@ describe('neomutt', () => {
         `set imap_pass = "${anna.password}"`,
         `set smtp_url = "smtp://${anna.address}@${reach.host}:${reach.ports.submission}/"`,
         `set smtp_pass = "${anna.password}"`,
-        // Left to itself it takes SCRAM-SHA-256-PLUS, for which this version (with GNU SASL) knows no channel binding, and gives up.
-        'set smtp_authenticators = "plain"',
         'set send_charset = "utf-8"',
         'set ssl_starttls = yes',
         'set ssl_force_tls = yes',

@@ -36,7 +36,8 @@ export class Authenticator {
   mechanisms(context: LoginContext): readonly (typeof MECHANISMS)[number][] {
     const { config } = this.#house
     if (!context.secure && !(config.cleartext === 'loopback' && isLoopback(context.remoteAddress))) return []
-    const bindings = (context.channelBinding?.size ?? 0) > 0
+    const wanted: readonly string[] = config['channel-binding']
+    const bindings = wanted.includes(context.protocol) && (context.channelBinding?.size ?? 0) > 0
     return MECHANISMS.filter((name) => {
       if (!config.mechanisms.includes(name)) return false
       if (name === 'LOGIN') return LOGIN_PROTOCOLS.has(context.protocol)

@@ -24,6 +24,15 @@ export const authConfig = v.strictObject({
     v.pipe(v.array(v.picklist(MECHANISMS)), v.minLength(1), v.description('SASL mechanisms that clients may use')),
     [...MECHANISMS],
   ),
+  'channel-binding': v.optional(
+    v.pipe(
+      v.array(v.picklist(['c2s', 'imap', 'submission'])),
+      v.description(
+        'where the -PLUS mechanisms are offered. Chat programs know channel binding; mail programs with GNU SASL (neomutt) choose it, cannot do it over TLS 1.3, and give up',
+      ),
+    ),
+    ['c2s'],
+  ),
   cleartext: v.optional(
     v.pipe(v.picklist(['never', 'loopback']), v.description('logins without TLS: never, or from this machine only')),
     'never',

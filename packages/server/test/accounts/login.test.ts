@@ -6,8 +6,16 @@ import { annasHouse, cheap, context, login, turning } from './house.ts'
 
 const anna = { authcid: 'anna@example.org', password: 'annas secret' }
 
-test('every mechanism lets Anna in, and names her by her address', async (t) => {
+test('channel binding is offered where clients know it: to chat programs, unless the administrator says otherwise', async (t) => {
   const house = await annasHouse(t)
+  const channelBinding = new Map([['tls-exporter', Buffer.alloc(32, 7)]])
+  const offered = (protocol: string): boolean =>
+    house.accounts.mechanisms(context({ protocol, channelBinding })).includes('SCRAM-SHA-256-PLUS')
+  assert.deepEqual(['c2s', 'imap', 'submission'].map(offered), [true, false, false])
+})
+
+test('every mechanism lets Anna in, and names her by her address', async (t) => {
+  const house = await annasHouse(t, { ...cheap, 'channel-binding': ['imap'] })
   const binding = new Map([['tls-exporter', Buffer.alloc(32, 7)]])
   assert.deepEqual(house.accounts.mechanisms(context({ channelBinding: binding })), [
     'SCRAM-SHA-256-PLUS',
