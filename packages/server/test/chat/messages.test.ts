@@ -268,3 +268,24 @@ test('a full disk: the sender is told to try again later, and nothing is taken f
   house.store.account = account
   await anna.rosterSet(`<item jid='${BERT}'/>`)
 })
+
+test('large messages that waited come at the pace of the reader, and lock nobody out', async () => {
+  // Together far more than may wait for one client: whoever stored them could otherwise keep Bert from ever logging in again.
+  const house = await open({ c2s: { 'max-write-buffer': '512KiB' } })
+  await house.login(BERT, 'once')
+  const store = house.store.account(offlineStore, 'idbertexampleorg')
+  const text = 'x'.repeat(250_000)
+  for (let i = 0; i < 60; i++)
+    await store.append({
+      xml: `<message to='${BERT}' from='${ANNA}/sea' type='chat' id='m${i}'><body>${text}</body></message>`,
+      at: 0,
+      limit: 100,
+    })
+  const bert = await house.arrive(BERT, 'hill')
+  for (let i = 0; i < 60; i++) {
+    const got = await bert.next()
+    assert.equal(got.get('id'), `m${i}`)
+    assert.equal(got.childText('body')?.length, text.length)
+  }
+  while ((await store.count()) > 0) await new Promise((resolve) => setImmediate(resolve))
+})

@@ -10,7 +10,9 @@ import { offlineStore } from './offline.store.ts'
 const HINTS = 'urn:xmpp:hints'
 const CHAT_STATES = 'http://jabber.org/protocol/chatstates'
 /** Read, written and forgotten together: what a `kill -9` may make a duplicate of. */
-const PAGE = 100
+const PAGE = 20
+/** Characters written before the client must have taken them. */
+const WRITE_AT_ONCE = 65_536
 
 export const offline = chatFeature({
   name: 'offline',
@@ -102,8 +104,15 @@ class Deliveries {
       const page = await store.page({ after: last, limit: PAGE })
       const end = page.at(-1)
       if (end === undefined) return
+      let written = 0
       for (const { xml, at } of page) {
+        // At the reader's pace: a pile of large messages, written at once, would overrun the session's buffer and end it, at this login and every later one.
+        if (written >= WRITE_AT_ONCE) {
+          await session.wire.drained()
+          written = 0
+        }
         if (!session.listening || !session.send(delayed(xml, from, at))) return
+        written += xml.length
       }
       // Forgotten only when they have left: a message that comes twice is better than one that never comes.
       await session.wire.drained()
