@@ -87,7 +87,7 @@ function nowAvailable(
 
 /** §3.1.3: requests that wait for an answer are shown at each login. */
 async function redeliverRequests(core: Core, session: Session): Promise<void> {
-  for (const xml of await core.store.account(rosterStore, session.account.account.id).requests()) session.send(xml)
+  await session.sendAll(await core.store.account(rosterStore, session.account.account.id).requests())
 }
 
 /** Tells the subscribers; with `probe`, asks the contacts as well. Contacts of ours are told and asked at once, without a stanza between. */

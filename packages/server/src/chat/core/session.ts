@@ -22,6 +22,9 @@ export interface SessionSlot<T> {
 
 export const sessionSlot = <T>(name: string): SessionSlot<T> => ({ name })
 
+/** Characters that `sendAll` writes before the client must have taken them. */
+const WRITTEN_AT_ONCE = 65_536
+
 export class Session {
   /** As in the log. */
   readonly id: string
@@ -76,6 +79,24 @@ export class Session {
   /** Writes a stanza; false when the session is over. */
   send(stanza: Element | string): boolean {
     return !this.over && this.wire.send(stanza)
+  }
+
+  /**
+   * Writes many stanzas at the pace of the reader: a pile of large ones, written at once, would overrun the session's buffer and end it. Resolves
+   * when all have left for the socket; with false when the session is over, or `wanted` says that it shall have no more.
+   */
+  async sendAll(stanzas: Iterable<string>, wanted: () => boolean = () => true): Promise<boolean> {
+    let written = 0
+    for (const stanza of stanzas) {
+      if (written >= WRITTEN_AT_ONCE) {
+        await this.wire.drained()
+        written = 0
+      }
+      if (!wanted() || !this.send(stanza)) return false
+      written += stanza.length
+    }
+    await this.wire.drained()
+    return !this.over
   }
 
   /** As `Origin`: what is answered to this session. */

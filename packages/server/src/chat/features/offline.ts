@@ -11,8 +11,6 @@ const HINTS = 'urn:xmpp:hints'
 const CHAT_STATES = 'http://jabber.org/protocol/chatstates'
 /** Read, written and forgotten together: what a `kill -9` may make a duplicate of. */
 const PAGE = 20
-/** Characters written before the client must have taken them. */
-const WRITE_AT_ONCE = 65_536
 
 export const offline = chatFeature({
   name: 'offline',
@@ -104,19 +102,9 @@ class Deliveries {
       const page = await store.page({ after: last, limit: PAGE })
       const end = page.at(-1)
       if (end === undefined) return
-      let written = 0
-      for (const { xml, at } of page) {
-        // At the reader's pace: a pile of large messages, written at once, would overrun the session's buffer and end it, at this login and every later one.
-        if (written >= WRITE_AT_ONCE) {
-          await session.wire.drained()
-          written = 0
-        }
-        if (!session.listening || !session.send(delayed(xml, from, at))) return
-        written += xml.length
-      }
+      const texts = page.map(({ xml, at }) => delayed(xml, from, at))
       // Forgotten only when they have left: a message that comes twice is better than one that never comes.
-      await session.wire.drained()
-      if (session.over) return
+      if (!(await session.sendAll(texts, () => session.listening))) return
       last = end.id
       await store.delivered({ id: last })
     }
