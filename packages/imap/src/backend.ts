@@ -16,7 +16,15 @@ export interface MailboxEntry {
   readonly subscribed: boolean
   /** False for a name that exists only because something below it does, or only as a subscription (then `id` is ''). */
   readonly selectable: boolean
+  /** What this user may do with it (RFC 4314). Undefined: everything, it is the user's own. */
+  readonly rights?: Rights | undefined
 }
+
+/** Rights of RFC 4314 §2.1, each letter once: any of `lrswipkxtea`. */
+export type Rights = string
+
+/** Every right there is. */
+export const ALL_RIGHTS: Rights = 'lrswipkxtea'
 
 /** Counts of one mailbox, all from one moment. */
 export interface MailboxStatus {
@@ -25,6 +33,10 @@ export interface MailboxStatus {
   readonly deleted: number
   /** Sum of RFC822.SIZE in octets. */
   readonly size: number
+  /** The same of the messages flagged \\Deleted (RFC 9208 DELETED-STORAGE). */
+  readonly deletedSize: number
+  /** Stable identity of the mailbox (RFC 8474 MAILBOXID), as in `MailboxEntry.id`. */
+  readonly id: string
   readonly uidValidity: number
   readonly uidNext: number
   readonly highestModseq: number
@@ -48,6 +60,8 @@ export interface MailboxSnapshot {
   readonly sizes: Float64Array
   /** INTERNALDATE in milliseconds since the epoch. */
   readonly internalDates: Float64Array
+  /** The zone INTERNALDATE was given in and is shown in, in minutes east of UTC. */
+  readonly zones: Int16Array
 }
 
 /** Flags of a message as the client sees them: system flags as `\Seen`, keywords in their first spelling. Never `\Recent`. */
@@ -60,6 +74,8 @@ export interface MessageRow {
   readonly modseq: number
   readonly size: number
   readonly internalDate: number
+  /** Zone of `internalDate` in minutes east of UTC. */
+  readonly zone: number
 }
 
 /** What happened in a mailbox after `since`, up to and including `highestModseq`. */
@@ -77,8 +93,10 @@ export interface MailboxDelta {
 export interface AppendMessage {
   readonly bytes: Bytes
   readonly flags: FlagSet
-  /** Milliseconds since the epoch and the zone that the client gave in minutes; absent: now. */
+  /** Milliseconds since the epoch; absent: now. */
   readonly internalDate?: number
+  /** The zone that `internalDate` was written in, in minutes east of UTC; absent: 0. */
+  readonly zone?: number
 }
 
 export interface AppendResult {
@@ -107,16 +125,70 @@ export interface StoreResult {
   readonly highestModseq: number
 }
 
-/** Pieces of a message that the store keeps rendered, so that FETCH need not parse MIME. */
-export type MetaField = 'envelope' | 'bodyStructure' | 'body' | 'header'
+/**
+ * What the store keeps ready of every message, so that FETCH need not parse MIME. `envelope`, `bodyStructure` and `body` are IMAP wire bytes (RFC 9051 §7.5.2),
+ * `header` is the header block up to and including its empty line, `commonHeader` the fields named in COMMON_FIELDS in their order and spelling,
+ * without an empty line; `preview` is UTF-8 text (RFC 8970). All are made by `renderMessage` at ingest.
+ */
+export type MetaField =
+  'envelope' | 'bodyStructure' | 'body' | 'header' | 'commonHeader' | 'preview' | 'emailId' | 'threadId' | 'saveDate'
 
-/** The rendered pieces asked for: IMAP wire bytes of ENVELOPE, BODYSTRUCTURE and BODY (RFC 9051 §7.5.2), and the header block up to and including its empty line. */
+/** The pieces asked for; the others are absent. */
 export interface MessageMeta {
   readonly uid: number
   readonly envelope?: Bytes
   readonly bodyStructure?: Bytes
   readonly body?: Bytes
   readonly header?: Bytes
+  readonly commonHeader?: Bytes
+  readonly preview?: Bytes
+  /** RFC 8474: the same for every copy of a message that COPY or MOVE made, never given to other content; [A-Za-z0-9_-]{1,255}. */
+  readonly emailId?: string
+  /** RFC 8474: the same for messages of one thread. */
+  readonly threadId?: string
+  /** When the message came into this mailbox, milliseconds since the epoch (RFC 8514). */
+  readonly saveDate?: number
+}
+
+/**
+ * A text that the store keeps of every message for sorting, threading and searching, made by `messageKeys` at ingest: `subject` is the base subject (RFC 5256 §2.1);
+ * `from`, `to`, `cc` the mailbox of the first address; `displayFrom`, `displayTo` as RFC 5957 has it; all folded by `fold`. `sent` is the moment of the Date
+ * field in milliseconds since the epoch, as decimal digits, or empty. `threading` is `1` or `0` (the subject is a reply or forward, RFC 5256 §2.1), LF,
+ * the Message-ID, LF, and the ids of References (else the first of In-Reply-To), each behind a LF; nothing where there is none.
+ */
+export type KeyField = 'subject' | 'from' | 'to' | 'cc' | 'displayFrom' | 'displayTo' | 'sent' | 'threading'
+
+/** Keys of some messages: columns of equal length, ascending by UID. */
+export interface MessageKeyBatch {
+  readonly uids: ArrayLike<number>
+  readonly keys: readonly string[]
+}
+
+/** One text condition of a search: the substring `text` (as the client gave it; comparing folds both) in a header field, in the body, or anywhere. */
+export type TextQuery =
+  | { readonly kind: 'header'; readonly name: string; readonly text: string }
+  | { readonly kind: 'body' | 'text'; readonly text: string }
+
+/** Part of the answer to a `TextQuery`. */
+export interface FoundBatch {
+  /** Matching UIDs, ascending; over all batches too. */
+  readonly uids: readonly number[]
+  /** How far the search is, from 0 to 1. */
+  readonly progress: number
+}
+
+/** One limited resource of a quota root (RFC 9208 §5). STORAGE counts in units of 1024 octets, rounded up. `limit` undefined: counted, not limited. */
+export interface QuotaResource {
+  readonly resource: 'STORAGE' | 'MESSAGE' | 'MAILBOX'
+  readonly usage: number
+  readonly limit: number | undefined
+}
+
+/** A place for what the server derives of one mailbox (sort orders, threads), shared by its sessions. The store may empty it at any time. */
+export interface MailboxCache {
+  get(key: string): unknown
+  /** `octets`: about how much memory `value` holds. */
+  set(key: string, value: unknown, octets: number): void
 }
 
 /**
@@ -155,6 +227,19 @@ export interface MailAccount {
   /** All or nothing (RFC 3502). TRYCREATE, OVERQUOTA, TOOBIG, LIMIT. */
   append(name: string, messages: readonly AppendMessage[]): Promise<AppendResult>
 
+  /** Usage and limits of the one quota root `""`. Absent: the store knows no quota. */
+  quota?(): Promise<readonly QuotaResource[]>
+  /** All annotations (RFC 5464) of a mailbox, or of the server for this user (`undefined`), by entry name in lower case (`/private/comment`). NONEXISTENT. Absent: METADATA is not offered. */
+  metadata?(mailbox: string | undefined): Promise<ReadonlyMap<string, Bytes>>
+  /** Sets or (undefined) removes annotations, all or nothing. NONEXISTENT, `METADATA MAXSIZE n`, `METADATA TOOMANY`, NOPERM. */
+  setMetadata?(mailbox: string | undefined, entries: ReadonlyMap<string, Bytes | undefined>): Promise<void>
+  /** Prefixes of the mailboxes of other users and of shared ones, each ending in `/`. Absent: there are none. */
+  readonly namespaces?: { readonly others?: string; readonly shared?: string }
+  /** The access list of a mailbox (RFC 4314): identifier → rights, the owner's own included. NONEXISTENT, NOPERM. Absent: ACL is not offered. */
+  acl?(mailbox: string): Promise<ReadonlyMap<string, Rights>>
+  /** Gives `identifier` these rights and no others; `undefined` removes the entry. NONEXISTENT, NOPERM, CANNOT (unknown identifier). */
+  setAcl?(mailbox: string, identifier: string, rights: Rights | undefined): Promise<void>
+
   /** Calls `listener` after every commit that changed a mailbox (by its id), or the list of mailboxes (`undefined`). Returns the way to stop it. */
   watch(listener: (mailboxId: string | undefined) => void): () => void
   /** Called once when the session ends. */
@@ -166,13 +251,16 @@ export interface Mailbox {
   readonly id: string
   readonly name: string
   readonly uidValidity: number
+  /** As in `MailboxEntry`; the store itself refuses with NOPERM what they do not allow. */
+  readonly rights?: Rights | undefined
+  readonly cache: MailboxCache
   /** Keywords in use, first spelling. New ones may be made at any time. */
   keywords(): Promise<readonly string[]>
 
   snapshot(): Promise<MailboxSnapshot>
   delta(since: number): Promise<MailboxDelta>
-  /** First-session \Recent (RFC 3501): answers the lowest UID that no session has claimed yet, and claims all up to UIDNEXT. */
-  claimRecent(): Promise<number>
+  /** First-session \Recent (RFC 3501): claims the UIDs [from, to) that no session has claimed yet. */
+  claimRecent(): Promise<{ readonly from: number; readonly to: number }>
 
   /** One transaction. LIMIT when a keyword more cannot be kept. */
   store(uids: readonly number[], change: FlagChange, unchangedSince?: number): Promise<StoreResult>
@@ -183,8 +271,21 @@ export interface Mailbox {
   /** As `copy`, and the source is gone, in one transaction; never fails on quota. */
   move(uids: readonly number[], destination: string): Promise<CopyResult>
 
+  /**
+   * Appends `message` to `destination` and expunges `uid` here, \Deleted or not, in one transaction that never fails on quota because of the old message (RFC 8508).
+   * TRYCREATE, OVERQUOTA, TOOBIG; EXPUNGEISSUED when there is no such message.
+   */
+  replace(uid: number, destination: string, message: AppendMessage): Promise<AppendResult>
+
   /** Rendered pieces in ascending UID order, in batches the caller can write out one after the other. Recently expunged messages are still answered. */
   meta(uids: readonly number[], fields: readonly MetaField[]): AsyncIterable<readonly MessageMeta[]>
+  /** Keys of the messages, ascending by UID, in batches. */
+  keys(uids: readonly number[], field: KeyField): AsyncIterable<MessageKeyBatch>
+  /**
+   * The messages among `uids` that match, exactly as `matchesText` of this library would decide on each; in slices that keep no other user of the store waiting.
+   * Absent: the server looks at every message itself.
+   */
+  find?(query: TextQuery, uids: readonly number[]): AsyncIterable<FoundBatch>
   /** The message as it came, whole, or the octets [start, end). Undefined when it is gone for good. */
   raw(uid: number, start?: number, end?: number): Promise<Bytes | undefined>
 }

@@ -2,9 +2,13 @@
 
 export * from './backend.ts'
 export { ImapClient, ImapClientError, type ImapClientOptions, type ImapReply } from './client/client.ts'
+export { keysFromHeaders } from './render/keys-of-messages.ts'
+export { messageKeys } from './render/keys.ts'
 export { renderBodyStructure } from './render/body-structure.ts'
 export { renderEnvelope } from './render/envelope.ts'
 export { renderMessage, type RenderedMessage } from './render/message.ts'
+export { fold } from './search/fold.ts'
+export { matchesText } from './search/message-text.ts'
 export type { Alarm, ImapConnection, ImapLimits, ImapServerOptions, SaslMechanisms } from './server/options.ts'
 export { DEFAULT_LIMITS } from './server/options.ts'
 export { ImapServerSession } from './server/session.ts'

@@ -26,8 +26,11 @@ const open = (name: 'SELECT' | 'EXAMINE', readOnly: boolean) =>
       const mailbox = await session.account.open(mailboxName)
       const [snapshot, keywords] = await Promise.all([mailbox.snapshot(), mailbox.keywords()])
       const view = new MailboxView(mailbox, mailboxName, readOnly, snapshot)
-      const recent = readOnly ? (await session.account.status(mailboxName)).recentUid : await mailbox.claimRecent()
-      view.addRecent(recent, snapshot.uidNext)
+      if (readOnly) view.addRecent((await session.account.status(mailboxName)).recentUid, snapshot.uidNext)
+      else {
+        const { from, to } = await mailbox.claimRecent()
+        view.addRecent(from, to)
+      }
       for (const keyword of keywords) view.keywords.set(keyword.toLowerCase(), keyword)
       // What was committed since the snapshot was taken has not been heard of.
       view.stale = true

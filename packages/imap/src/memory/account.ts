@@ -11,7 +11,7 @@ import {
   type MailboxStatus,
 } from '../backend.ts'
 import { canonicalName, nameFault } from '../wire/mailbox-name.ts'
-import { type MemoryClock, MemoryMailbox } from './mailbox.ts'
+import { type MemoryClock, MemoryMailbox, type StoredMessage } from './mailbox.ts'
 
 export interface MemoryMailOptions {
   readonly name?: string
@@ -41,6 +41,7 @@ export class MemoryMail {
   #clock: MemoryClock
   #modseq = 0
   #made = 0
+  #emails = 0
   #uidValidity: number
 
   constructor(options: MemoryMailOptions = {}) {
@@ -64,6 +65,9 @@ export class MemoryMail {
       keywords: () => [...this.#keywords.values()],
       changed: (id) => this.#tell(id),
       find: (name) => this.#find(name, 'TRYCREATE'),
+      now: this.#now,
+      emailId: () => `E${++this.#emails}`,
+      append: (name, messages, instead) => this.#append(name, messages, instead),
     }
     this.#make('INBOX')
     for (const [name, role] of Object.entries(options.mailboxes ?? {})) {
@@ -196,9 +200,14 @@ export class MemoryMail {
     this.#tell(undefined)
   }
 
-  #append(name: string, messages: readonly AppendMessage[]): AppendResult {
+  #message(bytes: Uint8Array): StoredMessage {
+    const id = this.#clock.emailId()
+    return { bytes, rendered: undefined, emailId: id, threadId: `T${id}` }
+  }
+
+  #append(name: string, messages: readonly AppendMessage[], instead = 0): AppendResult {
     const mailbox = this.#find(name, 'TRYCREATE')
-    let used = 0
+    let used = -instead
     for (const held of this.#mailboxes.values()) used += held.status().size
     for (const { bytes } of messages) {
       if (bytes.length > this.appendLimit)
@@ -207,10 +216,11 @@ export class MemoryMail {
     }
     if (used > this.#quota) throw new BackendError('OVERQUOTA', 'The mailbox is full')
     const uids = mailbox.add(
-      messages.map(({ bytes, flags, internalDate }) => ({
+      messages.map(({ bytes, flags, internalDate, zone }) => ({
         flags,
         internalDate: internalDate ?? Math.floor(this.#now() / 1000) * 1000,
-        message: { bytes: new Uint8Array(bytes), rendered: undefined },
+        zone: zone ?? 0,
+        message: this.#message(new Uint8Array(bytes)),
       })),
     )
     return { uidValidity: mailbox.uidValidity, uids }

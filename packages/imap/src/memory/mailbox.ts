@@ -9,12 +9,18 @@ import {
   type Mailbox,
   type MailboxDelta,
   type MailboxSnapshot,
+  type AppendMessage,
+  type AppendResult,
+  type KeyField,
+  type MailboxCache,
   type MailboxStatus,
+  type MessageKeyBatch,
   type MessageMeta,
   type MessageRow,
   type MetaField,
   type StoreResult,
 } from '../backend.ts'
+import { keysFromHeaders } from '../render/keys-of-messages.ts'
 import { renderMessage, type RenderedMessage } from '../render/message.ts'
 
 /** What memory mailboxes of one account share. */
@@ -26,11 +32,16 @@ export interface MemoryClock {
   keywords(): readonly string[]
   changed(mailboxId: string): void
   find(name: string): MemoryMailbox
+  now(): number
+  emailId(): string
+  append(name: string, messages: readonly AppendMessage[], instead: number): AppendResult
 }
 
 export interface StoredMessage {
   readonly bytes: Bytes
   rendered: RenderedMessage | undefined
+  readonly emailId: string
+  readonly threadId: string
 }
 
 interface Row {
@@ -38,6 +49,8 @@ interface Row {
   flags: FlagSet
   modseq: number
   readonly internalDate: number
+  readonly zone: number
+  readonly saveDate: number
   readonly message: StoredMessage
 }
 
@@ -49,6 +62,7 @@ export class MemoryMailbox implements Mailbox {
   readonly id: string
   name: string
   readonly uidValidity: number
+  readonly cache: MailboxCache = new Map<string, unknown>()
   #clock: MemoryClock
   #rows: Row[] = []
   #expunged: { readonly uid: number; readonly modseq: number; readonly message: StoredMessage }[] = []
@@ -90,6 +104,11 @@ export class MemoryMailbox implements Mailbox {
       unseen: count((row) => !has(row.flags, '\\Seen')),
       deleted: count((row) => has(row.flags, '\\Deleted')),
       size: this.#rows.reduce((sum, row) => sum + row.message.bytes.length, 0),
+      deletedSize: this.#rows.reduce(
+        (sum, row) => sum + (has(row.flags, '\\Deleted') ? row.message.bytes.length : 0),
+        0,
+      ),
+      id: this.id,
       uidValidity: this.uidValidity,
       uidNext: this.#uidNext,
       highestModseq: this.#modseq,
@@ -123,6 +142,7 @@ export class MemoryMailbox implements Mailbox {
       modseqs: Float64Array.from(rows, (row) => row.modseq),
       sizes: Float64Array.from(rows, (row) => row.message.bytes.length),
       internalDates: Float64Array.from(rows, (row) => row.internalDate),
+      zones: Int16Array.from(rows, (row) => row.zone),
     }
     return this.#snapshot
   }
@@ -141,20 +161,28 @@ export class MemoryMailbox implements Mailbox {
     }
   }
 
-  async claimRecent(): Promise<number> {
+  async claimRecent(): Promise<{ readonly from: number; readonly to: number }> {
     this.#check()
     const from = this.#recentUid
     this.#recentUid = this.#uidNext
-    return from
+    return { from, to: this.#uidNext }
   }
 
   /** Adds messages in one change. Answers their UIDs. */
-  add(messages: readonly { flags: FlagSet; internalDate: number; message: StoredMessage }[]): number[] {
+  add(messages: readonly { flags: FlagSet; internalDate: number; zone: number; message: StoredMessage }[]): number[] {
     this.#check()
     const modseq = this.#clock.nextModseq()
-    const uids = messages.map(({ flags, internalDate, message }) => {
+    const uids = messages.map(({ flags, internalDate, zone, message }) => {
       const uid = this.#uidNext++
-      this.#rows.push({ uid, flags: this.#spell(flags), modseq, internalDate, message })
+      this.#rows.push({
+        uid,
+        flags: this.#spell(flags),
+        modseq,
+        internalDate,
+        zone,
+        saveDate: this.#clock.now(),
+        message,
+      })
       return uid
     })
     if (uids.length > 0) this.#commit(modseq)
@@ -243,6 +271,14 @@ export class MemoryMailbox implements Mailbox {
     return result
   }
 
+  async replace(uid: number, destination: string, message: AppendMessage): Promise<AppendResult> {
+    const row = this.#row(uid)
+    if (row === undefined) throw new BackendError('EXPUNGEISSUED', 'The message is expunged already')
+    const result = this.#clock.append(destination, [message], row.message.bytes.length)
+    this.#remove([row])
+    return result
+  }
+
   /** RENAME of INBOX: hands all messages over. */
   takeAll(from: MemoryMailbox): void {
     const rows = from.#rows
@@ -259,12 +295,20 @@ export class MemoryMailbox implements Mailbox {
         const message = this.#message(uid)
         if (message === undefined) continue
         message.rendered ??= renderMessage(message.bytes)
-        const meta: Record<string, Bytes> = {}
-        for (const field of fields) meta[field] = message.rendered[field]
+        const meta: Record<string, Bytes | string | number> = {}
+        for (const field of fields) {
+          if (field === 'emailId' || field === 'threadId') meta[field] = message[field]
+          else if (field === 'saveDate') meta[field] = this.#row(uid)?.saveDate ?? 0
+          else meta[field] = message.rendered[field]
+        }
         batch.push({ uid, ...meta })
       }
       yield batch
     }
+  }
+
+  keys(uids: readonly number[], field: KeyField): AsyncIterable<MessageKeyBatch> {
+    return keysFromHeaders(this, uids, field)
   }
 
   #message(uid: number): StoredMessage | undefined {
@@ -283,6 +327,7 @@ const toMessageRow = (row: Row): MessageRow => ({
   modseq: row.modseq,
   size: row.message.bytes.length,
   internalDate: row.internalDate,
+  zone: row.zone,
 })
 
 function apply(old: FlagSet, action: FlagChange['action'], flags: FlagSet): FlagSet {

@@ -5,7 +5,8 @@ import type { MessageRow } from '../backend.ts'
 import type { MailboxView } from '../server/view.ts'
 import { dayNumber, dayOf } from '../wire/dates.ts'
 import { type Span, spansOfSequence, spansOfUids } from '../wire/number-set.ts'
-import { bodyContains, fold, type HeaderText } from './message-text.ts'
+import { fold } from './fold.ts'
+import { bodyContains, type HeaderText } from './message-text.ts'
 import type { SearchKey } from './keys.ts'
 
 /** A message as far as it is known. `bytes` of one that is gone are empty. */

@@ -1,9 +1,8 @@
 // What a text search looks at: decoded headers and bodies, in one case.
 
 import { decodeText, decodeWords, Headers, parseStructure, type Part } from '@aviso/mime'
-
-/** Text as it is compared: RFC 5255's i;unicode-casemap in spirit, so case does not matter, nor how a letter is composed. */
-export const fold = (text: string): string => text.normalize('NFKC').toLowerCase()
+import type { TextQuery } from '../backend.ts'
+import { fold } from './fold.ts'
 
 /** A header, decoded where it is looked at. */
 export class HeaderText {
@@ -54,4 +53,13 @@ function partContains(part: Part, bytes: Uint8Array, needle: string, withHeader:
   // An empty multipart, and what claims to be no text, has no text to search.
   const type = part.type.toLowerCase()
   return type === 'text' && fold(decodeText(part, bytes)).includes(needle)
+}
+
+/** True when a message matches: the one definition of text search, which every store's shortcut must equal. */
+export function matchesText(query: TextQuery, bytes: Uint8Array): boolean {
+  const needle = fold(query.text)
+  if (query.kind === 'body') return bodyContains(bytes, needle)
+  const header = new HeaderText(bytes.subarray(0, parseStructure(bytes).bodyStart))
+  if (query.kind === 'header') return header.values(query.name).some((value) => value.includes(needle))
+  return header.all.includes(needle) || bodyContains(bytes, needle)
 }

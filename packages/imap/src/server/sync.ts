@@ -64,8 +64,8 @@ export async function syncView(out: ResponseStream, view: MailboxView, options: 
       throw error
     }
     if (added.length > 0 && !view.readOnly) {
-      const from = await view.mailbox.claimRecent()
-      view.addRecent(Math.max(from, added[0] ?? 0), view.uidNext)
+      const { from, to } = await view.mailbox.claimRecent()
+      view.addRecent(from, to)
     }
   }
   if (options.expunge) for (const number of view.dropExpunged()) out.text(`* ${number} EXPUNGE\r\n`)
@@ -107,6 +107,7 @@ async function completeDelta(view: MailboxView, delta: MailboxDelta): Promise<Ma
       modseq,
       size: snapshot.sizes[i] ?? 0,
       internalDate: snapshot.internalDates[i] ?? 0,
+      zone: snapshot.zones[i] ?? 0,
     })
   }
   return { ...delta, highestModseq: snapshot.highestModseq, uidNext: snapshot.uidNext, changed, vanished }

@@ -85,6 +85,7 @@ export class MailboxView {
       modseq: snapshot.modseqs[at] ?? 0,
       size: snapshot.sizes[at] ?? 0,
       internalDate: snapshot.internalDates[at] ?? 0,
+      zone: snapshot.zones[at] ?? 0,
     }
   }
 
