@@ -1,20 +1,25 @@
 // RFC 9051 §6.1.1: what is announced, and when.
 
+import type { MailAccount } from '../backend.ts'
+
 /** What the announcement depends on. */
 export interface CapabilityState {
-  readonly authenticated: boolean
+  /** The mail of who has logged in. */
+  readonly account: MailAccount | undefined
   /** STARTTLS can be given now. */
   readonly startTls: boolean
   /** LOGIN is possible now. */
   readonly login: boolean
   /** SASL mechanisms possible now. */
   readonly mechanisms: Iterable<string>
-  readonly appendLimit: number | undefined
   readonly withheld: ReadonlySet<string>
 }
 
-const ALWAYS = ['LITERAL+', 'SASL-IR', 'ID', 'ENABLE', 'IDLE']
-const AFTER_LOGIN = [
+/** Announced to everybody. */
+const ALWAYS: readonly string[] = ['IMAP4rev1', 'LITERAL+', 'SASL-IR', 'ID', 'ENABLE', 'IDLE']
+
+/** Announced after login: a name, or what this account makes of it. */
+const AFTER_LOGIN: readonly (string | ((account: MailAccount) => string | undefined))[] = [
   'NAMESPACE',
   'CHILDREN',
   'SPECIAL-USE',
@@ -26,14 +31,18 @@ const AFTER_LOGIN = [
   'MOVE',
   'UNSELECT',
   'ESEARCH',
+  (account) => `APPENDLIMIT=${account.appendLimit}`,
 ]
 
 /** The capabilities in one line, `IMAP4rev1` first. */
 export function capabilityList(state: CapabilityState): string {
-  const list = ['IMAP4rev1', ...ALWAYS]
-  if (state.authenticated) {
-    list.push(...AFTER_LOGIN)
-    if (state.appendLimit !== undefined) list.push(`APPENDLIMIT=${state.appendLimit}`)
+  const list = [...ALWAYS]
+  const { account } = state
+  if (account !== undefined) {
+    for (const capability of AFTER_LOGIN) {
+      const name = typeof capability === 'string' ? capability : capability(account)
+      if (name !== undefined) list.push(name)
+    }
   } else {
     if (state.startTls) list.push('STARTTLS')
     if (!state.login) list.push('LOGINDISABLED')

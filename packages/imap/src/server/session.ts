@@ -114,11 +114,10 @@ export class ImapServerSession {
 
   get capabilities(): string {
     return capabilityList({
-      authenticated: this.authenticated,
+      account: this.#account,
       startTls: this.canStartTls,
       login: this.loginAllowed && this.options.login !== undefined,
       mechanisms: this.mechanisms.keys(),
-      appendLimit: this.#account?.appendLimit,
       withheld: new Set(this.options.withheldCapabilities),
     })
   }
