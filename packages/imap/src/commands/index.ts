@@ -1,6 +1,7 @@
 // All commands by name.
 
 import type { Command } from '../server/command.ts'
+import { deleteAcl, getAcl, listRights, myRights, setAcl } from './acl.ts'
 import { append } from './append.ts'
 import { authenticate } from './authenticate.ts'
 import { capability } from './capability.ts'
@@ -17,8 +18,11 @@ import { list } from './list.ts'
 import { login } from './login.ts'
 import { logout } from './logout.ts'
 import { lsub } from './lsub.ts'
+import { getMetadata, setMetadata } from './metadata.ts'
 import { namespace } from './namespace.ts'
 import { check, noop } from './noop.ts'
+import { notify } from './notify.ts'
+import { getQuota, getQuotaRoot, setQuota } from './quota.ts'
 import { rename } from './rename.ts'
 import { search, uidSearch } from './search.ts'
 import { examine, select } from './select.ts'
@@ -44,6 +48,17 @@ const authenticated = [
   status,
   append,
   idle,
+  notify,
+  getQuota,
+  getQuotaRoot,
+  setQuota,
+  getMetadata,
+  setMetadata,
+  setAcl,
+  deleteAcl,
+  getAcl,
+  listRights,
+  myRights,
 ]
 const selected = [
   check,

@@ -32,6 +32,10 @@ const AFTER_LOGIN: readonly (string | ((account: MailAccount) => string | undefi
   'UNSELECT',
   'ESEARCH',
   (account) => `APPENDLIMIT=${account.appendLimit}`,
+  'NOTIFY',
+  (account) => account.quota && 'QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE QUOTA=RES-MAILBOX',
+  (account) => account.metadata && 'METADATA LIST-METADATA',
+  (account) => account.acl && 'ACL RIGHTS=kxte LIST-MYRIGHTS',
 ]
 
 /** The capabilities in one line, `IMAP4rev1` first. */

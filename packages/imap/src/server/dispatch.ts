@@ -28,7 +28,7 @@ export async function judgeLiteral(
   session: ImapServerSession,
   event: Extract<ReaderEvent, { kind: 'literal' }>,
 ): Promise<void> {
-  const parser = new Parser(event.segments, session.enabled.has('UTF8=ACCEPT'))
+  const parser = new Parser(event.segments, session.utf8)
   if (parser.tag() === undefined) throw bad('The command has no valid tag')
   const command = findCommand(session, parser)
   if ((await command.literal?.(session, parser, event)) === true) return

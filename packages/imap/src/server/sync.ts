@@ -47,10 +47,16 @@ export interface SyncOptions {
   readonly expunge: boolean
   /** FETCH responses carry the UID: the client speaks in UIDs. */
   readonly withUid: boolean
+  /** Changed flags are told. */
+  readonly flags: boolean
 }
 
-/** Asks the store what is new and says it. Rejects with what the store rejects with. */
-export async function syncView(out: ResponseStream, view: MailboxView, options: SyncOptions): Promise<void> {
+/** Asks the store what is new and says it. Answers the UIDs that are new to the client. Rejects with what the store rejects with. */
+export async function syncView(
+  out: ResponseStream,
+  view: MailboxView,
+  options: SyncOptions,
+): Promise<readonly number[]> {
   let changed: MessageRow[] = []
   let added: number[] = []
   if (view.stale) {
@@ -80,12 +86,13 @@ export async function syncView(out: ResponseStream, view: MailboxView, options: 
   )
   for (const row of changed) {
     const own = view.silent.get(row.uid) === row.modseq
-    if (own || view.expunged.has(row.uid)) continue
+    if (!options.flags || own || view.expunged.has(row.uid)) continue
     const position = view.position(row.uid)
     if (position >= 0) out.text(fetchFlagsLine(view, position, row, options.withUid))
   }
   if (!view.stale) view.silent.clear()
   if (view.crowded) view.rebase(await view.mailbox.snapshot())
+  return added
 }
 
 /** History was trimmed: what vanished is what the view has and the mailbox has not. */
