@@ -16,7 +16,7 @@ export interface CapabilityState {
 }
 
 /** Announced to everybody. */
-const ALWAYS: readonly string[] = ['IMAP4rev1', 'LITERAL+', 'SASL-IR', 'ID', 'ENABLE', 'IDLE']
+const ALWAYS: readonly string[] = ['IMAP4rev1', 'IMAP4rev2', 'LITERAL+', 'SASL-IR', 'ID', 'ENABLE', 'IDLE']
 
 /** Announced after login: a name, or what this account makes of it. */
 const AFTER_LOGIN: readonly (string | ((account: MailAccount) => string | undefined))[] = [
@@ -30,6 +30,14 @@ const AFTER_LOGIN: readonly (string | ((account: MailAccount) => string | undefi
   'UIDPLUS',
   'MOVE',
   'UNSELECT',
+  'CONDSTORE',
+  'QRESYNC',
+  'UTF8=ACCEPT',
+  'UIDONLY',
+  'UIDBATCHES',
+  'OBJECTID',
+  'SAVEDATE',
+  'PREVIEW',
   'ESEARCH',
   (account) => `APPENDLIMIT=${account.appendLimit}`,
 ]

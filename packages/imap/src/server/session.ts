@@ -122,6 +122,38 @@ export class ImapServerSession {
     })
   }
 
+  /** FETCH responses carry MODSEQ (RFC 7162 §3.1). */
+  get condstore(): boolean {
+    return this.enabled.has('CONDSTORE')
+  }
+
+  /** Expunges are told as VANISHED (RFC 7162 §3.2). */
+  get qresync(): boolean {
+    return this.enabled.has('QRESYNC')
+  }
+
+  /** The client neither hears nor says sequence numbers (RFC 9586). */
+  get uidOnly(): boolean {
+    return this.enabled.has('UIDONLY')
+  }
+
+  /** The client speaks IMAP4rev2 (RFC 9051 §6.3.1). */
+  get rev2(): boolean {
+    return this.enabled.has('IMAP4REV2')
+  }
+
+  /** Strings and mailbox names are UTF-8 both ways (RFC 9755 §3, RFC 9051 §5.1). */
+  get utf8(): boolean {
+    return this.rev2 || this.enabled.has('UTF8=ACCEPT')
+  }
+
+  /** A command showed that the client knows mod-sequences: from now on FETCH responses carry them (RFC 7162 §3.1). */
+  enableCondstore(): void {
+    if (this.condstore) return
+    this.enabled.add('CONDSTORE')
+    if (this.#view !== undefined) this.out.untagged(`OK [HIGHESTMODSEQ ${this.#view.modseq}] Mod-sequences are on`)
+  }
+
   get canStartTls(): boolean {
     return !this.#secure && this.options.startTls !== undefined
   }
@@ -183,7 +215,7 @@ export class ImapServerSession {
     const view = this.#view
     if (view === undefined) return
     try {
-      await syncView(this.out, view, { expunge, withUid })
+      await syncView(this, view, { expunge, withUid })
     } catch (error) {
       if (!(error instanceof BackendError) || error.code !== 'NONEXISTENT') throw error
       this.#view = undefined
@@ -464,7 +496,7 @@ export class ImapServerSession {
   }
 
   async #command(segments: Extract<ReaderEvent, { kind: 'command' }>['segments']): Promise<void> {
-    const parser = new Parser(segments, this.enabled.has('UTF8=ACCEPT'))
+    const parser = new Parser(segments, this.utf8)
     const tag = parser.tag()
     let command: Command | undefined
     let outcome: Completion | Refusal
