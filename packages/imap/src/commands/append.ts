@@ -4,10 +4,11 @@ import { normaliseNewlines } from '@aviso/mime'
 import { BackendError } from '../backend.ts'
 import { defineCommand } from '../server/command.ts'
 import { bad, no } from '../wire/errors.ts'
+import type { ZonedTime } from '../wire/dates.ts'
 import type { Parser } from '../wire/parser.ts'
 
 /** All in front of the message: mailbox, flags, date. */
-function parsePreamble(parser: Parser): { mailbox: string; flags: string[]; internalDate: number | undefined } {
+function parsePreamble(parser: Parser): { mailbox: string; flags: string[]; internalDate: ZonedTime | undefined } {
   const mailbox = parser.mailbox()
   parser.space()
   let flags: string[] = []
@@ -15,7 +16,7 @@ function parsePreamble(parser: Parser): { mailbox: string; flags: string[]; inte
     flags = parser.flags()
     parser.space()
   }
-  let internalDate: number | undefined
+  let internalDate: ZonedTime | undefined
   if (!parser.atEnd && !parser.atLiteral) {
     internalDate = parser.dateTime()
     parser.space()
@@ -61,7 +62,11 @@ export const append = defineCommand({
     if (bytes.length > account.appendLimit)
       throw no(`The message is too large: at most ${account.appendLimit} octets are taken`, 'TOOBIG')
     const result = await account.append(mailbox, [
-      { bytes, flags, ...(internalDate === undefined ? {} : { internalDate }) },
+      {
+        bytes,
+        flags,
+        ...(internalDate === undefined ? {} : { internalDate: internalDate.time, zone: internalDate.zone }),
+      },
     ])
     if (session.selected) session.view.stale = true
     return { code: `APPENDUID ${result.uidValidity} ${result.uids[0] ?? 0}` }

@@ -29,6 +29,7 @@ import { examine, select } from './select.ts'
 import { starttls } from './starttls.ts'
 import { status } from './status.ts'
 import { store, uidStore } from './store.ts'
+import { uidBatches } from './uid-batches.ts'
 import { subscribe, unsubscribe } from './subscribe.ts'
 
 const any = [capability, noop, logout, id]
@@ -76,6 +77,7 @@ const selected = [
   uidCopy,
   move,
   uidMove,
+  uidBatches,
 ]
 
 /** Command name in capitals (`UID FETCH` with its space) → command. */

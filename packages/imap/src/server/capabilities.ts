@@ -16,7 +16,7 @@ export interface CapabilityState {
 }
 
 /** Announced to everybody. */
-const ALWAYS: readonly string[] = ['IMAP4rev1', 'LITERAL+', 'SASL-IR', 'ID', 'ENABLE', 'IDLE']
+const ALWAYS: readonly string[] = ['IMAP4rev1', 'IMAP4rev2', 'LITERAL+', 'SASL-IR', 'ID', 'ENABLE', 'IDLE']
 
 /** Announced after login: a name, or what this account makes of it. */
 const AFTER_LOGIN: readonly (string | ((account: MailAccount) => string | undefined))[] = [
@@ -30,12 +30,20 @@ const AFTER_LOGIN: readonly (string | ((account: MailAccount) => string | undefi
   'UIDPLUS',
   'MOVE',
   'UNSELECT',
+  'CONDSTORE',
+  'QRESYNC',
+  'UTF8=ACCEPT',
+  'UIDONLY',
+  'UIDBATCHES',
+  'OBJECTID',
+  'SAVEDATE',
+  'PREVIEW',
   'ESEARCH',
-  (account) => `APPENDLIMIT=${account.appendLimit}`,
   'NOTIFY',
   (account) => account.quota && 'QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE QUOTA=RES-MAILBOX',
   (account) => account.metadata && 'METADATA LIST-METADATA',
   (account) => account.acl && 'ACL RIGHTS=kxte LIST-MYRIGHTS',
+  (account) => `APPENDLIMIT=${account.appendLimit}`,
 ]
 
 /** The capabilities in one line, `IMAP4rev1` first. */

@@ -19,6 +19,9 @@ export function findCommand(session: ImapServerSession, parser: Parser): Command
   if (command.state === 'unauthenticated' && session.authenticated) throw bad(`${name} is only possible before login`)
   if ((command.state === 'authenticated' || command.state === 'selected') && !session.authenticated)
     throw bad(`Log in before ${name}`)
+  // RFC 9586 §3: commands that exist in a UID form too take sequence numbers; EXPUNGE takes none.
+  if (session.uidOnly && name !== 'EXPUNGE' && commands.has(`UID ${name}`))
+    throw bad(`${name} takes sequence numbers, which UIDONLY gave up: use UID ${name}`, 'UIDREQUIRED')
   if (command.state === 'selected' && !session.selected) throw bad(`Select a mailbox before ${name}`)
   return command
 }

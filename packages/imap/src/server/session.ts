@@ -231,7 +231,7 @@ export class ImapServerSession {
     const { selected } = this.notifications
     const wanted = typeof selected === 'object' ? selected : undefined
     try {
-      const added = await syncView(this.out, view, {
+      const added = await syncView(this, view, {
         expunge,
         // RFC 5465 §5.1
         withUid: withUid || wanted !== undefined,
