@@ -68,6 +68,7 @@ export const append = defineCommand({
         ...(internalDate === undefined ? {} : { internalDate: internalDate.time, zone: internalDate.zone }),
       },
     ])
+    session.notifications.ownMessages(mailbox, result.uids)
     if (session.selected) session.view.stale = true
     return { code: `APPENDUID ${result.uidValidity} ${result.uids[0] ?? 0}` }
   },

@@ -43,7 +43,7 @@ function parse(parser: Parser): Arguments {
     groups.push(parseGroup(parser))
   } while (parser.trySpace())
   let names = 0
-  for (const { filter } of groups) if (typeof filter === 'object' && 'names' in filter) names += filter.names.length
+  for (const { filter } of groups) if (typeof filter === 'object' && 'names' in filter) names += filter.names.size
   if (names > NAMES) throw no(`NOTIFY names ${NAMES} mailboxes at most`, 'NOTIFICATIONOVERFLOW')
   return { kind: 'set', status, groups }
 }
@@ -93,7 +93,7 @@ function parseFilter(parser: Parser): Group['filter'] {
       parser.space()
       const names = parser.atList ? parser.list(() => parser.mailbox()) : [parser.mailbox()]
       if (names.length === 0) throw bad(`${word} needs at least one mailbox`)
-      return { kind: word === 'SUBTREE' ? 'subtree' : 'mailboxes', names: [...new Set(names)] }
+      return { kind: word === 'SUBTREE' ? 'subtree' : 'mailboxes', names: new Set(names) }
     }
     default:
       throw bad(`NOTIFY does not know the mailboxes ${word.slice(0, 40)}`)

@@ -58,7 +58,7 @@ export class Notifications {
 
   /** True once NOTIFY SET asks for anything: then news are told between commands too. */
   get active(): boolean {
-    return this.#request !== undefined && this.#request !== NOTHING
+    return this.#overflown || (this.#request !== undefined && this.#request !== NOTHING)
   }
 
   /** `default`: NOTIFY was not used, so commands tell what is new in the selected mailbox. Undefined: nothing of it is wanted. */
@@ -224,14 +224,12 @@ export class Notifications {
   async tell(): Promise<void> {
     const { out } = this.#session
     await out.room()
-    if (this.#overflown) {
-      this.#overflown = false
-      out.untagged('OK [NOTIFICATIONOVERFLOW] There is more news than can be told: ask for less')
-      return
-    }
     if (this.#namesChanged) await this.#tellNames()
     if (this.#annotations.size > 0) await this.#tellAnnotations()
     if (this.#changed.size > 0) await this.#tellCounts()
+    if (!this.#overflown) return
+    this.#overflown = false
+    out.untagged('OK [NOTIFICATIONOVERFLOW] There is more news than can be told: ask for less')
   }
 
   async #tellNames(): Promise<void> {

@@ -2,12 +2,13 @@
 
 import type { MailAccount, MailboxEntry } from '../backend.ts'
 import type { FetchItem } from '../commands/fetch-items.ts'
+import { parentsOf } from './listing.ts'
 import { personal } from './namespaces.ts'
 
 /** Which mailboxes a group of events is about. `inboxes` is `personal`: where mail is delivered to is no business of this library (RFC 5465 §6.3). */
 export type MailboxFilter =
   | { readonly kind: 'personal' | 'subscribed' }
-  | { readonly kind: 'subtree' | 'mailboxes'; readonly names: readonly string[] }
+  | { readonly kind: 'subtree' | 'mailboxes'; readonly names: ReadonlySet<string> }
 
 /** Events of mailboxes that are not selected. */
 export interface MailboxEvents {
@@ -69,8 +70,8 @@ function matches(filter: MailboxFilter, account: MailAccount, { name, subscribed
     case 'subscribed':
       return subscribed
     case 'mailboxes':
-      return filter.names.includes(name)
+      return filter.names.has(name)
     case 'subtree':
-      return filter.names.some((top) => name === top || name.startsWith(`${top}/`))
+      return filter.names.has(name) || parentsOf(name).some((top) => filter.names.has(top))
   }
 }

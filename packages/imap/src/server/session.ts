@@ -451,7 +451,15 @@ export class ImapServerSession {
     const { selected } = this.notifications
     // Sequence numbers that a client still uses may not change between commands (RFC 5465 §6.1.2).
     const expunge = typeof selected === 'object' && !selected.delayed
-    this.#turn(() => this.tellNews(expunge, true))
+    this.#turn(async () => {
+      try {
+        await this.tellNews(expunge, true)
+      } catch (error) {
+        if (error instanceof StreamClosed) throw error
+        // Nothing was asked, so nothing is answered: the next news, or the next command, tries again.
+        this.options.log?.('defect', { error })
+      }
+    })
   }
 
   /** Nothing else is begun before `work` is done. */
