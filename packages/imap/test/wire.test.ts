@@ -305,10 +305,14 @@ describe('number sets and dates', () => {
     assert.equal(parseDay('1-Feb-2026'), Date.UTC(2026, 1, 1) / 86_400_000)
     for (const wrong of ['31-Feb-2026', '1-Foo-2026', '1-Feb-26', '', '2026-02-01'])
       assert.equal(parseDay(wrong), undefined, wrong)
-    assert.equal(parseDateTime('01-Feb-2026 10:20:30 +0130'), Date.UTC(2026, 1, 1, 8, 50, 30))
-    assert.equal(parseDateTime(' 1-Feb-2026 10:20:30 -0100'), Date.UTC(2026, 1, 1, 11, 20, 30))
+    assert.deepEqual(parseDateTime('01-Feb-2026 10:20:30 +0130'), { time: Date.UTC(2026, 1, 1, 8, 50, 30), zone: 90 })
+    assert.deepEqual(parseDateTime(' 1-Feb-2026 10:20:30 -0100'), { time: Date.UTC(2026, 1, 1, 11, 20, 30), zone: -60 })
     for (const wrong of ['1-Feb-2026 10:20:30 +0000', '01-Feb-2026 24:00:00 +0000', '01-Feb-2026 10:20:30'])
       assert.equal(parseDateTime(wrong), undefined, wrong)
     assert.equal(formatDateTime(Date.UTC(2026, 1, 1, 8, 50, 30)), ' 1-Feb-2026 08:50:30 +0000')
+    for (const text of ['31-Dec-2025 23:59:59 -1145', ' 1-Jan-2026 00:00:00 +1400', '29-Feb-2024 12:00:00 +0530']) {
+      const date = parseDateTime(text)
+      assert.equal(formatDateTime(date?.time ?? 0, date?.zone), text)
+    }
   })
 })

@@ -80,7 +80,8 @@ function parseItem(parser: Parser, name: string): FetchItem {
   }
 }
 
-function parseSection(parser: Parser): Section {
+/** What stands between the brackets of `BODY[...]`. */
+export function parseSection(parser: Parser): Section {
   const part: number[] = []
   while (parser.atNumberSet) {
     part.push(parser.nonZero())

@@ -88,7 +88,7 @@ class Fetch {
       case 'FLAGS':
         return `${space}FLAGS ${this.#formatFlags(row)}`
       case 'INTERNALDATE':
-        return `${space}INTERNALDATE "${formatDateTime(row.internalDate)}"`
+        return `${space}INTERNALDATE "${formatDateTime(row.internalDate, row.zone)}"`
       case 'RFC822.SIZE':
         return `${space}RFC822.SIZE ${row.size}`
       default:

@@ -5,6 +5,7 @@ import { append } from './append.ts'
 import { authenticate } from './authenticate.ts'
 import { capability } from './capability.ts'
 import { close, unselect } from './close.ts'
+import { compress } from './compress.ts'
 import { copy, move, uidCopy, uidMove } from './copy.ts'
 import { create } from './create.ts'
 import { deleteMailbox } from './delete.ts'
@@ -20,12 +21,14 @@ import { lsub } from './lsub.ts'
 import { namespace } from './namespace.ts'
 import { check, noop } from './noop.ts'
 import { rename } from './rename.ts'
+import { replace, uidReplace } from './replace.ts'
 import { search, uidSearch } from './search.ts'
 import { examine, select } from './select.ts'
 import { starttls } from './starttls.ts'
 import { status } from './status.ts'
 import { store, uidStore } from './store.ts'
 import { subscribe, unsubscribe } from './subscribe.ts'
+import { unauthenticate } from './unauthenticate.ts'
 
 const any = [capability, noop, logout, id]
 const unauthenticated = [starttls, authenticate, login]
@@ -44,6 +47,8 @@ const authenticated = [
   status,
   append,
   idle,
+  compress,
+  unauthenticate,
 ]
 const selected = [
   check,
@@ -61,6 +66,8 @@ const selected = [
   uidCopy,
   move,
   uidMove,
+  replace,
+  uidReplace,
 ]
 
 /** Command name in capitals (`UID FETCH` with its space) → command. */

@@ -1,4 +1,4 @@
-// RFC 9051 §9 `date`, `date-time`. Search dates count whole days in UTC; INTERNALDATE is written in UTC.
+// RFC 9051 §9 `date`, `date-time`. Search dates count whole days in UTC; INTERNALDATE keeps the zone it was given in.
 
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
 const DAY = 86_400_000
@@ -10,8 +10,16 @@ export function parseDay(text: string): number | undefined {
   return dayNumber(Number(match[3]), monthIndex(match[2] ?? ''), Number(match[1]))
 }
 
-/** `dd-Mon-yyyy hh:mm:ss +zzzz` as milliseconds since the epoch; undefined when it is no date-time. */
-export function parseDateTime(text: string): number | undefined {
+/** A moment, and the zone that it was written in. */
+export interface DateTime {
+  /** Milliseconds since the epoch. */
+  readonly time: number
+  /** Minutes east of UTC. */
+  readonly zone: number
+}
+
+/** `dd-Mon-yyyy hh:mm:ss +zzzz`; undefined when it is no date-time. */
+export function parseDateTime(text: string): DateTime | undefined {
   const match = /^([ \d]\d)-([A-Za-z]{3})-(\d{4}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)$/.exec(text)
   if (match === null) return undefined
   const day = dayNumber(Number(match[3]), monthIndex(match[2] ?? ''), Number(match[1]))
@@ -24,16 +32,18 @@ export function parseDateTime(text: string): number | undefined {
   ]
   if (day === undefined || hour > 23 || minute > 59 || second > 60 || zoneMinute > 59) return undefined
   const zone = (zoneHour * 60 + zoneMinute) * (match[7] === '-' ? -1 : 1)
-  return day * DAY + ((hour * 60 + minute - zone) * 60 + second) * 1000
+  return { time: day * DAY + ((hour * 60 + minute - zone) * 60 + second) * 1000, zone }
 }
 
-/** Milliseconds since the epoch as `dd-Mon-yyyy hh:mm:ss +0000`. */
-export function formatDateTime(time: number): string {
-  const date = new Date(Number.isFinite(time) ? time : 0)
+/** Milliseconds since the epoch as `dd-Mon-yyyy hh:mm:ss +zzzz`, in a zone of so many minutes east of UTC. */
+export function formatDateTime(time: number, zone = 0): string {
+  const date = new Date((Number.isFinite(time) ? time : 0) + zone * 60_000)
+  const east = Math.abs(zone)
   const year = Math.min(9999, Math.max(0, date.getUTCFullYear()))
   return (
     `${two(date.getUTCDate(), ' ')}-${MONTHS[date.getUTCMonth()]}-${String(year).padStart(4, '0')} ` +
-    `${two(date.getUTCHours())}:${two(date.getUTCMinutes())}:${two(date.getUTCSeconds())} +0000`
+    `${two(date.getUTCHours())}:${two(date.getUTCMinutes())}:${two(date.getUTCSeconds())} ` +
+    `${zone < 0 ? '-' : '+'}${two(Math.floor(east / 60))}${two(east % 60)}`
   )
 }
 

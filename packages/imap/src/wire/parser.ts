@@ -1,7 +1,7 @@
 // RFC 9051 §9: the grammar's small words, read from one framed command. Strings stay octets until a rule needs text.
 
 import { type Segments, type Literal } from './command-reader.ts'
-import { parseDateTime, parseDay } from './dates.ts'
+import { type DateTime, parseDateTime, parseDay } from './dates.ts'
 import { bad, no } from './errors.ts'
 import { canonicalName, decodeMutf7 } from './mailbox-name.ts'
 import { type NumberSet, parseNumberSet } from './number-set.ts'
@@ -281,8 +281,8 @@ export class Parser {
     return day
   }
 
-  /** `date-time` in milliseconds since the epoch. */
-  dateTime(): number {
+  /** `date-time`, with its zone. */
+  dateTime(): DateTime {
     const time = this.peek() === QUOTE ? parseDateTime(latin1(this.#quoted())) : undefined
     if (time === undefined)
       throw bad('A date and time such as "01-Feb-2026 10:20:30 +0100" is missing in the arguments')
