@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { MailAccount } from '../src/index.ts'
 import { parseMessageUrl } from '../src/wire/imap-url.ts'
-import { fill, MESSAGE, type Wire, world } from './harness.ts'
+import { fill, type Wire, world } from './harness.ts'
 
 /** `APPEND` of `text` without waiting. */
 const given = (text: string): string => `{${Buffer.byteLength(text, 'latin1')}+}\r\n${text}`

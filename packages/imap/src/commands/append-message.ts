@@ -27,7 +27,7 @@ const QUOTE = 0x22
  * undefined when nothing is.
  */
 export function readMessages(parser: Parser, out: GivenMessage[], many: boolean): Awaited | undefined {
-  do {
+  for (;;) {
     parser.space()
     const message: GivenMessage = { flags: [], date: undefined, pieces: [] }
     out.push(message)
@@ -40,9 +40,8 @@ export function readMessages(parser: Parser, out: GivenMessage[], many: boolean)
       parser.space()
     }
     const missing = readData(parser, message.pieces)
-    if (missing !== undefined) return missing
-  } while (many && !parser.atEnd)
-  return undefined
+    if (missing !== undefined || !many || parser.atEnd) return missing
+  }
 }
 
 function readData(parser: Parser, pieces: Piece[]): Awaited | undefined {

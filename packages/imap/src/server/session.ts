@@ -270,7 +270,7 @@ export class ImapServerSession {
     }
     this.out.flush()
     this.#detach()
-    this.#socket = compressed(this.#socket)
+    this.#socket = compressed(this.#socket, this.options.alarm ?? defaultAlarm)
     this.#compressed = true
     this.out.replaceSocket(this.#socket)
     this.#attach()
