@@ -1,7 +1,7 @@
 // RFC 9051 §6.4.3 EXPUNGE, §6.4.9 UID EXPUNGE
 
 import { defineCommand } from '../server/command.ts'
-import { spansOf, uidsOf } from '../server/message-set.ts'
+import { limited, spansOf, uidsOf } from '../server/message-set.ts'
 import type { NumberSet } from '../wire/number-set.ts'
 
 export const expunge = defineCommand({
@@ -24,7 +24,9 @@ export const uidExpunge = defineCommand<NumberSet>({
   },
   async execute(session, set) {
     const view = session.writableView
-    await view.mailbox.expunge(uidsOf(view, spansOf(view, set, true)))
+    const { spans, code } = limited(view, spansOf(view, set, true), session.limits.messageLimit)
+    await view.mailbox.expunge(uidsOf(view, spans))
     view.stale = true
+    return { code }
   },
 })
