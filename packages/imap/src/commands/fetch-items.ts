@@ -105,7 +105,8 @@ function skipLazy(parser: Parser): void {
   })
 }
 
-function parseSection(parser: Parser): Section {
+/** What stands between the brackets of `BODY[...]`. */
+export function parseSection(parser: Parser): Section {
   const part: number[] = []
   while (parser.atNumberSet) {
     part.push(parser.nonZero())

@@ -5,6 +5,7 @@ import { append } from './append.ts'
 import { authenticate } from './authenticate.ts'
 import { capability } from './capability.ts'
 import { close, unselect } from './close.ts'
+import { compress } from './compress.ts'
 import { copy, move, uidCopy, uidMove } from './copy.ts'
 import { create } from './create.ts'
 import { deleteMailbox } from './delete.ts'
@@ -20,6 +21,7 @@ import { lsub } from './lsub.ts'
 import { namespace } from './namespace.ts'
 import { check, noop } from './noop.ts'
 import { rename } from './rename.ts'
+import { replace, uidReplace } from './replace.ts'
 import { search, uidSearch } from './search.ts'
 import { examine, select } from './select.ts'
 import { starttls } from './starttls.ts'
@@ -27,6 +29,7 @@ import { status } from './status.ts'
 import { store, uidStore } from './store.ts'
 import { uidBatches } from './uid-batches.ts'
 import { subscribe, unsubscribe } from './subscribe.ts'
+import { unauthenticate } from './unauthenticate.ts'
 
 const any = [capability, noop, logout, id]
 const unauthenticated = [starttls, authenticate, login]
@@ -45,6 +48,8 @@ const authenticated = [
   status,
   append,
   idle,
+  compress,
+  unauthenticate,
 ]
 const selected = [
   check,
@@ -63,6 +68,8 @@ const selected = [
   move,
   uidMove,
   uidBatches,
+  replace,
+  uidReplace,
 ]
 
 /** Command name in capitals (`UID FETCH` with its space) → command. */
