@@ -3,6 +3,7 @@
 import type { Command } from '../server/command.ts'
 import { append } from './append.ts'
 import { authenticate } from './authenticate.ts'
+import { cancelUpdate } from './cancel-update.ts'
 import { capability } from './capability.ts'
 import { close, unselect } from './close.ts'
 import { copy, move, uidCopy, uidMove } from './copy.ts'
@@ -22,6 +23,7 @@ import { check, noop } from './noop.ts'
 import { rename } from './rename.ts'
 import { search, uidSearch } from './search.ts'
 import { examine, select } from './select.ts'
+import { sort, uidSort } from './sort.ts'
 import { starttls } from './starttls.ts'
 import { status } from './status.ts'
 import { store, uidStore } from './store.ts'
@@ -53,6 +55,9 @@ const selected = [
   uidExpunge,
   search,
   uidSearch,
+  sort,
+  uidSort,
+  cancelUpdate,
   fetch,
   uidFetch,
   store,

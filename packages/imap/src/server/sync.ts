@@ -68,6 +68,7 @@ export async function syncView(out: ResponseStream, view: MailboxView, options: 
       view.addRecent(from, to)
     }
   }
+  if (options.expunge) view.contexts?.beforeExpunge()
   if (options.expunge) for (const number of view.dropExpunged()) out.text(`* ${number} EXPUNGE\r\n`)
   if (added.length > 0) {
     out.untagged(`${view.count} EXISTS`)
@@ -84,6 +85,7 @@ export async function syncView(out: ResponseStream, view: MailboxView, options: 
     const position = view.position(row.uid)
     if (position >= 0) out.text(fetchFlagsLine(view, position, row, options.withUid))
   }
+  await view.contexts?.afterNews([...added, ...changed.map((row) => row.uid)])
   if (!view.stale) view.silent.clear()
   if (view.crowded) view.rebase(await view.mailbox.snapshot())
 }
