@@ -10,6 +10,7 @@ import { copy, move, uidCopy, uidMove } from './copy.ts'
 import { create } from './create.ts'
 import { deleteMailbox } from './delete.ts'
 import { enable } from './enable.ts'
+import { esearch } from './esearch.ts'
 import { expunge, uidExpunge } from './expunge.ts'
 import { fetch, uidFetch } from './fetch.ts'
 import { id } from './id.ts'
@@ -28,6 +29,7 @@ import { starttls } from './starttls.ts'
 import { status } from './status.ts'
 import { store, uidStore } from './store.ts'
 import { subscribe, unsubscribe } from './subscribe.ts'
+import { thread, uidThread } from './thread.ts'
 
 const any = [capability, noop, logout, id]
 const unauthenticated = [starttls, authenticate, login]
@@ -46,6 +48,7 @@ const authenticated = [
   status,
   append,
   idle,
+  esearch,
 ]
 const selected = [
   check,
@@ -58,6 +61,8 @@ const selected = [
   sort,
   uidSort,
   cancelUpdate,
+  thread,
+  uidThread,
   fetch,
   uidFetch,
   store,

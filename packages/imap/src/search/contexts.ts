@@ -5,7 +5,14 @@ import type { MailboxView } from '../server/view.ts'
 import type { SortProgram } from '../sort/program.ts'
 import { sortPositions } from '../sort/run.ts'
 import { quote } from '../wire/encode.ts'
-import { formatNumbers, type NumberRange, type NumberSet, SAVED, spansOfKnown, spansOfSequence } from '../wire/number-set.ts'
+import {
+  formatNumbers,
+  type NumberRange,
+  type NumberSet,
+  SAVED,
+  spansOfKnown,
+  spansOfSequence,
+} from '../wire/number-set.ts'
 import type { SearchKey } from './keys.ts'
 import { quietly, type SearchPace } from './pace.ts'
 import { matchAmong } from './run.ts'
@@ -124,9 +131,7 @@ export class SearchContexts {
       context.program === undefined
         ? [`0 ${numbers(runs.flatMap((run) => run.uids).sort((a, b) => a - b))}`]
         : runs.map((run) => `${run.position} ${numbers(run.uids)}`)
-    this.#session.out.untagged(
-      `ESEARCH (TAG ${quote(context.tag)})${uid ? ' UID' : ''} ${what} (${pairs.join(' ')})`,
-    )
+    this.#session.out.untagged(`ESEARCH (TAG ${quote(context.tag)})${uid ? ' UID' : ''} ${what} (${pairs.join(' ')})`)
   }
 }
 

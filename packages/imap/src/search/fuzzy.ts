@@ -41,7 +41,10 @@ export class FuzzyText {
   }
 
   #headerScore(header: HeaderText): number {
-    return Math.max(0, ...header.values(this.query.kind === 'header' ? this.query.name : '').map((text) => this.#scoreOf(text)))
+    return Math.max(
+      0,
+      ...header.values(this.query.kind === 'header' ? this.query.name : '').map((text) => this.#scoreOf(text)),
+    )
   }
 
   #scoreOf(text: string): number {

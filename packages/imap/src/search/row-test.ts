@@ -67,7 +67,10 @@ export function dayTest(kind: 'before' | 'on' | 'since', day: number): (found: n
 }
 
 /** The positions that a set in a search key names. What does not exist is passed over. */
-function spansOfKey(key: Extract<SearchKey, { kind: 'sequence' | 'uid' }>, { rows, saved, count }: SearchTarget): Span[] {
+function spansOfKey(
+  key: Extract<SearchKey, { kind: 'sequence' | 'uid' }>,
+  { rows, saved, count }: SearchTarget,
+): Span[] {
   if (key.set === SAVED) return spansOfKnown(saved, rows.uids)
   return key.kind === 'uid' ? spansOfUids(key.set, rows.uids) : spansOfSequence(key.set, count).spans
 }

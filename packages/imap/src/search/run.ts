@@ -305,6 +305,7 @@ const isText = ({ kind }: SearchKey): boolean =>
 
 function without(all: Mask, some: Mask): Mask {
   const out = new Uint8Array(all.length)
-  for (let position = 0; position < out.length; position++) out[position] = (all[position] ?? 0) & ~(some[position] ?? 0)
+  for (let position = 0; position < out.length; position++)
+    out[position] = (all[position] ?? 0) & ~(some[position] ?? 0)
   return out
 }

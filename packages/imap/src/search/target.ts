@@ -32,8 +32,7 @@ export function targetOfView(view: MailboxView): SearchTarget {
   const { uids } = view
   const { snapshot, overlay } = view.layers
   const { buffer, byteOffset, length } = snapshot.uids
-  const same =
-    overlay.size === 0 && uids.buffer === buffer && uids.byteOffset === byteOffset && uids.length === length
+  const same = overlay.size === 0 && uids.buffer === buffer && uids.byteOffset === byteOffset && uids.length === length
   return {
     mailbox: view.mailbox,
     count: uids.length,

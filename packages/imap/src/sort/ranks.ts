@@ -111,10 +111,12 @@ async function extend(
   const living: number[] = []
   for (let rank = 0; rank < known.distinct; rank++) if (speakers[rank] !== 0) living.push(rank)
 
-  const searches = Array.from(
-    order,
-    (id): Search => ({ text: texts.texts[id] ?? '', low: 0, high: living.length, found: false }),
-  )
+  const searches = Array.from(order, (id): Search => ({
+    text: texts.texts[id] ?? '',
+    low: 0,
+    high: living.length,
+    found: false,
+  }))
   const speaker = (middle: number): number => speakers[living[middle] ?? 0] ?? 0
   for (;;) {
     const open = searches.filter(({ low, high, found }) => !found && low < high)
