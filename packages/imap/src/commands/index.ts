@@ -3,6 +3,7 @@
 import type { Command } from '../server/command.ts'
 import { append } from './append.ts'
 import { authenticate } from './authenticate.ts'
+import { cancelUpdate } from './cancel-update.ts'
 import { capability } from './capability.ts'
 import { close, unselect } from './close.ts'
 import { compress } from './compress.ts'
@@ -10,6 +11,7 @@ import { copy, move, uidCopy, uidMove } from './copy.ts'
 import { create } from './create.ts'
 import { deleteMailbox } from './delete.ts'
 import { enable } from './enable.ts'
+import { esearch } from './esearch.ts'
 import { expunge, uidExpunge } from './expunge.ts'
 import { fetch, uidFetch } from './fetch.ts'
 import { id } from './id.ts'
@@ -24,12 +26,14 @@ import { rename } from './rename.ts'
 import { replace, uidReplace } from './replace.ts'
 import { search, uidSearch } from './search.ts'
 import { examine, select } from './select.ts'
+import { sort, uidSort } from './sort.ts'
 import { starttls } from './starttls.ts'
 import { status } from './status.ts'
 import { store, uidStore } from './store.ts'
 import { uidBatches } from './uid-batches.ts'
 import { subscribe, unsubscribe } from './subscribe.ts'
 import { unauthenticate } from './unauthenticate.ts'
+import { thread, uidThread } from './thread.ts'
 
 const any = [capability, noop, logout, id]
 const unauthenticated = [starttls, authenticate, login]
@@ -50,6 +54,7 @@ const authenticated = [
   idle,
   compress,
   unauthenticate,
+  esearch,
 ]
 const selected = [
   check,
@@ -59,6 +64,11 @@ const selected = [
   uidExpunge,
   search,
   uidSearch,
+  sort,
+  uidSort,
+  cancelUpdate,
+  thread,
+  uidThread,
   fetch,
   uidFetch,
   store,

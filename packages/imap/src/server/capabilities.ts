@@ -55,6 +55,21 @@ const AFTER_LOGIN: readonly (string | ((account: MailAccount, state: CapabilityS
   (_account, { limits }) => (limits.messageLimit === undefined ? undefined : `MESSAGELIMIT=${limits.messageLimit}`),
   (_account, { limits }) =>
     limits.saveLimit === undefined || limits.messageLimit !== undefined ? undefined : `SAVELIMIT=${limits.saveLimit}`,
+  'SEARCHRES',
+  'PARTIAL',
+  'MULTISEARCH',
+  'SEARCH=FUZZY',
+  'WITHIN',
+  'SORT',
+  'SORT=DISPLAY',
+  'ESORT',
+  'CONTEXT=SEARCH',
+  'CONTEXT=SORT',
+  'THREAD=ORDEREDSUBJECT',
+  'THREAD=REFERENCES',
+  'THREAD=REFS',
+  'I18NLEVEL=1',
+  'INPROGRESS',
   (account) => `APPENDLIMIT=${account.appendLimit}`,
 ]
 
