@@ -19,6 +19,7 @@ export const enable = defineCommand({
     for (const name of names) {
       const brings = ENABLEABLE.get(name)
       if (brings === undefined || session.enabled.has(name)) continue
+      if (name === 'METADATA' && session.account.metadata === undefined) continue
       if (name === 'CONDSTORE' || brings.includes('CONDSTORE')) session.enableCondstore()
       session.enabled.add(name)
       switched.push(SPELLING[name] ?? name)

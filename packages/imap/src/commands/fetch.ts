@@ -43,6 +43,16 @@ const define = (uid: boolean) =>
 export const fetch = define(false)
 export const uidFetch = define(true)
 
+/** Tells `items` of messages of the selected mailbox (ascending UIDs), unasked. */
+export async function fetchMessages(
+  session: ImapServerSession,
+  uids: readonly number[],
+  items: readonly FetchItem[],
+): Promise<void> {
+  const set = uids.map((uid) => ({ from: uid, to: uid }))
+  await new Fetch(session, items).run(set, true, { vanished: false })
+}
+
 /** One FETCH on its way. */
 class Fetch {
   readonly #session: ImapServerSession

@@ -1,6 +1,7 @@
 // All commands by name.
 
 import type { Command } from '../server/command.ts'
+import { deleteAcl, getAcl, listRights, myRights, setAcl } from './acl.ts'
 import { append } from './append.ts'
 import { authenticate } from './authenticate.ts'
 import { cancelUpdate } from './cancel-update.ts'
@@ -20,8 +21,11 @@ import { list } from './list.ts'
 import { login } from './login.ts'
 import { logout } from './logout.ts'
 import { lsub } from './lsub.ts'
+import { getMetadata, setMetadata } from './metadata.ts'
 import { namespace } from './namespace.ts'
 import { check, noop } from './noop.ts'
+import { notify } from './notify.ts'
+import { getQuota, getQuotaRoot, setQuota } from './quota.ts'
 import { rename } from './rename.ts'
 import { replace, uidReplace } from './replace.ts'
 import { search, uidSearch } from './search.ts'
@@ -55,6 +59,17 @@ const authenticated = [
   compress,
   unauthenticate,
   esearch,
+  notify,
+  getQuota,
+  getQuotaRoot,
+  setQuota,
+  getMetadata,
+  setMetadata,
+  setAcl,
+  deleteAcl,
+  getAcl,
+  listRights,
+  myRights,
 ]
 const selected = [
   check,

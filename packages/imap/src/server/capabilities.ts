@@ -70,6 +70,10 @@ const AFTER_LOGIN: readonly (string | ((account: MailAccount, state: CapabilityS
   'THREAD=REFS',
   'I18NLEVEL=1',
   'INPROGRESS',
+  'NOTIFY',
+  (account) => account.quota && 'QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE QUOTA=RES-MAILBOX',
+  (account) => account.metadata && 'METADATA LIST-METADATA',
+  (account) => account.acl && 'ACL RIGHTS=kxte LIST-MYRIGHTS',
   (account) => `APPENDLIMIT=${account.appendLimit}`,
 ]
 

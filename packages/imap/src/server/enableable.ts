@@ -8,6 +8,7 @@ export const ENABLEABLE: ReadonlyMap<string, readonly string[]> = new Map([
   ['UTF8=ACCEPT', []],
   ['IMAP4REV2', []],
   ['UIDONLY', []],
+  ['METADATA', []],
 ])
 
 /** How ENABLED spells them. */

@@ -13,6 +13,7 @@ import type { Command, Completion } from './command.ts'
 import { findCommand, judgeLiteral, refusalOf } from './dispatch.ts'
 import { LiteralShare } from './literal-budget.ts'
 import { compressed } from './compression.ts'
+import { Notifications } from './notifications.ts'
 import {
   type Alarm,
   DEFAULT_LIMITS,
@@ -22,11 +23,14 @@ import {
   type ImapServerOptions,
   type SaslMechanisms,
 } from './options.ts'
+import { fetchMessages } from '../commands/fetch.ts'
 import { syncView } from './sync.ts'
 import type { MailboxView } from './view.ts'
 
 /** Milliseconds of work before the event loop gets its turn. */
 const SLICE = 4
+/** Commands that expunge: they are answered with EXPUNGE responses. */
+const EXPUNGING: ReadonlySet<string> = new Set(['EXPUNGE', 'UID EXPUNGE', 'MOVE', 'UID MOVE'])
 const NO_MECHANISMS: SaslMechanisms = new Map()
 
 /**
@@ -40,6 +44,8 @@ export class ImapServerSession {
   readonly closed: Promise<void>
   /** Extensions switched on by ENABLE, in capitals. */
   readonly enabled = new Set<string>()
+  /** What this session is told without asking (RFC 5465). */
+  readonly notifications = new Notifications(this)
   #resolveClosed: () => void = () => undefined
   #socket: Duplex
   #secure: boolean
@@ -64,6 +70,8 @@ export class ImapServerSession {
   #literals: LiteralShare
   #compressed = false
   #sliceStart = 0
+  /** Something happened since news were told last between commands. */
+  #untold = false
   #waitingLine: { resolve: (line: Uint8Array) => void; reject: (error: Error) => void } | undefined
   #shutdownText: string | undefined
   /** Called when the store has news and a command (IDLE) waits for them. */
@@ -184,7 +192,7 @@ export class ImapServerSession {
     }
     this.#account = account
     this.#identity = identity
-    this.#unwatch = account.watch((id) => this.#news(id))
+    this.#unwatch = account.watch((id, annotations) => this.#news(id, annotations))
     // Whoever need not wait with a message still hears why it was refused: it is read over, not kept.
     const skip = Math.max(this.limits.skip, 2 * this.limits.line, account.appendLimit)
     this.#reader.limits = { line: this.limits.line, skip }
@@ -198,6 +206,7 @@ export class ImapServerSession {
 
   /** Enters the selected state, or leaves it (`undefined`). */
   select(view: MailboxView | undefined): void {
+    this.notifications.selectionChanged(this.#view?.mailbox.id, this.#view?.stale === true)
     this.#view = view
   }
 
@@ -221,17 +230,38 @@ export class ImapServerSession {
     this.#onNews = listener
   }
 
-  /** Tells what is new in the mailbox. A mailbox that is gone ends the selection's connection, since its numbers mean nothing any more. */
+  /** Tells what is new in the mailbox, as far as the client wants to hear it. */
   async sync(expunge: boolean, withUid: boolean): Promise<void> {
+    if (this.notifications.selected !== undefined) await this.tellSelected(expunge, withUid)
+  }
+
+  /** Tells what is new in the mailbox. A mailbox that is gone ends the selection's connection, since its numbers mean nothing any more. */
+  async tellSelected(expunge: boolean, withUid: boolean): Promise<void> {
     const view = this.#view
     if (view === undefined) return
+    const { selected } = this.notifications
+    const wanted = typeof selected === 'object' ? selected : undefined
     try {
-      await syncView(this, view, { expunge, withUid })
+      const added = await syncView(this, view, {
+        expunge,
+        // RFC 5465 §5.1
+        withUid: withUid || wanted !== undefined,
+        flags: wanted?.flags ?? true,
+      })
+      if (wanted === undefined || added.length === 0) return
+      const foreign = this.notifications.foreign(added)
+      if (wanted.fetch.length > 0 && foreign.length > 0) await fetchMessages(this, foreign, wanted.fetch)
     } catch (error) {
       if (!(error instanceof BackendError) || error.code !== 'NONEXISTENT') throw error
       this.#view = undefined
       this.end('The selected mailbox has been deleted')
     }
+  }
+
+  /** All news that may be told now: of the selected mailbox, and what NOTIFY asked for. */
+  async tellNews(expunge: boolean, withUid: boolean): Promise<void> {
+    await this.sync(expunge, withUid)
+    if (this.notifications.pending) await this.notifications.tell()
   }
 
   /** In every long loop: gives the event loop its turn every few milliseconds, and waits while the peer does not read. */
@@ -449,11 +479,49 @@ export class ImapServerSession {
     }
   }
 
-  #news(id: string | undefined): void {
+  #news(id: string | undefined, annotations: readonly string[] | undefined): void {
     const view = this.#view
-    if (view === undefined || (id !== undefined && id !== view.mailbox.id)) return
-    view.stale = true
-    this.#onNews?.()
+    const selected = view !== undefined && annotations === undefined && (id === undefined || id === view.mailbox.id)
+    if (selected) view.stale = true
+    this.notifications.heard(id, annotations)
+    if (!selected && !this.notifications.pending) return
+    this.#untold = true
+    if (this.#onNews !== undefined) this.#onNews()
+    else this.#tellUnasked()
+  }
+
+  /** RFC 5465 §3.1: with NOTIFY, news are told while no command runs. They take their turn as a command would. */
+  #tellUnasked(): void {
+    if (!this.#untold || !this.notifications.active || this.#busy || this.#ending || this.#gone) return
+    this.#untold = false
+    const { selected } = this.notifications
+    // Sequence numbers that a client still uses may not change between commands (RFC 5465 §6.1.2).
+    const expunge = typeof selected === 'object' && !selected.delayed
+    this.#turn(async () => {
+      try {
+        await this.tellNews(expunge, true)
+      } catch (error) {
+        if (error instanceof StreamClosed) throw error
+        // Nothing was asked, so nothing is answered: the next news, or the next command, tries again.
+        this.options.log?.('defect', { error })
+      }
+    })
+  }
+
+  /** Nothing else is begun before `work` is done. */
+  #turn(work: () => Promise<void>): void {
+    this.#busy = true
+    this.#sliceStart = this.#now()
+    work()
+      .catch((error: unknown) => {
+        if (!(error instanceof StreamClosed)) this.#defect(error)
+      })
+      .finally(() => {
+        this.#busy = false
+        if (this.#shutdownText !== undefined) this.end(this.#shutdownText)
+        if (!this.#ending) this.#windUp()
+        this.#pull()
+      })
   }
 
   // --- Turn-taking -----------------------------------------------------------------------------------------------------------------
@@ -470,6 +538,7 @@ export class ImapServerSession {
         this.out.flush()
         if (this.#inputEnded) this.hangUp()
         else if (this.#socket.isPaused()) this.#socket.resume()
+        this.#tellUnasked()
         return
       }
       this.#take(event)
@@ -489,19 +558,10 @@ export class ImapServerSession {
       this.end(`[TOOBIG] ${event.message}`)
       return
     }
-    this.#busy = true
-    this.#sliceStart = this.#now()
     this.#windUp()
-    this.#handle(event)
-      .catch((error: unknown) => {
-        if (!(error instanceof StreamClosed)) this.#defect(error)
-      })
-      .finally(() => {
-        this.#busy = false
-        if (this.#shutdownText !== undefined) this.end(this.#shutdownText)
-        if (!this.#ending) this.#windUp()
-        this.#pull()
-      })
+    // What the command left untold (an expunge that it could not tell) is told behind it.
+    this.#untold = true
+    this.#turn(() => this.#handle(event))
   }
 
   #defect(error: unknown): void {
@@ -568,9 +628,13 @@ export class ImapServerSession {
   }
 
   async #tellNews(command: Command, news = command.news): Promise<void> {
-    if (this.#view === undefined || news === 'none') return
+    if (news === 'none') return
     try {
-      await this.sync(news === 'all' || (news === 'uid' && !this.pipelined), command.withUid)
+      const expunge = news === 'all' || (news === 'uid' && !this.pipelined)
+      // What a client expunges itself is the answer to its command, whatever news it wants.
+      if (EXPUNGING.has(command.name)) await this.tellSelected(expunge, command.withUid)
+      else await this.sync(expunge, command.withUid)
+      if (this.notifications.pending && news !== 'no-expunge') await this.notifications.tell()
     } catch (error) {
       if (error instanceof StreamClosed) throw error
       // The command itself is done, and its answer must not depend on this. The news are asked for again with the next one.

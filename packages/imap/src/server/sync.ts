@@ -11,10 +11,16 @@ export interface SyncOptions {
   readonly expunge: boolean
   /** FETCH responses carry the UID: the client speaks in UIDs. */
   readonly withUid: boolean
+  /** Changed flags are told. */
+  readonly flags: boolean
 }
 
-/** Asks the store what is new and says it. Rejects with what the store rejects with. */
-export async function syncView(session: ImapServerSession, view: MailboxView, options: SyncOptions): Promise<void> {
+/** Asks the store what is new and says it. Answers the UIDs that are new to the client. Rejects with what the store rejects with. */
+export async function syncView(
+  session: ImapServerSession,
+  view: MailboxView,
+  options: SyncOptions,
+): Promise<readonly number[]> {
   const { out } = session
   let changed: MessageRow[] = []
   let added: number[] = []
@@ -51,7 +57,7 @@ export async function syncView(session: ImapServerSession, view: MailboxView, op
   let count = 0
   for (const row of changed) {
     const own = view.silent.get(row.uid) === row.modseq
-    if (own || view.expunged.has(row.uid)) continue
+    if (!options.flags || own || view.expunged.has(row.uid)) continue
     const position = view.position(row.uid)
     if (position >= 0) out.text(flagsLine(session, view, position, row, withUid))
     if ((++count & 255) === 0 && session.winded) await session.breathe()
@@ -59,6 +65,7 @@ export async function syncView(session: ImapServerSession, view: MailboxView, op
   await view.contexts?.afterNews([...added, ...changed.map((row) => row.uid)])
   if (!view.stale) view.silent.clear()
   if (view.crowded) view.rebase(await view.mailbox.snapshot())
+  return added
 }
 
 /** History was trimmed: what vanished is what the view has and the mailbox has not. */

@@ -227,6 +227,11 @@ export class Parser {
     return canonicalName(this.#mailboxText(this.astring()))
   }
 
+  /** A mailbox name as the client spelt it (Unicode): `canonicalName` makes it ours. */
+  givenMailbox(): string {
+    return this.#mailboxText(this.astring())
+  }
+
   /** `list-mailbox`: a name with `*` and `%`. */
   listMailbox(): string {
     if (this.atLiteral || this.peek() === QUOTE) return this.#mailboxText(this.string())
