@@ -45,6 +45,7 @@ const AFTER_LOGIN: readonly (string | ((account: MailAccount, state: CapabilityS
   'SAVEDATE',
   'PREVIEW',
   'ESEARCH',
+  'BINARY',
   'MULTIAPPEND',
   'CATENATE',
   'URL-PARTIAL',

@@ -341,6 +341,7 @@ export class ImapServerSession {
   /** UNAUTHENTICATE: all that the login brought is given back; TLS stays (RFC 8437 §3). */
   unauthenticate(): void {
     this.#view = undefined
+    this.notifications.none()
     this.enabled.clear()
     this.#identity = undefined
     this.#reader.limits = { line: this.limits.lineBeforeLogin, skip: this.limits.skip }
