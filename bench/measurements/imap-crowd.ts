@@ -61,12 +61,11 @@ async function neighbours(
     await scanner.command('SELECT INBOX')
     const noop = new Latencies()
     const load = await underLoad(server, async () => {
-      let scanning = true
+      const over = new AbortController()
       const scan = (async () => {
         for (const command of SCANS) await scanner.command(command)
-        scanning = false
-      })()
-      while (scanning) {
+      })().finally(() => over.abort())
+      while (!over.signal.aborted) {
         const begun = performance.now()
         await neighbour.command('NOOP')
         noop.add(performance.now() - begun)
@@ -90,9 +89,9 @@ async function readers(server: Server, log: (user: number) => Promise<ImapClient
   const clients = await Promise.all(Array.from({ length: READERS }, () => log(2)))
   for (const client of clients) await client.command('SELECT INBOX')
   let highest = 0
-  let reading = true
+  const over = new AbortController()
   const look = (async () => {
-    while (reading) {
+    while (!over.signal.aborted) {
       highest = Math.max(highest, server.memory()?.rss ?? 0)
       await pause(LOOK_MS)
     }
@@ -100,7 +99,7 @@ async function readers(server: Server, log: (user: number) => Promise<ImapClient
   const begun = performance.now()
   await Promise.all(clients.map((client) => client.command('FETCH 1:* (BODY.PEEK[])')))
   const seconds = (performance.now() - begun) / 1000
-  reading = false
+  over.abort()
   await look
   for (const client of clients) client.close()
   const megabytes = (READERS * mails * LARGE_OCTETS) / 1e6
