@@ -60,7 +60,11 @@ test('2: the octets of a refused literal never run as a command', async (t) => {
     ['FETCH 1 BODY[] {21+}', 'BAD'],
     ['LOGIN {21+}', 'BAD'],
     ['CREATE "unclosed {21+}', 'BAD'],
-    ['APPEND INBOX ~{21+}', 'BAD'],
+    ['APPEND INBOX ~{21+}', 'OK'],
+    ['APPEND INBOX UTF8 (~{21+}', 'BAD'],
+    ['APPEND INBOX CATENATE (NOISE {21+}', 'BAD'],
+    ['APPEND INBOX CATENATE (TEXT {21+}', 'BAD'],
+    ['REPLACE 1 INBOX {21+}', 'BAD'],
   ] as const
   for (const [i, [command, status]] of refusals.entries()) {
     c.send(`k${i} ${command}\r\n${smuggled}\r\nz${i} NOOP\r\n`)

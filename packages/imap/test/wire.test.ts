@@ -312,5 +312,9 @@ describe('number sets and dates', () => {
     assert.equal(formatDateTime(Date.UTC(2026, 1, 1, 8, 50, 30), 0), ' 1-Feb-2026 08:50:30 +0000')
     assert.equal(formatDateTime(Date.UTC(2026, 1, 1, 23, 50, 30), 90), ' 2-Feb-2026 01:20:30 +0130')
     assert.equal(formatDateTime(Date.UTC(2026, 1, 1, 0, 10, 0), -210), '31-Jan-2026 20:40:00 -0330')
+    for (const text of ['31-Dec-2025 23:59:59 -1145', ' 1-Jan-2026 00:00:00 +1400', '29-Feb-2024 12:00:00 +0530']) {
+      const date = parseDateTime(text)
+      assert.equal(formatDateTime(date?.time ?? 0, date?.zone ?? 0), text)
+    }
   })
 })

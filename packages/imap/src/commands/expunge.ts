@@ -1,7 +1,7 @@
 // RFC 9051 §6.4.3 EXPUNGE, §6.4.9 UID EXPUNGE
 
 import { type Completion, defineCommand } from '../server/command.ts'
-import { spansOf, uidsOf } from '../server/message-set.ts'
+import { limited, spansOf, uidsOf } from '../server/message-set.ts'
 import type { ImapServerSession } from '../server/session.ts'
 import type { NumberSet } from '../wire/number-set.ts'
 
@@ -32,6 +32,8 @@ export const uidExpunge = defineCommand<NumberSet>({
   },
   async execute(session, set) {
     const view = session.writableView
-    return expungeUids(session, uidsOf(view, spansOf(view, set, true)))
+    const { spans, code } = limited(view, spansOf(view, set, true), session.limits.messageLimit)
+    const done = await expungeUids(session, uidsOf(view, spans))
+    return code === undefined ? done : { code }
   },
 })

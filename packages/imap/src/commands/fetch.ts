@@ -3,13 +3,13 @@
 import type { MessageMeta, MessageRow } from '../backend.ts'
 import { type Completion, defineCommand } from '../server/command.ts'
 import { FetchResponse, neededFields } from '../server/fetch-response.ts'
-import { spansOf } from '../server/message-set.ts'
+import { limited, spansOf } from '../server/message-set.ts'
 import type { ImapServerSession } from '../server/session.ts'
 import { announceKeywords } from '../server/telling.ts'
 import type { MailboxView, RowCursor } from '../server/view.ts'
 import type { NumberSet, Span } from '../wire/number-set.ts'
 import { bad } from '../wire/errors.ts'
-import { type FetchItem, parseFetchItems } from './fetch-items.ts'
+import { type FetchItem, isOctetsItem, parseFetchItems } from './fetch-items.ts'
 import { type FetchModifiers, parseFetchModifiers, partialSpans, tellVanishedEarlier } from './fetch-modifiers.ts'
 
 /** Messages whose rendered pieces are asked for together. */
@@ -74,14 +74,16 @@ class Fetch {
     if (vanished && changedSince !== undefined) await tellVanishedEarlier(this.#session, this.#view, set, changedSince)
     if (changedSince !== undefined) spans = this.#changed(spans, changedSince)
     if (partial !== undefined) spans = partialSpans(spans, partial)
-    if (this.#items.some((item) => item.kind === 'BODY[]' && !item.peek) && !this.#view.readOnly)
+    const { spans: few, code } = limited(this.#view, spans, this.#session.limits.messageLimit)
+    spans = [...few]
+    if (this.#items.some((item) => isOctetsItem(item) && !item.peek) && !this.#view.readOnly)
       await this.#markSeen(spans)
     const cursor = this.#view.cursor(spans)
     if (neededFields(this.#items).length === 0 && !this.#response.needsOctets) await this.#columns(cursor)
     else await this.#messages(cursor)
     return this.#missing
       ? { status: 'NO', code: 'EXPUNGEISSUED', text: 'Some of the messages are expunged and gone' }
-      : {}
+      : { code }
   }
 
   /** The positions whose mod-sequence is above `since`. */

@@ -4,12 +4,15 @@ import type { Command } from '../server/command.ts'
 import { deleteAcl, getAcl, listRights, myRights, setAcl } from './acl.ts'
 import { append } from './append.ts'
 import { authenticate } from './authenticate.ts'
+import { cancelUpdate } from './cancel-update.ts'
 import { capability } from './capability.ts'
 import { close, unselect } from './close.ts'
+import { compress } from './compress.ts'
 import { copy, move, uidCopy, uidMove } from './copy.ts'
 import { create } from './create.ts'
 import { deleteMailbox } from './delete.ts'
 import { enable } from './enable.ts'
+import { esearch } from './esearch.ts'
 import { expunge, uidExpunge } from './expunge.ts'
 import { fetch, uidFetch } from './fetch.ts'
 import { id } from './id.ts'
@@ -24,13 +27,17 @@ import { check, noop } from './noop.ts'
 import { notify } from './notify.ts'
 import { getQuota, getQuotaRoot, setQuota } from './quota.ts'
 import { rename } from './rename.ts'
+import { replace, uidReplace } from './replace.ts'
 import { search, uidSearch } from './search.ts'
 import { examine, select } from './select.ts'
+import { sort, uidSort } from './sort.ts'
 import { starttls } from './starttls.ts'
 import { status } from './status.ts'
 import { store, uidStore } from './store.ts'
 import { uidBatches } from './uid-batches.ts'
 import { subscribe, unsubscribe } from './subscribe.ts'
+import { unauthenticate } from './unauthenticate.ts'
+import { thread, uidThread } from './thread.ts'
 
 const any = [capability, noop, logout, id]
 const unauthenticated = [starttls, authenticate, login]
@@ -49,6 +56,9 @@ const authenticated = [
   status,
   append,
   idle,
+  compress,
+  unauthenticate,
+  esearch,
   notify,
   getQuota,
   getQuotaRoot,
@@ -69,6 +79,11 @@ const selected = [
   uidExpunge,
   search,
   uidSearch,
+  sort,
+  uidSort,
+  cancelUpdate,
+  thread,
+  uidThread,
   fetch,
   uidFetch,
   store,
@@ -78,6 +93,8 @@ const selected = [
   move,
   uidMove,
   uidBatches,
+  replace,
+  uidReplace,
 ]
 
 /** Command name in capitals (`UID FETCH` with its space) → command. */

@@ -2,7 +2,7 @@
 
 import type { FlagSet } from '../backend.ts'
 import { defineCommand } from '../server/command.ts'
-import { spansOf, uidsOf } from '../server/message-set.ts'
+import { limited, spansOf, uidsOf } from '../server/message-set.ts'
 import { announceKeywords, fetchOpening, flagsLine } from '../server/telling.ts'
 import { bad } from '../wire/errors.ts'
 import { formatNumbers } from '../wire/number-set.ts'
@@ -56,7 +56,8 @@ const define = (uid: boolean) =>
     async execute(session, { set, silent, action, flags, unchangedSince }) {
       const view = session.writableView
       if (unchangedSince !== undefined) session.enableCondstore()
-      const uids = uidsOf(view, spansOf(view, set, uid))
+      const { spans, code } = limited(view, spansOf(view, set, uid), session.limits.messageLimit)
+      const uids = uidsOf(view, spans)
       if (uids.length === 0) return {}
       const { rows, modified } = await view.mailbox.store(uids, { action, flags }, unchangedSince)
       view.stale = true
@@ -96,7 +97,7 @@ const define = (uid: boolean) =>
       }
       return rows.length < uids.length
         ? { code: 'EXPUNGEISSUED', text: 'Done, except for messages that are expunged already' }
-        : {}
+        : { code }
     },
   })
 

@@ -26,6 +26,9 @@ export function findCommand(session: ImapServerSession, parser: Parser): Command
   return command
 }
 
+/** RFC 7888 §5: octets of a literal that the client need not wait with, where LITERAL- is announced. */
+const LITERAL_MINUS = 4096
+
 /** Throws `CommandError` when a literal just announced is not wanted. */
 export async function judgeLiteral(
   session: ImapServerSession,
@@ -34,6 +37,8 @@ export async function judgeLiteral(
   const parser = new Parser(event.segments, session.utf8)
   if (parser.tag() === undefined) throw bad('The command has no valid tag')
   const command = findCommand(session, parser)
+  if (session.options.literalMinus === true && !event.synchronising && event.size > LITERAL_MINUS)
+    throw bad(`A literal of more than ${LITERAL_MINUS} octets must wait for the server's +`, 'TOOBIG')
   if ((await command.literal?.(session, parser, event)) === true) return
   const limit = session.authenticated ? session.limits.literal : session.limits.literalBeforeLogin
   let total = event.size

@@ -1,7 +1,13 @@
 // RFC 9051 §7.5.2: the FETCH response of a message, item by item.
 
 import type { FlagSet, MessageMeta, MessageRow, MetaField } from '../backend.ts'
-import type { BodyItem, FetchItem, PlainItem } from '../commands/fetch-items.ts'
+import {
+  type BodyItem,
+  type FetchItem,
+  isOctetsItem,
+  type OctetsItem,
+  type PlainItem,
+} from '../commands/fetch-items.ts'
 import { COMMON_FIELDS } from '../render/common-fields.ts'
 import { FieldFilter } from '../render/field-filter.ts'
 import { DateTimeFormatter } from '../wire/dates.ts'
@@ -39,7 +45,7 @@ export class FetchResponse {
     this.#view = session.view
     this.#items = items
     for (const item of items) if (isFieldsItem(item)) this.#filters.set(item, new FieldFilter(item.section.fields))
-    this.needsOctets = items.some((item) => item.kind === 'BODY[]' && !this.#filters.has(item))
+    this.needsOctets = items.some((item) => isOctetsItem(item) && !this.#filters.has(item))
   }
 
   /** The response of a message of which nothing but its row and `meta` is needed. */
@@ -48,8 +54,8 @@ export class FetchResponse {
     for (let i = 0; i < this.#items.length; i++) {
       const item = this.#items[i] as FetchItem
       if (i > 0) this.#line += ' '
-      if (item.kind === 'BODY[]') this.#fields(item, meta)
-      else this.#plain(item.kind, row, meta)
+      if (!isOctetsItem(item)) this.#plain(item.kind, row, meta)
+      else if (isFieldsItem(item)) this.#fields(item, meta)
     }
     this.#end(row)
   }
@@ -62,8 +68,8 @@ export class FetchResponse {
     for (let i = 0; i < this.#items.length; i++) {
       const item = this.#items[i] as FetchItem
       if (i > 0) this.#line += ' '
-      if (item.kind !== 'BODY[]') this.#plain(item.kind, row, meta)
-      else if (this.#filters.has(item)) this.#fields(item, meta)
+      if (!isOctetsItem(item)) this.#plain(item.kind, row, meta)
+      else if (isFieldsItem(item)) this.#fields(item, meta)
       else await this.#write(contents, item)
     }
     this.#end(row)
@@ -157,13 +163,13 @@ export class FetchResponse {
   }
 
   /** Reads what the sections need before the response begins, so that a message that is gone leaves no half a response. */
-  async #contents(row: MessageRow, meta: MessageMeta): Promise<ReadonlyMap<BodyItem, Content> | undefined> {
-    const contents = new Map<BodyItem, Content>()
+  async #contents(row: MessageRow, meta: MessageMeta): Promise<ReadonlyMap<OctetsItem, Content> | undefined> {
+    const contents = new Map<OctetsItem, Content>()
     let reader: MessageReader | undefined
     for (const item of this.#items) {
-      if (item.kind !== 'BODY[]' || this.#filters.has(item)) continue
+      if (!isOctetsItem(item) || this.#filters.has(item)) continue
       reader ??= new MessageReader(this.#view.mailbox, row.uid, row.size, meta.header)
-      const found = await reader.section(item.section)
+      const found = item.kind === 'BODY[]' ? await reader.section(item.section) : await reader.binary(item.part)
       if (found.kind === 'gone') return undefined
       if (found.kind === 'absent') {
         contents.set(item, undefined)
@@ -185,14 +191,20 @@ export class FetchResponse {
     return contents
   }
 
-  async #write(contents: ReadonlyMap<BodyItem, Content>, item: BodyItem): Promise<void> {
+  async #write(contents: ReadonlyMap<OctetsItem, Content>, item: OctetsItem): Promise<void> {
     const { out } = this.#session
     const content = contents.get(item)
+    if (item.kind === 'BINARY.SIZE[]') {
+      this.#line += `${item.label} ${content?.length ?? 0}`
+      return
+    }
     if (content === undefined) {
       this.#line += `${labelOf(item)} NIL`
       return
     }
-    this.#line += `${labelOf(item)} {${content.length}}\r\n`
+    // Decoded octets may hold NUL, which only a literal8 can carry (RFC 3516 §4.3).
+    const mark = item.kind === 'BINARY[]' && content.first.includes(0) ? '~' : ''
+    this.#line += `${labelOf(item)} ${mark}{${content.length}}\r\n`
     this.#bytes(content.first)
     for (let done = content.first.length; done < content.length; done += PIECE) {
       await out.room()
@@ -215,7 +227,7 @@ type Content =
 
 const CRLF = Buffer.from('\r\n')
 
-const labelOf = (item: BodyItem): string =>
+const labelOf = (item: OctetsItem): string =>
   item.partial === undefined ? item.label : `${item.label}<${item.partial.start}>`
 
 function* pieces(header: Uint8Array, ranges: readonly number[]): Generator<Uint8Array> {

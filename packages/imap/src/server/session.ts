@@ -11,6 +11,8 @@ import { ResponseStream, StreamClosed } from '../wire/response-stream.ts'
 import { capabilityList } from './capabilities.ts'
 import type { Command, Completion } from './command.ts'
 import { findCommand, judgeLiteral, refusalOf } from './dispatch.ts'
+import { LiteralShare } from './literal-budget.ts'
+import { compressed } from './compression.ts'
 import { Notifications } from './notifications.ts'
 import {
   type Alarm,
@@ -62,8 +64,11 @@ export class ImapServerSession {
   #greeted = false
   /** A TLS handshake is under way: nothing can be said, and a peer that does not go on is cut off. */
   #upgrading = false
-  /** Octets came since the alarm was wound up. */
-  #heard = false
+  /** Octets that came since the alarm was wound up. */
+  #heard = 0
+  /** Memory held for the literals of the command that is being read or runs. */
+  #literals: LiteralShare
+  #compressed = false
   #sliceStart = 0
   /** Something happened since news were told last between commands. */
   #untold = false
@@ -79,6 +84,7 @@ export class ImapServerSession {
     this.#secure = options.secure ?? false
     this.out = new ResponseStream(socket)
     this.#reader = new CommandReader({ line: this.limits.lineBeforeLogin, skip: this.limits.skip })
+    this.#literals = options.literalBudget?.share() ?? new LiteralShare(undefined)
     this.#alarm = (options.alarm ?? defaultAlarm)(() => this.#timeout())
     this.closed = new Promise((resolve) => (this.#resolveClosed = resolve))
   }
@@ -127,6 +133,9 @@ export class ImapServerSession {
       login: this.loginAllowed && this.options.login !== undefined,
       mechanisms: this.mechanisms.keys(),
       withheld: new Set(this.options.withheldCapabilities),
+      limits: this.limits,
+      literalMinus: this.options.literalMinus === true,
+      compressed: this.#compressed,
     })
   }
 
@@ -184,7 +193,9 @@ export class ImapServerSession {
     this.#account = account
     this.#identity = identity
     this.#unwatch = account.watch((id, annotations) => this.#news(id, annotations))
-    this.#reader.limits = { line: this.limits.line, skip: Math.max(this.limits.skip, 2 * this.limits.line) }
+    // Whoever need not wait with a message still hears why it was refused: it is read over, not kept.
+    const skip = Math.max(this.limits.skip, 2 * this.limits.line, account.appendLimit)
+    this.#reader.limits = { line: this.limits.line, skip }
     this.options.log?.('login', { authcid: identity.authcid, authzid: identity.authzid })
   }
 
@@ -309,6 +320,34 @@ export class ImapServerSession {
     this.#attach()
   }
 
+  get compressed(): boolean {
+    return this.#compressed
+  }
+
+  /** COMPRESS, after its OK was written (RFC 4978 §3). */
+  compress(): void {
+    if (this.pipelined || this.#socket.readableLength > 0) {
+      this.end('Nothing may follow COMPRESS before its answer')
+      return
+    }
+    this.out.flush()
+    this.#detach()
+    this.#socket = compressed(this.#socket, this.options.alarm ?? defaultAlarm)
+    this.#compressed = true
+    this.out.replaceSocket(this.#socket)
+    this.#attach()
+  }
+
+  /** UNAUTHENTICATE: all that the login brought is given back; TLS stays (RFC 8437 §3). */
+  unauthenticate(): void {
+    this.#view = undefined
+    this.notifications.none()
+    this.enabled.clear()
+    this.#identity = undefined
+    this.#reader.limits = { line: this.limits.lineBeforeLogin, skip: this.limits.skip }
+    this.#closeAccount()
+  }
+
   /** `* BYE text`, then the connection closes. */
   end(text: string): void {
     if (this.#ending) return
@@ -355,7 +394,7 @@ export class ImapServerSession {
 
   readonly #onData = (chunk: Uint8Array): void => {
     if (this.#ending) return
-    this.#heard = true
+    this.#heard += chunk.length
     this.#reader.push(chunk)
     this.#pull()
   }
@@ -387,8 +426,9 @@ export class ImapServerSession {
   #timeout(): void {
     if (this.#gone) return
     const working = this.#busy && !this.#upgrading && this.#waitingLine === undefined && !this.out.stalled
-    // A long literal on a slow line is no silence; before login, only whole commands count.
-    if (!this.#ending && (working || (this.authenticated && this.#heard))) {
+    // A long literal on a slow line is no silence, as long as it keeps nobody else waiting; before login, only whole commands count.
+    const pace = this.#literals.held > 0 ? this.limits.literalPace : 1
+    if (!this.#ending && (working || (this.authenticated && this.#heard >= pace))) {
       this.#windUp()
       return
     }
@@ -397,8 +437,9 @@ export class ImapServerSession {
   }
 
   #windUp(): void {
-    this.#heard = false
-    this.#alarm.reset(this.authenticated ? this.limits.idleTimeout : this.limits.loginTimeout)
+    this.#heard = 0
+    const { literalTimeout, idleTimeout, loginTimeout } = this.limits
+    this.#alarm.reset(!this.authenticated ? loginTimeout : this.#literals.held > 0 ? literalTimeout : idleTimeout)
   }
 
   /** Stops reading and closes once everything written has left; a peer that does not take it is cut off. */
@@ -416,13 +457,20 @@ export class ImapServerSession {
     this.#gone = true
     this.#ending = true
     this.#alarm.stop()
-    this.#unwatch?.()
+    this.#literals.close()
     this.#view = undefined
     this.out.close()
     this.#detach()
     this.#socket.on('error', () => undefined)
     this.#socket.destroy()
     this.#waitingLine?.reject(new StreamClosed())
+    this.#closeAccount()
+    this.#resolveClosed()
+  }
+
+  #closeAccount(): void {
+    this.#unwatch?.()
+    this.#unwatch = undefined
     const account = this.#account
     this.#account = undefined
     try {
@@ -430,7 +478,6 @@ export class ImapServerSession {
     } catch (error) {
       this.options.log?.('account-close-failed', { error })
     }
-    this.#resolveClosed()
   }
 
   #news(id: string | undefined, annotations: readonly string[] | undefined): void {
@@ -509,7 +556,7 @@ export class ImapServerSession {
       return
     }
     if (event.kind === 'fatal') {
-      this.end(event.message)
+      this.end(`[TOOBIG] ${event.message}`)
       return
     }
     this.#windUp()
@@ -530,6 +577,7 @@ export class ImapServerSession {
       case 'literal':
         return this.#literal(event)
       case 'refused':
+        this.#literals.release()
         return this.#answer(new Parser([event.start]).tag(), undefined, event.refusal)
       default:
     }
@@ -540,7 +588,7 @@ export class ImapServerSession {
       await judgeLiteral(this, event)
     } catch (error) {
       const refusal = refusalOf(this, error)
-      if (!event.synchronising && event.size > this.limits.skip) {
+      if (!event.synchronising && event.size > this.#reader.limits.skip) {
         this.out.untagged(`BYE [TOOBIG] ${humanText(refusal.message)}`)
         this.hangUp()
         return
@@ -548,6 +596,9 @@ export class ImapServerSession {
       this.#reader.refuse(refusal)
       return
     }
+    // Until there is room, nothing more is read from this client.
+    await this.#literals.take(event.size)
+    if (this.#ending) return
     this.#reader.accept()
     if (event.synchronising) {
       this.out.text('+ Ready for the literal\r\n')
@@ -572,6 +623,7 @@ export class ImapServerSession {
       outcome = refusalOf(this, error)
       if (command !== undefined && !this.#ending) await this.#tellNews(command, 'no-expunge')
     }
+    this.#literals.release()
     this.#answer(tag, command?.name, outcome)
     if ('after' in outcome) await outcome.after?.()
   }

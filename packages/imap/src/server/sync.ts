@@ -39,7 +39,10 @@ export async function syncView(
       view.addRecent(from, to)
     }
   }
-  if (options.expunge) tellExpunged(session, view)
+  if (options.expunge) {
+    view.contexts?.beforeExpunge()
+    tellExpunged(session, view)
+  }
   if (added.length > 0) {
     out.untagged(`${view.count} EXISTS`)
     if (!session.rev2) out.untagged(`${view.recentCount} RECENT`)
@@ -59,6 +62,7 @@ export async function syncView(
     if (position >= 0) out.text(flagsLine(session, view, position, row, withUid))
     if ((++count & 255) === 0 && session.winded) await session.breathe()
   }
+  await view.contexts?.afterNews([...added, ...changed.map((row) => row.uid)])
   if (!view.stale) view.silent.clear()
   if (view.crowded) view.rebase(await view.mailbox.snapshot())
   return added

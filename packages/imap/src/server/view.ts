@@ -4,6 +4,7 @@
 // `sync.ts` decides what may be said when.
 
 import type { FlagSet, Mailbox, MailboxDelta, MailboxSnapshot, MessageRow } from '../backend.ts'
+import type { SearchContexts } from '../search/contexts.ts'
 import { lowerBound, type Span } from '../wire/number-set.ts'
 
 /** Half-open range of UIDs that are \Recent in this session. */
@@ -38,6 +39,10 @@ export class MailboxView {
   readonly keywords = new Map<string, string>()
   /** The store said that something changed. */
   stale = false
+  /** What `$` stands for (RFC 5182): UIDs, ascending. Those that are gone by now are passed over where it is used. */
+  saved: Uint32Array = new Uint32Array(0)
+  /** Searches whose changes are told with the news (RFC 5267). */
+  contexts: SearchContexts | undefined
 
   constructor(mailbox: Mailbox, name: string, readOnly: boolean, snapshot: MailboxSnapshot) {
     this.mailbox = mailbox
@@ -58,6 +63,11 @@ export class MailboxView {
   /** UIDs in sequence order. Do not keep or change. */
   get uids(): Uint32Array {
     return this.#uids.subarray(0, this.#count)
+  }
+
+  /** What the rows are made of: a snapshot, and newer rows over it. Do not keep or change. */
+  get layers(): { readonly snapshot: MailboxSnapshot; readonly overlay: ReadonlyMap<number, MessageRow> } {
+    return { snapshot: this.#snapshot, overlay: this.#overlay }
   }
 
   uidAt(position: number): number {

@@ -4,7 +4,7 @@ import { type Segments, type Literal } from './command-reader.ts'
 import { parseDateTime, parseDay, type ZonedTime } from './dates.ts'
 import { bad, no } from './errors.ts'
 import { canonicalName, decodeMutf7 } from './mailbox-name.ts'
-import { type NumberSet, parseNumberSet } from './number-set.ts'
+import { type NumberSet, parseNumberSet, SAVED } from './number-set.ts'
 
 const SP = 0x20
 const QUOTE = 0x22
@@ -66,6 +66,13 @@ export class Parser {
     const after = this.peek()
     if (tag === '' || tag.length > TAG || (after !== SP && after !== -1)) return undefined
     return tag
+  }
+
+  /** Leaves out everything up to the end of the command. */
+  skip(): void {
+    this.#next = this.#segments.length
+    this.#text = EMPTY
+    this.#at = 0
   }
 
   end(): void {
@@ -265,7 +272,9 @@ export class Parser {
     return value
   }
 
+  /** `sequence-set`; `$` is `SAVED`. */
   numberSet(): NumberSet {
+    if (this.tryChar('$')) return SAVED
     const start = this.#at
     for (;;) {
       const byte = this.peek()
@@ -280,7 +289,7 @@ export class Parser {
   /** True when a message set begins here. */
   get atNumberSet(): boolean {
     const byte = this.peek()
-    return (byte >= 0x31 && byte <= 0x39) || byte === 0x2a
+    return (byte >= 0x31 && byte <= 0x39) || byte === 0x2a || byte === 0x24
   }
 
   /** `date` as days since the epoch. */

@@ -1,6 +1,18 @@
 // The mail of one account, in that account's database.
 
 import { defineStore, read } from '../../store/contracts.ts'
+import {
+  checkContent,
+  checkCounters,
+  checkRendering,
+  checkTotals,
+  counted,
+  forgetPacked,
+  neededBlobs,
+  recount,
+  references,
+  whereabouts,
+} from './check-operations.ts'
 import { claimRecent, create, find, get, listAll, prepare, remove, rename, subscribe } from './mailbox-operations.ts'
 import { append, copy, deliver, discard, expunge, move, replace, storeFlags } from './message-operations.ts'
 import { keys } from './keys-operations.ts'
@@ -61,5 +73,15 @@ export const mailStore = defineStore({
     setAnnotations,
     sweep,
     blobs: read(heldBlobs),
+    checkCounters,
+    checkTotals,
+    references,
+    counted,
+    recount,
+    checkRendering,
+    checkContent,
+    neededBlobs: read(neededBlobs),
+    whereabouts,
+    forgetPacked,
   },
 })
