@@ -52,7 +52,7 @@ export class MemoryMail {
   #mostKeywords: number
   #mailboxes = new Map<string, MemoryMailbox>()
   #roles = new Map<MemoryMailbox, MailboxRole>()
-  #listeners = new Set<(mailboxId: string | undefined) => void>()
+  #listeners = new Set<Parameters<MailAccount['watch']>[0]>()
   #keywords = new Map<string, string>()
   #threads = new ThreadIds()
   #octetLimit: number
@@ -93,21 +93,21 @@ export class MemoryMail {
     return this.#listeners.size
   }
 
-  watch(listener: (mailboxId: string | undefined) => void): () => void {
+  watch(listener: Parameters<MailAccount['watch']>[0]): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
   }
 
   /** Tells the sessions of this user, and of those who may see the mailbox. */
-  tell(id: string | undefined): void {
-    for (const listener of this.#listeners) listener(id)
+  tell(id: string | undefined, annotations?: readonly string[]): void {
+    this.hear(id, annotations)
     const mailbox = [...this.#mailboxes.values()].find((one) => one.id === id)
-    for (const user of mailbox?.acl.keys() ?? []) this.users?.get(user)?.hear(id)
+    for (const user of mailbox?.acl.keys() ?? []) this.users?.get(user)?.hear(id, annotations)
   }
 
   /** Passes on what happened in the mail of another user. */
-  hear(id: string | undefined): void {
-    for (const listener of this.#listeners) listener(id)
+  hear(id: string | undefined, annotations?: readonly string[]): void {
+    for (const listener of this.#listeners) listener(id, annotations)
   }
 
   nextModseq(): number {

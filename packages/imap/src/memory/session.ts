@@ -182,8 +182,8 @@ export class MemorySession implements MailAccount {
       mailbox.owner.annotations.set(mailbox.acl, shared)
     }
     this.#mail.annotations.set(place, own)
-    if (mailbox === undefined) this.#mail.tell(undefined)
-    else mailbox.owner.tell(mailbox.id)
+    if (own.size > 0) this.#mail.hear(mailbox?.id, [...own.keys()])
+    if (mailbox !== undefined && shared.size > 0) mailbox.owner.tell(mailbox.id, [...shared.keys()])
   }
 
   #setAcl(name: string, identifier: string, rights: Rights | undefined): void {
@@ -198,7 +198,7 @@ export class MemorySession implements MailAccount {
     user.hear(undefined)
   }
 
-  watch(listener: (mailboxId: string | undefined) => void): () => void {
+  watch(listener: Parameters<MailAccount['watch']>[0]): () => void {
     const unwatch = this.#mail.watch(listener)
     const stop = (): void => {
       unwatch()
