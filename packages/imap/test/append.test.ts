@@ -2,7 +2,6 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { MailAccount } from '../src/index.ts'
 import { parseMessageUrl } from '../src/wire/imap-url.ts'
 import { fill, type Wire, world } from './harness.ts'
 
@@ -45,13 +44,13 @@ test('52: what cannot be kept is refused before it is sent, when that can be kno
     t,
     { appendLimit: 100_000 },
     {
-      open: async () => ({
-        ...(mail.open() as MailAccount),
-        quota: async () => [
-          { resource: 'STORAGE' as const, usage: 40, limit: 50 },
-          { resource: 'MESSAGE' as const, usage: 9, limit: 10 },
-        ],
-      }),
+      open: async () =>
+        Object.assign(mail.open(), {
+          quota: async () => [
+            { resource: 'STORAGE' as const, usage: 40, limit: 50 },
+            { resource: 'MESSAGE' as const, usage: 9, limit: 10 },
+          ],
+        }),
     },
   )
   const c = await wire()

@@ -15,7 +15,9 @@ interface Village {
 
 async function village(t: TestContext): Promise<Village> {
   const users = new Map<string, MemoryMail>()
-  for (const name of ['anna', 'bob']) new MemoryMail({ name, users, mailboxes: { Plans: undefined, Sent: 'Sent' } })
+  const user = (name: string): MemoryMail =>
+    users.get(name) ?? new MemoryMail({ name, users, mailboxes: { Plans: undefined, Sent: 'Sent' } })
+  const [anna, bob] = [user('anna'), user('bob')]
   const sessions: ImapServerSession[] = []
   const server = createServer((socket) => {
     const session = new ImapServerSession(socket, {
@@ -33,14 +35,9 @@ async function village(t: TestContext): Promise<Village> {
     await Promise.all(sessions.map(({ closed }) => closed))
     server.close()
   })
-  const user = (name: string): MemoryMail => {
-    const found = users.get(name)
-    assert.ok(found !== undefined)
-    return found
-  }
   return {
-    anna: user('anna'),
-    bob: user('bob'),
+    anna,
+    bob,
     async as(name) {
       const c = new Wire(connect((server.address() as AddressInfo).port, '127.0.0.1'))
       wires.push(c)

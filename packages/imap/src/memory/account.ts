@@ -235,7 +235,7 @@ export class MemoryMail {
 
   quota(): readonly QuotaResource[] {
     const { octets, messages } = this.#usage()
-    const storage = this.#octetLimit === Infinity ? undefined : Math.floor(this.#octetLimit / 1024)
+    const storage = this.#octetLimit === Infinity ? undefined : Math.ceil(this.#octetLimit / 1024)
     return [
       { resource: 'STORAGE', usage: Math.ceil(octets / 1024), limit: storage },
       { resource: 'MESSAGE', usage: messages, limit: this.#limits.get('MESSAGE') },

@@ -49,6 +49,10 @@ export class SharedMailAccount implements MailAccount {
   readonly #around: SharedSurroundings
   readonly #own: StoredMailAccount
   readonly #stops = new Set<() => void>()
+  /** Owners, and which of their mailboxes are shared with this user, as far as was found out last. */
+  #sharers: ReadonlyMap<string, ReadonlySet<number>> = new Map()
+  /** The changes of all these are being listened to when this resolves. */
+  #following: Promise<void> = Promise.resolve()
 
   constructor(around: SharedSurroundings) {
     this.#around = around
@@ -98,9 +102,14 @@ export class SharedMailAccount implements MailAccount {
     return { mail: owner === undefined ? this.#own : this.#mail(owner), owner, name }
   }
 
+  async #findSharers(): Promise<ReadonlyMap<string, ReadonlySet<number>>> {
+    return (this.#sharers = await this.#around.sharing.sharers(this.#around.account))
+  }
+
   async list(): Promise<readonly MailboxEntry[]> {
     const { account, sharing } = this.#around
-    const [own, shared] = await Promise.all([this.#own.list(), sharing.sharedWith(account)])
+    const [own, sharers] = await Promise.all([this.#own.list(), this.#findSharers()])
+    const shared = await sharing.sharedWith(account, [...sharers.keys()])
     if (shared.length === 0) return own
     const entries = new Map(own.map((entry) => [entry.name, entry]))
     for (const { owner, mailboxes } of shared)
@@ -155,7 +164,12 @@ export class SharedMailAccount implements MailAccount {
   }
 
   async open(wanted: string): Promise<Mailbox> {
-    const { mail, name } = await this.#in(wanted)
+    const { mail, owner, name } = await this.#in(wanted)
+    if (owner !== undefined) {
+      // Whoever looks into a mailbox must hear what happens there from then on.
+      await this.#findSharers()
+      await this.#following
+    }
     return mail.open(name)
   }
 
@@ -217,30 +231,35 @@ export class SharedMailAccount implements MailAccount {
   watch(listener: (mailboxId: string | undefined, annotations?: readonly string[]) => void): () => void {
     const { account, sharing, log } = this.#around
     const stopOwn = this.#own.watch(listener)
-    /** By owner: which of their mailboxes are shared, and how to stop listening. */
-    let heard = new Map<string, { readonly mailboxes: ReadonlySet<number>; readonly stop: () => void }>()
+    /** By owner: how to stop listening. */
+    let heard = new Map<string, () => void>()
     let stopped = false
-    let round = 0
-    const follow = async (): Promise<void> => {
-      const mine = ++round
-      const owners = await sharing.sharers(account)
-      if (stopped || mine !== round) return
+    const listen = (): void => {
       const before = heard
       heard = new Map()
-      for (const [owner, mailboxes] of owners)
-        heard.set(owner, { mailboxes, stop: this.#hear(owner, mailboxes, listener) })
-      for (const { stop } of before.values()) stop()
+      if (!stopped)
+        for (const [owner, mailboxes] of this.#sharers) heard.set(owner, this.#hear(owner, mailboxes, listener))
+      for (const stopOne of before.values()) stopOne()
+    }
+    const follow = async (): Promise<void> => {
+      try {
+        await this.#findSharers()
+        listen()
+      } catch (error) {
+        log(error)
+      }
     }
     const stopShares = sharing.watch(account, () => {
-      void follow().catch(log)
+      this.#following = follow()
       listener(undefined)
     })
-    void follow().catch(log)
+    listen()
+    this.#following = follow()
     const stop = (): void => {
       stopped = true
       stopOwn()
       stopShares()
-      for (const { stop: stopOne } of heard.values()) stopOne()
+      for (const stopOne of heard.values()) stopOne()
       this.#stops.delete(stop)
     }
     this.#stops.add(stop)

@@ -91,9 +91,8 @@ export class Sharing {
     return { account: of.id, neighbour: of.domain === owner.domain }
   }
 
-  /** Everything that others share with an account, by owner. An owner whose mail cannot be had now is left out, and logged. */
-  async sharedWith(account: Account): Promise<readonly SharedBy[]> {
-    const owners = [...(await this.sharers(account)).keys()]
+  /** Everything that these owners share with an account. One whose mail cannot be had now is left out, and logged. */
+  async sharedWith(account: Account, owners: readonly string[]): Promise<readonly SharedBy[]> {
     const found: SharedBy[] = []
     for (let at = 0; at < owners.length; at += AT_ONCE)
       found.push(
