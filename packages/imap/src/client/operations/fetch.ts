@@ -120,18 +120,13 @@ export async function download(
       },
     }
     const content = new ResultStream<Buffer>({
-      start: async () => undefined,
+      start: () => done,
       hold: () => core.connection.hold(request),
       release: () => core.connection.release(request),
       limit: core.limits.waiting,
     })
-    core.run(request, options.signal).then(
-      () => resolve(undefined),
-      (error: unknown) => {
-        content.fail(error)
-        reject(error)
-      },
-    )
+    const done = core.run(request, options.signal)
+    done.then(() => resolve(undefined), reject)
   })
 }
 

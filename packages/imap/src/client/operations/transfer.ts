@@ -56,7 +56,8 @@ async function transfer(
 }
 
 export async function copy(core: SessionCore, uids: Uids, to: string, signal?: AbortSignal): Promise<Copied> {
-  return transfer(core, 'COPY', uids, to, signal)
+  const { uidValidity, uids: pairs } = await transfer(core, 'COPY', uids, to, signal)
+  return { uidValidity, uids: pairs }
 }
 
 /** MOVE, else COPY, STORE \Deleted and EXPUNGE. */

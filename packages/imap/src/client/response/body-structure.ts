@@ -60,12 +60,12 @@ function multipart(tree: readonly Tree[], parts: number, section: string, note: 
   const below = section === '' ? '' : `${section}.`
   return {
     section,
-    type: `multipart/${(text(tree[parts]) ?? 'mixed').toLowerCase()}`,
+    type: `multipart/${(text(tree[parts], note) ?? 'mixed').toLowerCase()}`,
     children: tree.slice(0, parts).map((child, i) => part(child, `${below}${i + 1}`, note)),
     parameters: parameters(tree[parts + 1], note),
     disposition: disposition(tree[parts + 2], note),
-    languages: languages(tree[parts + 3]),
-    location: text(tree[parts + 4]),
+    languages: languages(tree[parts + 3], note),
+    location: text(tree[parts + 4], note),
     id: undefined,
     description: undefined,
     encoding: undefined,
@@ -78,7 +78,7 @@ function multipart(tree: readonly Tree[], parts: number, section: string, note: 
 
 function single(tree: readonly Tree[], section: string, note: Note): BodyPart {
   if (tree.length < 7) note('body-fields-missing')
-  const type = `${text(tree[0]) ?? 'application'}/${text(tree[1]) ?? 'octet-stream'}`.toLowerCase()
+  const type = `${text(tree[0], note) ?? 'application'}/${text(tree[1], note) ?? 'octet-stream'}`.toLowerCase()
   let at = 7
   let inside: Pick<BodyPart, 'envelope' | 'children' | 'lines'> = {
     envelope: undefined,
@@ -106,14 +106,14 @@ function single(tree: readonly Tree[], section: string, note: Note): BodyPart {
     type,
     ...inside,
     parameters: parameters(tree[2], note),
-    id: text(tree[3]),
-    description: text(tree[4]),
-    encoding: text(tree[5])?.toLowerCase(),
+    id: text(tree[3], note),
+    description: text(tree[4], note),
+    encoding: text(tree[5], note)?.toLowerCase(),
     size: tree.length < 7 ? 0 : (readNumber(tree[6], note) ?? 0),
-    md5: text(tree[at]),
+    md5: text(tree[at], note),
     disposition: disposition(tree[at + 1], note),
-    languages: languages(tree[at + 2]),
-    location: text(tree[at + 3]),
+    languages: languages(tree[at + 2], note),
+    location: text(tree[at + 3], note),
   }
 }
 
@@ -134,8 +134,8 @@ function parameters(tree: Tree, note: Note): ReadonlyMap<string, string> {
   if (tree.length % 2 === 1) note('parameters-odd')
   const pairs: [string, string][] = []
   for (let i = 0; i + 1 < tree.length; i += 2) {
-    const name = text(tree[i])
-    if (name !== undefined) pairs.push([name.toLowerCase(), text(tree[i + 1]) ?? ''])
+    const name = text(tree[i], note)
+    if (name !== undefined) pairs.push([name.toLowerCase(), text(tree[i + 1], note) ?? ''])
   }
   if (!pairs.some(([name, value]) => name.includes('*') || value.includes('=?'))) return new Map(pairs)
   // Continuations, charsets and the encoded-words that should not be there: as in the field itself.
@@ -150,13 +150,13 @@ function disposition(tree: Tree, note: Note): Disposition | undefined {
   if (tree === undefined) return undefined
   if (!isList(tree)) {
     note('disposition-string')
-    return { type: (text(tree) ?? '').toLowerCase(), parameters: new Map() }
+    return { type: (text(tree, note) ?? '').toLowerCase(), parameters: new Map() }
   }
-  const type = text(tree[0])
+  const type = text(tree[0], note)
   return type === undefined ? undefined : { type: type.toLowerCase(), parameters: parameters(tree[1], note) }
 }
 
-function languages(tree: Tree): readonly string[] {
+function languages(tree: Tree, note: Note): readonly string[] {
   if (tree === undefined) return []
-  return (isList(tree) ? tree : [tree]).flatMap((one) => text(one) ?? [])
+  return (isList(tree) ? tree : [tree]).flatMap((one) => text(one, note) ?? [])
 }

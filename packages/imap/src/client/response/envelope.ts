@@ -43,15 +43,19 @@ export function headerText(octets: Buffer): string {
   return text.includes('\ufffd') ? octets.toString('latin1') : text
 }
 
-export function text(value: Tree): string | undefined {
+/** `nstring` as text. Where `note` is given, an atom in its place is reported. */
+export function text(value: Tree, note?: Note): string | undefined {
   if (value === undefined) return undefined
-  if (typeof value === 'string') return value
+  if (typeof value === 'string') {
+    note?.('string-as-atom')
+    return value
+  }
   if (Buffer.isBuffer(value)) return headerText(value)
   throw new ResponseFault('a list stands where a string belongs')
 }
 
-const decoded = (value: Tree): string | undefined => {
-  const written = text(value)
+const decoded = (value: Tree, note: Note): string | undefined => {
+  const written = text(value, note)
   return written === undefined ? undefined : decodeWords(written)
 }
 
@@ -61,16 +65,16 @@ export function readEnvelope(tree: Tree, note: Note): Envelope {
   if (tree.length < 10) note('envelope-short')
   const [date, subject, from, sender, replyTo, to, cc, bcc, inReplyTo, messageId] = tree
   return {
-    date: text(date),
-    subject: decoded(subject),
+    date: text(date, note),
+    subject: decoded(subject, note),
     from: addresses(from, note),
     sender: addresses(sender, note),
     replyTo: addresses(replyTo, note),
     to: addresses(to, note),
     cc: addresses(cc, note),
     bcc: addresses(bcc, note),
-    inReplyTo: text(inReplyTo),
-    messageId: text(messageId),
+    inReplyTo: text(inReplyTo, note),
+    messageId: text(messageId, note),
   }
 }
 
@@ -78,7 +82,7 @@ function addresses(tree: Tree, note: Note): EnvelopeAddresses {
   if (tree === undefined) return []
   // `""` instead of NIL is met too.
   if (!isList(tree)) {
-    if (text(tree) !== '') throw new ResponseFault('addresses are a list')
+    if (text(tree, note) !== '') throw new ResponseFault('addresses are a list')
     note('address-list-empty')
     return []
   }
@@ -87,7 +91,7 @@ function addresses(tree: Tree, note: Note): EnvelopeAddresses {
   let group: { name: string; members: EnvelopeAddress[] } | undefined
   for (const one of tree) {
     if (!isList(one)) throw new ResponseFault('an address is a list')
-    const [name, , local, host] = [decoded(one[0]), one[1], text(one[2]), text(one[3])]
+    const [name, local, host] = [decoded(one[0], note), text(one[2], note), text(one[3], note)]
     if (host === undefined && local !== undefined) {
       // RFC 9051 §7.5.2: a group begins with its name, ends with nothing.
       group = { name: decodeWords(local), members: [] }

@@ -49,13 +49,9 @@ export function readList(scanner: Scanner, command: ListResponse['command'], utf
 /** A name at the end of a line; some servers send those with spaces without quotes. */
 function mailbox(scanner: Scanner): Buffer {
   const first = scanner.astring()
-  if (scanner.atEnd || scanner.atLiteral || scanner.peek() !== ' ') return first
-  const ahead = scanner.upTo('("')
-  if (ahead.trim() === '') {
-    // The space before the extended fields, or one too many at the end.
-    if (scanner.atEnd) scanner.note('space-before-crlf')
-    return first
-  }
+  const ahead = scanner.ahead('("')
+  if (ahead.trim() === '') return first
+  scanner.upTo('("')
   scanner.note('string-as-atom')
   return Buffer.from(first.toString('latin1') + ahead.trimEnd(), 'latin1')
 }

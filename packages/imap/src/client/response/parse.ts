@@ -160,6 +160,6 @@ function id(scanner: Scanner): UntaggedResponse {
 
 function words(scanner: Scanner): string[] {
   const words: string[] = []
-  while (scanner.more()) words.push(scanner.upTo(' '))
+  while (scanner.more()) words.push(scanner.atom())
   return words
 }

@@ -68,9 +68,9 @@ export function readEsearch(scanner: Scanner): EsearchResponse {
 
 export function readThread(scanner: Scanner): UntaggedResponse {
   const threads: ThreadNode[] = []
-  while (!scanner.atEnd) {
-    if (scanner.peek() === '(') threads.push(...chain(listOf(scanner.tree())))
-    else if (!scanner.more()) break
+  while (scanner.more()) {
+    do threads.push(...chain(listOf(scanner.tree())))
+    while (scanner.peek() === '(')
   }
   return { kind: 'thread', threads }
 }

@@ -95,9 +95,16 @@ export class Scanner {
 
   /** Characters up to one of `stop`, or the end; maybe none. */
   upTo(stop: string): string {
-    const start = this.#at
-    while (this.#at < this.#text.length && !stop.includes(this.peek())) this.#at++
-    return this.#text.slice(start, this.#at)
+    const text = this.ahead(stop)
+    this.#at += text.length
+    return text
+  }
+
+  /** As `upTo`, without consuming them. */
+  ahead(stop: string): string {
+    let end = this.#at
+    while (end < this.#text.length && !stop.includes(this.#text[end] ?? '')) end++
+    return this.#text.slice(this.#at, end)
   }
 
   /** A number that can be counted exactly; negative ones are 0. Undefined beyond 2^53. */
