@@ -8,7 +8,7 @@ import type { FetchResponse, ResponseCode, UntaggedResponse } from './response/t
 export class MailboxState {
   readonly name: string
   readonly #emit: (event: ClientEvent) => void
-  /** Called when there are messages that the cache does not know. */
+  /** Called when there are not as many messages as the cache knows. */
   grown: (() => void) | undefined
   readonly cache: MailboxCache | undefined
   /** The cache holds all that was true at some moment since SELECT. */
@@ -54,7 +54,7 @@ export class MailboxState {
         if (response.number === this.exists) break
         this.exists = response.number
         this.#emit({ kind: 'exists', count: this.exists })
-        if (this.cache !== undefined && this.exists > this.cache.uids.length) this.grown?.()
+        if (this.cache !== undefined && this.exists !== this.cache.uids.length) this.grown?.()
         break
       case 'expunge':
         this.exists = Math.max(0, this.exists - 1)

@@ -1,10 +1,10 @@
 // What was known of a mailbox is brought up to date: by QRESYNC, by CONDSTORE, by comparing; and again after every loss of the connection.
 
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { test, type TestContext } from 'node:test'
 import { connectImap, followMailbox, type MailboxCacheState, type MailboxChange } from '../../src/index.ts'
 import { fill, world } from '../harness.ts'
-import { HandClock, pair, scripted, ScriptedServer, selecting } from './script.ts'
+import { HandClock, pair, type ScriptedServer, selecting } from './script.ts'
 
 const KNOWN: MailboxCacheState = {
   uidValidity: 7,
@@ -27,7 +27,7 @@ const short = (change: MailboxChange): string => {
   }
 }
 
-async function session(t: Parameters<typeof scripted>[0], capabilities: string, enable: readonly string[] = []) {
+async function session(t: TestContext, capabilities: string, enable: readonly string[] = []) {
   const { server, options } = pair(t)
   server.send(`* PREAUTH [CAPABILITY IMAP4rev1 ENABLE ${capabilities}] Hello`)
   const connecting = connectImap({ ...options, enable })

@@ -9,8 +9,8 @@ export type Tree = string | Buffer | undefined | readonly Tree[]
 /** What stands there is not what the grammar says, nor any known way to get it wrong. */
 export class ResponseFault extends Error {}
 
-/** Parenthesised lists inside each other; a BODYSTRUCTURE has one for each level of parts. */
-const DEPTH = 100
+/** Parenthesised lists inside each other: one for each level of parts in a BODYSTRUCTURE, for each fork in a THREAD. */
+const DEPTH = 500
 
 export class Scanner {
   readonly #segments: Segments
