@@ -6,7 +6,7 @@ import { connect as connectTls, type TLSSocket } from 'node:tls'
 import { isPrivate, logIn } from './authenticate.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { SessionCore } from './core.ts'
-import { ImapClientError } from './errors.ts'
+import { ImapClientError, unlessRefused } from './errors.ts'
 import { enable, identify } from './operations/account.ts'
 import { type ClientOptions, DEFAULT_CLIENT_LIMITS, DEFAULT_TIMEOUTS } from './options.ts'
 import { ImapClientSession } from './session.ts'
@@ -27,23 +27,18 @@ export async function connectImap(options: ClientOptions): Promise<ImapClientSes
     const plain = await within(limit.signal, (options.dial ?? dial)(host, port))
     const socket = tls === 'implicit' ? await secure(plain, options, limit.signal) : plain
     core = new SessionCore(socket, { clock, timeouts, limits: { ...DEFAULT_CLIENT_LIMITS, ...options.limits } })
-    const stop = (): void => core?.connection.fail(closed(limit.signal.reason))
-    limit.signal.addEventListener('abort', stop)
-    const greeting = await core.connection.greeting
-    if (tls === 'starttls') await startTls(core, greeting.status === 'PREAUTH', options, limit.signal)
-    limit.signal.removeEventListener('abort', stop)
+    const { connection } = core
+    const preauth = await guarded(core, limit.signal, async (core) => {
+      const { status } = await connection.greeting
+      if (tls === 'starttls') await startTls(core, status === 'PREAUTH', options, limit.signal)
+      return status === 'PREAUTH'
+    })
+    // From here on the time of a command counts.
     limit.cancel()
-    const opened = core
-    const give = (): void => opened.connection.fail(closed(signal?.reason))
-    signal?.addEventListener('abort', give)
-    try {
-      await introduce(core, greeting.status === 'PREAUTH', { ...options, port })
-    } finally {
-      signal?.removeEventListener('abort', give)
-    }
+    await guarded(core, signal, (core) => introduce(core, preauth, { ...options, port }))
     return new ImapClientSession(core)
   } catch (error) {
-    core?.connection.fail(new ImapClientError('CLOSED', 'The connection was given up', { cause: error }))
+    core?.connection.fail(closed(error))
     throw signal?.aborted === true ? signal.reason : limit.signal.aborted ? limit.signal.reason : error
   } finally {
     limit.cancel()
@@ -52,6 +47,21 @@ export async function connectImap(options: ClientOptions): Promise<ImapClientSes
 
 const closed = (cause: unknown): ImapClientError =>
   new ImapClientError('CLOSED', 'The connection was given up', { cause })
+
+/** Does `work`; when `signal` is aborted meanwhile the connection is closed, and `work` fails with it. */
+async function guarded<T>(
+  core: SessionCore,
+  signal: AbortSignal | undefined,
+  work: (core: SessionCore) => Promise<T>,
+): Promise<T> {
+  const stop = (): void => core.connection.fail(closed(signal?.reason))
+  signal?.addEventListener('abort', stop)
+  try {
+    return await work(core)
+  } finally {
+    signal?.removeEventListener('abort', stop)
+  }
+}
 
 /** Login, and everything that is set up once. */
 async function introduce(core: SessionCore, authenticated: boolean, options: ClientOptions): Promise<void> {
@@ -65,20 +75,12 @@ async function introduce(core: SessionCore, authenticated: boolean, options: Cli
   }
   if (options.id !== false && core.has('ID')) {
     // A server that refuses to tell who it is (RFC 2971 allows none to, some do) is no worse for it.
-    core.serverId = await identify(core, options.id ?? { name: '@aviso/imap' }, signal).catch(refusal(new Map()))
+    core.serverId = await identify(core, options.id ?? { name: '@aviso/imap' }, signal).catch(unlessRefused(new Map()))
   }
   if (!authenticated && auth === undefined) return
   await enable(core, options.enable ?? ENABLE, signal)
   if (options.compress !== false && core.has('COMPRESS=DEFLATE')) {
-    await core.connection.compress().catch(refusal(undefined))
-  }
-}
-
-/** NO and BAD do not matter here; everything else does. */
-function refusal<T>(instead: T): (error: unknown) => T {
-  return (error) => {
-    if (error instanceof ImapClientError && (error.status === 'NO' || error.status === 'BAD')) return instead
-    throw error
+    await core.connection.compress().catch(unlessRefused(undefined))
   }
 }
 

@@ -98,7 +98,7 @@ export class ClientConnection {
 
   /**
    * Runs a command; resolves with the tagged OK. Rejects with `ImapClientError` for NO and BAD and when the connection fails, and with the reason of
-   * `signal`. A command that is given up before it was sent never is; later, its answer is read over.
+   * `signal`. A command that is given up before it was sent never is; later, its answer is read over; in between, with a literal half sent, the connection ends.
    */
   run(request: Request, signal?: AbortSignal): Promise<StatusResponse> {
     return new Promise((resolve, reject) => {
@@ -352,6 +352,7 @@ export class ClientConnection {
     }
     this.#halted = false
     this.#transport.resume()
+    this.#read()
     void this.#pump()
   }
 

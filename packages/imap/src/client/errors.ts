@@ -51,3 +51,11 @@ export function refused(command: string, response: StatusResponse): ImapClientEr
   const code = response.code === undefined ? '' : `[${response.code.name}] `
   return new ImapClientError(status, `${command}: ${status} ${code}${response.text}`, { response })
 }
+
+/** For `catch`: a refusal (NO, BAD) does not matter, `instead` is taken; everything else does. */
+export function unlessRefused<T>(instead: T): (error: unknown) => T {
+  return (error) => {
+    if (error instanceof ImapClientError && (error.status === 'NO' || error.status === 'BAD')) return instead
+    throw error
+  }
+}

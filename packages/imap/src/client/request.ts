@@ -36,6 +36,3 @@ export interface Request {
   /** The server may be silent for as long as it likes. */
   readonly patient?: boolean
 }
-
-/** An untagged response that takes part in nothing but being told. */
-export const isStatus = (response: UntaggedResponse): response is StatusResponse => response.kind === 'status'

@@ -1,6 +1,7 @@
 // LIST with its extensions (RFC 5258, RFC 5819, RFC 6154), LSUB and Gmail's old XLIST; STATUS.
 
 import type { SessionCore } from '../core.ts'
+import { unlessRefused } from '../errors.ts'
 import type { ListResponse, MailboxStatusResponse, UntaggedResponse } from '../response/types.ts'
 
 export type StatusItem =
@@ -91,7 +92,7 @@ export async function list(core: SessionCore, options: ListOptions): Promise<Lis
   if (wanted.length > 0 && !(core.has('LIST-EXTENDED') && core.has('LIST-STATUS'))) {
     await Promise.all(
       [...found.values()].filter(isSelectable).map(async ({ name }) => {
-        const answer = await status(core, name, wanted, options.signal).catch(() => undefined)
+        const answer = await status(core, name, wanted, options.signal).catch(unlessRefused(undefined))
         if (answer !== undefined) statuses.set(name, answer)
       }),
     )

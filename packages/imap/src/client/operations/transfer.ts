@@ -66,9 +66,11 @@ export async function move(core: SessionCore, uids: Uids, to: string, signal?: A
     const { uidValidity, uids: pairs } = await transfer(core, 'MOVE', uids, to, signal)
     return { uidValidity, uids: pairs, expunged: true }
   }
-  const { uidValidity, uids: pairs } = await transfer(core, 'COPY', uids, to, signal)
-  await store(core, uids, '+FLAGS.SILENT (\\Deleted)', signal === undefined ? {} : { signal })
-  const expunged = await expungeOnly(core, uids, signal)
+  // The same messages in all three steps: one that arrives in between is in `1:*` too, and would be lost uncopied.
+  const meant = await present(core, uids, signal)
+  const { uidValidity, uids: pairs } = await transfer(core, 'COPY', meant, to, signal)
+  await store(core, meant, '+FLAGS.SILENT (\\Deleted)', signal === undefined ? {} : { signal })
+  const expunged = await expungeOnly(core, meant, signal)
   return { uidValidity, uids: pairs, expunged }
 }
 
@@ -78,24 +80,38 @@ export async function expunge(core: SessionCore, uids: Uids | undefined, signal?
     await core.run('EXPUNGE', signal)
     return
   }
-  if (await expungeOnly(core, uids, signal)) return
+  if (core.has('UIDPLUS')) {
+    for (const set of uidSets(uids)) await core.run({ name: 'UID EXPUNGE', parts: [`UID EXPUNGE ${set}`] }, signal)
+    return
+  }
+  if (await expungeOnly(core, await present(core, uids, signal), signal)) return
   throw new ImapClientError(
     'UNSUPPORTED',
     'Other messages are marked \\Deleted too, and the server cannot expunge some of them only: it has no UIDPLUS',
   )
 }
 
+/** Those that are there now. */
+async function present(core: SessionCore, uids: Uids, signal: AbortSignal | undefined): Promise<number[]> {
+  const found: number[] = []
+  for (const set of uidSets(uids)) {
+    found.push(...(await search(core, `UID ${set}`, signal === undefined ? {} : { signal })))
+  }
+  return found
+}
+
 /** False, and nothing done, when others would go too. */
-async function expungeOnly(core: SessionCore, uids: Uids, signal: AbortSignal | undefined): Promise<boolean> {
-  const sets = uidSets(uids)
+async function expungeOnly(
+  core: SessionCore,
+  uids: readonly number[],
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
   if (core.has('UIDPLUS')) {
-    for (const set of sets) await core.run({ name: 'UID EXPUNGE', parts: [`UID EXPUNGE ${set}`] }, signal)
+    await expunge(core, uids, signal)
     return true
   }
-  const options = signal === undefined ? {} : { signal }
-  const meant = new Set<number>()
-  for (const set of sets) for (const uid of await search(core, `UID ${set}`, options)) meant.add(uid)
-  const deleted = await search(core, 'DELETED', options)
+  const meant = new Set(uids)
+  const deleted = await search(core, 'DELETED', signal === undefined ? {} : { signal })
   if (deleted.some((uid) => !meant.has(uid))) return false
   if (deleted.length > 0) await core.run('EXPUNGE', signal)
   return true

@@ -6,7 +6,7 @@ import { readNumber, ResponseFault, type Scanner, type Tree } from './scanner.ts
 import type { ListResponse, MailboxStatusResponse, NamespaceEntry, QuotaResource, UntaggedResponse } from './types.ts'
 
 /** A name from its octets. `utf8`: the server sends names in UTF-8 (UTF8=ACCEPT or IMAP4rev2 was enabled). */
-export function readName(octets: Buffer, utf8: boolean, note: Scanner['note']): { name: string; encoded: string } {
+function readName(octets: Buffer, utf8: boolean, note: Scanner['note']): { name: string; encoded: string } {
   const encoded = octets.toString('latin1')
   const name = utf8 ? octets.toString('utf8') : decodeMutf7(encoded)
   if (name === undefined) {
@@ -77,7 +77,7 @@ export function readStatus(scanner: Scanner, utf8: boolean): MailboxStatusRespon
   return { kind: 'mailbox-status', name, numbers, mailboxId }
 }
 
-export function readNamespace(scanner: Scanner, utf8: boolean): UntaggedResponse {
+function readNamespace(scanner: Scanner, utf8: boolean): UntaggedResponse {
   const entries = (): NamespaceEntry[] => {
     const tree = scanner.tree()
     if (tree === undefined) return []

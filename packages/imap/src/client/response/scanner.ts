@@ -11,12 +11,15 @@ export class ResponseFault extends Error {}
 
 /** Parenthesised lists inside each other: one for each level of parts in a BODYSTRUCTURE, for each fork in a THREAD. */
 const DEPTH = 500
+/** Elements of all lists of one response: a THREAD of a million messages has two million. */
+const ELEMENTS = 4_000_000
 
 export class Scanner {
   readonly #segments: Segments
   #index = 0
   #text: string
   #at = 0
+  #elements = 0
   /** Called for every quirk met. */
   readonly note: (quirk: Quirk) => void
 
@@ -88,7 +91,10 @@ export class Scanner {
   /** Characters up to a space, a parenthesis, a quote or the end; at least one. */
   atom(): string {
     const start = this.#at
-    while (this.#at < this.#text.length && !' ()"'.includes(this.peek())) this.#at++
+    for (; this.#at < this.#text.length; this.#at++) {
+      const char = this.#text.charCodeAt(this.#at)
+      if (char === 0x20 || char === 0x28 || char === 0x29 || char === 0x22) break
+    }
     if (start === this.#at) throw new ResponseFault('a word is missing')
     return this.#text.slice(start, this.#at)
   }
@@ -168,6 +174,7 @@ export class Scanner {
     const elements: T[] = []
     for (;;) {
       if (this.#closes(elements.length === 0)) return elements
+      if (++this.#elements > ELEMENTS) throw new ResponseFault('there is no end of it')
       elements.push(element())
       if (this.peek() !== ')' && this.peek() !== '(') this.space()
     }
