@@ -77,7 +77,7 @@ export function readStatus(scanner: Scanner, utf8: boolean): MailboxStatusRespon
   return { kind: 'mailbox-status', name, numbers, mailboxId }
 }
 
-function readNamespace(scanner: Scanner, utf8: boolean): UntaggedResponse {
+export function readNamespace(scanner: Scanner, utf8: boolean): UntaggedResponse {
   const entries = (): NamespaceEntry[] => {
     const tree = scanner.tree()
     if (tree === undefined) return []
