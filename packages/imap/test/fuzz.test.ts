@@ -180,12 +180,13 @@ async function converse(pieces: readonly Uint8Array[], options: Partial<ImapServ
     await new Promise((resolve) => setImmediate(resolve))
   }
   line.push(null)
-  let closed = false
-  void session.closed.then(() => (closed = true))
-  for (let turn = 0; !closed; turn++) {
-    assert.ok(turn < 20_000, 'hangs')
-    await new Promise((resolve) => setImmediate(resolve))
+  const hang = new AbortController()
+  const turns = async (): Promise<void> => {
+    for (let turn = 0; turn < 20_000 && !hang.signal.aborted; turn++)
+      await new Promise((resolve) => setImmediate(resolve))
+    assert.ok(hang.signal.aborted, 'hangs')
   }
+  await Promise.race([session.closed.then(() => hang.abort()), turns()])
   assert.deepEqual(defects, [])
   assert.equal(mail.watchers, 0)
   return Buffer.concat(line.heard).toString('latin1')

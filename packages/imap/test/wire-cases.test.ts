@@ -1,6 +1,7 @@
 // The wire, as real servers get it wrong (spec/imap.md §5.4 cases 1-12): what is not in `session.test.ts` yet.
 
 import assert from 'node:assert/strict'
+import { Socket } from 'node:net'
 import { test } from 'node:test'
 import type { Alarm, MailAccount } from '../src/index.ts'
 import { LiteralBudget } from '../src/index.ts'
@@ -312,24 +313,28 @@ test('a long literal that takes room from others and does not go on is cut off',
     return { reset: (milliseconds) => (one.set = milliseconds), stop: () => (one.set = 0) }
   }
   const literalBudget = new LiteralBudget(1_000_000)
-  const { wire } = await world(t, {}, { literalBudget, alarm })
+  const { sessions, wire } = await world(t, {}, { literalBudget, alarm })
   const c = await wire()
   await c.login()
+  const socket = sessions[0]?.connection.socket
+  assert.ok(socket instanceof Socket)
+  const arrived = async (octets: number): Promise<void> => {
+    const until = socket.bytesRead + octets
+    c.send('x'.repeat(octets))
+    while (socket.bytesRead < until) await new Promise((resolve) => setImmediate(resolve))
+    await new Promise((resolve) => setImmediate(resolve))
+  }
   c.send('a APPEND INBOX {400000}\r\n')
   await c.until('+ ')
   const [session] = alarms
   assert.ok(session)
   while (session.set !== 120_000) await new Promise((resolve) => setImmediate(resolve))
   // Slowly, but on.
-  c.send('x'.repeat(40_000))
-  while (session.set !== 0) {
-    session.set = 0
-    session.ring()
-    if (session.set === 120_000) break
-    await new Promise((resolve) => setImmediate(resolve))
-  }
-  c.send('x'.repeat(1000))
-  await new Promise((resolve) => setImmediate(resolve))
+  await arrived(40_000)
+  session.set = 0
+  session.ring()
+  assert.equal(session.set, 120_000)
+  await arrived(1000)
   session.ring()
   assert.match(await c.rest(), /^\* BYE/)
   assert.equal(literalBudget.used, 0)

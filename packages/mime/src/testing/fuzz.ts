@@ -93,7 +93,7 @@ export async function fuzz(
   const first = only === undefined ? Math.floor(Math.random() * 0x100000000) : Number(only)
   const until = performance.now() + Number(process.env['AVISO_FUZZ_SECONDS'] ?? 0.8) * 1000
   let rounds = 0
-  do {
+  for (;;) {
     const seed = (first + rounds) >>> 0
     try {
       await round(new Random(seed))
@@ -101,7 +101,8 @@ export async function fuzz(
       throw new Error(`found something: AVISO_FUZZ_SEED=${seed} repeats it`, { cause: error })
     }
     rounds++
-  } while (only === undefined && performance.now() < until)
+    if (only !== undefined || performance.now() >= until) break
+  }
   test.diagnostic(`seed ${first}, ${rounds} rounds`)
   return rounds
 }
