@@ -37,7 +37,7 @@ const givenOctets = ({ pieces }: GivenMessage): number =>
 
 /** RFC 9738: how many messages one command may save. */
 export function checkCount(session: ImapServerSession, messages: readonly GivenMessage[]): void {
-  const limit = session.limits.saveLimit ?? session.limits.messageLimit
+  const limit = session.limits.messageLimit ?? session.limits.saveLimit
   if (limit !== undefined && messages.length > limit)
     throw no(`At most ${limit} messages can be appended at once`, `MESSAGELIMIT ${limit}`)
   if (messages.length > MOST_MESSAGES) throw no(`At most ${MOST_MESSAGES} messages can be appended at once`, 'LIMIT')
