@@ -200,7 +200,7 @@ test('13, 14: a failed SELECT leaves no mailbox selected', async (t) => {
   const c = await wire()
   await c.login()
   await c.ask('a SELECT INBOX')
-  assert.match(await c.ask('b SELECT missing'), /^b NO \[NONEXISTENT\]/)
+  assert.match(await c.ask('b SELECT missing'), /^\* OK \[CLOSED\].*\r\nb NO \[NONEXISTENT\]/)
   assert.match(await c.ask('c FETCH 1 FLAGS'), /^c BAD/)
 })
 
@@ -265,17 +265,15 @@ test('18, 19, 20: the rules of mailbox names', async (t) => {
   )
   assert.equal(
     await c.ask('b LIST (SUBSCRIBED RECURSIVEMATCH) "" % RETURN (CHILDREN STATUS (UNSEEN))'),
-    '* LIST (\\NonExistent \\HasNoChildren \\Subscribed) "/" Gone\r\n* LIST (\\HasChildren) "/" a ("CHILDINFO" ("SUBSCRIBED"))\r\n* STATUS a (UNSEEN 0)\r\nb OK LIST completed\r\n',
+    // No STATUS for a name that only something below it brought in (RFC 5819 §3).
+    '* LIST (\\NonExistent \\HasNoChildren \\Subscribed) "/" Gone\r\n* LIST (\\HasChildren) "/" a ("CHILDINFO" ("SUBSCRIBED"))\r\nb OK LIST completed\r\n',
   )
   assert.match(await c.ask('b LIST (RECURSIVEMATCH) "" *'), /^b BAD/)
   assert.equal(
     await c.ask('b LIST (SPECIAL-USE) "" *'),
     '* LIST (\\HasNoChildren \\Sent) "/" Sent\r\n* LIST (\\HasNoChildren \\Trash) "/" Weg\r\nb OK LIST completed\r\n',
   )
-  assert.equal(
-    await c.ask('b LSUB "" %'),
-    '* LSUB (\\Noselect) "/" Gone\r\n* LSUB (\\Noselect) "/" a\r\nb OK LSUB completed\r\n',
-  )
+  assert.equal(await c.ask('b LSUB "" %'), '* LSUB () "/" Gone\r\n* LSUB (\\Noselect) "/" a\r\nb OK LSUB completed\r\n')
   await fill(mail, 1)
   assert.match(await c.ask('a RENAME INBOX old'), /^a OK/)
   assert.match(

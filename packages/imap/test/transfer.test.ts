@@ -111,7 +111,8 @@ test('RFC 9738: MESSAGELIMIT is announced and kept: the newest first, COPY all o
   assert.match(await c.ask('b COPY 1:4 box'), /^b NO \[MESSAGELIMIT 3\]/)
   assert.match(await c.ask('c COPY 1:3 box'), /^c OK \[COPYUID/)
   assert.match(await c.ask('d UID MOVE 1,4:6,8 box'), /^\* OK \[COPYUID 1002 5:6,8 4:6\][^]*d OK \[MESSAGELIMIT 3 5\]/)
-  await c.ask('e STORE 1:* +FLAGS.SILENT \\Deleted')
+  assert.match(await c.ask('e STORE 1:* +FLAGS.SILENT \\Deleted'), /^e OK \[MESSAGELIMIT 3 3\]/)
+  assert.match(await c.ask('e UID STORE 1:2 +FLAGS.SILENT \\Deleted'), /^e OK UID STORE/)
   assert.match(
     await c.ask('f UID EXPUNGE 1:*'),
     /^\* 5 EXPUNGE\r\n\* 4 EXPUNGE\r\n\* 3 EXPUNGE\r\nf OK \[MESSAGELIMIT 3 3\]/,

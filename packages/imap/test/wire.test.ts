@@ -309,10 +309,12 @@ describe('number sets and dates', () => {
     assert.deepEqual(parseDateTime(' 1-Feb-2026 10:20:30 -0100'), { time: Date.UTC(2026, 1, 1, 11, 20, 30), zone: -60 })
     for (const wrong of ['1-Feb-2026 10:20:30 +0000', '01-Feb-2026 24:00:00 +0000', '01-Feb-2026 10:20:30'])
       assert.equal(parseDateTime(wrong), undefined, wrong)
-    assert.equal(formatDateTime(Date.UTC(2026, 1, 1, 8, 50, 30)), ' 1-Feb-2026 08:50:30 +0000')
+    assert.equal(formatDateTime(Date.UTC(2026, 1, 1, 8, 50, 30), 0), ' 1-Feb-2026 08:50:30 +0000')
+    assert.equal(formatDateTime(Date.UTC(2026, 1, 1, 23, 50, 30), 90), ' 2-Feb-2026 01:20:30 +0130')
+    assert.equal(formatDateTime(Date.UTC(2026, 1, 1, 0, 10, 0), -210), '31-Jan-2026 20:40:00 -0330')
     for (const text of ['31-Dec-2025 23:59:59 -1145', ' 1-Jan-2026 00:00:00 +1400', '29-Feb-2024 12:00:00 +0530']) {
       const date = parseDateTime(text)
-      assert.equal(formatDateTime(date?.time ?? 0, date?.zone), text)
+      assert.equal(formatDateTime(date?.time ?? 0, date?.zone ?? 0), text)
     }
   })
 })

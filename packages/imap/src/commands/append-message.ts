@@ -1,7 +1,7 @@
 // RFC 9051 §6.3.12 `append-message`, which APPEND and REPLACE share: flags, date, and the message as a literal, as CATENATE (RFC 4469) of pieces, or as
 // UTF8 (RFC 6855 §4, kept for clients of before RFC 9755).
 
-import type { DateTime } from '../wire/dates.ts'
+import type { ZonedTime } from '../wire/dates.ts'
 import { bad } from '../wire/errors.ts'
 import { type Parser, utf8Text } from '../wire/parser.ts'
 
@@ -13,7 +13,7 @@ export type Piece =
 /** One message as the client gave it. */
 export interface GivenMessage {
   flags: readonly string[]
-  date: DateTime | undefined
+  date: ZonedTime | undefined
   readonly pieces: Piece[]
 }
 

@@ -18,6 +18,7 @@ export const append = defineCommand({
   },
   async execute(session, { mailbox, messages }) {
     const { uidValidity, uids } = await session.account.append(mailbox, await buildMessages(session, messages))
+    session.notifications.ownMessages(mailbox, uids)
     if (session.selected) session.view.stale = true
     return { code: `APPENDUID ${uidValidity} ${formatNumbers(uids)}` }
   },

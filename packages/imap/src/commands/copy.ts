@@ -33,6 +33,7 @@ const defineCopy = (uid: boolean) =>
       const uids = uidsOf(view, spans)
       if (uids.length === 0) return {}
       const result = await view.mailbox.copy(uids, destination)
+      session.notifications.ownMessages(destination, result.destination)
       view.stale = true
       if (result.source.length === 0) throw no(GONE, 'EXPUNGEISSUED')
       return { code: copyUid(result) }
@@ -52,6 +53,7 @@ const defineMove = (uid: boolean) =>
       const uids = uidsOf(view, spans)
       if (uids.length === 0) return {}
       const result = await view.mailbox.move(uids, destination)
+      session.notifications.ownMessages(destination, result.destination)
       view.stale = true
       if (result.source.length === 0) throw no(GONE, 'EXPUNGEISSUED')
       // Before the EXPUNGEs, so that the client can still tell which is which (RFC 6851 §4.3).

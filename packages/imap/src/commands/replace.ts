@@ -46,6 +46,7 @@ const define = (uid: boolean) =>
       const [message] = await buildMessages(session, messages)
       if (message === undefined) throw bad('The message is missing')
       const { uidValidity, uids } = await view.mailbox.replace(old, mailbox, message)
+      session.notifications.ownMessages(mailbox, uids)
       view.stale = true
       // Before the EXPUNGE, so that the client can tell what took the place of what (RFC 8508 §4.3).
       session.out.untagged(`OK [APPENDUID ${uidValidity} ${formatNumbers(uids)}] The new message is in place`)

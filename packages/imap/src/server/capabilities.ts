@@ -22,7 +22,7 @@ export interface CapabilityState {
 }
 
 /** Announced to everybody. */
-const ALWAYS: readonly string[] = ['IMAP4rev1', 'SASL-IR', 'ID', 'ENABLE', 'IDLE']
+const ALWAYS: readonly string[] = ['IMAP4rev1', 'IMAP4rev2', 'SASL-IR', 'ID', 'ENABLE', 'IDLE']
 
 /** Announced after login: a name, or what this account (or connection) makes of it. */
 const AFTER_LOGIN: readonly (string | ((account: MailAccount, state: CapabilityState) => string | undefined))[] = [
@@ -36,7 +36,16 @@ const AFTER_LOGIN: readonly (string | ((account: MailAccount, state: CapabilityS
   'UIDPLUS',
   'MOVE',
   'UNSELECT',
+  'CONDSTORE',
+  'QRESYNC',
+  'UTF8=ACCEPT',
+  'UIDONLY',
+  'UIDBATCHES',
+  'OBJECTID',
+  'SAVEDATE',
+  'PREVIEW',
   'ESEARCH',
+  'BINARY',
   'MULTIAPPEND',
   'CATENATE',
   'URL-PARTIAL',
@@ -47,6 +56,25 @@ const AFTER_LOGIN: readonly (string | ((account: MailAccount, state: CapabilityS
   (_account, { limits }) => (limits.messageLimit === undefined ? undefined : `MESSAGELIMIT=${limits.messageLimit}`),
   (_account, { limits }) =>
     limits.saveLimit === undefined || limits.messageLimit !== undefined ? undefined : `SAVELIMIT=${limits.saveLimit}`,
+  'SEARCHRES',
+  'PARTIAL',
+  'MULTISEARCH',
+  'SEARCH=FUZZY',
+  'WITHIN',
+  'SORT',
+  'SORT=DISPLAY',
+  'ESORT',
+  'CONTEXT=SEARCH',
+  'CONTEXT=SORT',
+  'THREAD=ORDEREDSUBJECT',
+  'THREAD=REFERENCES',
+  'THREAD=REFS',
+  'I18NLEVEL=1',
+  'INPROGRESS',
+  'NOTIFY',
+  (account) => account.quota && 'QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE QUOTA=RES-MAILBOX',
+  (account) => account.metadata && 'METADATA LIST-METADATA',
+  (account) => account.acl && 'ACL RIGHTS=kxte LIST-MYRIGHTS',
   (account) => `APPENDLIMIT=${account.appendLimit}`,
 ]
 

@@ -19,6 +19,9 @@ export function findCommand(session: ImapServerSession, parser: Parser): Command
   if (command.state === 'unauthenticated' && session.authenticated) throw bad(`${name} is only possible before login`)
   if ((command.state === 'authenticated' || command.state === 'selected') && !session.authenticated)
     throw bad(`Log in before ${name}`)
+  // RFC 9586 §3: commands that exist in a UID form too take sequence numbers; EXPUNGE takes none.
+  if (session.uidOnly && name !== 'EXPUNGE' && commands.has(`UID ${name}`))
+    throw bad(`${name} takes sequence numbers, which UIDONLY gave up: use UID ${name}`, 'UIDREQUIRED')
   if (command.state === 'selected' && !session.selected) throw bad(`Select a mailbox before ${name}`)
   return command
 }
@@ -31,7 +34,7 @@ export async function judgeLiteral(
   session: ImapServerSession,
   event: Extract<ReaderEvent, { kind: 'literal' }>,
 ): Promise<void> {
-  const parser = new Parser(event.segments, session.enabled.has('UTF8=ACCEPT'))
+  const parser = new Parser(event.segments, session.utf8)
   if (parser.tag() === undefined) throw bad('The command has no valid tag')
   const command = findCommand(session, parser)
   if (session.options.literalMinus === true && !event.synchronising && event.size > LITERAL_MINUS)

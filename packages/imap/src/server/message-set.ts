@@ -1,11 +1,12 @@
 // From the numbers of a command to messages of the view.
 
 import { bad, no } from '../wire/errors.ts'
-import { type NumberSet, type Span, spansOfSequence, spansOfUids } from '../wire/number-set.ts'
+import { type NumberSet, SAVED, type Span, spansOfKnown, spansOfSequence, spansOfUids } from '../wire/number-set.ts'
 import type { MailboxView } from './view.ts'
 
 /** Positions that a command names. A sequence number beyond the mailbox is BAD; an unknown UID is passed over. */
 export function spansOf(view: MailboxView, set: NumberSet, uid: boolean): Span[] {
+  if (set === SAVED) return spansOfKnown(view.saved, view.uids)
   if (uid) return spansOfUids(set, view.uids)
   const { spans, beyond } = spansOfSequence(set, view.count)
   if (beyond)

@@ -101,6 +101,8 @@ export interface ImapServerOptions {
   readonly log?: (event: string, fields: Readonly<Record<string, unknown>>) => void
   /** Called for every finished command. */
   readonly count?: (command: string, outcome: 'OK' | 'NO' | 'BAD') => void
+  /** Milliseconds since the epoch. Default `Date.now`. */
+  readonly date?: () => number
   /** Milliseconds, monotone. Default `performance.now`. */
   readonly now?: () => number
   /** Default: an unreferenced `setTimeout`. */

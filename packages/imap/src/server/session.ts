@@ -13,6 +13,7 @@ import type { Command, Completion } from './command.ts'
 import { findCommand, judgeLiteral, refusalOf } from './dispatch.ts'
 import { LiteralShare } from './literal-budget.ts'
 import { compressed } from './compression.ts'
+import { Notifications } from './notifications.ts'
 import {
   type Alarm,
   DEFAULT_LIMITS,
@@ -22,11 +23,14 @@ import {
   type ImapServerOptions,
   type SaslMechanisms,
 } from './options.ts'
+import { fetchMessages } from '../commands/fetch.ts'
 import { syncView } from './sync.ts'
 import type { MailboxView } from './view.ts'
 
 /** Milliseconds of work before the event loop gets its turn. */
 const SLICE = 4
+/** Commands that expunge: they are answered with EXPUNGE responses. */
+const EXPUNGING: ReadonlySet<string> = new Set(['EXPUNGE', 'UID EXPUNGE', 'MOVE', 'UID MOVE'])
 const NO_MECHANISMS: SaslMechanisms = new Map()
 
 /**
@@ -40,6 +44,8 @@ export class ImapServerSession {
   readonly closed: Promise<void>
   /** Extensions switched on by ENABLE, in capitals. */
   readonly enabled = new Set<string>()
+  /** What this session is told without asking (RFC 5465). */
+  readonly notifications = new Notifications(this)
   #resolveClosed: () => void = () => undefined
   #socket: Duplex
   #secure: boolean
@@ -64,6 +70,8 @@ export class ImapServerSession {
   #literals: LiteralShare
   #compressed = false
   #sliceStart = 0
+  /** Something happened since news were told last between commands. */
+  #untold = false
   #waitingLine: { resolve: (line: Uint8Array) => void; reject: (error: Error) => void } | undefined
   #shutdownText: string | undefined
   /** Called when the store has news and a command (IDLE) waits for them. */
@@ -131,6 +139,38 @@ export class ImapServerSession {
     })
   }
 
+  /** FETCH responses carry MODSEQ (RFC 7162 §3.1). */
+  get condstore(): boolean {
+    return this.enabled.has('CONDSTORE')
+  }
+
+  /** Expunges are told as VANISHED (RFC 7162 §3.2). */
+  get qresync(): boolean {
+    return this.enabled.has('QRESYNC')
+  }
+
+  /** The client neither hears nor says sequence numbers (RFC 9586). */
+  get uidOnly(): boolean {
+    return this.enabled.has('UIDONLY')
+  }
+
+  /** The client speaks IMAP4rev2 (RFC 9051 §6.3.1). */
+  get rev2(): boolean {
+    return this.enabled.has('IMAP4REV2')
+  }
+
+  /** Strings and mailbox names are UTF-8 both ways (RFC 9755 §3, RFC 9051 §5.1). */
+  get utf8(): boolean {
+    return this.rev2 || this.enabled.has('UTF8=ACCEPT')
+  }
+
+  /** A command showed that the client knows mod-sequences: from now on FETCH responses carry them (RFC 7162 §3.1). */
+  enableCondstore(): void {
+    if (this.condstore) return
+    this.enabled.add('CONDSTORE')
+    if (this.#view !== undefined) this.out.untagged(`OK [HIGHESTMODSEQ ${this.#view.modseq}] Mod-sequences are on`)
+  }
+
   get canStartTls(): boolean {
     return !this.#secure && this.options.startTls !== undefined
   }
@@ -152,7 +192,7 @@ export class ImapServerSession {
     }
     this.#account = account
     this.#identity = identity
-    this.#unwatch = account.watch((id) => this.#news(id))
+    this.#unwatch = account.watch((id, annotations) => this.#news(id, annotations))
     // Whoever need not wait with a message still hears why it was refused: it is read over, not kept.
     const skip = Math.max(this.limits.skip, 2 * this.limits.line, account.appendLimit)
     this.#reader.limits = { line: this.limits.line, skip }
@@ -166,6 +206,7 @@ export class ImapServerSession {
 
   /** Enters the selected state, or leaves it (`undefined`). */
   select(view: MailboxView | undefined): void {
+    this.notifications.selectionChanged(this.#view?.mailbox.id, this.#view?.stale === true)
     this.#view = view
   }
 
@@ -189,17 +230,38 @@ export class ImapServerSession {
     this.#onNews = listener
   }
 
-  /** Tells what is new in the mailbox. A mailbox that is gone ends the selection's connection, since its numbers mean nothing any more. */
+  /** Tells what is new in the mailbox, as far as the client wants to hear it. */
   async sync(expunge: boolean, withUid: boolean): Promise<void> {
+    if (this.notifications.selected !== undefined) await this.tellSelected(expunge, withUid)
+  }
+
+  /** Tells what is new in the mailbox. A mailbox that is gone ends the selection's connection, since its numbers mean nothing any more. */
+  async tellSelected(expunge: boolean, withUid: boolean): Promise<void> {
     const view = this.#view
     if (view === undefined) return
+    const { selected } = this.notifications
+    const wanted = typeof selected === 'object' ? selected : undefined
     try {
-      await syncView(this.out, view, { expunge, withUid })
+      const added = await syncView(this, view, {
+        expunge,
+        // RFC 5465 §5.1
+        withUid: withUid || wanted !== undefined,
+        flags: wanted?.flags ?? true,
+      })
+      if (wanted === undefined || added.length === 0) return
+      const foreign = this.notifications.foreign(added)
+      if (wanted.fetch.length > 0 && foreign.length > 0) await fetchMessages(this, foreign, wanted.fetch)
     } catch (error) {
       if (!(error instanceof BackendError) || error.code !== 'NONEXISTENT') throw error
       this.#view = undefined
       this.end('The selected mailbox has been deleted')
     }
+  }
+
+  /** All news that may be told now: of the selected mailbox, and what NOTIFY asked for. */
+  async tellNews(expunge: boolean, withUid: boolean): Promise<void> {
+    await this.sync(expunge, withUid)
+    if (this.notifications.pending) await this.notifications.tell()
   }
 
   /** In every long loop: gives the event loop its turn every few milliseconds, and waits while the peer does not read. */
@@ -284,6 +346,7 @@ export class ImapServerSession {
   /** UNAUTHENTICATE: all that the login brought is given back; TLS stays (RFC 8437 §3). */
   unauthenticate(): void {
     this.#view = undefined
+    this.notifications.none()
     this.enabled.clear()
     this.#identity = undefined
     this.#reader.limits = { line: this.limits.lineBeforeLogin, skip: this.limits.skip }
@@ -422,11 +485,49 @@ export class ImapServerSession {
     }
   }
 
-  #news(id: string | undefined): void {
+  #news(id: string | undefined, annotations: readonly string[] | undefined): void {
     const view = this.#view
-    if (view === undefined || (id !== undefined && id !== view.mailbox.id)) return
-    view.stale = true
-    this.#onNews?.()
+    const selected = view !== undefined && annotations === undefined && (id === undefined || id === view.mailbox.id)
+    if (selected) view.stale = true
+    this.notifications.heard(id, annotations)
+    if (!selected && !this.notifications.pending) return
+    this.#untold = true
+    if (this.#onNews !== undefined) this.#onNews()
+    else this.#tellUnasked()
+  }
+
+  /** RFC 5465 §3.1: with NOTIFY, news are told while no command runs. They take their turn as a command would. */
+  #tellUnasked(): void {
+    if (!this.#untold || !this.notifications.active || this.#busy || this.#ending || this.#gone) return
+    this.#untold = false
+    const { selected } = this.notifications
+    // Sequence numbers that a client still uses may not change between commands (RFC 5465 §6.1.2).
+    const expunge = typeof selected === 'object' && !selected.delayed
+    this.#turn(async () => {
+      try {
+        await this.tellNews(expunge, true)
+      } catch (error) {
+        if (error instanceof StreamClosed) throw error
+        // Nothing was asked, so nothing is answered: the next news, or the next command, tries again.
+        this.options.log?.('defect', { error })
+      }
+    })
+  }
+
+  /** Nothing else is begun before `work` is done. */
+  #turn(work: () => Promise<void>): void {
+    this.#busy = true
+    this.#sliceStart = this.#now()
+    work()
+      .catch((error: unknown) => {
+        if (!(error instanceof StreamClosed)) this.#defect(error)
+      })
+      .finally(() => {
+        this.#busy = false
+        if (this.#shutdownText !== undefined) this.end(this.#shutdownText)
+        if (!this.#ending) this.#windUp()
+        this.#pull()
+      })
   }
 
   // --- Turn-taking -----------------------------------------------------------------------------------------------------------------
@@ -443,6 +544,7 @@ export class ImapServerSession {
         this.out.flush()
         if (this.#inputEnded) this.hangUp()
         else if (this.#socket.isPaused()) this.#socket.resume()
+        this.#tellUnasked()
         return
       }
       this.#take(event)
@@ -462,19 +564,10 @@ export class ImapServerSession {
       this.end(`[TOOBIG] ${event.message}`)
       return
     }
-    this.#busy = true
-    this.#sliceStart = this.#now()
     this.#windUp()
-    this.#handle(event)
-      .catch((error: unknown) => {
-        if (!(error instanceof StreamClosed)) this.#defect(error)
-      })
-      .finally(() => {
-        this.#busy = false
-        if (this.#shutdownText !== undefined) this.end(this.#shutdownText)
-        if (!this.#ending) this.#windUp()
-        this.#pull()
-      })
+    // What the command left untold (an expunge that it could not tell) is told behind it.
+    this.#untold = true
+    this.#turn(() => this.#handle(event))
   }
 
   #defect(error: unknown): void {
@@ -519,7 +612,7 @@ export class ImapServerSession {
   }
 
   async #command(segments: Extract<ReaderEvent, { kind: 'command' }>['segments']): Promise<void> {
-    const parser = new Parser(segments, this.enabled.has('UTF8=ACCEPT'))
+    const parser = new Parser(segments, this.utf8)
     const tag = parser.tag()
     let command: Command | undefined
     let outcome: Completion | Refusal
@@ -541,9 +634,13 @@ export class ImapServerSession {
   }
 
   async #tellNews(command: Command, news = command.news): Promise<void> {
-    if (this.#view === undefined || news === 'none') return
+    if (news === 'none') return
     try {
-      await this.sync(news === 'all' || (news === 'uid' && !this.pipelined), command.withUid)
+      const expunge = news === 'all' || (news === 'uid' && !this.pipelined)
+      // What a client expunges itself is the answer to its command, whatever news it wants.
+      if (EXPUNGING.has(command.name)) await this.tellSelected(expunge, command.withUid)
+      else await this.sync(expunge, command.withUid)
+      if (this.notifications.pending && news !== 'no-expunge') await this.notifications.tell()
     } catch (error) {
       if (error instanceof StreamClosed) throw error
       // The command itself is done, and its answer must not depend on this. The news are asked for again with the next one.
