@@ -1,7 +1,7 @@
 // RFC 9051 §9: the grammar's small words, read from one framed command. Strings stay octets until a rule needs text.
 
 import { type Segments, type Literal } from './command-reader.ts'
-import { parseDateTime, parseDay } from './dates.ts'
+import { parseDateTime, parseDay, type ZonedTime } from './dates.ts'
 import { bad, no } from './errors.ts'
 import { canonicalName, decodeMutf7 } from './mailbox-name.ts'
 import { type NumberSet, parseNumberSet, SAVED } from './number-set.ts'
@@ -126,6 +126,11 @@ export class Parser {
     return false
   }
 
+  /** True when `text` (capitals) stands here, in any case. Takes nothing. */
+  ahead(text: string): boolean {
+    return latin1(this.#text.subarray(this.#at, this.#at + text.length)).toUpperCase() === text
+  }
+
   /** Letters, digits and what else a FETCH or STATUS item is made of, in capitals: stops before `[`. */
   item(): string {
     const start = this.#at
@@ -222,6 +227,11 @@ export class Parser {
     return canonicalName(this.#mailboxText(this.astring()))
   }
 
+  /** A mailbox name as the client spelt it (Unicode): `canonicalName` makes it ours. */
+  givenMailbox(): string {
+    return this.#mailboxText(this.astring())
+  }
+
   /** `list-mailbox`: a name with `*` and `%`. */
   listMailbox(): string {
     if (this.atLiteral || this.peek() === QUOTE) return this.#mailboxText(this.string())
@@ -290,8 +300,8 @@ export class Parser {
     return day
   }
 
-  /** `date-time` in milliseconds since the epoch. */
-  dateTime(): number {
+  /** `date-time` in milliseconds since the epoch, with its zone. */
+  dateTime(): ZonedTime {
     const time = this.peek() === QUOTE ? parseDateTime(latin1(this.#quoted())) : undefined
     if (time === undefined)
       throw bad('A date and time such as "01-Feb-2026 10:20:30 +0100" is missing in the arguments')
