@@ -2,6 +2,7 @@
 
 import type { FlagSet } from '../backend.ts'
 import { defineCommand } from '../server/command.ts'
+import { storeAllowed } from '../server/flag-rights.ts'
 import { limited, spansOf, uidsOf } from '../server/message-set.ts'
 import { announceKeywords, fetchOpening, flagsLine } from '../server/telling.ts'
 import { bad } from '../wire/errors.ts'
@@ -59,7 +60,7 @@ const define = (uid: boolean) =>
       const { spans, code } = limited(view, spansOf(view, set, uid), session.limits.messageLimit)
       const uids = uidsOf(view, spans)
       if (uids.length === 0) return {}
-      const { rows, modified } = await view.mailbox.store(uids, { action, flags }, unchangedSince)
+      const { rows, modified } = await storeAllowed(view.mailbox, uids, { action, flags }, unchangedSince)
       view.stale = true
       if (!silent) {
         announceKeywords(
