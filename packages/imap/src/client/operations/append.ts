@@ -53,7 +53,7 @@ function messageParts(core: SessionCore, message: AppendMessage, limit: number |
   if (internalDate !== undefined && Number.isNaN(internalDate.getTime())) {
     throw new ImapClientError('UNSUPPORTED', 'The date of the message is none')
   }
-  const date = internalDate === undefined ? '' : ` "${formatDateTime(internalDate.getTime())}"`
+  const date = internalDate === undefined ? '' : ` "${formatDateTime(internalDate.getTime(), 0)}"`
   return [`${flags.length === 0 ? '' : ` ${flagList(flags)}`}${date} `, literal(core, content)]
 }
 

@@ -103,7 +103,7 @@ function date(scanner: Scanner): number | undefined {
   if (text === undefined) return undefined
   const time = parseDateTime(/^\d-/.test(text) ? ` ${text}` : text)
   if (time === undefined) scanner.note('unreadable-date')
-  return time
+  return time?.time
 }
 
 /** Takes the value as it stands first, so that one without sense does not cost the rest of the response. */
