@@ -1,7 +1,7 @@
 // @aviso/imap: IMAP4rev1 wire, server, a small client, the backend contract and the renderers a mail store needs.
 
 export * from './backend.ts'
-export { ImapClient, ImapClientError, type ImapClientOptions, type ImapReply } from './client/client.ts'
+export * from './client/index.ts'
 export { keysFromHeaders } from './render/keys-of-messages.ts'
 export { messageKeys } from './render/keys.ts'
 export { renderBodyStructure } from './render/body-structure.ts'

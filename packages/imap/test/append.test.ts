@@ -235,6 +235,32 @@ test('CATENATE: a URL that cannot be read is named, and nothing is appended', as
   assert.match(await c.ask('z STATUS INBOX (MESSAGES UIDNEXT)'), /MESSAGES 1 UIDNEXT 2\)/)
 })
 
+test('CATENATE: how much is read for one command has an end', async (t) => {
+  const { mail, wire } = await world(t, { appendLimit: 1000 })
+  const bytes = Buffer.from(`Subject: x\r\n\r\n${'x'.repeat(900)}`)
+  await mail.open().append('INBOX', [
+    { bytes, flags: [] },
+    { bytes, flags: [] },
+  ])
+  const c = await wire()
+  await c.login()
+  const turns = (count: number): string =>
+    Array.from({ length: count }, (_, i) => `URL /INBOX/;UID=${1 + (i % 2)}/;SECTION=TEXT/;PARTIAL=0.1`).join(' ')
+  assert.match(await c.ask(`a APPEND INBOX CATENATE (${turns(8)})`), /^a OK/)
+  assert.match(await c.ask(`b APPEND INBOX CATENATE (${turns(9)})`), /^b NO \[LIMIT\]/)
+  assert.match(await c.ask(`c APPEND INBOX CATENATE (${Array(1001).fill('URL ;UID=1').join(' ')})`), /^c NO \[LIMIT\]/)
+})
+
+test('a thousand messages in one command, and one more', async (t) => {
+  const { wire } = await world(t)
+  const c = await wire()
+  await c.login()
+  const many = (count: number): string => Array(count).fill('{1+}\r\nx').join(' ')
+  assert.match(await c.ask(`a APPEND INBOX ${many(1000)}`), /^a OK \[APPENDUID 1001 1:1000\]/)
+  assert.match(await c.ask(`b APPEND INBOX ${many(1001)}`), /^b NO \[LIMIT\]/)
+  assert.match(await c.ask('c STATUS INBOX (MESSAGES)'), /MESSAGES 1000\)/)
+})
+
 test('URLs of messages', () => {
   const whole = { mailbox: undefined, uidValidity: undefined, uid: 1, section: '', partial: undefined }
   for (const [text, url] of [

@@ -3,12 +3,14 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { type TestContext, test } from 'node:test'
+import { connect, TLSSocket } from 'node:tls'
 import { constants, createDeflateRaw, createInflateRaw, deflateRawSync } from 'node:zlib'
 import { compressed } from '../src/server/compression.ts'
 import { defaultAlarm } from '../src/server/options.ts'
-import { fill, type Wire, world, type World } from './harness.ts'
+import { fill, Wire, world, type World } from './harness.ts'
 
 /** A client behind COMPRESS that flushes as it is told. */
 class Squeezed {
@@ -96,6 +98,43 @@ test('6: what is piped behind COMPRESS is never taken for something compressed',
   await c.login()
   c.send('a COMPRESS DEFLATE\r\nb NOOP\r\n')
   assert.match(await c.until('b '), /^a BAD .*\r\nb OK/)
+})
+
+test('over TLS, after STARTTLS: first compressed, then encrypted', async (t) => {
+  const psk = Buffer.from('a shared secret')
+  const common = { ciphers: 'PSK', maxVersion: 'TLSv1.2' as const }
+  const server = { isServer: true, pskCallback: () => psk, ...common }
+  const { mail, wire } = await world(
+    t,
+    {},
+    {
+      startTls: async (socket) => {
+        const secure = new TLSSocket(socket as Socket, server)
+        await once(secure, 'secure')
+        return secure
+      },
+    },
+  )
+  await fill(mail, 300)
+  const clear = await wire()
+  await clear.until('* OK')
+  assert.match(await clear.ask('a STARTTLS'), /^a OK/)
+  clear.socket.removeAllListeners('data')
+  const socket = connect({
+    socket: clear.socket,
+    pskCallback: () => ({ psk, identity: 'anna' }),
+    checkServerIdentity: () => undefined,
+    ...common,
+  })
+  await once(socket, 'secureConnect')
+  const secure = new Wire(socket)
+  await secure.ask('b LOGIN anna secret')
+  assert.match(await secure.ask('c COMPRESS DEFLATE'), /^c OK/)
+  const c = new Squeezed(secure, constants.Z_SYNC_FLUSH)
+  assert.match(await c.ask('d SELECT INBOX'), /\* 300 EXISTS/)
+  assert.equal((await c.ask('e FETCH 1:* BODY.PEEK[]')).match(/^\* \d+ FETCH /gm)?.length, 300)
+  assert.match(await c.ask('f LOGOUT'), /^\* BYE [^]*f OK/)
+  await once(socket, 'end')
 })
 
 test('octets that are no deflate stream end the session, and so does the end of the stream in the middle of it', async (t) => {

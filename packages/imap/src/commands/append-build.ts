@@ -5,8 +5,10 @@ import { encodeBinaryParts, normaliseNewlines } from '@aviso/mime'
 import { type AppendMessage, BackendError } from '../backend.ts'
 import type { AnnouncedLiteral } from '../server/command.ts'
 import type { ImapServerSession } from '../server/session.ts'
+import type { Segments } from '../wire/command-reader.ts'
 import { bad, type CommandError, no } from '../wire/errors.ts'
-import type { Awaited, GivenMessage } from './append-message.ts'
+import type { Parser } from '../wire/parser.ts'
+import { type Awaited, type GivenMessage, readMessages } from './append-message.ts'
 import { UrlReader } from './append-url.ts'
 
 /** Pieces of one message (CATENATE). */
@@ -17,6 +19,8 @@ const MOST_MESSAGES = 1000
 const LONGEST_STRING = 8192
 /** Literals this long are looked at before they are sent, even if the client does not wait. */
 const LARGE = 65_536
+/** Messages that are looked at before others get their turn. */
+const TURN = 50
 /** Octets that are worked on before others get their turn. */
 const SLICE = 262_144
 
@@ -33,30 +37,61 @@ const givenOctets = ({ pieces }: GivenMessage): number =>
 
 /** RFC 9738: how many messages one command may save. */
 export function checkCount(session: ImapServerSession, messages: readonly GivenMessage[]): void {
-  const limit = session.limits.saveLimit ?? session.limits.messageLimit
+  const limit = session.limits.messageLimit ?? session.limits.saveLimit
   if (limit !== undefined && messages.length > limit)
     throw no(`At most ${limit} messages can be appended at once`, `MESSAGELIMIT ${limit}`)
   if (messages.length > MOST_MESSAGES) throw no(`At most ${MOST_MESSAGES} messages can be appended at once`, 'LIMIT')
 }
 
+/** An APPEND or REPLACE whose literals are coming. */
+class Arriving {
+  readonly mailbox: string
+  readonly given: GivenMessage[] = []
+  /** Of all literals of messages so far. */
+  octets = 0
+  readonly #parser: Parser
+  readonly #reading: Generator<Awaited, void, void>
+
+  constructor(parser: Parser, many: boolean) {
+    this.#parser = parser
+    this.mailbox = parser.mailbox()
+    this.#reading = readMessages(parser, this.given, many)
+  }
+
+  /** Reads on, to the next literal that is not there yet. Throws when there is no place for one. */
+  next(segments: Segments): Awaited {
+    this.#parser.extend(segments)
+    const { value } = this.#reading.next()
+    if (value === undefined) throw bad('There is no place for a literal behind the message')
+    return value
+  }
+}
+
 /**
- * Decides on a literal inside APPEND or REPLACE: throws when it is not wanted. `given` are the messages up to it. `replaces`: the new message takes the
- * place of an old one, so that the quota cannot be judged yet.
+ * Decides on a literal inside APPEND or REPLACE: throws when it is not wanted. The parser stands before the mailbox name; false when that itself is the
+ * literal. `replaces`: the one new message takes the place of an old one, so that the quota cannot be judged yet.
  */
 export async function judgeMessageLiteral(
   session: ImapServerSession,
-  mailbox: string,
-  given: readonly GivenMessage[],
-  awaited: Awaited | undefined,
-  { size, binary, synchronising }: AnnouncedLiteral,
+  parser: Parser,
+  literal: AnnouncedLiteral,
   replaces: boolean,
-): Promise<void> {
+): Promise<boolean> {
+  const { size, binary, synchronising, segments, judged } = literal
+  // The mailbox name: an ordinary string.
+  if (parser.atEnd) return false
+  const arriving = judged.state instanceof Arriving ? judged.state : new Arriving(parser, !replaces)
+  judged.state = arriving
+  const { mailbox, given } = arriving
+  const awaited = arriving.next(segments)
+  // Many short ones in one packet are judged without a pause else.
+  if (given.length % TURN === 0) await new Promise((resolve) => setImmediate(resolve))
   const current = given.at(-1)
-  if (awaited === undefined || current === undefined) throw bad('There is no place for a literal behind the message')
+  if (current === undefined) throw bad('The message is missing')
   if (awaited === 'string') {
     if (binary) throw bad('A binary literal (~{n}) is not possible here')
     if (size > LONGEST_STRING) throw no(`A URL may have ${LONGEST_STRING} octets at most`, 'TOOBIG')
-    return
+    return true
   }
   if (awaited === 'utf8' && !binary) throw bad('UTF8 takes a binary literal (~{n})')
   checkCount(session, given)
@@ -65,14 +100,16 @@ export async function judgeMessageLiteral(
   if (awaited === 'message' && size === 0) throw no('An empty message cannot be appended')
   const { account } = session
   if (givenOctets(current) + size > account.appendLimit) throw tooBig(account.appendLimit)
-  const total = given.reduce((sum, message) => sum + givenOctets(message), 0) + size
+  const total = arriving.octets + size
+  arriving.octets = total
   if (total > mostOctets(session))
     throw no(`All messages of one command may have ${mostOctets(session)} octets at most`, 'TOOBIG')
 
   // Said before the octets are sent, when the client asks, or when they are many.
-  if (!synchronising && size < LARGE) return
+  if (!synchronising && size < LARGE) return true
   if (total === size) await checkMailbox(session, mailbox)
   if (!replaces) await checkQuota(session, total, given.length)
+  return true
 }
 
 async function checkMailbox(session: ImapServerSession, mailbox: string): Promise<void> {

@@ -23,10 +23,10 @@ export type Awaited = 'message' | 'text' | 'utf8' | 'string'
 const QUOTE = 0x22
 
 /**
- * Reads ` [flags] [date] data`, again and again when `many`, into `out`. Answers what is still missing where the text ends before the command does:
- * undefined when nothing is.
+ * Reads ` [flags] [date] data`, again and again when `many`, into `out`. Stops where the text ends before the command does and yields what is missing there:
+ * goes on when the parser has been given more.
  */
-export function readMessages(parser: Parser, out: GivenMessage[], many: boolean): Awaited | undefined {
+export function* readMessages(parser: Parser, out: GivenMessage[], many: boolean): Generator<Awaited, void, void> {
   for (;;) {
     parser.space()
     const message: GivenMessage = { flags: [], date: undefined, pieces: [] }
@@ -39,19 +39,22 @@ export function readMessages(parser: Parser, out: GivenMessage[], many: boolean)
       message.date = parser.dateTime()
       parser.space()
     }
-    const missing = readData(parser, message.pieces)
-    if (missing !== undefined || !many || parser.atEnd) return missing
+    yield* readData(parser, message.pieces)
+    if (!many || parser.atEnd) return
   }
 }
 
-function readData(parser: Parser, pieces: Piece[]): Awaited | undefined {
-  if (parser.atEnd) return 'message'
+function* readData(parser: Parser, pieces: Piece[]): Generator<Awaited, void, void> {
+  if (parser.atEnd) yield 'message'
   if (parser.atLiteral) {
     pieces.push({ kind: 'octets', ...parser.literal() })
-    return undefined
+    return
   }
   const word = parser.atom().toUpperCase()
-  if (word === 'UTF8') return readUtf8(parser, pieces)
+  if (word === 'UTF8') {
+    yield* readUtf8(parser, pieces)
+    return
+  }
   if (word !== 'CATENATE')
     throw bad('A literal, CATENATE (...) or a date such as "01-Feb-2026 10:20:30 +0100" is missing')
   parser.space()
@@ -59,29 +62,33 @@ function readData(parser: Parser, pieces: Piece[]): Awaited | undefined {
   do {
     const kind = parser.word()
     if (kind === 'UTF8') {
-      const missing = readUtf8(parser, pieces)
-      if (missing !== undefined) return missing
+      yield* readUtf8(parser, pieces)
       continue
     }
     if (kind !== 'TEXT' && kind !== 'URL') throw bad('CATENATE takes TEXT literals and URLs')
     parser.space()
-    if (parser.atEnd) return kind === 'TEXT' ? 'text' : 'string'
+    if (parser.atEnd) yield kind === 'TEXT' ? 'text' : 'string'
     if (kind === 'TEXT') pieces.push({ kind: 'octets', ...parser.literal() })
     else pieces.push({ kind: 'url', url: utf8Text(parser.astring()) })
   } while (parser.trySpace())
   parser.char(')')
-  return undefined
 }
 
 /** `(~{n}...)` behind `UTF8`. */
-function readUtf8(parser: Parser, pieces: Piece[]): Awaited | undefined {
+function* readUtf8(parser: Parser, pieces: Piece[]): Generator<Awaited, void, void> {
   if (!parser.utf8) throw bad('UTF8 needs ENABLE UTF8=ACCEPT')
   parser.space()
   parser.char('(')
-  if (parser.atEnd) return 'utf8'
+  if (parser.atEnd) yield 'utf8'
   const literal = parser.literal()
   if (!literal.binary) throw bad('UTF8 takes a binary literal (~{n})')
   pieces.push({ kind: 'octets', ...literal })
   parser.char(')')
-  return undefined
+}
+
+/** All of a command that is there whole. */
+export function parseMessages(parser: Parser, many: boolean): GivenMessage[] {
+  const messages: GivenMessage[] = []
+  if (readMessages(parser, messages, many).next().done !== true) throw bad('The message is a literal')
+  return messages
 }

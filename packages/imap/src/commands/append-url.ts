@@ -9,6 +9,9 @@ import { lowerBound } from '../wire/number-set.ts'
 import { Parser } from '../wire/parser.ts'
 import { parseSection } from './fetch-items.ts'
 
+/** Messages that one command reads may be so many times as large, together, as one may be. */
+const MOST_READ = 8
+
 interface OpenMailbox {
   readonly name: string
   readonly mailbox: Mailbox
@@ -19,6 +22,7 @@ interface OpenMailbox {
 export class UrlReader {
   readonly #session: ImapServerSession
   #open: OpenMailbox | undefined
+  #octetsRead = 0
   #message: { readonly mailbox: OpenMailbox; readonly uid: number; readonly reader: MessageReader } | undefined
 
   constructor(session: ImapServerSession) {
@@ -42,7 +46,12 @@ export class UrlReader {
     const at = lowerBound(snapshot.uids, url.uid)
     if (snapshot.uids[at] !== url.uid) return undefined
     if (this.#message?.mailbox !== open || this.#message.uid !== url.uid) {
-      const reader = new MessageReader(mailbox, url.uid, snapshot.sizes[at] ?? 0, undefined)
+      const size = snapshot.sizes[at] ?? 0
+      this.#octetsRead += size
+      if (this.#octetsRead > MOST_READ * this.#session.account.appendLimit)
+        throw no('The URLs of one command name too much to read', 'LIMIT')
+      await this.#session.reserve(size)
+      const reader = new MessageReader(mailbox, url.uid, size, undefined)
       this.#message = { mailbox: open, uid: url.uid, reader }
     }
     return this.#section(this.#message.reader, url, room)

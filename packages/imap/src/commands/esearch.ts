@@ -68,28 +68,27 @@ export const esearch = defineCommand({
     for (const entry of mailboxesOf(sources, await account.list(), account.namespaces ?? {})) {
       if (searched.has(entry.id)) continue
       searched.add(entry.id)
-      const target =
-        view !== undefined && entry.id === here ? targetOfView(view) : await openTarget(session, entry, request)
-      if (target !== undefined) await searchOne(session, tag, target, entry.name, request, returns, progress)
+      try {
+        const target =
+          view !== undefined && entry.id === here ? targetOfView(view) : await openTarget(session, entry, request)
+        await searchOne(session, tag, target, entry.name, request, returns, progress)
+      } catch (error) {
+        // Gone, or closed to this user, in this moment.
+        if (!(error instanceof BackendError) || (error.code !== 'NONEXISTENT' && error.code !== 'NOPERM')) throw error
+      }
       if (session.winded) await session.breathe()
     }
   },
 })
 
-/** Undefined when the mailbox has gone in this moment. */
 async function openTarget(
   { account }: ImapServerSession,
   { name }: MailboxEntry,
   { key }: SearchRequest,
-): Promise<SearchTarget | undefined> {
-  try {
-    const mailbox = await account.open(name)
-    const recentUid = usesRecent(key) ? (await account.status(name)).recentUid : Infinity
-    return targetOfSnapshot(mailbox, await mailbox.snapshot(), recentUid)
-  } catch (error) {
-    if (error instanceof BackendError && (error.code === 'NONEXISTENT' || error.code === 'NOPERM')) return undefined
-    throw error
-  }
+): Promise<SearchTarget> {
+  const mailbox = await account.open(name)
+  const recentUid = usesRecent(key) ? (await account.status(name)).recentUid : Infinity
+  return targetOfSnapshot(mailbox, await mailbox.snapshot(), recentUid)
 }
 
 /** Searches and answers; without a match there is no answer (RFC 7377 §2.1). Answers the positions found. */

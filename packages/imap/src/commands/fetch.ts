@@ -2,7 +2,7 @@
 
 import type { MessageMeta, MessageRow } from '../backend.ts'
 import { type Completion, defineCommand } from '../server/command.ts'
-import { FetchResponse, neededFields } from '../server/fetch-response.ts'
+import { type Contents, FetchResponse, neededFields, PIECE } from '../server/fetch-response.ts'
 import { limited, spansOf } from '../server/message-set.ts'
 import type { ImapServerSession } from '../server/session.ts'
 import { announceKeywords } from '../server/telling.ts'
@@ -14,6 +14,10 @@ import { type FetchModifiers, parseFetchModifiers, partialSpans, tellVanishedEar
 
 /** Messages whose rendered pieces are asked for together. */
 const BATCH = 2048
+/** Messages whose octets are read while earlier ones are written: the store then answers many in one go. */
+const AHEAD = 32
+/** Octets read ahead, about. */
+const AHEAD_OCTETS = 2 * PIECE
 
 const define = (uid: boolean) =>
   defineCommand({
@@ -53,12 +57,23 @@ export async function fetchMessages(
   await new Fetch(session, items).run(set, true, { vanished: false })
 }
 
+/** A message whose octets are on their way. */
+interface Ahead {
+  readonly position: number
+  readonly row: MessageRow
+  readonly meta: MessageMeta
+  readonly contents: Promise<Contents | undefined>
+  readonly octets: number
+}
+
 /** One FETCH on its way. */
 class Fetch {
   readonly #session: ImapServerSession
   readonly #view: MailboxView
   readonly #items: readonly FetchItem[]
   readonly #response: FetchResponse
+  readonly #ahead: Ahead[] = []
+  #aheadOctets = 0
   #missing = false
 
   constructor(session: ImapServerSession, items: readonly FetchItem[]) {
@@ -118,6 +133,7 @@ class Fetch {
         for (const { position, row } of batch) await this.#message(position, row, { uid: row.uid })
       else if (batch.length > 0) await this.#batch(batch, fields)
     }
+    while (this.#ahead.length > 0) await this.#writeNext()
   }
 
   async #batch(
@@ -145,7 +161,22 @@ class Fetch {
   }
 
   async #message(position: number, row: MessageRow, meta: MessageMeta): Promise<void> {
-    if (!(await this.#response.message(position, row, meta))) this.#missing = true
+    const contents = this.#response.contents(row, meta)
+    // What failed is told when its turn comes; if the command ends before that, nobody is there to hear.
+    contents.catch(() => undefined)
+    const octets = Math.min(row.size, PIECE)
+    this.#ahead.push({ position, row, meta, contents, octets })
+    this.#aheadOctets += octets
+    while (this.#ahead.length > AHEAD || this.#aheadOctets > AHEAD_OCTETS) await this.#writeNext()
+  }
+
+  async #writeNext(): Promise<void> {
+    const next = this.#ahead.shift()
+    if (next === undefined) return
+    const contents = await next.contents
+    this.#aheadOctets -= next.octets
+    if (contents === undefined) this.#missing = true
+    else await this.#response.message(next.position, next.row, next.meta, contents)
     if (this.#session.winded) await this.#session.breathe()
   }
 

@@ -7,7 +7,7 @@ import { bad, no } from '../wire/errors.ts'
 import { formatNumbers, type NumberSet } from '../wire/number-set.ts'
 import type { Parser } from '../wire/parser.ts'
 import { buildMessages, judgeMessageLiteral } from './append-build.ts'
-import { type GivenMessage, readMessages } from './append-message.ts'
+import { parseMessages } from './append-message.ts'
 
 /** One number; `*` is the last message. */
 function parseNumber(parser: Parser, uid: boolean): NumberSet {
@@ -22,32 +22,23 @@ function messageAt(view: MailboxView, set: NumberSet, uid: boolean): number {
   return found
 }
 
-const define = (uid: boolean) => {
-  const name = uid ? 'UID REPLACE' : 'REPLACE'
-  return defineCommand({
-    name,
+const define = (uid: boolean) =>
+  defineCommand({
+    name: uid ? 'UID REPLACE' : 'REPLACE',
     state: 'selected',
     withUid: uid,
     parse(parser) {
       parser.space()
       const set = parseNumber(parser, uid)
       parser.space()
-      const mailbox = parser.mailbox()
-      const messages: GivenMessage[] = []
-      if (readMessages(parser, messages, false) !== undefined) throw bad(`The message of ${name} is a literal`)
-      return { set, mailbox, messages }
+      return { set, mailbox: parser.mailbox(), messages: parseMessages(parser, false) }
     },
     async literal(session, parser, literal) {
       parser.space()
       const set = parseNumber(parser, uid)
       parser.space()
-      if (parser.atEnd) return false
-      const mailbox = parser.mailbox()
-      const given: GivenMessage[] = []
-      const awaited = readMessages(parser, given, false)
       messageAt(session.writableView, set, uid)
-      await judgeMessageLiteral(session, mailbox, given, awaited, literal, true)
-      return true
+      return judgeMessageLiteral(session, parser, literal, true)
     },
     async execute(session, { set, mailbox, messages }) {
       const view = session.writableView
@@ -62,7 +53,6 @@ const define = (uid: boolean) => {
       return {}
     },
   })
-}
 
 export const replace = define(false)
 export const uidReplace = define(true)

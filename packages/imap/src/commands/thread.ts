@@ -6,6 +6,7 @@ import { checkRequest, find, orRefusal, type SearchRequest } from '../search/req
 import { targetOfView } from '../search/target.ts'
 import { defineCommand } from '../server/command.ts'
 import { forestText } from '../thread/forest.ts'
+import { pickWhole } from '../sort/align.ts'
 import { ALGORITHMS, threadPositions } from '../thread/run.ts'
 import { bad, CommandError } from '../wire/errors.ts'
 
@@ -37,7 +38,7 @@ const define = (uid: boolean) =>
       const { positions } = await find(session, target, request, undefined, progress)
       progress.begin(undefined)
       const laidOut = await threadPositions(target, positions, algorithm, progress)
-      const numbers = positions.map((position) => (uid ? (target.rows.uids[position] ?? 0) : position + 1))
+      const numbers = uid ? pickWhole(target.rows.uids, positions) : positions.map((position) => position + 1)
       out.text(positions.length === 0 ? '* THREAD' : '* THREAD ')
       for (const piece of forestText(laidOut, numbers)) {
         out.text(piece)

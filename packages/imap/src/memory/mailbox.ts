@@ -14,6 +14,7 @@ import {
   type Rights,
   type StoreResult,
 } from '../backend.ts'
+import { applyChange } from '../flag-change.ts'
 import { renderMessage, type RenderedMessage } from '../render/message.ts'
 import type { Thread } from '../render/thread-ids.ts'
 import type { MemoryMail } from './account.ts'
@@ -294,15 +295,3 @@ const toMessageRow = (row: Row): MessageRow => ({
 })
 
 const octetsOf = (rows: readonly Row[]): number => rows.reduce((sum, row) => sum + row.message.bytes.length, 0)
-
-/** Flags after a change; the very same array when it changes nothing. */
-export function applyChange(old: FlagSet, action: FlagChange['action'], flags: FlagSet): FlagSet {
-  if (action === 'add') {
-    const added = flags.filter((flag) => !old.includes(flag))
-    return added.length === 0 ? old : [...old, ...added]
-  }
-  if (action === 'remove')
-    return old.some((flag) => flags.includes(flag)) ? old.filter((flag) => !flags.includes(flag)) : old
-  // Setting the same flags in another order changes nothing.
-  return flags.length === old.length && flags.every((flag) => old.includes(flag)) ? old : flags
-}

@@ -18,9 +18,10 @@ import {
   type Rights,
   type StoreResult,
 } from '../backend.ts'
+import { applyChange } from '../flag-change.ts'
 import { keysFromHeaders } from '../render/keys-of-messages.ts'
 import type { MemoryMail } from './account.ts'
-import { applyChange, type Arrival, type MemoryMailbox } from './mailbox.ts'
+import type { Arrival, MemoryMailbox } from './mailbox.ts'
 import { demand, mayFlag } from './session.ts'
 
 export class OpenMailbox implements Mailbox {

@@ -2,6 +2,7 @@
 
 import type { ImapServerSession } from '../server/session.ts'
 import type { MailboxView } from '../server/view.ts'
+import { unionOf } from '../sort/align.ts'
 import type { SortProgram } from '../sort/program.ts'
 import { sortPositions } from '../sort/run.ts'
 import { quote } from '../wire/encode.ts'
@@ -68,24 +69,24 @@ export class SearchContexts {
 
   /** After the other news, so that new numbers are true (RFC 5267 §4.3.3). `touched`: UIDs of messages that are new or changed. */
   async afterNews(touched: readonly number[]): Promise<void> {
-    if (touched.length === 0) return
-    for (const context of this.#contexts.values()) await this.#update(context, touched)
+    if (touched.length === 0 || this.#contexts.size === 0) return
+    const target = targetOfView(this.#view)
+    for (const context of this.#contexts.values()) await this.#update(context, new Set(touched), target)
   }
 
-  async #update(context: Context, touched: readonly number[]): Promise<void> {
+  async #update(context: Context, touched: ReadonlySet<number>, target: SearchTarget): Promise<void> {
     const pace = quietly(this.#session)
     const view = this.#view
-    const target = targetOfView(view)
     const among = new Uint8Array(target.count)
     for (const uid of touched) {
       const position = view.position(uid)
       if (position >= 0) among[position] = 1
     }
     const matching = await matchAmong(target, context.key, among, pace, this.#session.options.date?.() ?? Date.now())
-    const before = new Set(context.results)
+    const before = new Set(context.results.filter((uid) => touched.has(uid)))
     const gone = new Set<number>()
     const added: number[] = []
-    for (const uid of new Set(touched)) {
+    for (const uid of touched) {
       const position = view.position(uid)
       const matches = position >= 0 && matching[position] === 1
       if (matches && !before.has(uid)) added.push(uid)
@@ -106,7 +107,8 @@ export class SearchContexts {
   }
 
   async #add(context: Context, added: readonly number[], target: SearchTarget, pace: SearchPace): Promise<void> {
-    const all = Uint32Array.from([...context.results, ...added]).sort()
+    const before = context.program === undefined ? context.results : context.results.slice().sort()
+    const all = unionOf(before, Uint32Array.from(added).sort())
     const uids = target.rows.uids
     const positions: number[] = []
     for (const { start, end } of spansOfKnown(all, uids)) for (let at = start; at < end; at++) positions.push(at)

@@ -2,6 +2,7 @@
 
 import type { ImapServerSession } from '../server/session.ts'
 import type { MailboxView } from '../server/view.ts'
+import { pick, pickWhole } from '../sort/align.ts'
 import { parseSortProgram, type SortProgram } from '../sort/program.ts'
 import { sortPositions } from '../sort/run.ts'
 import { quote } from '../wire/encode.ts'
@@ -154,9 +155,9 @@ export function resultOf(
   uid: boolean,
 ): SearchResult {
   return {
-    numbers: positions.map((position) => (uid ? (rows.uids[position] ?? 0) : position + 1)),
+    numbers: uid ? pickWhole(rows.uids, positions) : positions.map((position) => position + 1),
     uid,
-    modseqs: usesModseq(key) ? Float64Array.from(positions, (position) => rows.modseqs[position] ?? 0) : undefined,
+    modseqs: usesModseq(key) ? pick(rows.modseqs, positions) : undefined,
     scores,
   }
 }
@@ -172,15 +173,14 @@ export function keep(
   { rows }: SearchTarget,
   positions: Uint32Array,
 ): void {
-  const uidOf = (position: number | undefined): number => rows.uids[position ?? -1] ?? 0
   const { words } = returns
   if (words.has('SAVE'))
-    view.saved = Uint32Array.from(chosen(returns, positions.length), (index) => uidOf(positions[index])).sort()
+    view.saved = pickWhole(rows.uids, pickWhole(positions, chosen(returns, positions.length))).sort()
   if (!words.has('UPDATE')) return
   // Scores of later messages would be compared with what the client has seen of others long ago.
   const possible = program?.some(({ by }) => by === 'RELEVANCY') !== true
   view.contexts ??= new SearchContexts(session, view)
-  if (!possible || !view.contexts.add(tag, uid, key, program, positions.map(uidOf)))
+  if (!possible || !view.contexts.add(tag, uid, key, program, pickWhole(rows.uids, positions)))
     refuseUpdate(session, tag, possible ? 'There are too many searches to be updated' : 'RELEVANCY cannot be updated')
 }
 

@@ -69,6 +69,8 @@ class Search {
     if (!among.includes(1)) return among
     if (this.#mustBeRead(key)) return this.#read(key, among)
     switch (key.kind) {
+      case 'all':
+        return among
       case 'not':
         return without(among, await this.match(key.key, among))
       case 'and': {
@@ -173,7 +175,9 @@ class Search {
 
   #uidsOf(positions: Uint32Array): number[] {
     const { uids } = this.#target.rows
-    return Array.from(positions, (position) => uids[position] ?? 0)
+    const out: number[] = []
+    for (let i = 0; i < positions.length; i++) out.push(uids[positions[i] ?? -1] ?? 0)
+    return out
   }
 
   /** Calls `take` with the pieces of each message in `among` that is there. */

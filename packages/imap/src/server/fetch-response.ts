@@ -19,7 +19,7 @@ import { fetchOpening, formatFlags } from './telling.ts'
 import type { MailboxView } from './view.ts'
 
 /** A message longer than this is read and written in pieces. */
-const PIECE = 1_048_576
+export const PIECE = 1_048_576
 const EMPTY = new Uint8Array(0)
 const NIL: Uint8Array = Buffer.from('NIL')
 
@@ -60,10 +60,8 @@ export class FetchResponse {
     this.#end(row)
   }
 
-  /** The response of any message. Resolves with false, and nothing said, when it is gone for good. */
-  async message(position: number, row: MessageRow, meta: MessageMeta): Promise<boolean> {
-    const contents = await this.#contents(row, meta)
-    if (contents === undefined) return false
+  /** The response of any message, with the octets that `contents` read for it. */
+  async message(position: number, row: MessageRow, meta: MessageMeta, contents: Contents): Promise<void> {
     this.#line = fetchOpening(this.#session, position, row.uid)
     for (let i = 0; i < this.#items.length; i++) {
       const item = this.#items[i] as FetchItem
@@ -73,7 +71,6 @@ export class FetchResponse {
       else await this.#write(contents, item)
     }
     this.#end(row)
-    return true
   }
 
   #end(row: MessageRow): void {
@@ -162,8 +159,11 @@ export class FetchResponse {
     this.#line += '\r\n'
   }
 
-  /** Reads what the sections need before the response begins, so that a message that is gone leaves no half a response. */
-  async #contents(row: MessageRow, meta: MessageMeta): Promise<ReadonlyMap<OctetsItem, Content> | undefined> {
+  /**
+   * Reads what the sections need before the response begins, so that a message that is gone (undefined) leaves no half a response. May run for
+   * several messages at a time. Rejects with NO where a part cannot be decoded.
+   */
+  async contents(row: MessageRow, meta: MessageMeta): Promise<Contents | undefined> {
     const contents = new Map<OctetsItem, Content>()
     let reader: MessageReader | undefined
     for (const item of this.#items) {
@@ -191,7 +191,7 @@ export class FetchResponse {
     return contents
   }
 
-  async #write(contents: ReadonlyMap<OctetsItem, Content>, item: OctetsItem): Promise<void> {
+  async #write(contents: Contents, item: OctetsItem): Promise<void> {
     const { out } = this.#session
     const content = contents.get(item)
     if (item.kind === 'BINARY.SIZE[]') {
@@ -220,6 +220,9 @@ export class FetchResponse {
     }
   }
 }
+
+/** What the items of one message are made of. */
+export type Contents = ReadonlyMap<OctetsItem, Content>
 
 type Content =
   | { readonly first: Uint8Array; readonly length: number; readonly start: number; readonly reader: MessageReader }

@@ -1,7 +1,7 @@
 // The memory that long literals may take, of all connections together: whoever comes when it is used up waits, in the order of coming.
 
-/** Literals up to this are not counted: there is a limit for each connection already. */
-const SMALL = 65_536
+/** The first octets of a command that are not counted: few commands have more, and those need not ask. */
+const FREE = 65_536
 
 interface Waiting {
   readonly octets: number
@@ -82,6 +82,7 @@ export class LiteralBudget {
 export class LiteralShare {
   readonly #budget: LiteralBudget | undefined
   #held = 0
+  #free = FREE
   #closed = false
 
   constructor(budget: LiteralBudget | undefined) {
@@ -94,7 +95,11 @@ export class LiteralShare {
 
   /** Resolves when `octets` more may be kept. */
   async take(octets: number): Promise<void> {
-    if (octets <= SMALL || this.#budget === undefined) return
+    if (this.#budget === undefined) return
+    if (octets <= this.#free) {
+      this.#free -= octets
+      return
+    }
     if (!(await this.#budget.take(octets, this))) return
     if (this.#closed) this.#budget.give(octets, this)
     else this.#held += octets
@@ -102,6 +107,7 @@ export class LiteralShare {
 
   /** The command is done: all is given back. */
   release(): void {
+    this.#free = FREE
     if (this.#held === 0) return
     const held = this.#held
     this.#held = 0

@@ -33,7 +33,7 @@ export interface ImapLimits {
   readonly literalPace: number
   /** RFC 9738 MESSAGELIMIT: messages that one command works on. Default: no limit, none announced. */
   readonly messageLimit: number | undefined
-  /** RFC 9738 SAVELIMIT: messages that one COPY or APPEND saves. Default: `messageLimit`, and none announced. */
+  /** RFC 9738 SAVELIMIT: messages that one COPY or APPEND saves, where there is no `messageLimit`, which holds for these too. Default: no limit. */
   readonly saveLimit: number | undefined
   /** Octets of a refused command that are read over before the connection is given up. Default 1 MiB. */
   readonly skip: number

@@ -274,6 +274,11 @@ export class ImapServerSession {
     this.#sliceStart = this.#now()
   }
 
+  /** Waits until the command that runs may hold so many octets more, until it is done. */
+  reserve(octets: number): Promise<void> {
+    return this.#literals.take(octets)
+  }
+
   /** True when it is time to `await breathe()`: cheaper to ask than to await for every message. */
   get winded(): boolean {
     return this.#socket.writableNeedDrain || this.#now() - this.#sliceStart >= SLICE

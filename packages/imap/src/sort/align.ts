@@ -21,6 +21,7 @@ export function sameUids(a: Uint32Array, b: Uint32Array): boolean {
 
 /** Those of `uids` that are not `known`. Both ascend. */
 export function missingFrom(known: Uint32Array, uids: Uint32Array): number[] {
+  if (known.length === 0) return Array.from(uids)
   const out: number[] = []
   let at = 0
   for (let i = 0; i < uids.length; i++) {
@@ -32,7 +33,8 @@ export function missingFrom(known: Uint32Array, uids: Uint32Array): number[] {
 }
 
 /** All of both lists, ascending. */
-export function unionOf(a: Uint32Array, b: ArrayLike<number>): Uint32Array {
+export function unionOf(a: Uint32Array, b: Uint32Array): Uint32Array {
+  if (a.length === 0) return b
   const out = new Uint32Array(a.length + b.length)
   let i = 0
   let j = 0
@@ -49,3 +51,17 @@ export function unionOf(a: Uint32Array, b: ArrayLike<number>): Uint32Array {
 
 /** True when so many of the messages known are gone that the rest is better kept alone. Some stay: another session may not have heard yet. */
 export const crowded = (known: number, living: number): boolean => known - living > 1024 + living / 4
+
+/** `values` of the elements named by `indexes`; `fallback` where there is none. (`from` with a function would take ten times as long.) */
+export function pick(values: ArrayLike<number>, indexes: ArrayLike<number>, fallback = 0): Float64Array {
+  const out = new Float64Array(indexes.length)
+  for (let i = 0; i < out.length; i++) out[i] = values[indexes[i] ?? -1] ?? fallback
+  return out
+}
+
+/** As `pick`, for small whole numbers. */
+export function pickWhole(values: ArrayLike<number>, indexes: ArrayLike<number>): Uint32Array {
+  const out = new Uint32Array(indexes.length)
+  for (let i = 0; i < out.length; i++) out[i] = values[indexes[i] ?? -1] ?? 0
+  return out
+}

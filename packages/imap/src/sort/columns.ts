@@ -2,7 +2,7 @@
 
 import type { KeyField, Mailbox } from '../backend.ts'
 import type { Pace } from '../search/pace.ts'
-import { crowded, indexesIn, missingFrom, sameUids, unionOf } from './align.ts'
+import { crowded, indexesIn, missingFrom, pick, sameUids, unionOf } from './align.ts'
 import { hashText } from './hash.ts'
 
 interface NumberColumn {
@@ -31,10 +31,9 @@ async function numbers(
   const missing = missingFrom(column.uids, uids)
   if (missing.length > 0) {
     const old = column
-    const kept = indexesIn(old.uids, uids)
     const base = crowded(old.uids.length, uids.length - missing.length) ? uids : unionOf(old.uids, uids)
     const values = new Float64Array(base.length).fill(value(''))
-    const from = base === uids ? kept : indexesIn(old.uids, base)
+    const from = indexesIn(old.uids, base)
     for (let i = 0; i < base.length; i++) {
       const index = from[i] ?? -1
       if (index >= 0) values[i] = old.values[index] ?? 0
@@ -53,8 +52,7 @@ async function numbers(
     mailbox.cache.set(name, column, base.length * 12)
     if (base === uids || base.length === uids.length) return values
   }
-  const at = indexesIn(column.uids, uids)
-  return Float64Array.from(at, (index) => column.values[index] ?? NaN)
+  return pick(column.values, indexesIn(column.uids, uids), value(''))
 }
 
 const NOTHING: NumberColumn = { uids: new Uint32Array(0), values: new Float64Array(0) }

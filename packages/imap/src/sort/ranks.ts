@@ -3,7 +3,7 @@
 
 import type { KeyField, Mailbox } from '../backend.ts'
 import type { Pace } from '../search/pace.ts'
-import { crowded, indexesIn, missingFrom, sameUids, unionOf } from './align.ts'
+import { crowded, indexesIn, missingFrom, pickWhole, sameUids, unionOf } from './align.ts'
 import { collated, sortedIndexes } from './strings.ts'
 
 interface Ranks {
@@ -26,9 +26,7 @@ export async function ranksOf(mailbox: Mailbox, field: KeyField, uids: Uint32Arr
     mailbox.cache.set(name, known, known.uids.length * 8)
   }
   if (sameUids(known.uids, uids)) return known.ranks
-  const { ranks } = known
-  const at = indexesIn(known.uids, uids)
-  return Uint32Array.from(at, (index) => ranks[index] ?? 0)
+  return pickWhole(known.ranks, indexesIn(known.uids, uids))
 }
 
 /** Distinct texts with the messages that have them. */

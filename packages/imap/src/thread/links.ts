@@ -1,6 +1,6 @@
 // RFC 5256 §3: what messages say of each other (Message-ID, References), as numbers, remembered in the mailbox's cache. They never change, so only new messages are read.
 
-import type { Mailbox } from '../backend.ts'
+import type { Mailbox, MessageKeyBatch } from '../backend.ts'
 import type { Pace } from '../search/pace.ts'
 import { crowded, indexesIn, missingFrom, sameUids, unionOf } from '../sort/align.ts'
 import { hashText } from '../sort/hash.ts'
@@ -44,28 +44,80 @@ export async function linksOf(
 }
 
 async function readLinks(mailbox: Mailbox, uids: readonly number[], pace: Pace): Promise<Links> {
-  const ids = new Float64Array(uids.length)
-  const replies = new Uint8Array(uids.length)
-  const starts = new Uint32Array(uids.length + 1)
-  const counts = new Uint32Array(uids.length)
-  const references: number[] = []
-  let at = 0
+  const reader = new LinkReader(Uint32Array.from(uids))
   for await (const batch of mailbox.keys(uids, 'threading')) {
-    for (let i = 0; i < batch.uids.length; i++) {
-      const uid = batch.uids[i] ?? 0
-      while ((uids[at] ?? Infinity) < uid) at++
-      if (uids[at] !== uid) continue
-      const [reply, id = '', ...others] = (batch.keys[i] ?? '').split('\n')
-      replies[at] = reply === '1' ? 1 : 0
-      if (id !== '') ids[at] = hashText(id)
-      for (const other of others) references.push(hashText(other))
-      counts[at] = others.length
-      if ((i & 255) === 255 && pace.winded) await pace.breathe()
+    for (let from = 0; from < batch.uids.length; from += SLICE) {
+      reader.take(batch, from, Math.min(batch.uids.length, from + SLICE))
+      if (pace.winded) await pace.breathe()
     }
-    if (pace.winded) await pace.breathe()
   }
-  for (let i = 0; i < counts.length; i++) starts[i + 1] = (starts[i] ?? 0) + (counts[i] ?? 0)
-  return { uids: Uint32Array.from(uids), ids, replies, starts, references: Float64Array.from(references) }
+  return reader.links()
+}
+
+/** Keys taken in one go. */
+const SLICE = 256
+
+class LinkReader {
+  readonly #uids: Uint32Array
+  readonly #ids: Float64Array
+  readonly #replies: Uint8Array
+  readonly #counts: Uint32Array
+  #references: Float64Array
+  #length = 0
+  /** Messages before this have been read. */
+  #at = 0
+
+  constructor(uids: Uint32Array) {
+    this.#uids = uids
+    this.#ids = new Float64Array(uids.length)
+    this.#replies = new Uint8Array(uids.length)
+    this.#counts = new Uint32Array(uids.length)
+    this.#references = new Float64Array(4 * uids.length + 16)
+  }
+
+  take({ uids, keys }: MessageKeyBatch, from: number, to: number): void {
+    for (let i = from; i < to; i++) {
+      const uid = uids[i] ?? 0
+      while (this.#at < this.#uids.length && (this.#uids[this.#at] ?? 0) < uid) this.#at++
+      if (this.#uids[this.#at] === uid) this.#read(this.#at, keys[i] ?? '')
+    }
+  }
+
+  /** `1` or `0`, LF, the id, and each reference behind a LF. */
+  #read(at: number, key: string): void {
+    this.#replies[at] = key.startsWith('1') ? 1 : 0
+    let end = lineEnd(key, 2)
+    if (end > 2) this.#ids[at] = hashText(key, 2, end)
+    for (let start = end + 1; start < key.length; start = end + 1) {
+      end = lineEnd(key, start)
+      if (this.#length === this.#references.length) this.#grow()
+      this.#references[this.#length++] = hashText(key, start, end)
+      this.#counts[at] = (this.#counts[at] ?? 0) + 1
+    }
+  }
+
+  #grow(): void {
+    const references = new Float64Array(this.#references.length * 2)
+    references.set(this.#references)
+    this.#references = references
+  }
+
+  links(): Links {
+    const starts = new Uint32Array(this.#uids.length + 1)
+    for (let i = 0; i < this.#counts.length; i++) starts[i + 1] = (starts[i] ?? 0) + (this.#counts[i] ?? 0)
+    return {
+      uids: this.#uids,
+      ids: this.#ids,
+      replies: this.#replies,
+      starts,
+      references: this.#references.slice(0, this.#length),
+    }
+  }
+}
+
+function lineEnd(text: string, start: number): number {
+  const end = text.indexOf('\n', start)
+  return end < 0 ? text.length : end
 }
 
 function merged(uids: Uint32Array, a: Links, b: Links): Links {

@@ -2,7 +2,7 @@
 
 import type { Pace } from '../search/pace.ts'
 import type { SearchTarget } from '../search/target.ts'
-import { sameUids } from '../sort/align.ts'
+import { pick, pickWhole, sameUids } from '../sort/align.ts'
 import { subjectHashes } from '../sort/columns.ts'
 import { sortedBy } from '../sort/radix.ts'
 import { sentOrReceived } from '../sort/run.ts'
@@ -33,8 +33,8 @@ export async function threadPositions(
   if (known !== undefined && sameUids(known.uids, rows.uids)) return known.laidOut
 
   const dates = await sentOrReceived(target, pace)
-  const ofFound = Float64Array.from(positions, (position) => dates[position] ?? 0)
-  const byDate = await sortedBy(Uint32Array.from(positions.keys()), ofFound, false, pace)
+  const ofFound = pick(dates, positions)
+  const byDate = await sortedBy(indexes(positions.length), ofFound, false, pace)
   const laidOut =
     algorithm === 'ORDEREDSUBJECT'
       ? await layOut(await orderedSubject(target, positions, byDate, pace), byDate, pace)
@@ -52,18 +52,18 @@ async function referenced(
   pace: Pace,
 ): Promise<Int32Array> {
   const { links, at: all } = await linksOf(target.mailbox, target.rows.uids, pace)
-  const at = Int32Array.from(positions, (position) => all[position] ?? -1)
+  const at = new Int32Array(pick(all, positions, -1))
   const forest = await threadByReferences(links, at, pace)
   if (pace.winded) await pace.breathe()
   if (algorithm === 'REFS') return layOut(forest, byDate, pace, await latestLast(forest, dates, pace))
   const subjects = await subjectsOf(target, positions, pace)
-  const replies = Uint8Array.from(at, (index) => links.replies[index] ?? 0)
+  const replies = pickWhole(links.replies, at)
   return layOut(await gatherSubjects(forest, byDate, subjects, replies, pace), byDate, pace)
 }
 
 async function subjectsOf({ mailbox, rows }: SearchTarget, positions: Uint32Array, pace: Pace): Promise<Float64Array> {
   const hashes = await subjectHashes(mailbox, rows.uids, pace)
-  return Float64Array.from(positions, (position) => hashes[position] ?? 0)
+  return pick(hashes, positions)
 }
 
 /** Messages with one base subject are one thread: the earliest, and all others as answers to it. */
@@ -94,7 +94,8 @@ async function latestLast({ up, groups }: Forest, dates: Float64Array, pace: Pac
   const top = new Int32Array(count).fill(-1)
   const path: number[] = []
   const latest = new Float64Array(count + groups).fill(-Infinity)
-  const firsts = new Int32Array(count + groups).fill(-1)
+  // A group is named by the first of its topmost messages.
+  const members = new Int32Array(groups).fill(-1)
   const order: number[] = []
   for (let i = 0; i < count; i++) {
     let found = -1
@@ -106,19 +107,22 @@ async function latestLast({ up, groups }: Forest, dates: Float64Array, pace: Pac
       else found = parent === ROOT ? at : count + groupOf(parent)
     }
     for (let at = path.pop(); at !== undefined; at = path.pop()) top[at] = found
-    if (firsts[found] === -1) {
-      firsts[found] = i
-      order.push(found)
-    }
     latest[found] = Math.max(latest[found] ?? -Infinity, dates[i] ?? 0)
+    const under = groupOf(up[i] ?? ROOT)
+    if (up[i] === ROOT) order.push(i)
+    else if (under >= 0 && members[under] === -1) {
+      members[under] = i
+      order.push(count + under)
+    }
     if ((i & 4095) === 4095 && pace.winded) await pace.breathe()
   }
   const sorted = await sortedBy(Uint32Array.from(order), latest, false, pace)
-  // A group is named by one of its topmost messages.
-  const members = new Int32Array(groups)
-  for (let i = 0; i < count; i++) {
-    const under = groupOf(up[i] ?? ROOT)
-    if (under >= 0) members[under] = i
-  }
   return sorted.map((one) => (one < count ? one : (members[one - count] ?? 0)))
+}
+
+/** 0, 1, 2, ... */
+function indexes(count: number): Uint32Array {
+  const out = new Uint32Array(count)
+  for (let i = 0; i < count; i++) out[i] = i
+  return out
 }

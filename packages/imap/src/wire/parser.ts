@@ -47,6 +47,11 @@ export class Parser {
     this.utf8 = utf8
   }
 
+  /** More of the same command has come: goes on where it stands. */
+  extend(segments: Segments): void {
+    this.#segments = segments
+  }
+
   /** The next octet, or -1 where the text ends (of the command, or before a literal). */
   peek(): number {
     return this.#text[this.#at] ?? -1
