@@ -122,6 +122,37 @@ test('the selected mailbox: new messages with what was asked for, expunges at on
   assert.deepEqual((await lines(c, 'UID COPY 1 INBOX')).slice(0, 2), ['* 4 EXISTS', '* 4 RECENT'])
 })
 
+test('RFC 5465 §7: a search with UPDATE tells of matching arrivals what it was asked to, together with what NOTIFY wants', async (t) => {
+  const { c, mail, other } = await watcher(t)
+  await c.ask('a SELECT INBOX')
+  assert.deepEqual(await lines(c, 'UID SEARCH RETURN (COUNT UPDATE (UID RFC822.SIZE)) SUBJECT 2'), [
+    '* ESEARCH (TAG "x") UID COUNT 0',
+  ])
+  await fill(mail, 3)
+  assert.deepEqual(await lines(c, 'NOOP'), [
+    '* 3 EXISTS',
+    '* 3 RECENT',
+    '* ESEARCH (TAG "x") UID ADDTO (0 2)',
+    '* 2 FETCH (UID 2 RFC822.SIZE 41)',
+  ])
+  // A message that comes to match by its flags is fetched by nobody.
+  await c.ask('b UID SEARCH RETURN (UPDATE(UID)) FLAGGED')
+  const box = await other.open('INBOX')
+  await box.store([1], { action: 'add', flags: ['\\Flagged'] })
+  assert.doesNotMatch(await c.ask('n NOOP'), /FETCH \(UID 1\)/)
+  await lines(c, 'NOTIFY SET (SELECTED (MessageNew (UID) MessageExpunge))')
+  await fill(mail, 2)
+  assert.deepEqual(await heard(c, '* 5 FETCH'), [
+    '* 5 EXISTS',
+    '* 5 RECENT',
+    '* ESEARCH (TAG "x") UID ADDTO (0 5)',
+    '* 4 FETCH (UID 4)',
+    '* 5 FETCH (UID 5 RFC822.SIZE 41)',
+  ])
+  for (const bad of ['UPDATE (BOGUS)', 'UPDATE ()', 'COUNT (UID)'])
+    assert.match(await c.ask(`q SEARCH RETURN (${bad}) ALL`), /^q BAD/)
+})
+
 test('selected-delayed: expunges wait for a command that may tell them, or for IDLE; all else is told at once', async (t) => {
   const { c, mail, other } = await watcher(t)
   await fill(mail, 3)

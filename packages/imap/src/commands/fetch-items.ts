@@ -68,9 +68,18 @@ const DEPTH = 100
 export function parseFetchItems(parser: Parser): FetchItem[] {
   const items = parser.atList ? parser.list(() => parseItem(parser, parser.item())) : one(parser)
   if (items.length === 0) throw bad('FETCH needs at least one item')
+  return eachOnce(items)
+}
+
+/** What tells an item from others. */
+export const itemKey = (item: FetchItem): string =>
+  isOctetsItem(item) ? `${item.label}${item.partial?.start}.${item.partial?.length}` : item.kind
+
+/** The items in their order, none twice. */
+export function eachOnce(items: readonly FetchItem[]): FetchItem[] {
   const seen = new Set<string>()
   return items.filter((item) => {
-    const key = isOctetsItem(item) ? `${item.label}${item.partial?.start}.${item.partial?.length}` : item.kind
+    const key = itemKey(item)
     if (seen.has(key)) return false
     seen.add(key)
     return true

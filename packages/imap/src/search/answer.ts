@@ -87,7 +87,7 @@ function highest(modseqs: ArrayLike<number>, indexes: readonly number[]): number
  * Which of `count` results the answer is about, by index: all of them, unless only MIN, MAX or PARTIAL single some out. They are what SAVE saves
  * (RFC 5182 §2.4, RFC 9394 §3.2) and whose mod-sequence is told (RFC 7162 §3.1.10).
  */
-export function chosen({ words, partial }: ReturnOptions, count: number): number[] {
+export function chosen({ words, partial }: Pick<ReturnOptions, 'words' | 'partial'>, count: number): number[] {
   const single = words.has('MIN') || words.has('MAX') || partial !== undefined
   if (!single || words.has('ALL') || words.has('COUNT')) return allOf(count)
   const indexes = new Set<number>()

@@ -1,5 +1,6 @@
 // RFC 5267 §4.3: searches whose results the client wants to be told of as they change, with the other news of the mailbox.
 
+import { eachOnce, type FetchItem } from '../commands/fetch-items.ts'
 import type { ImapServerSession } from '../server/session.ts'
 import type { MailboxView } from '../server/view.ts'
 import { unionOf } from '../sort/align.ts'
@@ -32,6 +33,8 @@ interface Context {
   readonly program: SortProgram | undefined
   /** UIDs in the order asked for. */
   results: Uint32Array
+  /** What is told of messages that arrive and match (RFC 5465 §7). */
+  readonly fetch: readonly FetchItem[]
 }
 
 /** The contexts of one selected mailbox. */
@@ -50,9 +53,16 @@ export class SearchContexts {
   }
 
   /** False: there are too many already. `results` are UIDs in the order of `program`. */
-  add(tag: string, uid: boolean, key: SearchKey, program: SortProgram | undefined, results: Uint32Array): boolean {
+  add(
+    tag: string,
+    uid: boolean,
+    key: SearchKey,
+    program: SortProgram | undefined,
+    results: Uint32Array,
+    fetch: readonly FetchItem[],
+  ): boolean {
     if (this.#contexts.size >= MOST) return false
-    this.#contexts.set(tag, { tag, uid, key: lasting(key, targetOfView(this.#view)), program, results })
+    this.#contexts.set(tag, { tag, uid, key: lasting(key, targetOfView(this.#view)), program, results, fetch })
     return true
   }
 
@@ -65,6 +75,14 @@ export class SearchContexts {
     const { expunged } = this.#view
     if (expunged.size === 0) return
     for (const context of this.#contexts.values()) this.#remove(context, expunged)
+  }
+
+  /** What is to be told of a message that has just arrived: everything that the searches which it matches asked for. */
+  wantedOf(uid: number): FetchItem[] {
+    const items: FetchItem[] = []
+    for (const { fetch, results } of this.#contexts.values())
+      if (fetch.length > 0 && results.includes(uid)) items.push(...fetch)
+    return eachOnce(items)
   }
 
   /** After the other news, so that new numbers are true (RFC 5267 §4.3.3). `touched`: UIDs of messages that are new or changed. */

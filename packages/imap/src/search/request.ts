@@ -180,7 +180,7 @@ export function keep(
   // Scores of later messages would be compared with what the client has seen of others long ago.
   const possible = program?.some(({ by }) => by === 'RELEVANCY') !== true
   view.contexts ??= new SearchContexts(session, view)
-  if (!possible || !view.contexts.add(tag, uid, key, program, pickWhole(rows.uids, positions)))
+  if (!possible || !view.contexts.add(tag, uid, key, program, pickWhole(rows.uids, positions), returns.fetch))
     refuseUpdate(session, tag, possible ? 'There are too many searches to be updated' : 'RELEVANCY cannot be updated')
 }
 

@@ -1,5 +1,6 @@
-// RFC 9051 §6.4.4, RFC 4731, RFC 5182, RFC 5267, RFC 6203, RFC 9394: what a search is to return.
+// RFC 9051 §6.4.4, RFC 4731, RFC 5182, RFC 5267, RFC 5465 §7, RFC 6203, RFC 9394: what a search is to return.
 
+import { type FetchItem, parseFetchItems } from '../commands/fetch-items.ts'
 import { bad } from '../wire/errors.ts'
 import type { Parser } from '../wire/parser.ts'
 
@@ -13,13 +14,15 @@ export interface PartialRange {
 export interface ReturnOptions {
   readonly words: ReadonlySet<ReturnWord>
   readonly partial: PartialRange | undefined
+  /** What UPDATE is to tell of each message that arrives later and matches. */
+  readonly fetch: readonly FetchItem[]
 }
 
 const WORDS = ['ALL', 'CONTEXT', 'COUNT', 'MAX', 'MIN', 'RELEVANCY', 'SAVE', 'UPDATE'] as const
 type ReturnWord = (typeof WORDS)[number]
 
 /** What IMAP4rev2 returns where nothing is said. */
-export const RETURN_ALL: ReturnOptions = { words: new Set(['ALL']), partial: undefined }
+export const RETURN_ALL: ReturnOptions = { words: new Set(['ALL']), partial: undefined, fetch: [] }
 
 /** `RETURN (...)` and the space behind it. Undefined when there is none. An empty list means ALL. */
 export function parseReturn(parser: Parser): ReturnOptions | undefined {
@@ -27,6 +30,7 @@ export function parseReturn(parser: Parser): ReturnOptions | undefined {
   parser.space()
   const words = new Set<ReturnWord>()
   let partial: PartialRange | undefined
+  let fetch: readonly FetchItem[] = []
   parser.list(() => {
     const name = parser.word()
     if (name === 'PARTIAL') {
@@ -38,6 +42,10 @@ export function parseReturn(parser: Parser): ReturnOptions | undefined {
     const word = WORDS.find((one) => one === name)
     if (word === undefined) throw bad(`There is no return option ${name.slice(0, 40)}`)
     words.add(word)
+    // The grammar of RFC 5465 has no space here, its example has one.
+    if (word !== 'UPDATE' || !(parser.atList || parser.ahead(' ('))) return
+    parser.trySpace()
+    fetch = parseFetchItems(parser)
   })
   parser.space()
   // RFC 9394 §3.1
@@ -45,7 +53,7 @@ export function parseReturn(parser: Parser): ReturnOptions | undefined {
   // CONTEXT is but a hint; asking for nothing else asks for all.
   const asks = partial !== undefined || [...words].some((word) => word !== 'CONTEXT')
   if (!asks) words.add('ALL')
-  return { words, partial }
+  return { words, partial, fetch }
 }
 
 function parsePartial(parser: Parser): PartialRange {

@@ -205,7 +205,7 @@ export class Notifications {
 
   /** This client has put messages into the mailbox of that name itself: their FETCH would be no news (RFC 5465 §5.2). */
   ownMessages(mailbox: string, uids: readonly number[]): void {
-    if (!this.active || !this.#session.selected || this.#session.view.name !== mailbox) return
+    if (this.selected === undefined || !this.#session.selected || this.#session.view.name !== mailbox) return
     for (const uid of uids) this.#ownMessages.add(uid)
   }
 

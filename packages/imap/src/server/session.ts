@@ -23,7 +23,7 @@ import {
   type ImapServerOptions,
   type SaslMechanisms,
 } from './options.ts'
-import { fetchMessages } from '../commands/fetch.ts'
+import { fetchArrivals } from './arrivals.ts'
 import { syncView } from './sync.ts'
 import type { MailboxView } from './view.ts'
 
@@ -248,9 +248,7 @@ export class ImapServerSession {
         withUid: withUid || wanted !== undefined,
         flags: wanted?.flags ?? true,
       })
-      if (wanted === undefined || added.length === 0) return
-      const foreign = this.notifications.foreign(added)
-      if (wanted.fetch.length > 0 && foreign.length > 0) await fetchMessages(this, foreign, wanted.fetch)
+      if (added.length > 0) await fetchArrivals(this, view, this.notifications.foreign(added), wanted?.fetch ?? [])
     } catch (error) {
       if (!(error instanceof BackendError) || error.code !== 'NONEXISTENT') throw error
       this.#view = undefined
