@@ -247,6 +247,34 @@ test('many patterns, long patterns, deep names: refused or answered, in bounded 
   assert.equal((await lines(c, 'LIST "" d*')).length, 400)
 })
 
+test('names that may not be looked up are not listed, whatever else may be done there', async (t) => {
+  const { mail, wire } = await world(
+    t,
+    { mailboxes: { 'a/b': undefined, c: undefined, 'd/e': undefined } },
+    {
+      open: async () => {
+        const account = mail.open()
+        const list = account.list.bind(account)
+        const rights: Readonly<Record<string, string>> = { a: 'r', 'a/b': 'lr', c: 'rswi', 'd/e': 'rk' }
+        return Object.assign(account, {
+          list: async () => (await list()).map((entry) => ({ ...entry, rights: rights[entry.name] })),
+        })
+      },
+    },
+  )
+  const c = await wire()
+  await c.login()
+  await c.ask('s SUBSCRIBE c')
+  assert.deepEqual(await lines(c, 'LIST "" *'), [
+    '* LIST (\\HasNoChildren) "/" INBOX',
+    '* LIST (\\Noselect \\HasChildren) "/" a',
+    '* LIST (\\HasNoChildren) "/" a/b',
+  ])
+  assert.deepEqual(await lines(c, 'LIST (SUBSCRIBED) "" *'), [
+    '* LIST (\\NonExistent \\HasNoChildren \\Subscribed) "/" c',
+  ])
+})
+
 test('LSUB tells what is subscribed, and with % the levels above it', async (t) => {
   const { c } = await session(t, ['a/b/c', 'x'])
   for (const name of ['a/b/c', 'x', 'x/gone', 'iNbOx']) await c.ask(`a SUBSCRIBE ${name}`)

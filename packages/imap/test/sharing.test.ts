@@ -294,13 +294,13 @@ test('changed notes are told to who asked by ENABLE or NOTIFY, of others’ doin
   const [c, d, e, bob] = [await as('anna'), await as('anna'), await as('anna'), await as('bob')]
   assert.deepEqual(await lines(c, 'ENABLE METADATA'), ['* ENABLED METADATA'])
   await lines(d, 'NOTIFY SET (mailboxes Plans (MailboxMetadataChange)) (personal (ServerMetadataChange))')
-  await lines(c, 'SETMETADATA Plans (/shared/comment "x" /private/comment "y")')
+  assert.deepEqual(await lines(c, 'SETMETADATA Plans (/shared/comment "x" /private/comment "y")'), [])
   assert.deepEqual(await lines(c, 'NOOP'), [])
   assert.deepEqual((await d.until('* METADATA')).split('\r\n').slice(0, -1), [
     '* METADATA Plans /private/comment /shared/comment',
   ])
   await lines(c, 'SETMETADATA INBOX (/private/comment "y")')
-  await lines(d, 'SETMETADATA "" (/private/vendor/x/y "z")')
+  assert.deepEqual(await lines(d, 'SETMETADATA "" (/private/vendor/x/y "z")'), [])
   assert.deepEqual(await lines(d, 'NOOP'), [], 'neither watched, nor another’s doing')
   assert.deepEqual(await lines(c, 'NOOP'), ['* METADATA "" /private/vendor/x/y'])
   assert.deepEqual(await lines(e, 'NOOP'), [])

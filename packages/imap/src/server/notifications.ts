@@ -84,11 +84,11 @@ export class Notifications {
 
   #heardAnnotations(id: string | undefined, entries: readonly string[]): void {
     if (!this.#wantsAnnotations(id)) return
-    const key = annotationKey(id, entries)
-    if (this.#ownAnnotations.delete(key)) return
+    const foreign = entries.filter((entry) => !this.#ownAnnotations.delete(annotationKey(id, entry)))
+    if (foreign.length === 0) return
     let known = this.#annotations.get(id)
     if (known === undefined) this.#annotations.set(id, (known = new Set()))
-    for (const entry of entries) {
+    for (const entry of foreign) {
       if (known.has(entry)) continue
       known.add(entry)
       this.#annotationCount++
@@ -198,9 +198,9 @@ export class Notifications {
 
   /** This client is about to set these annotations itself. Call the answer when it is done. */
   ownAnnotations(id: string | undefined, entries: readonly string[]): () => void {
-    const key = annotationKey(id, entries)
-    this.#ownAnnotations.add(key)
-    return () => this.#ownAnnotations.delete(key)
+    const keys = entries.map((entry) => annotationKey(id, entry))
+    for (const key of keys) this.#ownAnnotations.add(key)
+    return () => keys.forEach((key) => this.#ownAnnotations.delete(key))
   }
 
   /** This client has put messages into the mailbox of that name itself: their FETCH would be no news (RFC 5465 §5.2). */
@@ -347,5 +347,4 @@ function isOwn(own: readonly string[], name: string): boolean {
   return own.some((mine) => mine === name || name.startsWith(`${mine}/`) || parentsOf(mine).includes(name))
 }
 
-const annotationKey = (id: string | undefined, entries: readonly string[]): string =>
-  `${id ?? ''}\n${[...entries].sort().join('\n')}`
+const annotationKey = (id: string | undefined, entry: string): string => `${id ?? ''}\n${entry}`

@@ -252,7 +252,7 @@ export class ImapServerSession {
     } catch (error) {
       if (!(error instanceof BackendError) || error.code !== 'NONEXISTENT') throw error
       this.#view = undefined
-      this.end('The selected mailbox has been deleted')
+      this.end('The selected mailbox has been deleted, or is not shared any more')
     }
   }
 
