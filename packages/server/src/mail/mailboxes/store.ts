@@ -14,14 +14,15 @@ import {
   whereabouts,
 } from './check-operations.ts'
 import { claimRecent, create, find, get, listAll, prepare, remove, rename, subscribe } from './mailbox-operations.ts'
-import { append, copy, deliver, expunge, move, replace, storeFlags } from './message-operations.ts'
+import { append, copy, deliver, expunge, move, replace } from './message-operations.ts'
 import { keys } from './keys-operations.ts'
 import { meta } from './meta-operations.ts'
 import { raw } from './octet-operations.ts'
 import { quota, setQuota } from './quota.ts'
 import { catchUp, prerender, rendered } from './rendering-operations.ts'
-import { begin, changedPage, changes, keywords, pack, vanishedPage } from './snapshot-operations.ts'
+import { begin, changedPage, changes, keywords, pack, recentPage, vanishedPage } from './snapshot-operations.ts'
 import { migrations } from './schema.ts'
+import { storeFlags } from './store-flags.ts'
 import { heldBlobs, sweep } from './sweep.ts'
 
 export const mailStore = defineStore({
@@ -48,6 +49,7 @@ export const mailStore = defineStore({
     begin,
     changes,
     changedPage,
+    recentPage,
     vanishedPage,
     pack,
     keywords,
