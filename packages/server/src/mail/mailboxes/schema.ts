@@ -1,5 +1,7 @@
 // The tables of one account's mail.
 
+import { SHARING_TABLES } from './sharing/tables.ts'
+
 /**
  * `mail_state` is the account's single clock and the source of every number that is never given twice. A message is a row of `mail_message`; what it says lives in
  * `mail_email` (rendered pieces, counted references) and `mail_octets` (the octets), so that scans for flags, envelopes and structures touch few pages.
@@ -144,4 +146,6 @@ CREATE INDEX mail_thread_key_thread ON mail_thread_key (thread);
 -- Mailboxes that were deleted and whose rows are not gone yet.
 CREATE TABLE mail_deleted (mailbox INTEGER PRIMARY KEY) STRICT;
 `,
+  // 4 (3 is the search index's): annotations and access lists.
+  SHARING_TABLES,
 ]

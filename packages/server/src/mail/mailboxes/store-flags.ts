@@ -1,11 +1,12 @@
 // STORE: flags of any number of messages, as one change.
 
 import type { FlagChange, FlagSet } from '@aviso/imap'
-import { type SqlRow, type Transaction, write } from '../../store/contracts.ts'
+import { type SqlRow, StoreError, type Transaction, write } from '../../store/contracts.ts'
 import { tick } from './clock.ts'
 import { type Columns, ColumnsBuilder } from './columns.ts'
 import { applyFlags, FlagSets, type StoredFlagSet } from './flags.ts'
 import { changeMailbox, count, mailboxById, noGrowth } from './mailbox-rows.ts'
+import { maskFlags, mayFlag, rightsOf, type Visitor } from './sharing/rights.ts'
 import { type Span, spans } from './uids.ts'
 
 export interface StoreOrder {
@@ -14,6 +15,7 @@ export interface StoreOrder {
   readonly action: FlagChange['action']
   readonly flags: FlagSet
   readonly unchangedSince: number | undefined
+  readonly visitor?: Visitor | undefined
 }
 
 export interface StoreOutcome {
@@ -27,6 +29,10 @@ export interface StoreOutcome {
 
 export const storeFlags = write(async (tx, order: StoreOrder): Promise<StoreOutcome> => {
   const mailbox = await mailboxById(tx, order.mailbox)
+  const rights = await rightsOf(tx, mailbox.id, order.visitor)
+  // RFC 4314 §4: what may be changed is; refused is only what changes nothing.
+  if (order.visitor !== undefined && !changesAny(rights, order))
+    throw new StoreError('NOPERM', 'The owner of the mailbox has not given the right to change these flags')
   const sets = new FlagSets(tx)
   const given = await sets.canonical(order.flags, order.action !== 'remove')
   const becomes = new Map<number, { readonly old: StoredFlagSet; readonly next: StoredFlagSet }>()
@@ -51,7 +57,10 @@ export const storeFlags = write(async (tx, order: StoreOrder): Promise<StoreOutc
       let change = becomes.get(flagset)
       if (change === undefined) {
         const old = await sets.byId(flagset)
-        change = { old, next: await sets.intern(applyFlags(old.flags, order.action, given)) }
+        change = {
+          old,
+          next: await sets.intern(maskFlags(rights, old.flags, applyFlags(old.flags, order.action, given))),
+        }
         becomes.set(flagset, change)
       }
       if (change.next.id === flagset) {
@@ -80,6 +89,9 @@ export const storeFlags = write(async (tx, order: StoreOrder): Promise<StoreOutc
     highestModseq: modseq > 0 ? modseq : mailbox.modseq,
   }
 })
+
+const changesAny = (rights: string, { action, flags }: StoreOrder): boolean =>
+  action === 'set' ? /[stw]/.test(rights) : flags.some((flag) => mayFlag(rights, flag))
 
 /** UIDs that one statement names. */
 const NAMED = 64
