@@ -36,7 +36,7 @@ export async function changesSince(
     complete &&= answer.complete
     // A modseq from the future (a restored backup, a client of another life): as if nothing were known.
     if (from > answer.moment.highestModseq) from = 0
-    const news = answer.paged === undefined ? answer : await pages(calls, mailbox, from, answer.paged)
+    const news = answer.paged === undefined ? answer : await pages(calls, mailbox, from, answer)
     for (const [id, flags] of news.sets) sets.set(id, flags)
     columns = mergeColumns(columns, news.columns, news.vanished)
     vanished = joined([vanished, news.vanished])
@@ -51,7 +51,7 @@ async function pages(
   calls: MailCalls,
   mailbox: number,
   since: number,
-  how: 'by-modseq' | 'by-uid',
+  { paged: how, moment }: Changes,
 ): Promise<{ readonly columns: Columns; readonly sets: NamedSets; readonly vanished: Uint32Array }> {
   const rows = new ColumnsBuilder()
   let columns = NO_ROWS
@@ -65,7 +65,7 @@ async function pages(
     }
   else
     for (let after: RecentPage['next'] = { modseq: since, uid: 0xffffffff }; after !== undefined;) {
-      const page: RecentPage = await answered(calls.recentPage({ mailbox, ...after }))
+      const page: RecentPage = await answered(calls.recentPage({ mailbox, ...after, until: moment.highestModseq }))
       sets.push(...page.sets)
       // A row that changes while its neighbours are read comes again.
       columns = mergeColumns(columns, page.columns, new Uint32Array())

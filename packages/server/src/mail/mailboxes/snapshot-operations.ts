@@ -146,6 +146,8 @@ export interface RecentOrder {
   /** Rows that changed after this: by modseq, and by UID where that is the same. */
   readonly modseq: number
   readonly uid: number
+  /** Rows that changed later than this modseq are left to those who ask what happened since. */
+  readonly until: number
 }
 
 export interface RecentPage extends NamedRows {
@@ -153,13 +155,14 @@ export interface RecentPage extends NamedRows {
 }
 
 /** Rows in the order in which they changed; those of one answer ascending by UID. */
-export const recentPage = read(async (tx, { mailbox, modseq, uid }: RecentOrder): Promise<RecentPage> => {
+export const recentPage = read(async (tx, { mailbox, modseq, uid, until }: RecentOrder): Promise<RecentPage> => {
   await mailboxById(tx, mailbox)
   const rows = await tx.all(
-    'SELECT uid, flagset, modseq, size, internal_date, zone FROM mail_message WHERE mailbox = ? AND (modseq, uid) > (?, ?) ORDER BY modseq, uid LIMIT ?',
+    'SELECT uid, flagset, modseq, size, internal_date, zone FROM mail_message WHERE mailbox = ? AND (modseq, uid) > (?, ?) AND modseq <= ? ORDER BY modseq, uid LIMIT ?',
     mailbox,
     modseq,
     uid,
+    until,
     PAGE,
   )
   const columns = new ColumnsBuilder(rows.length)
