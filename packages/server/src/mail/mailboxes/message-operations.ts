@@ -1,18 +1,14 @@
-// Operations that change messages: delivery, APPEND, STORE, EXPUNGE, COPY, MOVE.
+// Operations that change which messages a mailbox has: delivery, APPEND, REPLACE, EXPUNGE, COPY, MOVE.
 
-import type { FlagChange, FlagSet } from '@aviso/imap'
 import { StoreError, type Transaction, write } from '../../store/contracts.ts'
-import { tick } from './clock.ts'
-import { type Columns, ColumnsBuilder } from './columns.ts'
-import { applyFlags, FlagSets, type StoredFlagSet } from './flags.ts'
+import { FlagSets } from './flags.ts'
 import { insert, type NewMessage } from './insert.ts'
-import { changeMailbox, count, destinationByName, mailboxById, type MailboxRow, noGrowth } from './mailbox-rows.ts'
+import { changeMailbox, destinationByName, mailboxById, type MailboxRow, noGrowth } from './mailbox-rows.ts'
 import { deliveryMailbox } from './mailbox-operations.ts'
 import { canonicalName } from './names.ts'
 import type { Limits } from './quota.ts'
-import { allowedFlags, demand, maskFlags, mayFlag, rightsOf, type Visitor } from './sharing/rights.ts'
+import { allowedFlags, demand, type Visitor } from './sharing/rights.ts'
 import { copyRows, expungeOne, expungeRows, moveRows } from './transfer.ts'
-import { spans } from './uids.ts'
 
 /** The mailbox that messages are to go to; what it lets the visitor flag. */
 async function destination(
@@ -74,133 +70,6 @@ export const deliver = write(
     return { mailbox: mailbox.id, uid }
   },
 )
-
-/** With more flag sets than this in one stretch, rows are changed one by one: each set would cost a pass over the stretch. */
-const SETS_AT_ONCE = 12
-
-export interface StoreOrder {
-  readonly mailbox: number
-  readonly uids: Uint32Array
-  readonly action: FlagChange['action']
-  readonly flags: FlagSet
-  readonly unchangedSince: number | undefined
-  readonly visitor?: Visitor | undefined
-}
-
-export interface StoreOutcome {
-  readonly rows: Columns
-  readonly sets: readonly (readonly [id: number, flags: FlagSet])[]
-  readonly modified: Uint32Array
-  /** The mailbox's modseq before this change, and after it. */
-  readonly before: number
-  readonly highestModseq: number
-}
-
-/** STORE, all of it one change. */
-export const storeFlags = write(async (tx, order: StoreOrder): Promise<StoreOutcome> => {
-  const mailbox = await mailboxById(tx, order.mailbox)
-  const rights = await rightsOf(tx, mailbox.id, order.visitor)
-  // RFC 4314 §4: what may be changed is; refused is only what changes nothing.
-  if (order.visitor !== undefined && !changesAny(rights, order))
-    throw new StoreError('NOPERM', 'The owner of the mailbox has not given the right to change these flags')
-  const sets = new FlagSets(tx)
-  const given = await sets.canonical(order.flags, order.action !== 'remove')
-  const becomes = new Map<number, { readonly old: StoredFlagSet; readonly next: StoredFlagSet }>()
-  const rows = new ColumnsBuilder(order.uids.length)
-  const modified: number[] = []
-  const growth = noGrowth()
-  let modseq = 0
-  for (const span of spans(order.uids)) {
-    let at = span.start
-    /** UIDs to change by their old flag set, of a stretch of rows in which every row is chosen. */
-    let stretch = new Map<number, number[]>()
-    const stretches = [stretch]
-    for (const row of await tx.all(
-      'SELECT uid, flagset, modseq, size, internal_date, zone FROM mail_message WHERE mailbox = ? AND uid BETWEEN ? AND ? ORDER BY uid',
-      mailbox.id,
-      span.first,
-      span.last,
-    )) {
-      const [uid = 0, flagset = 0, rowModseq = 0, size = 0, internalDate = 0, zone = 0] = row as readonly number[]
-      while ((order.uids[at] ?? Infinity) < uid) at++
-      const chosen = order.uids[at] === uid
-      const failed = chosen && order.unchangedSince !== undefined && rowModseq > order.unchangedSince
-      if (failed) modified.push(uid)
-      if (!chosen || failed) {
-        if (stretch.size > 0) stretches.push((stretch = new Map()))
-        continue
-      }
-      let change = becomes.get(flagset)
-      if (change === undefined) {
-        const old = await sets.byId(flagset)
-        change = {
-          old,
-          next: await sets.intern(maskFlags(rights, old.flags, applyFlags(old.flags, order.action, given))),
-        }
-        becomes.set(flagset, change)
-      }
-      if (change.next.id === flagset) {
-        rows.push(uid, flagset, rowModseq, size, internalDate, zone)
-        continue
-      }
-      if (modseq === 0) modseq = (await tick(tx)).modseq
-      count(growth, change.old, size, -1)
-      count(growth, change.next, size, 1)
-      rows.push(uid, change.next.id, modseq, size, internalDate, zone)
-      const list = stretch.get(flagset)
-      if (list === undefined) stretch.set(flagset, [uid])
-      else list.push(uid)
-    }
-    for (const done of stretches)
-      await changeStretch(tx, mailbox.id, done, (flagset) => becomes.get(flagset)?.next.id ?? 0, modseq)
-  }
-  if (modseq > 0) await changeMailbox(tx, mailbox.id, modseq, growth)
-  const finished = rows.finish()
-  return {
-    rows: finished,
-    sets: await Promise.all(
-      [...new Set(finished.flagsets)].map(async (id) => [id, (await sets.byId(id)).flags] as const),
-    ),
-    modified: Uint32Array.from(modified),
-    before: mailbox.modseq,
-    highestModseq: modseq > 0 ? modseq : mailbox.modseq,
-  }
-})
-
-const changesAny = (rights: string, { action, flags }: StoreOrder): boolean =>
-  action === 'set' ? /[stw]/.test(rights) : flags.some((flag) => mayFlag(rights, flag))
-
-async function changeStretch(
-  tx: Transaction,
-  mailbox: number,
-  stretch: ReadonlyMap<number, readonly number[]>,
-  next: (flagset: number) => number,
-  modseq: number,
-): Promise<void> {
-  for (const [flagset, uids] of stretch) {
-    if (stretch.size <= SETS_AT_ONCE || uids.length === 1)
-      // `modseq <` keeps a row that this very STORE gave the set `flagset` a moment ago.
-      await tx.run(
-        'UPDATE mail_message SET flagset = ?, modseq = ? WHERE mailbox = ? AND uid BETWEEN ? AND ? AND flagset = ? AND modseq < ?',
-        next(flagset),
-        modseq,
-        mailbox,
-        uids[0] ?? 0,
-        uids.at(-1) ?? 0,
-        flagset,
-        modseq,
-      )
-    else
-      for (const uid of uids)
-        await tx.run(
-          'UPDATE mail_message SET flagset = ?, modseq = ? WHERE mailbox = ? AND uid = ?',
-          next(flagset),
-          modseq,
-          mailbox,
-          uid,
-        )
-  }
-}
 
 export interface ExpungeOrder {
   readonly mailbox: number

@@ -14,16 +14,17 @@ import {
   whereabouts,
 } from './check-operations.ts'
 import { claimRecent, create, find, get, listAll, prepare, remove, rename, subscribe } from './mailbox-operations.ts'
-import { append, copy, deliver, discard, expunge, move, replace, storeFlags } from './message-operations.ts'
+import { append, copy, deliver, discard, expunge, move, replace } from './message-operations.ts'
 import { keys } from './keys-operations.ts'
 import { meta } from './meta-operations.ts'
 import { raw } from './octet-operations.ts'
 import { quota, setQuota } from './quota.ts'
 import { catchUp, prerender, rendered } from './rendering-operations.ts'
-import { begin, changedPage, changes, keywords, pack, vanishedPage } from './snapshot-operations.ts'
+import { begin, changedPage, changes, keywords, pack, recentPage, vanishedPage } from './snapshot-operations.ts'
 import { migrations } from './schema.ts'
 import { acl, allGrants, forgetVisitor, rights, setAcl, shared, visit } from './sharing/acl-operations.ts'
 import { annotations, setAnnotations } from './sharing/annotation-operations.ts'
+import { storeFlags } from './store-flags.ts'
 import { heldBlobs, sweep } from './sweep.ts'
 
 export const mailStore = defineStore({
@@ -51,6 +52,7 @@ export const mailStore = defineStore({
     begin,
     changes,
     changedPage,
+    recentPage,
     vanishedPage,
     pack,
     keywords,
