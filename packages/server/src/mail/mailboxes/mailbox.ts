@@ -5,17 +5,20 @@ import {
   type Bytes,
   type CopyResult,
   type FlagChange,
+  type FoundBatch,
   type Mailbox,
   type MailboxDelta,
   type MailboxSnapshot,
   type MessageMeta,
   type MetaField,
   type StoreResult,
+  type TextQuery,
 } from '@aviso/imap'
 import type { Blobs } from '../../store/contracts.ts'
 import { answered, messageRows } from './answers.ts'
 import type { LargeMessages } from './large-messages.ts'
 import type { PackedMeta } from './read-operations.ts'
+import { find } from './search/find.ts'
 import type { MailCalls, Snapshots } from './snapshots.ts'
 import type { Transferred } from './transfer.ts'
 import { uidList } from './uids.ts'
@@ -142,6 +145,10 @@ export class StoredMailbox implements Mailbox {
       batch.push(row)
     }
     return batch
+  }
+
+  find(query: TextQuery, uids: readonly number[]): AsyncIterable<FoundBatch> {
+    return find({ calls: this.#calls, blobs: this.#around.blobs, mailbox: this.#number }, query, uids)
   }
 
   async raw(uid: number, start = 0, end?: number): Promise<Bytes | undefined> {

@@ -8,6 +8,7 @@ import { StoredMailAccount } from './account.ts'
 import { answered } from './answers.ts'
 import { LargeMessages } from './large-messages.ts'
 import { mailboxId } from './mailbox.ts'
+import { Indexer } from './search/indexer.ts'
 import { Snapshots } from './snapshots.ts'
 import { mailStore } from './store.ts'
 
@@ -36,6 +37,10 @@ export interface Mailboxes {
   open(account: Account): MailAccount
   /** Lets go of what nobody needs any more: contents and history of expunged messages, unused blobs, old delivery ids. True when something is left that falls due later. */
   sweep(accountId: string): Promise<boolean>
+  /** Brings the account's text index up to date; in the background it follows by itself. */
+  catchUp(accountId: string): Promise<void>
+  /** Makes the account's text index anew. Searches are exact meanwhile, but slow. */
+  reindex(accountId: string): Promise<void>
   /** Makes INBOX and the special-use mailboxes of a new account. */
   readonly room: AccountRoom
 }
@@ -89,6 +94,7 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
     snapshots: new Snapshots(kept.log, options.snapshotOctets ?? 48 * 1024 * 1024),
   }))
   const touched = new Set<string>()
+  const indexer = new Indexer(scope, store)
 
   const sweep = async (accountId: string): Promise<boolean> => {
     const calls = store.account(mailStore, accountId)
@@ -124,6 +130,7 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
       if (bytes.byteLength > appendLimit + TRACE_OCTETS)
         throw new BackendError('TOOBIG', `Messages may have ${appendLimit} octets at most`)
       touched.add(accountId)
+      indexer.follow(accountId)
       const { large } = await shared
       const placed = await large.keep(accountId, [bytes], ([message]) => {
         if (message === undefined) throw new Error('a message was lost on its way to the store')
@@ -138,6 +145,7 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
 
     open(account) {
       touched.add(account.id)
+      indexer.follow(account.id)
       return new StoredMailAccount({
         name: account.address,
         account: account.id,
@@ -150,12 +158,15 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
     },
 
     sweep,
+    catchUp: (accountId) => indexer.catchUp(accountId),
+    reindex: (accountId) => indexer.reindex(accountId),
 
     room: {
       name: 'mailboxes',
       create: (account) => answered(store.account(mailStore, account.id).prepare({ mailboxes: SPECIAL_USE })),
       async erase(account) {
         touched.delete(account.id)
+        indexer.drop(account.id)
       },
     },
   }

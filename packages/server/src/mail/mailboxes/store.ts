@@ -5,6 +5,7 @@ import { claimRecent, create, find, get, listAll, prepare, remove, rename, subsc
 import { append, copy, deliver, expunge, move, storeFlags } from './message-operations.ts'
 import { delta, keywords, meta, pack, prerender, raw, snapshot } from './read-operations.ts'
 import { migrations } from './schema.ts'
+import * as search from './search/operations.ts'
 import { heldBlobs, sweep } from './sweep.ts'
 
 export const mailStore = defineStore({
@@ -36,5 +37,6 @@ export const mailStore = defineStore({
     prerender,
     sweep,
     blobs: read(heldBlobs),
+    ...search,
   },
 })

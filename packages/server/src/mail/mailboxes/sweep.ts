@@ -1,6 +1,7 @@
 // What nobody needs any more goes: content of expunged messages, history, emails without a reference, old delivery ids.
 
 import { type Transaction, write } from '../../store/contracts.ts'
+import { forgetEmails } from './search/segments.ts'
 
 /** Rows that one sweep touches at most, so that nobody waits long behind it. */
 const STEP = 1000
@@ -77,6 +78,10 @@ async function trimHistory(tx: Transaction, { historyBefore, historyRows }: Swee
 /** Emails that no message and no expunged row holds are deleted. */
 async function dropEmails(tx: Transaction): Promise<boolean> {
   const rows = await tx.all('SELECT id FROM mail_email WHERE refcount = 0 LIMIT ?', STEP)
+  await forgetEmails(
+    tx,
+    rows.map(([id]) => Number(id)),
+  )
   for (const [id = 0] of rows) {
     await tx.run('DELETE FROM mail_octets WHERE email = ?', id)
     await tx.run('DELETE FROM mail_email WHERE id = ?', id)
