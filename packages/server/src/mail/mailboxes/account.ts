@@ -76,6 +76,8 @@ export class StoredMailAccount implements MailAccount {
       unseen: row.unseen,
       deleted: row.deleted,
       size: row.octets,
+      deletedSize: 0,
+      id: mailboxId(row.id),
       uidValidity: row.uidValidity,
       uidNext: row.uidNext,
       highestModseq: row.modseq,

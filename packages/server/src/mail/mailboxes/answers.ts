@@ -28,6 +28,7 @@ export function messageRows(columns: Columns, sets: NamedSets): MessageRow[] {
       modseq: modseqs[i] ?? 0,
       size: sizes[i] ?? 0,
       internalDate: internalDates[i] ?? 0,
+      zone: 0,
     })
   return rows
 }

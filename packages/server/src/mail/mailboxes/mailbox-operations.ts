@@ -181,5 +181,5 @@ export const get = read(async (tx, { mailbox }: { mailbox: number }) => mailboxB
 export const claimRecent = write(async (tx, { mailbox: id }: { mailbox: number }) => {
   const mailbox = await mailboxById(tx, id)
   await tx.run('UPDATE mail_mailbox SET recent_uid = uidnext WHERE id = ?', id)
-  return mailbox.recentUid
+  return { from: mailbox.recentUid, to: mailbox.uidNext }
 })

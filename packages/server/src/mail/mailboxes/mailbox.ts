@@ -1,11 +1,18 @@
 // One open mailbox, as an IMAP session uses it.
 
 import {
+  type AppendMessage,
+  type AppendResult,
   BackendError,
   type Bytes,
   type CopyResult,
   type FlagChange,
   type FoundBatch,
+  type KeyField,
+  keysFromHeaders,
+  type MailboxCache,
+  type MessageKeyBatch,
+  renderMessage,
   type Mailbox,
   type MailboxDelta,
   type MailboxSnapshot,
@@ -17,7 +24,7 @@ import {
 import type { Blobs } from '../../store/contracts.ts'
 import { answered, messageRows } from './answers.ts'
 import type { LargeMessages } from './large-messages.ts'
-import type { PackedMeta } from './read-operations.ts'
+import type { PackedMeta, StoredField } from './read-operations.ts'
 import { find } from './search/find.ts'
 import type { MailCalls, Snapshots } from './snapshots.ts'
 import type { Transferred } from './transfer.ts'
@@ -37,10 +44,14 @@ export interface Surroundings {
 /** The stable identity that IMAP shows (RFC 8474 MAILBOXID). */
 export const mailboxId = (id: number): string => `m${id}`
 
+const isStored = (field: MetaField): field is StoredField =>
+  field === 'envelope' || field === 'bodyStructure' || field === 'body' || field === 'header'
+
 export class StoredMailbox implements Mailbox {
   readonly id: string
   readonly name: string
   readonly uidValidity: number
+  readonly cache: MailboxCache = new Map<string, unknown>()
   readonly #number: number
   readonly #around: Surroundings
 
@@ -70,10 +81,12 @@ export class StoredMailbox implements Mailbox {
     return { ...rest, changed: messageRows(changed, sets), vanished: Array.from(vanished) }
   }
 
-  async claimRecent(): Promise<number> {
+  async claimRecent(): Promise<{ readonly from: number; readonly to: number }> {
     // Most SELECTs find nothing to claim: those need no commit.
     const { recentUid, uidNext } = await answered(this.#calls.get({ mailbox: this.#number }))
-    return recentUid === uidNext ? recentUid : answered(this.#calls.claimRecent({ mailbox: this.#number }))
+    return recentUid === uidNext
+      ? { from: uidNext, to: uidNext }
+      : answered(this.#calls.claimRecent({ mailbox: this.#number }))
   }
 
   async store(uids: readonly number[], change: FlagChange, unchangedSince?: number): Promise<StoreResult> {
@@ -104,8 +117,50 @@ export class StoredMailbox implements Mailbox {
     return copyResult(await answered(this.#calls.move({ mailbox: this.#number, uids: uidList(uids), destination })))
   }
 
+  keys(uids: readonly number[], field: KeyField): AsyncIterable<MessageKeyBatch> {
+    return keysFromHeaders(this, uids, field)
+  }
+
+  async replace(uid: number, destination: string, message: AppendMessage): Promise<AppendResult> {
+    const { large } = await this.#around.shared
+    const { uidValidity, firstUid } = await large.keep(this.#around.account, [message.bytes], ([incoming]) => {
+      if (incoming === undefined) throw new Error('a message was lost on its way to the store')
+      return answered(
+        this.#calls.replace({
+          mailbox: this.#number,
+          uid,
+          destination,
+          message: { message: incoming, flags: message.flags, internalDate: message.internalDate },
+        }),
+      )
+    })
+    return { uidValidity, uids: [firstUid] }
+  }
+
   async *meta(uids: readonly number[], fields: readonly MetaField[]): AsyncGenerator<readonly MessageMeta[]> {
-    const wanted = [...new Set(fields)]
+    const wanted = fields.filter((field, i): field is StoredField => isStored(field) && fields.indexOf(field) === i)
+    for await (const batch of this.#stored(uids, wanted)) {
+      if (fields.every(isStored)) {
+        yield batch
+        continue
+      }
+      const whole: MessageMeta[] = []
+      for (const meta of batch) {
+        const rendered = renderMessage((await this.raw(meta.uid)) ?? new Uint8Array())
+        whole.push({
+          ...meta,
+          commonHeader: rendered.commonHeader,
+          preview: rendered.preview,
+          emailId: `e${meta.uid}`,
+          threadId: `t${meta.uid}`,
+          saveDate: 0,
+        })
+      }
+      yield whole
+    }
+  }
+
+  async *#stored(uids: readonly number[], wanted: readonly StoredField[]): AsyncGenerator<readonly MessageMeta[]> {
     const list = uidList(uids)
     const ask = (from: number): Promise<PackedMeta> | undefined => {
       if (from >= list.length) return undefined
@@ -126,13 +181,13 @@ export class StoredMailbox implements Mailbox {
     }
   }
 
-  async #unpack(packed: PackedMeta, fields: readonly MetaField[]): Promise<readonly MessageMeta[]> {
+  async #unpack(packed: PackedMeta, fields: readonly StoredField[]): Promise<readonly MessageMeta[]> {
     const elsewhere = new Map(packed.elsewhere.map((one) => [one.at, one]))
     const batch: MessageMeta[] = []
     let at = 0
     let piece = 0
     for (const uid of packed.uids) {
-      const row: { uid: number } & { [field in MetaField]?: Bytes } = { uid }
+      const row: { uid: number } & { [field in StoredField]?: Bytes } = { uid }
       for (const field of fields) {
         const header = elsewhere.get(piece)
         const length = packed.lengths[piece++] ?? 0

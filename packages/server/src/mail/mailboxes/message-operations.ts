@@ -17,7 +17,7 @@ import {
 import { deliveryMailbox } from './mailbox-operations.ts'
 import { canonicalName } from './names.ts'
 import { type Incoming, store } from './octets.ts'
-import { copyRows, expungeRows, moveRows } from './transfer.ts'
+import { copyRows, expungeOne, expungeRows, moveRows } from './transfer.ts'
 import { spans } from './uids.ts'
 
 /** A message on its way in. */
@@ -223,6 +223,22 @@ async function changeStretch(
 export const expunge = write(async (tx, { mailbox, uids }: { mailbox: number; uids: Uint32Array }) =>
   expungeRows(tx, await mailboxById(tx, mailbox), uids),
 )
+
+export interface ReplaceOrder {
+  readonly mailbox: number
+  readonly uid: number
+  readonly destination: string
+  readonly message: NewMessage
+}
+
+/** REPLACE (RFC 8508): the new message in `destination`, the old one gone, in one change. */
+export const replace = write(async (tx, { mailbox, uid, destination, message }: ReplaceOrder) => {
+  const from = await mailboxById(tx, mailbox)
+  const to = await destinationByName(tx, canonicalName(destination))
+  await expungeOne(tx, from, uid)
+  const firstUid = await insert(tx, to, [message])
+  return { uidValidity: to.uidValidity, firstUid }
+})
 
 export interface TransferOrder {
   readonly mailbox: number

@@ -1,6 +1,6 @@
 // Operations that read: snapshots, deltas, rendered pieces, octets.
 
-import type { FlagSet, MetaField } from '@aviso/imap'
+import type { FlagSet } from '@aviso/imap'
 import { read, type SqlRow, type Transaction, write } from '../../store/contracts.ts'
 import { type Columns, ColumnsBuilder, mergeColumns, packColumns, unpackColumns } from './columns.ts'
 import { FlagSets } from './flags.ts'
@@ -182,7 +182,9 @@ export const keywords = read(async (tx, { mailbox }: { mailbox: number }) => {
 
 // ---- rendered pieces ----
 
-const FIELD_COLUMNS: Readonly<Record<MetaField, string>> = {
+export type StoredField = 'envelope' | 'bodyStructure' | 'body' | 'header'
+
+const FIELD_COLUMNS: Readonly<Record<StoredField, string>> = {
   envelope: 'e.envelope',
   bodyStructure: 'e.body_structure',
   body: 'e.body',
@@ -195,7 +197,7 @@ const BATCH_OCTETS = 256 * 1024
 export interface MetaOrder {
   readonly mailbox: number
   readonly uids: Uint32Array
-  readonly fields: readonly MetaField[]
+  readonly fields: readonly StoredField[]
 }
 
 /** The pieces of one batch in one piece of memory: for each UID its fields, in the order asked for, end to end. */

@@ -89,6 +89,7 @@ function next(old: Kept | undefined, { uidValidity, delta }: PackedSnapshot): Ke
       modseqs: columns.modseqs,
       sizes: Float64Array.from(columns.sizes),
       internalDates: columns.internalDates,
+      zones: new Int16Array(columns.uids.length),
     },
   }
 }

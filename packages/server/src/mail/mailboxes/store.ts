@@ -2,7 +2,7 @@
 
 import { defineStore, read } from '../../store/contracts.ts'
 import { claimRecent, create, find, get, listAll, prepare, remove, rename, subscribe } from './mailbox-operations.ts'
-import { append, copy, deliver, expunge, move, storeFlags } from './message-operations.ts'
+import { append, copy, deliver, expunge, move, replace, storeFlags } from './message-operations.ts'
 import { delta, keywords, meta, pack, prerender, raw, snapshot } from './read-operations.ts'
 import { migrations } from './schema.ts'
 import * as search from './search/operations.ts'
@@ -28,6 +28,7 @@ export const mailStore = defineStore({
     expunge,
     copy,
     move,
+    replace,
     snapshot,
     pack,
     delta,

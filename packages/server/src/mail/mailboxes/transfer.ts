@@ -1,6 +1,6 @@
 // Messages that move between mailboxes or leave: COPY, MOVE, EXPUNGE, and what stays behind for those who have not been told.
 
-import type { Transaction } from '../../store/contracts.ts'
+import { StoreError, type Transaction } from '../../store/contracts.ts'
 import { tick } from './clock.ts'
 import { FlagSets } from './flags.ts'
 import { changeMailbox, count, haveUids, type MailboxRow, noGrowth } from './mailbox-rows.ts'
@@ -238,4 +238,24 @@ export async function expungeRows(
   }
   await changeMailbox(tx, from.id, modseq, growth)
   return { uids: Uint32Array.from(gone), highestModseq: modseq }
+}
+
+/** Takes one message out, flagged \\Deleted or not. `StoreError('EXPUNGEISSUED')` when it is gone already. */
+export async function expungeOne(tx: Transaction, from: MailboxRow, uid: number): Promise<void> {
+  const row = await tx.get('SELECT flagset, email, size FROM mail_message WHERE mailbox = ? AND uid = ?', from.id, uid)
+  if (row === undefined) throw new StoreError('EXPUNGEISSUED', 'The message is expunged already')
+  const [flagset = 0, email = 0, size = 0] = row as readonly number[]
+  const growth = noGrowth()
+  count(growth, await new FlagSets(tx).byId(flagset), size, -1)
+  const { modseq } = await tick(tx)
+  await tx.run(
+    'INSERT INTO mail_expunged (mailbox, uid, modseq, email, at) VALUES (?, ?, ?, ?, ?)',
+    from.id,
+    uid,
+    modseq,
+    email,
+    tx.now,
+  )
+  await tx.run('DELETE FROM mail_message WHERE mailbox = ? AND uid = ?', from.id, uid)
+  await changeMailbox(tx, from.id, modseq, growth)
 }

@@ -148,7 +148,7 @@ export class StreamReader {
   #at = 0
   /** Emails of each key of a value stream; where the postings of each term end, of a word stream. */
   #places: number[] = []
-  #postings = new Uint8Array()
+  #postings: Uint8Array = new Uint8Array()
   #start = 0
   #after: Uint8Array
   #next: number | undefined

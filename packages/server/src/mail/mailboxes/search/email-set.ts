@@ -11,13 +11,15 @@ export class EmailSet {
     }
   }
 
-  addAll({ #bits: others }: EmailSet): void {
+  addAll(set: EmailSet): void {
+    const others = set.#bits
     if (others.length > this.#bits.length) this.#grow(others.length - 1)
     for (let i = 0; i < others.length; i++) this.#bits[i] = (this.#bits[i] ?? 0) | (others[i] ?? 0)
   }
 
   /** Keeps those that are in `others` too. */
-  keep({ #bits: others }: EmailSet): void {
+  keep(set: EmailSet): void {
+    const others = set.#bits
     for (let i = 0; i < this.#bits.length; i++) this.#bits[i] = (this.#bits[i] ?? 0) & (others[i] ?? 0)
   }
 

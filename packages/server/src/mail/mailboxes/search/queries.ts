@@ -87,8 +87,6 @@ class Scan {
   readonly #stream: number
   readonly #pattern: Uint8Array
   readonly #doubtful: Emails
-  /** Emails that were found before are not found again. */
-  readonly #seen: Uint8Array
   readonly #found: (email: number) => void
   readonly #values: boolean
   octets = 0
@@ -100,8 +98,8 @@ class Scan {
     this.#pattern = pattern
     this.#doubtful = doubtful
     this.#values = !WORD_STREAMS.includes(stream)
+    // What was found before is not found again.
     const seen = new Uint8Array(segment.last - segment.first + 1)
-    this.#seen = seen
     this.#found = (email) => {
       if (seen[email] === 1) return
       seen[email] = 1
