@@ -3,9 +3,10 @@
 import { bodyTexts, HeaderText } from '@aviso/imap/search'
 import { parseStructure } from '@aviso/mime'
 import type { Transaction } from '../../../store/contracts.ts'
-import { ANYTHING, binary, LONG_VALUE, STREAM, VALUE_EDGE, VALUE_STREAMS, ValueWriter, WordWriter } from './chunks.ts'
+import { ANYTHING, LONG_VALUE, STREAM, StreamWriter, VALUE_EDGE, VALUE_STREAMS } from './chunks.ts'
+import { Numbers } from './octets.ts'
 import { addSegment, levelOf, SEGMENT } from './segments.ts'
-import type { Tokeniser } from './words.ts'
+import { TermTable } from './term-table.ts'
 
 /** What one email may put into the index; of more, it is marked and looked at itself. In UTF-16 units of text, and in different words. */
 const LONGEST_TEXT = 1024 * 1024
@@ -14,72 +15,59 @@ const MOST_WORDS = 20_000
 const LONGEST_VALUES = 16 * 1024
 
 /** Emails of each word. */
-class WordLists {
-  readonly #tokeniser: Tokeniser
-  readonly #lists = new Map<string, number[]>()
-  readonly #marked: number[] = []
-
-  constructor(tokeniser: Tokeniser) {
-    this.#tokeniser = tokeniser
-  }
+class Words {
+  readonly #terms = new TermTable()
+  readonly #marked = new Numbers()
 
   /** Notes the words of `texts`, which email `email` consists of. */
   add(email: number, texts: Iterable<string>): void {
+    const budget = { words: MOST_WORDS }
     let left = LONGEST_TEXT
-    let words = 0
     let complete = true
-    const note = (term: string): void => {
-      const list = this.#lists.get(term)
-      if (list === undefined) {
-        if (++words <= MOST_WORDS) this.#lists.set(term, [email])
-      } else if (list.at(-1) !== email && ++words <= MOST_WORDS) list.push(email)
-    }
     for (const text of texts) {
       left -= text.length
-      if (left < 0 || words > MOST_WORDS) {
-        complete = false
-        break
-      }
-      if (!this.#tokeniser.words(text, note)) complete = false
+      if (left < 0) complete = false
+      if (left < 0 || budget.words <= 0) break
+      if (!this.#terms.add(text, email, budget)) complete = false
     }
-    if (!complete || words > MOST_WORDS) this.mark(email)
+    if (!complete || budget.words <= 0) this.mark(email)
   }
 
   /** Email `email` may match anything. */
   mark(email: number): void {
-    this.#marked.push(email)
+    this.#marked.add(email)
   }
 
-  async write(tx: Transaction, segment: number, stream: number): Promise<void> {
-    const writer = new WordWriter(tx, segment, stream)
-    const terms: string[] = []
-    const wide = new Map<string, string>()
-    for (const term of this.#lists.keys()) {
-      const key = binary(term)
-      if (key !== term) wide.set(key, term)
-      terms.push(key)
-    }
-    for (const key of terms.sort()) {
-      writer.add(key, this.#lists.get(wide.get(key) ?? key) ?? [])
-      if (writer.full) await writer.flush()
-    }
-    if (this.#marked.length > 0) writer.add(ANYTHING, this.#marked)
+  async write(writer: StreamWriter): Promise<void> {
+    await this.#terms.write(writer)
+    if (this.#marked.count > 0)
+      writer.term(ANYTHING, 0, ANYTHING.byteLength, this.#marked.values, 0, this.#marked.count)
     await writer.flush()
   }
 }
 
 /** Gathers emails, in their order, for a new segment. */
 export class Batch {
-  readonly #body: WordLists
-  readonly #header: WordLists
-  readonly #values = new Map<number, { readonly email: number; readonly values: string }[]>()
+  readonly #body = new Words()
+  readonly #header = new Words()
+  readonly #values = new Map<number, { readonly email: number; readonly values: Uint8Array }[]>()
+  /** Every email up to this one is in the index, or in no need of it. */
+  readonly from: number
   #first: number | undefined
-  #last = 0
+  #last: number
   #emails = 0
 
-  constructor(tokeniser: Tokeniser) {
-    this.#body = new WordLists(tokeniser)
-    this.#header = new WordLists(tokeniser)
+  constructor(from: number) {
+    this.from = this.#last = from
+  }
+
+  /** The last email added; `from` when there is none. */
+  get last(): number {
+    return this.#last
+  }
+
+  get emails(): number {
+    return this.#emails
   }
 
   /** `octets` undefined: they cannot be had, so the email may match anything. */
@@ -91,7 +79,7 @@ export class Batch {
     if (octets === undefined) {
       this.#body.mark(number)
       this.#header.mark(number)
-      for (const stream of VALUE_STREAMS.values()) this.#value(stream, email, LONG_VALUE)
+      for (const stream of VALUE_STREAMS.values()) this.#value(stream, number, LONG_VALUE)
       return
     }
     const root = parseStructure(octets)
@@ -100,13 +88,11 @@ export class Batch {
     this.#body.add(number, bodyTexts(octets, root))
     for (const [name, stream] of VALUE_STREAMS) {
       const values = header.values(name)
-      if (values.length === 0) continue
-      const length = values.reduce((sum, value) => sum + value.length, 0)
-      this.#value(stream, email, length > LONGEST_VALUES ? LONG_VALUE : values.map(binary).join(VALUE_EDGE))
+      if (values.length > 0) this.#value(stream, number, valueOctets(values))
     }
   }
 
-  #value(stream: number, email: number, values: string): void {
+  #value(stream: number, email: number, values: Uint8Array): void {
     const list = this.#values.get(stream)
     if (list === undefined) this.#values.set(stream, [{ email, values }])
     else list.push({ email, values })
@@ -116,21 +102,28 @@ export class Batch {
   async write(tx: Transaction): Promise<void> {
     const first = this.#first
     if (first === undefined) return
-    const { id } = await addSegment(tx, SEGMENT.live, {
+    const segment = await addSegment(tx, SEGMENT.live, {
       level: levelOf(this.#emails),
       first,
       last: this.#last,
       emails: this.#emails,
     })
-    await this.#body.write(tx, id, STREAM.body)
-    await this.#header.write(tx, id, STREAM.header)
+    await this.#body.write(new StreamWriter(tx, segment, STREAM.body))
+    await this.#header.write(new StreamWriter(tx, segment, STREAM.header))
     for (const [stream, list] of this.#values) {
-      const writer = new ValueWriter(tx, id, stream, first)
+      const writer = new StreamWriter(tx, segment, stream)
       for (const { email, values } of list) {
-        writer.add(values, email)
+        writer.value(values, 0, values.byteLength, email)
         if (writer.full) await writer.flush()
       }
       await writer.flush()
     }
   }
+}
+
+function valueOctets(values: readonly string[]): Uint8Array {
+  if (values.reduce((sum, value) => sum + value.length, 0) > LONGEST_VALUES) return LONG_VALUE
+  const [only] = values
+  if (only !== undefined && values.length === 1) return Buffer.from(only)
+  return Buffer.concat(values.flatMap((value, i) => (i > 0 ? [VALUE_EDGE, Buffer.from(value)] : [Buffer.from(value)])))
 }

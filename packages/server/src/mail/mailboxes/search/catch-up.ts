@@ -5,11 +5,15 @@ import { Batch } from './batch.ts'
 import { type Elsewhere, readEmail } from './email.ts'
 import { workOn } from './merge.ts'
 import { deleteGone, indexedUpTo, INDEX_VERSION, nextMerge, reached, startAnew } from './segments.ts'
-import { Tokeniser } from './words.ts'
 
-/** What one slice reads at most: some ten milliseconds of work. Octets that are attachments count, but less. */
-const SLICE_EMAILS = 128
-const SLICE_OCTETS = 384 * 1024
+/** What one slice reads at most: some ten milliseconds of work. */
+const SLICE_EMAILS = 64
+const SLICE_OCTETS = 128 * 1024
+
+/** Emails of a new segment: gathered over several slices, since one larger segment costs far less than many to be merged. */
+const SEGMENT_EMAILS = 256
+/** A segment with fewer is written in the slice that gathered the last of it. */
+const FEW = 24
 
 /** An email whose octets the caller read from their blob; undefined when they cannot be had. */
 export interface Fetched {
@@ -30,7 +34,7 @@ export const searchCatchUp = write(async (tx, { fetched }: { fetched?: Fetched |
   if (known === undefined) await startAnew(tx)
   // What came in counts first: until then each search must look at it by itself. But a heap of small segments is slow, too.
   const merge = await nextMerge(tx)
-  if (merge !== undefined && merge.target.level <= 3) await workOn(tx, merge)
+  if (merge !== undefined && merge.target.level <= 2) await workOn(tx, merge)
   else {
     const indexed = await indexEmails(tx, fetched)
     if (indexed !== undefined) return indexed
@@ -40,34 +44,34 @@ export const searchCatchUp = write(async (tx, { fetched }: { fetched?: Fetched |
   return { more: true }
 })
 
+/** What was gathered for the next segment of each database. It is in no table: after a crash or a rollback the same emails are gathered again. */
+const gathered = new WeakMap<Transaction, Batch>()
+
 /** Undefined when there is no email to index. */
 async function indexEmails(tx: Transaction, fetched: Fetched | undefined): Promise<Caught | undefined> {
   const from = await indexedUpTo(tx)
-  const rows = await tx.all('SELECT id, size FROM mail_email WHERE id > ? ORDER BY id LIMIT ?', from, SLICE_EMAILS)
-  if (rows.length === 0) return undefined
-  const batch = new Batch(tokeniser)
-  let last = from
+  let batch = gathered.get(tx)
+  if (batch?.from !== from) gathered.set(tx, (batch = new Batch(from)))
+  const rows =
+    batch.emails >= SEGMENT_EMAILS
+      ? []
+      : await tx.all('SELECT id, size FROM mail_email WHERE id > ? ORDER BY id LIMIT ?', batch.last, SLICE_EMAILS)
   let left = SLICE_OCTETS
-  let elsewhere: Elsewhere | undefined
   for (const [id = 0, size] of rows) {
     const email = Number(id)
     const read = fetched?.email === email ? fetched.octets : await readEmail(tx, email)
-    if (read !== undefined && !(read instanceof Uint8Array)) {
-      elsewhere = read
-      break
-    }
+    if (read !== undefined && !(read instanceof Uint8Array)) return { more: true, elsewhere: read }
     batch.add(email, read)
-    last = email
     left -= Number(size)
     if (left <= 0) break
   }
+  if (rows.length > 0 && (left <= 0 || batch.emails > FEW)) return { more: true }
+  gathered.delete(tx)
+  if (batch.emails === 0) return undefined
   await batch.write(tx)
-  if (last > from) await reached(tx, last)
-  return elsewhere === undefined ? { more: true } : { more: true, elsewhere }
+  await reached(tx, batch.last)
+  return { more: true }
 }
-
-/** Knows the kinds of characters of all texts: that is the same for every account. */
-const tokeniser = new Tokeniser()
 
 /** Drops the index, so that catching up makes it anew. */
 export const searchReindex = write(async (tx, _order: Record<string, never>): Promise<void> => startAnew(tx))

@@ -1,8 +1,8 @@
 // The content of a segment: streams of chunks. A chunk holds keys in ascending order, made to be searched as octets, and what each key leads to.
 
 import type { Transaction } from '../../../store/contracts.ts'
-import { OctetReader, Octets } from './postings.ts'
-import { TERM_EDGE } from './words.ts'
+import { TERM_EDGE } from './needle.ts'
+import { compareOctets, Numbers, OctetReader, Octets } from './octets.ts'
 
 /** Streams of a segment. Numbers are stored: never change one without a new INDEX_VERSION. */
 export const STREAM = { body: 0, header: 1, subject: 2, from: 3, to: 4, cc: 5, bcc: 6 } as const
@@ -21,266 +21,294 @@ export const VALUE_STREAMS: ReadonlyMap<string, number> = new Map([
 // Octets that are not in UTF-8 set keys apart (TERM_EDGE) and say what no text can.
 
 /** The term of emails that have words which are not in the index: they may match anything. Sorts behind all words. */
-export const ANYTHING = '\xfe'
+export const ANYTHING: Uint8Array = Uint8Array.of(0xfe)
 /** Between the values of one email. */
-export const VALUE_EDGE = '\xfd'
+export const VALUE_EDGE: Uint8Array = Uint8Array.of(0xfd)
 /** Stands for values that are too long to be kept: they may match anything. */
-export const LONG_VALUE = '\xfc'
+export const LONG_VALUE: Uint8Array = Uint8Array.of(0xfc)
 
 /** A chunk is full with so many octets of keys, or of postings. */
 const KEY_OCTETS = 48 * 1024
 const POSTING_OCTETS = 128 * 1024
 
-/** UTF-8 octets as a string of one character each: compares as the octets do, and costs one octet a character. */
-export function binary(text: string): string {
-  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 0x7f) return Buffer.from(text).toString('latin1')
-  return text
-}
-
-/** The order of values: by their email. */
-const emailKey = (email: number): string => String.fromCharCode(...emailOctets(email))
-
-function emailOctets(email: number): number[] {
-  const octets: number[] = []
-  for (let rest = email, i = 0; i < 7; i++, rest = Math.floor(rest / 256)) octets.unshift(rest % 256)
-  return octets
+/** What streams need to know of their segment. */
+export interface Place {
+  readonly id: number
+  /** The first email of the segment: the others are counted from it. */
+  readonly first: number
 }
 
 /** Writes one stream of a segment, in the order of its keys. */
-abstract class StreamWriter {
-  protected readonly keys: string[] = []
-  protected readonly octets = new Octets()
+export class StreamWriter {
   readonly #tx: Transaction
-  readonly #segment: number
+  readonly #segment: Place
   readonly #stream: number
+  readonly #keys = new Octets()
+  readonly #lengths = new Octets()
+  readonly #postings = new Octets()
+  /** Of a stream of values. */
+  readonly #emails = new Numbers()
   #chunk: number
-  #keyOctets = 0
-  #last = ''
   /** Octets written so far. */
   written = 0
 
-  constructor(tx: Transaction, segment: number, stream: number, chunk = 0) {
+  constructor(tx: Transaction, segment: Place, stream: number, chunk = 0) {
     this.#tx = tx
     this.#segment = segment
     this.#stream = stream
     this.#chunk = chunk
   }
 
-  protected added(key: string, last: string): void {
-    this.keys.push(key)
-    this.#keyOctets += key.length + 1
-    this.#last = last
+  /** A term, the octets [start, end) of `bytes`, and its emails, [from, to) of `emails`, counted from the first of the segment. */
+  term(bytes: Uint8Array, start: number, end: number, emails: Uint32Array, from: number, to: number): void {
+    this.#key(bytes, start, end)
+    const before = this.#postings.length
+    this.#postings.numbers(emails, from, to)
+    this.#lengths.varint(this.#postings.length - before)
+  }
+
+  /** The values of an email, which is counted from the first of the segment: the octets [start, end) of `bytes`. */
+  value(bytes: Uint8Array, start: number, end: number, email: number): void {
+    this.#key(bytes, start, end)
+    this.#emails.add(email)
   }
 
   get full(): boolean {
-    return this.#keyOctets >= KEY_OCTETS || this.octets.length >= POSTING_OCTETS
+    return this.#keys.length >= KEY_OCTETS || this.#postings.length >= POSTING_OCTETS
   }
 
-  protected abstract postings(): Uint8Array
+  #key(bytes: Uint8Array, start: number, end: number): void {
+    if (this.#keys.length === 0) this.#keys.octet(TERM_EDGE)
+    this.#keys.append(bytes, start, end)
+    this.#keys.octet(TERM_EDGE)
+  }
 
   /** Writes what was added since the last time. */
   async flush(): Promise<void> {
-    if (this.keys.length === 0) return
-    const keys = Buffer.from(`\xff${this.keys.join('\xff')}\xff`, 'latin1')
-    const postings = this.postings()
+    if (this.#keys.length === 0) return
+    const keys = this.#keys.take()
+    const { values, count } = this.#emails
+    let last: Uint8Array
+    if (count > 0) {
+      this.#postings.numbers(values, 0, count)
+      last = emailKey(this.#segment.first + (values[count - 1] ?? 0))
+      this.#emails.count = 0
+    } else {
+      last = keys.subarray(keys.lastIndexOf(TERM_EDGE, keys.byteLength - 2) + 1, keys.byteLength - 1)
+      this.#lengths.append(this.#postings.take())
+      this.#postings.append(this.#lengths.take())
+    }
+    const postings = this.#postings.take()
     await this.#tx.run(
       'INSERT INTO mail_search_chunk (segment, stream, chunk, last, keys, postings) VALUES (?, ?, ?, ?, ?, ?)',
-      this.#segment,
+      this.#segment.id,
       this.#stream,
       this.#chunk++,
-      Buffer.from(this.#last, 'latin1'),
+      last,
       keys,
       postings,
     )
     this.written += keys.byteLength + postings.byteLength
-    this.keys.length = 0
-    this.#keyOctets = 0
   }
 }
 
-export class WordWriter extends StreamWriter {
-  readonly #lengths = new Octets()
-
-  /** `emails` ascending, counted from the first of the segment. */
-  add(term: string, emails: readonly number[]): void {
-    const before = this.octets.length
-    this.octets.numbers(emails)
-    this.#lengths.varint(this.octets.length - before)
-    this.added(term, term)
-  }
-
-  protected postings(): Uint8Array {
-    this.#lengths.append(this.octets.take())
-    return this.#lengths.take()
-  }
+/** The place of a value in the order of its stream, which is that of the emails. */
+function emailKey(email: number): Uint8Array {
+  const octets = Buffer.alloc(8)
+  octets.writeUIntBE(email, 2, 6)
+  return octets
 }
 
-export class ValueWriter extends StreamWriter {
-  readonly #first: number
-  #emails: number[] = []
+/** Octets of `StreamReader.beginning`. */
+const BEGINNING = 6
 
-  constructor(tx: Transaction, segment: number, stream: number, first: number, chunk = 0) {
-    super(tx, segment, stream, chunk)
-    this.#first = first
-  }
-
-  /** `values` of the email `email`. */
-  add(values: string, email: number): void {
-    this.#emails.push(email - this.#first)
-    this.added(values, emailKey(email))
-  }
-
-  protected postings(): Uint8Array {
-    this.octets.numbers(this.#emails)
-    this.#emails = []
-    return this.octets.take()
-  }
-}
-
-/** Reads one stream of a segment from some key on. */
+/** Reads one stream of a segment, from some key on, one key after the other. */
 export class StreamReader {
   readonly #tx: Transaction
-  readonly #segment: number
-  readonly #first: number
+  readonly #segment: Place
   readonly #stream: number
   readonly #values: boolean
-  #keys: readonly string[] = []
-  #at = 0
-  /** Emails of each key of a value stream; where the postings of each term end, of a word stream. */
-  #places: number[] = []
-  #postings: Uint8Array = new Uint8Array()
-  #start = 0
-  #after: Uint8Array
+  readonly #after: Uint8Array
+  #keys: Uint8Array = new Uint8Array()
   #next: number | undefined
+  /** Of a stream of words: the lengths of the postings, and the postings. */
+  #lengths = new OctetReader(this.#keys)
+  #postings = new OctetReader(this.#keys)
+  #length = 0
+  /** Of a stream of values: their emails. */
+  #emails = new Numbers()
+  #number = 0
 
-  /** `after`: the key (of values: its email) behind which to begin, as octets. */
-  constructor(
-    tx: Transaction,
-    segment: { readonly id: number; readonly first: number },
-    stream: number,
-    after: Uint8Array,
-  ) {
+  /** The key here: the octets [start, end) of `bytes`. Before the first `load`, and at the end, `end` is 0. */
+  start = 0
+  end = 0
+  /** Its first six octets as a number: what most comparisons need. */
+  beginning = 0
+
+  /** `after` is what `reachedIn` answers: the key behind which to begin. */
+  constructor(tx: Transaction, segment: Place, stream: number, after: Uint8Array) {
     this.#tx = tx
-    this.#segment = segment.id
-    this.#first = segment.first
+    this.#segment = segment
     this.#stream = stream
     this.#values = !WORD_STREAMS.includes(stream)
     this.#after = after
   }
 
-  /** The key here as `binary`; undefined at the end. Call `load` when it may have come to the end of a chunk. */
-  get key(): string | undefined {
-    return this.#keys[this.#at]
+  get bytes(): Uint8Array {
+    return this.#keys
   }
 
   /** The email of the value here. */
   get email(): number {
-    return this.#first + (this.#places[this.#at] ?? 0)
+    return this.#segment.first + (this.#emails.values[this.#number] ?? 0)
   }
 
-  /** Calls `each` with the emails of the term here. */
-  emails(each: (email: number) => void): void {
-    const start = this.#start + (this.#places[this.#at - 1] ?? 0)
-    new OctetReader(this.#postings, start).numbers(this.#start + (this.#places[this.#at] ?? 0), (number) =>
-      each(this.#first + number),
-    )
+  /** Adds the emails of the term here to `list`, counted from `from`.  */
+  emails(from: number, list: Numbers): void {
+    const { at } = this.#postings
+    this.#postings.numbers(at + this.#length, this.#segment.first - from, list)
+    this.#postings.at = at
   }
 
-  /** To the next key. True when another chunk must be loaded first. */
-  advance(): boolean {
-    return ++this.#at >= this.#keys.length
+  /** To the next key of this chunk; false when there is none: then `load` the next one. */
+  step(): boolean {
+    this.#postings.at += this.#length
+    this.start = this.end + 1
+    this.#number++
+    if (this.start >= this.#keys.byteLength) return false
+    const keys = this.#keys
+    let beginning = 0
+    let end = this.start
+    for (let octet = keys[end] ?? TERM_EDGE; octet !== TERM_EDGE; octet = keys[++end] ?? TERM_EDGE)
+      if (end < this.start + BEGINNING) beginning = beginning * 256 + octet
+    for (let missing = BEGINNING - (end - this.start); missing > 0; missing--) beginning *= 256
+    this.end = end
+    this.beginning = beginning
+    if (!this.#values) this.#length = this.#lengths.varint()
+    return true
   }
 
+  /** To the first key, at the beginning; later to the first key of the next chunk. */
   async load(): Promise<void> {
     const columns = 'SELECT chunk, keys, postings FROM mail_search_chunk WHERE segment = ? AND stream = ?'
-    const row =
-      this.#next === undefined
-        ? await this.#tx.get(`${columns} AND last > ? ORDER BY chunk LIMIT 1`, this.#segment, this.#stream, this.#after)
-        : await this.#tx.get(`${columns} AND chunk = ?`, this.#segment, this.#stream, this.#next)
-    this.#at = 0
-    this.#keys = []
+    const first = this.#next === undefined
+    const row = first
+      ? await this.#tx.get(
+          `${columns} AND last > ? ORDER BY chunk LIMIT 1`,
+          this.#segment.id,
+          this.#stream,
+          this.#after,
+        )
+      : await this.#tx.get(`${columns} AND chunk = ?`, this.#segment.id, this.#stream, this.#next ?? 0)
+    this.#next = row === undefined ? 0 : Number(row[0]) + 1
+    this.start = this.end = 0
     if (row === undefined) return
-    const [chunk, keys, postings] = row
-    this.#keys = asBuffer(keys)
-      .toString('latin1', 1, asBuffer(keys).byteLength - 1)
-      .split('\xff')
-    this.#postings = asBuffer(postings)
-    this.#places = []
-    const reader = new OctetReader(this.#postings)
-    if (this.#values) reader.numbers(this.#postings.byteLength, (number) => void this.#places.push(number))
-    else {
-      let end = 0
-      for (const _ of this.#keys) this.#places.push((end += reader.varint()))
-      this.#start = reader.at
+    this.#keys = octetsOf(row[1])
+    const postings = octetsOf(row[2])
+    this.#number = -1
+    this.#length = 0
+    if (this.#values) {
+      this.#emails = new Numbers()
+      new OctetReader(postings).numbers(postings.byteLength, 0, this.#emails)
+    } else {
+      this.#lengths = new OctetReader(postings)
+      this.#postings = new OctetReader(postings, endOfLengths(postings, countKeys(this.#keys)))
     }
-    if (this.#next === undefined) {
-      const after = asBuffer(this.#after).toString('latin1')
-      if (after !== '') while (this.#at < this.#keys.length && this.#position() <= after) this.#at++
-    }
-    this.#next = Number(chunk) + 1
+    this.step()
+    while (first && this.end > 0 && this.#isBehind()) if (!this.step()) this.end = 0
   }
 
-  #position(): string {
-    return this.#values ? emailKey(this.email) : (this.key ?? '')
+  /** True when the key here is not behind `after` yet. */
+  #isBehind(): boolean {
+    const [bytes, start, end] = this.#values
+      ? [emailKey(this.email), 0, 8]
+      : ([this.#keys, this.start, this.end] as const)
+    return this.#after.byteLength > 0 && compareOctets(bytes, start, end, this.#after, 0, this.#after.byteLength) <= 0
   }
 }
 
-const asBuffer = (value: unknown): Buffer =>
-  value instanceof Uint8Array ? Buffer.from(value.buffer, value.byteOffset, value.byteLength) : Buffer.alloc(0)
+/** Where a stream of a segment that is being made goes on: behind which key, with which chunk. */
+export async function reachedIn(
+  tx: Transaction,
+  segment: number,
+  stream: number,
+): Promise<{ readonly after: Uint8Array; readonly chunk: number }> {
+  const row = await tx.get(
+    'SELECT last, chunk FROM mail_search_chunk WHERE segment = ? AND stream = ? ORDER BY chunk DESC LIMIT 1',
+    segment,
+    stream,
+  )
+  return row === undefined
+    ? { after: new Uint8Array(), chunk: 0 }
+    : { after: octetsOf(row[0]), chunk: Number(row[1]) + 1 }
+}
+
+const octetsOf = (value: unknown): Uint8Array => (value instanceof Uint8Array ? value : new Uint8Array())
+
+function countKeys(keys: Uint8Array): number {
+  let count = -1
+  for (let i = 0; i < keys.byteLength; i++) if (keys[i] === TERM_EDGE) count++
+  return count
+}
+
+/** Where the lengths of so many postings end and the postings begin. */
+function endOfLengths(postings: Uint8Array, keys: number): number {
+  let at = 0
+  for (let count = keys; count > 0; at++) if ((postings[at] ?? 0) < 0x80) count--
+  return at
+}
 
 /**
  * The keys of a chunk that hold `pattern`, as their numbers, ascending: found by searching the octets, not key by key. A pattern that begins or ends with TERM_EDGE is held by the key that
  * begins or ends so. An empty pattern is in every key.
  */
-export function keysWith(keys: Uint8Array, pattern: Uint8Array): number[] {
-  const found: number[] = []
-  const octets = asBuffer(keys)
+export function keysWith(keys: Uint8Array, pattern: Uint8Array): Numbers {
+  const found = new Numbers()
   if (pattern.byteLength === 0) {
-    let count = -1
-    for (const octet of octets) if (octet === TERM_EDGE) count++
-    for (let i = 0; i < count; i++) found.push(i)
+    for (let i = 0, count = countKeys(keys); i < count; i++) found.add(i)
     return found
   }
+  const octets = Buffer.from(keys.buffer, keys.byteOffset, keys.byteLength)
   const inside = pattern[0] === TERM_EDGE ? 1 : 0
   let number = -1
   let counted = 0
   for (let at = octets.indexOf(pattern); at >= 0;) {
     for (const place = at + inside; counted < place; counted++) if (octets[counted] === TERM_EDGE) number++
-    found.push(number)
-    const end = octets.indexOf(TERM_EDGE, at + inside)
+    found.add(number)
     // Two patterns may share the edge between two terms.
+    const end = octets.indexOf(TERM_EDGE, at + inside)
     at = end < 0 ? -1 : octets.indexOf(pattern, end)
   }
   return found
 }
 
-/** Calls `each` with the emails, counted from the first of the segment, of the terms `numbers` of a chunk of words. */
+/** The keys of a chunk that may match anything, whatever is looked for. */
+export function doubtfulKeys(keys: Uint8Array, values: boolean): Numbers {
+  if (values) return keysWith(keys, LONG_VALUE)
+  return keys[keys.byteLength - 2] === ANYTHING[0] ? keysWith(keys, ANYTHING) : new Numbers()
+}
+
+/** Adds to `list` the emails of the terms `numbers` of a chunk of words, each plus `offset`; one may come many times. */
 export function emailsOfTerms(
   postings: Uint8Array,
   keys: Uint8Array,
-  numbers: readonly number[],
-  each: (email: number) => void,
+  numbers: Numbers,
+  offset: number,
+  list: Numbers,
 ): void {
-  let terms = -1
-  for (const octet of keys) if (octet === TERM_EDGE) terms++
   const lengths = new OctetReader(postings)
-  const ends: number[] = []
-  let end = 0
-  for (let i = 0; i < terms; i++) ends.push((end += lengths.varint()))
-  const start = lengths.at
-  for (const number of numbers)
-    new OctetReader(postings, start + (ends[number - 1] ?? 0)).numbers(start + (ends[number] ?? 0), each)
+  const reader = new OctetReader(postings, endOfLengths(postings, countKeys(keys)))
+  let term = 0
+  for (let i = 0; i < numbers.count; i++) {
+    for (const wanted = numbers.values[i] ?? 0; term < wanted; term++) reader.at += lengths.varint()
+    term++
+    reader.numbers(reader.at + lengths.varint(), offset, list)
+  }
 }
 
-/** Calls `each` with the emails of the values `numbers` of a chunk of values. */
-export function emailsOfValues(postings: Uint8Array, numbers: readonly number[], each: (email: number) => void): void {
-  const emails: number[] = []
-  new OctetReader(postings).numbers(postings.byteLength, (email) => void emails.push(email))
-  for (const number of numbers) each(emails[number] ?? 0)
-}
-
-/** The keys of a chunk that may match anything, whatever is looked for. */
-export function doubtfulKeys(keys: Uint8Array, values: boolean): number[] {
-  if (!values && keys[keys.byteLength - 2] !== ANYTHING.charCodeAt(0)) return []
-  return keysWith(keys, Uint8Array.of((values ? LONG_VALUE : ANYTHING).charCodeAt(0)))
+/** Adds to `list` the emails of the values `numbers` of a chunk of values, each plus `offset`. */
+export function emailsOfValues(postings: Uint8Array, numbers: Numbers, offset: number, list: Numbers): void {
+  const emails = new Numbers()
+  new OctetReader(postings).numbers(postings.byteLength, offset, emails)
+  for (let i = 0; i < numbers.count; i++) list.add(emails.values[numbers.values[i] ?? 0] ?? 0)
 }

@@ -8,8 +8,8 @@ import type { MailCalls } from '../snapshots.ts'
 import { uidList } from '../uids.ts'
 import { STREAM, VALUE_STREAMS } from './chunks.ts'
 import { EmailSet } from './email-set.ts'
-import { type Behind, LOOKED_UP, type Place } from './queries.ts'
-import { type Plan, planNeedle, Tokeniser } from './words.ts'
+import { type Plan, planNeedle } from './needle.ts'
+import { type Behind, type IndexPlace, LOOKED_UP } from './queries.ts'
 
 /** With so few messages to search, looking at them is quicker than asking the index. */
 const FEW = 48
@@ -80,7 +80,7 @@ async function answerOfIndex(
 
 function streamsOf(query: TextQuery, needle: string): (Plan & { readonly streams: readonly number[] }) | undefined {
   if (query.kind !== 'header') {
-    const plan = planNeedle(tokeniser, needle)
+    const plan = planNeedle(needle)
     return plan && { ...plan, streams: query.kind === 'body' ? [STREAM.body] : [STREAM.header, STREAM.body] }
   }
   const stream = VALUE_STREAMS.get(query.name.toLowerCase())
@@ -89,12 +89,9 @@ function streamsOf(query: TextQuery, needle: string): (Plan & { readonly streams
     return { patterns: [new Uint8Array(Buffer.from(needle))], exact: true, streams: [stream] }
   }
   // Any field's words are among those of the header; where nothing is looked for, its name is.
-  const plan = planNeedle(tokeniser, needle === '' ? fold(query.name) : needle)
+  const plan = planNeedle(needle === '' ? fold(query.name) : needle)
   return plan && { ...plan, exact: false, streams: [STREAM.header] }
 }
-
-/** Knows the kinds of characters: the same for every account. */
-const tokeniser = new Tokeniser()
 
 /** The emails of one stream with a key that holds `pattern`; undefined when the index does not reach `indexed` any more. */
 async function emailsWith(
@@ -105,7 +102,7 @@ async function emailsWith(
 ): Promise<{ readonly sure: EmailSet; readonly doubtful: EmailSet } | undefined> {
   const sure = new EmailSet()
   const doubtful = new EmailSet()
-  for (let place: Place | undefined = { after: 0 }; place !== undefined;) {
+  for (let place: IndexPlace | undefined = { after: 0 }; place !== undefined;) {
     const answer: Awaited<ReturnType<MailCalls['searchIndex']>> = await answered(
       calls.searchIndex({ stream, pattern, place }),
     )

@@ -1,11 +1,12 @@
 // Several segments become one, a slice at a time: what was written so far tells where to go on.
 
 import type { Transaction } from '../../../store/contracts.ts'
-import { STREAM, StreamReader, ValueWriter, WORD_STREAMS, WordWriter } from './chunks.ts'
+import { reachedIn, STREAM, StreamReader, StreamWriter, WORD_STREAMS } from './chunks.ts'
+import { compareOctets, Numbers } from './octets.ts'
 import { deadOf, endMerge, type Merge } from './segments.ts'
 
 /** Octets that one slice writes, about. */
-const SLICE = 512 * 1024
+const SLICE = 96 * 1024
 
 /** Works a slice on `merge`. */
 export async function workOn(tx: Transaction, merge: Merge): Promise<void> {
@@ -20,22 +21,6 @@ export async function workOn(tx: Transaction, merge: Merge): Promise<void> {
   await endMerge(tx, merge)
 }
 
-/** The key behind which the target's stream goes on, and the number of its next chunk. */
-async function reachedIn(
-  tx: Transaction,
-  target: number,
-  stream: number,
-): Promise<{ after: Uint8Array; chunk: number }> {
-  const row = await tx.get(
-    'SELECT last, chunk FROM mail_search_chunk WHERE segment = ? AND stream = ? ORDER BY chunk DESC LIMIT 1',
-    target,
-    stream,
-  )
-  return row?.[0] instanceof Uint8Array
-    ? { after: row[0], chunk: Number(row[1]) + 1 }
-    : { after: new Uint8Array(), chunk: 0 }
-}
-
 /** Answers the octets written: `most` or more, or all that was left. */
 async function mergeWords(
   tx: Transaction,
@@ -45,31 +30,52 @@ async function mergeWords(
   most: number,
 ): Promise<number> {
   const { after, chunk } = await reachedIn(tx, target.id, stream)
-  const readers = sources.map((source) => new StreamReader(tx, source, stream, after))
-  for (const reader of readers) await reader.load()
-  const writer = new WordWriter(tx, target.id, stream, chunk)
-  for (;;) {
-    let term: string | undefined
-    for (const { key } of readers) if (key !== undefined && (term === undefined || key < term)) term = key
-    if (term === undefined) break
-    const emails: number[] = []
-    const note =
-      dead.size === 0
-        ? (email: number) => void emails.push(email - target.first)
-        : (email: number) => void (dead.has(email) || emails.push(email - target.first))
+  const writer = new StreamWriter(tx, target, stream, chunk)
+  const readers: StreamReader[] = []
+  for (const source of sources) {
+    const reader = new StreamReader(tx, source, stream, after)
+    await reader.load()
+    if (reader.end > 0) readers.push(reader)
+  }
+  const emails = new Numbers()
+  // The least keys' readers, the first `same` of it: an array of fixed length, as this is done for every term.
+  const least: (StreamReader | undefined)[] = readers.map(() => undefined)
+  while (readers.length > 0 && writer.written < most) {
+    let same = 0
+    for (const reader of readers) {
+      const order = least[0] === undefined || same === 0 ? -1 : compare(reader, least[0])
+      if (order < 0) same = 0
+      if (order <= 0) least[same++] = reader
+    }
+    emails.count = 0
     // The sources are in the order of their emails.
-    for (const reader of readers)
-      if (reader.key === term) {
-        reader.emails(note)
-        if (reader.advance()) await reader.load()
-      }
-    if (emails.length > 0) writer.add(term, emails)
-    if (!writer.full) continue
-    await writer.flush()
-    if (writer.written >= most) break
+    for (let i = 0; i < same; i++) least[i]?.emails(target.first, emails)
+    if (dead.size > 0) leaveOut(emails, target.first, dead)
+    const [any] = least
+    if (emails.count > 0 && any !== undefined)
+      writer.term(any.bytes, any.start, any.end, emails.values, 0, emails.count)
+    for (let i = 0; i < same; i++) {
+      const reader = least[i]
+      if (reader === undefined || reader.step()) continue
+      await reader.load()
+      if (reader.end === 0) readers.splice(readers.indexOf(reader), 1)
+    }
+    if (writer.full) await writer.flush()
   }
   await writer.flush()
   return writer.written
+}
+
+const compare = (a: StreamReader, b: StreamReader): number =>
+  a.beginning - b.beginning || compareOctets(a.bytes, a.start, a.end, b.bytes, b.start, b.end)
+
+function leaveOut(emails: Numbers, first: number, dead: ReadonlySet<number>): void {
+  let kept = 0
+  for (let i = 0; i < emails.count; i++) {
+    const email = emails.values[i] ?? 0
+    if (!dead.has(first + email)) emails.values[kept++] = email
+  }
+  emails.count = kept
 }
 
 async function mergeValues(
@@ -80,16 +86,15 @@ async function mergeValues(
   most: number,
 ): Promise<number> {
   const { after, chunk } = await reachedIn(tx, target.id, stream)
-  const writer = new ValueWriter(tx, target.id, stream, target.first, chunk)
+  const writer = new StreamWriter(tx, target, stream, chunk)
   for (const source of sources) {
     const reader = new StreamReader(tx, source, stream, after)
     await reader.load()
-    for (let key = reader.key; key !== undefined; key = reader.key) {
-      if (!dead.has(reader.email)) writer.add(key, reader.email)
-      if (reader.advance()) await reader.load()
-      if (!writer.full) continue
-      await writer.flush()
+    while (reader.end > 0) {
+      if (writer.full) await writer.flush()
       if (writer.written >= most) return writer.written
+      if (!dead.has(reader.email)) writer.value(reader.bytes, reader.start, reader.end, reader.email - target.first)
+      if (!reader.step()) await reader.load()
     }
   }
   await writer.flush()

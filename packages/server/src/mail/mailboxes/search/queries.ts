@@ -5,6 +5,7 @@ import { fold, HeaderText, matchesText } from '@aviso/imap/search'
 import { read, type Transaction } from '../../../store/contracts.ts'
 import { doubtfulKeys, emailsOfTerms, emailsOfValues, keysWith, WORD_STREAMS } from './chunks.ts'
 import { type Elsewhere, readEmail, readHeader } from './email.ts'
+import { Numbers } from './octets.ts'
 import { indexedUpTo, liveSegments, type Segment } from './segments.ts'
 
 /** Octets of the index that one call reads, about. */
@@ -13,7 +14,7 @@ const SCAN_OCTETS = 6 * 1024 * 1024
 const PAGE = 16
 
 /** Where a search of the index goes on: behind all emails up to `after`; in segment `segment`, should it still be there, at `chunk`. */
-export interface Place {
+export interface IndexPlace {
   readonly after: number
   readonly segment?: number
   readonly chunk?: number
@@ -23,7 +24,7 @@ export interface IndexOrder {
   readonly stream: number
   /** Octets that a key must hold: see `keysWith`. */
   readonly pattern: Uint8Array
-  readonly place: Place
+  readonly place: IndexPlace
 }
 
 export interface IndexFound {
@@ -33,52 +34,34 @@ export interface IndexFound {
   readonly sure: Uint32Array
   readonly doubtful: Uint32Array
   /** Undefined at the end. */
-  readonly next: Place | undefined
+  readonly next: IndexPlace | undefined
 }
 
 /** The emails with a key that holds `pattern`. */
 export const searchIndex = read(async (tx, { stream, pattern, place }: IndexOrder): Promise<IndexFound> => {
   const indexed = await indexedUpTo(tx)
-  const sure = new Emails()
-  const doubtful = new Emails()
+  const sure = new Numbers()
+  const doubtful = new Numbers()
   let left = SCAN_OCTETS
-  let next: Place | undefined
+  let next: IndexPlace | undefined
   // Segments of an index that is to be made anew are not live.
   for (const segment of await liveSegments(tx, place.after)) {
     if (left <= 0) {
       next = { after: segment.first - 1 }
       break
     }
-    const scan = new Scan(tx, segment, stream, pattern, sure, doubtful)
+    const scan = new Scan(tx, segment, stream, pattern, doubtful)
     const from = place.segment === segment.id ? (place.chunk ?? 0) : 0
     const stopped = await scan.run(from, left)
+    scan.addTo(sure)
     left -= scan.octets
     if (stopped !== undefined) {
       next = { after: segment.first - 1, segment: segment.id, chunk: stopped }
       break
     }
   }
-  return { indexed, sure: sure.take(), doubtful: doubtful.take(), next }
+  return { indexed, sure: sure.list(), doubtful: doubtful.list(), next }
 })
-
-/** Numbers of emails, as they come. The clock that they are taken from would need four billion of them in one account to overflow. */
-class Emails {
-  #emails = new Uint32Array(256)
-  #count = 0
-
-  add(email: number): void {
-    if (this.#count === this.#emails.length) {
-      const grown = new Uint32Array(this.#count * 2)
-      grown.set(this.#emails)
-      this.#emails = grown
-    }
-    this.#emails[this.#count++] = email
-  }
-
-  take(): Uint32Array {
-    return this.#emails.slice(0, this.#count)
-  }
-}
 
 /** One stream of one segment. */
 class Scan {
@@ -86,25 +69,19 @@ class Scan {
   readonly #segment: Segment
   readonly #stream: number
   readonly #pattern: Uint8Array
-  readonly #doubtful: Emails
-  readonly #found: (email: number) => void
   readonly #values: boolean
+  /** Emails that have the pattern, and emails that may have it; the former may come many times. */
+  readonly #sure = new Numbers()
+  readonly #doubtful: Numbers
   octets = 0
 
-  constructor(tx: Transaction, segment: Segment, stream: number, pattern: Uint8Array, sure: Emails, doubtful: Emails) {
+  constructor(tx: Transaction, segment: Segment, stream: number, pattern: Uint8Array, doubtful: Numbers) {
     this.#tx = tx
     this.#segment = segment
     this.#stream = stream
     this.#pattern = pattern
     this.#doubtful = doubtful
     this.#values = !WORD_STREAMS.includes(stream)
-    // What was found before is not found again.
-    const seen = new Uint8Array(segment.last - segment.first + 1)
-    this.#found = (email) => {
-      if (seen[email] === 1) return
-      seen[email] = 1
-      sure.add(segment.first + email)
-    }
   }
 
   /** Reads chunks from `chunk` on until `most` octets were read; then answers the chunk to go on with. */
@@ -126,11 +103,24 @@ class Scan {
     }
   }
 
+  /** The emails found, each once. */
+  addTo(sure: Numbers): void {
+    const { first, last } = this.#segment
+    const { values, count } = this.#sure
+    const seen = count > 1 ? new Uint8Array(last - first + 1) : undefined
+    for (let i = 0; i < count; i++) {
+      const email = values[i] ?? 0
+      if (seen?.[email - first] === 1) continue
+      if (seen !== undefined) seen[email - first] = 1
+      sure.add(email)
+    }
+  }
+
   async #chunk(chunk: number, keys: Uint8Array): Promise<void> {
     this.octets += keys.byteLength
     const found = keysWith(keys, this.#pattern)
     const doubtful = doubtfulKeys(keys, this.#values)
-    if (found.length + doubtful.length === 0) return
+    if (found.count + doubtful.count === 0) return
     const row = await this.#tx.get(
       'SELECT postings FROM mail_search_chunk WHERE segment = ? AND stream = ? AND chunk = ?',
       this.#segment.id,
@@ -140,13 +130,13 @@ class Scan {
     const postings = row?.[0]
     if (!(postings instanceof Uint8Array)) return
     this.octets += postings.byteLength
-    const doubt = (email: number): void => this.#doubtful.add(this.#segment.first + email)
+    const { first } = this.#segment
     if (this.#values) {
-      emailsOfValues(postings, found, this.#found)
-      emailsOfValues(postings, doubtful, doubt)
+      emailsOfValues(postings, found, first, this.#sure)
+      emailsOfValues(postings, doubtful, first, this.#doubtful)
     } else {
-      emailsOfTerms(postings, keys, found, this.#found)
-      emailsOfTerms(postings, keys, doubtful, doubt)
+      emailsOfTerms(postings, keys, found, first, this.#sure)
+      emailsOfTerms(postings, keys, doubtful, first, this.#doubtful)
     }
   }
 }

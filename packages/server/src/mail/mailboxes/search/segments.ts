@@ -9,11 +9,11 @@ export const INDEX_VERSION = 1
 export const SEGMENT = { live: 0, making: 1, gone: 2 } as const
 
 /** A level holds this many times the emails of the one below. */
-const GROWTH = 8
-/** Segments of this level (32 768 emails and more) are merged no more. */
-const LAST_LEVEL = 5
+const GROWTH = 16
+/** Segments of this level (65 536 emails and more) are merged no more. */
+const LAST_LEVEL = 4
 /** So many side by side are merged whatever they hold; and never more at once. */
-const MANY = 24
+const MANY = 32
 
 export interface Segment {
   readonly id: number
@@ -31,7 +31,7 @@ function segmentOf(row: readonly unknown[]): Segment {
   return { id, level, first, last, emails }
 }
 
-/** The level of a segment: 0 below 8 emails, 1 below 64, and so on. */
+/** The level of a segment: 0 below 16 emails, 1 below 256, and so on. */
 export function levelOf(emails: number): number {
   let level = 0
   for (let size = GROWTH; size <= emails && level < LAST_LEVEL; size *= GROWTH) level++
