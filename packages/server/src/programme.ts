@@ -20,6 +20,7 @@ import { House, layFoundation, openRooms, type SettingsSource } from './house.ts
 import { checkConfig, inlineSource, loadConfig, type Loaded } from './kernel/config/load.ts'
 import { openLog, silentLog } from './kernel/log.ts'
 import { version } from './kernel/version.ts'
+import { Mailboxes } from './mail/mailboxes/mailboxes.ts'
 import { queueStore } from './mail/targets/queue/store.ts'
 import { actAs } from './net/privileges.ts'
 import { Store } from './store/contracts.ts'
@@ -124,7 +125,7 @@ function listenToSignals(): Signals {
 }
 
 const context = (house: House, stop: () => void): AdminContext => ({
-  ...operationsOn(house.scope.use(Store), house.accounts.admin),
+  ...operationsOn(house.scope.use(Store), house.accounts.admin, house.mailboxes),
   running: {
     status: async () => ({ ...(await house.status()), queue: await house.scope.use(Store).core(queueStore).count() }),
     reload: () => house.reload(),
@@ -132,10 +133,11 @@ const context = (house: House, stop: () => void): AdminContext => ({
   },
 })
 
-const operationsOn = (store: Store, accounts: AccountAdmin): Omit<AdminContext, 'running'> => ({
+const operationsOn = (store: Store, accounts: AccountAdmin, mailboxes: Mailboxes): Omit<AdminContext, 'running'> => ({
   accounts: accounts.as('command line'),
   importRosters: (entries) => importRosters(store, accounts, entries),
   queue: () => store.core(queueStore).list({ limit: 1000 }),
+  mailboxes,
 })
 
 async function openOffline(config: LoadedConfig, environment: NodeJS.ProcessEnv): Promise<Admin> {
@@ -150,7 +152,7 @@ async function openOffline(config: LoadedConfig, environment: NodeJS.ProcessEnv)
   try {
     const rooms = foundation.scope.child('command')
     const { admin } = (await openRooms(rooms, settings)).accounts
-    const here: AdminContext = { ...operationsOn(foundation.store, admin), running: undefined }
+    const here: AdminContext = { ...operationsOn(foundation.store, admin, rooms.use(Mailboxes)), running: undefined }
     return {
       running: false,
       ask: async <Name extends OperationName>(name: Name, args: ArgumentsOf<Name>) =>

@@ -6,8 +6,14 @@ import { type Scope, serviceKey } from '../../kernel/scope.ts'
 import type { Store } from '../../store/contracts.ts'
 import { StoredMailAccount } from './account.ts'
 import { answered } from './answers.ts'
+import { Caches } from './cache.ts'
+import { CatchUp, renderStale } from './catch-up.ts'
+import type { Finding } from './check-operations.ts'
+import { examine } from './doctor.ts'
 import { LargeMessages } from './large-messages.ts'
-import { mailboxId } from './mailbox.ts'
+import { mailboxId, type SharedRoom } from './mailbox.ts'
+import type { Source } from './pieces.ts'
+import { type Limits, NO_LIMITS, type QuotaChange, type Usage } from './quota.ts'
 import { Indexer } from './search/indexer.ts'
 import { Snapshots } from './snapshots.ts'
 import { mailStore } from './store.ts'
@@ -37,8 +43,16 @@ export interface Mailboxes {
   open(account: Account): MailAccount
   /** Lets go of what nobody needs any more: contents and history of expunged messages, unused blobs, old delivery ids. True when something is left that falls due later. */
   sweep(accountId: string): Promise<boolean>
-  /** Brings the account's text index up to date; in the background it follows by itself. */
+  /** Renders everything that an older Aviso left; it also comes by itself, in the background. */
   catchUp(accountId: string): Promise<void>
+  /** Looks at everything that the account's mail is made of; with `repair`, puts right what can be computed anew. */
+  examine(accountId: string, repair: boolean): AsyncIterable<Finding>
+  /** What the account holds and may hold. */
+  quota(accountId: string): Promise<Usage>
+  /** Changes the account's own limits. */
+  setQuota(accountId: string, change: QuotaChange): Promise<Usage>
+  /** Brings the account's text index up to date; in the background it follows by itself. */
+  index(accountId: string): Promise<void>
   /** Makes the account's text index anew. Searches are exact meanwhile, but slow. */
   reindex(accountId: string): Promise<void>
   /** Makes INBOX and the special-use mailboxes of a new account. */
@@ -47,17 +61,16 @@ export interface Mailboxes {
 
 export const Mailboxes = serviceKey<Mailboxes>('mailboxes')
 
-/** What the generations of the configuration share: the lock around blobs must be one, and the snapshots need be. */
-interface Shared {
-  readonly large: LargeMessages
-  readonly snapshots: Snapshots
-}
-
-const Shared = serviceKey<Shared>('mailboxes-shared')
+/** What the generations of the configuration share: the lock around blobs must be one, and the memory for snapshots and caches need be. */
+const Shared = serviceKey<SharedRoom>('mailboxes-shared')
 
 export interface MailboxesOptions {
   /** Octets; default 64 MiB. */
   readonly appendLimit?: number
+  /** For accounts that have none of their own; default none. */
+  readonly limits?: Limits
+  /** Memory for what sessions derive of mailboxes, in octets; default 32 MiB. */
+  readonly cacheOctets?: number
   /** Memory for snapshots of mailboxes in use, in octets; default 48 MiB. */
   readonly snapshotOctets?: number
   /** Expunged messages stay readable for sessions that have not been told; milliseconds, default one day. */
@@ -92,9 +105,21 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
   const shared = scope.keep(Shared, (kept) => ({
     large: new LargeMessages(store),
     snapshots: new Snapshots(kept.log, options.snapshotOctets ?? 48 * 1024 * 1024),
+    caches: new Caches(options.cacheOctets ?? 32 * 1024 * 1024),
   }))
+  const limits = options.limits ?? NO_LIMITS
+  const source = (accountId: string): Source => ({
+    calls: store.account(mailStore, accountId),
+    blobs: store.accountBlobs(accountId),
+  })
+  const catchUp = new CatchUp(scope, source)
   const touched = new Set<string>()
   const indexer = new Indexer(scope, store)
+  const touch = (accountId: string): void => {
+    touched.add(accountId)
+    catchUp.see(accountId)
+    indexer.follow(accountId)
+  }
 
   const sweep = async (accountId: string): Promise<boolean> => {
     const calls = store.account(mailStore, accountId)
@@ -129,43 +154,53 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
     async deliver(accountId, { bytes, mailbox = 'INBOX', flags = [], internalDate, deliveryId }) {
       if (bytes.byteLength > appendLimit + TRACE_OCTETS)
         throw new BackendError('TOOBIG', `Messages may have ${appendLimit} octets at most`)
-      touched.add(accountId)
-      indexer.follow(accountId)
-      const { large } = await shared
+      touch(accountId)
+      const { large, snapshots } = await shared
+      const calls = store.account(mailStore, accountId)
       const placed = await large.keep(accountId, [bytes], ([message]) => {
         if (message === undefined) throw new Error('a message was lost on its way to the store')
         return answered(
-          store
-            .account(mailStore, accountId)
-            .deliver({ mailbox, deliveryId, message: { message, flags, internalDate } }),
+          calls.deliver({ mailbox, deliveryId, message: { message, flags, internalDate, zone: undefined }, limits }),
         )
       })
+      snapshots.changed(accountId, calls, placed.mailbox, 1)
       return { uid: placed.uid, mailboxId: mailboxId(placed.mailbox) }
     },
 
     open(account) {
-      touched.add(account.id)
-      indexer.follow(account.id)
+      touch(account.id)
       return new StoredMailAccount({
+        ...source(account.id),
         name: account.address,
         account: account.id,
         appendLimit,
-        calls: store.account(mailStore, account.id),
-        blobs: store.accountBlobs(account.id),
+        limits,
         bus: store.bus,
         shared,
       })
     },
 
     sweep,
-    catchUp: (accountId) => indexer.catchUp(accountId),
+    index: (accountId) => indexer.catchUp(accountId),
     reindex: (accountId) => indexer.reindex(accountId),
+
+    async catchUp(accountId) {
+      while (await renderStale(source(accountId)));
+    },
+
+    async *examine(accountId, repair) {
+      yield* examine({ account: accountId, source: source(accountId), large: (await shared).large, repair })
+    },
+
+    quota: (accountId) => answered(store.account(mailStore, accountId).quota({ limits })),
+    setQuota: (accountId, change) => answered(store.account(mailStore, accountId).setQuota({ change, limits })),
 
     room: {
       name: 'mailboxes',
       create: (account) => answered(store.account(mailStore, account.id).prepare({ mailboxes: SPECIAL_USE })),
       async erase(account) {
         touched.delete(account.id)
+        catchUp.forget(account.id)
         indexer.drop(account.id)
       },
     },

@@ -1,8 +1,9 @@
 // A message on its way into the store and out of it: its rendered pieces, its octets compressed where that pays.
 
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
-import { renderBodyStructure, renderEnvelope } from '@aviso/imap/render'
-import { Headers, normaliseNewlines, parseStructure } from '@aviso/mime'
+import type { KeyField } from '@aviso/imap'
+import { commonHeader, messageKeys, renderBodyStructure, renderEnvelope } from '@aviso/imap/render'
+import { Headers, normaliseNewlines, parseStructure, previewText } from '@aviso/mime'
 
 /** Messages up to this many octets live in the account's database, larger ones in blobs. */
 export const INLINE_OCTETS = 256 * 1024
@@ -27,6 +28,10 @@ export interface Rendered {
   readonly body: Uint8Array
   /** The header block with its empty line; undefined where it is too long to keep beside a blob. */
   readonly header: Uint8Array | undefined
+  readonly commonHeader: Uint8Array
+  /** UTF-8. */
+  readonly preview: Uint8Array
+  readonly keys: Readonly<Record<KeyField, string>>
 }
 
 /** A message handed to the store: small, as octets, or large, rendered before and safe in a blob. */
@@ -46,7 +51,21 @@ export function render(bytes: Uint8Array): Rendered {
       bytes.byteLength > INLINE_OCTETS && root.bodyStart > KEPT_HEADER_OCTETS
         ? undefined
         : bytes.subarray(0, root.bodyStart),
+    commonHeader: commonHeader(headers),
+    preview: Buffer.from(previewText(root, bytes)),
+    keys: storableKeys(messageKeys(headers)),
   }
+}
+
+/** Stands between keys that are read in one piece. */
+export const KEY_SEPARATOR = '\x1f'
+
+/** Keys without what a TEXT column or a list of them cannot hold. */
+export function storableKeys(keys: Readonly<Record<KeyField, string>>): Readonly<Record<KeyField, string>> {
+  const entries = Object.entries(keys) as [KeyField, string][]
+  return Object.fromEntries(
+    entries.map(([field, key]) => [field, key.toWellFormed().replaceAll(/[\0\x1f]/g, ' ')]),
+  ) as Record<KeyField, string>
 }
 
 /** A message as the rows hold it. */
@@ -80,6 +99,10 @@ export interface Held {
   readonly content: Uint8Array
 }
 
+/** What follows the header, as it came. Throws where it is damaged. */
+export const opened = (codec: number, content: Uint8Array): Uint8Array =>
+  codec === CODEC.zstd ? zstdDecompressSync(content) : content
+
 /** The octets [start, end) of a message that is in the rows. */
 export function octets(held: Held, start: number, end: number): Uint8Array {
   const { header, size } = held
@@ -88,7 +111,7 @@ export function octets(held: Held, start: number, end: number): Uint8Array {
   const out = new Uint8Array(to - from)
   if (from < header.byteLength) out.set(header.subarray(from, to))
   if (to > header.byteLength) {
-    const content = held.codec === CODEC.zstd ? zstdDecompressSync(held.content) : held.content
+    const content = opened(held.codec, held.content)
     const skip = Math.max(0, from - header.byteLength)
     out.set(content.subarray(skip, to - header.byteLength), Math.max(0, header.byteLength - from))
   }

@@ -1,9 +1,26 @@
 // The mail of one account, in that account's database.
 
 import { defineStore, read } from '../../store/contracts.ts'
+import {
+  checkContent,
+  checkCounters,
+  checkRendering,
+  checkTotals,
+  counted,
+  forgetPacked,
+  neededBlobs,
+  recount,
+  references,
+  whereabouts,
+} from './check-operations.ts'
 import { claimRecent, create, find, get, listAll, prepare, remove, rename, subscribe } from './mailbox-operations.ts'
 import { append, copy, deliver, expunge, move, replace, storeFlags } from './message-operations.ts'
-import { delta, keywords, meta, pack, prerender, raw, snapshot } from './read-operations.ts'
+import { keys } from './keys-operations.ts'
+import { meta } from './meta-operations.ts'
+import { raw } from './octet-operations.ts'
+import { quota, setQuota } from './quota.ts'
+import { catchUp, prerender, rendered } from './rendering-operations.ts'
+import { begin, changedPage, changes, keywords, pack, vanishedPage } from './snapshot-operations.ts'
 import { migrations } from './schema.ts'
 import * as search from './search/operations.ts'
 import { heldBlobs, sweep } from './sweep.ts'
@@ -29,15 +46,32 @@ export const mailStore = defineStore({
     copy,
     move,
     replace,
-    snapshot,
+    begin,
+    changes,
+    changedPage,
+    vanishedPage,
     pack,
-    delta,
     keywords,
     meta,
+    keys,
     raw,
     prerender,
+    catchUp,
+    rendered,
+    quota,
+    setQuota,
     sweep,
     blobs: read(heldBlobs),
+    checkCounters,
+    checkTotals,
+    references,
+    counted,
+    recount,
+    checkRendering,
+    checkContent,
+    neededBlobs: read(neededBlobs),
+    whereabouts,
+    forgetPacked,
     ...search,
   },
 })

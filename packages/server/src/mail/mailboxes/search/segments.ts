@@ -206,13 +206,8 @@ export async function deleteGone(tx: Transaction): Promise<boolean> {
   return true
 }
 
-/** Emails that are about to be deleted: their words leave the index with one of the next merges, at the latest when a quarter of a segment is dead. */
-export async function forgetEmails(tx: Transaction, emails: readonly number[]): Promise<void> {
-  const indexed = await indexedUpTo(tx)
-  for (const email of emails)
-    if (email <= indexed)
-      await tx.run(
-        'INSERT INTO mail_search_dead (email, segment) VALUES (?, NULL) ON CONFLICT (email) DO NOTHING',
-        email,
-      )
+/** An email is about to be deleted: its words leave the index with one of the next merges, at the latest when a quarter of a segment is dead. */
+export async function forgetEmail(tx: Transaction, email: number): Promise<void> {
+  if (email <= (await indexedUpTo(tx)))
+    await tx.run('INSERT INTO mail_search_dead (email, segment) VALUES (?, NULL) ON CONFLICT (email) DO NOTHING', email)
 }
