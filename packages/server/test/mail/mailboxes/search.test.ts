@@ -3,33 +3,29 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { matchesText, type Mailbox, type TextQuery } from '@aviso/imap'
-import fc from 'fast-check'
+import { bodyTexts } from '@aviso/imap/search'
+import { assert as check, asyncProperty, integer } from 'fast-check'
+import type { IndexFound, IndexPlace } from '../../../src/mail/mailboxes/search/queries.ts'
+import { mailStore } from '../../../src/mail/mailboxes/store.ts'
 import { account, type House, message, openHouse } from './fixture.ts'
-
-async function found(mailbox: Mailbox, query: TextQuery, uids?: readonly number[]): Promise<number[]> {
-  const list = uids ?? Array.from((await mailbox.snapshot()).uids)
-  const all: number[] = []
-  assert.ok(mailbox.find)
-  for await (const { uids: batch, progress } of mailbox.find(query, list)) {
-    for (const uid of batch) assert.ok(uid > (all.at(-1) ?? 0), 'UIDs ascend over all batches')
-    assert.ok(progress > 0 && progress <= 1)
-    all.push(...batch)
-  }
-  return all
-}
-
-async function looked(mailbox: Mailbox, query: TextQuery): Promise<number[]> {
-  const all: number[] = []
-  for (const uid of (await mailbox.snapshot()).uids) {
-    const bytes = await mailbox.raw(uid)
-    if (bytes !== undefined && matchesText(query, bytes)) all.push(uid)
-  }
-  return all
-}
+import { numbers, pick, randomMail, randomQuery } from './random-mail.ts'
 
 const body = (text: string): TextQuery => ({ kind: 'body', text })
 const anywhere = (text: string): TextQuery => ({ kind: 'text', text })
 const field = (name: string, text: string): TextQuery => ({ kind: 'header', name, text })
+
+async function found(mailbox: Mailbox, query: TextQuery, uids?: readonly number[]): Promise<number[]> {
+  const all: number[] = []
+  assert.ok(mailbox.find)
+  for await (const batch of mailbox.find(query, uids ?? Array.from((await mailbox.snapshot()).uids))) {
+    for (const uid of batch.uids) {
+      assert.ok(uid > (all.at(-1) ?? 0), 'UIDs ascend over all batches')
+      all.push(uid)
+    }
+    assert.ok(batch.progress > 0 && batch.progress <= 1)
+  }
+  return all
+}
 
 async function withHouse(run: (house: House) => Promise<void>): Promise<void> {
   const house = await openHouse()
@@ -47,198 +43,222 @@ async function deliver(house: House, bytes: Uint8Array, mailbox = 'INBOX'): Prom
   return uid
 }
 
-// ---- random mail ----
-
-/** Numbers from 0 to 1 (mulberry32). */
-function numbers(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296
-  }
-}
-
-const pick = <T>(random: () => number, list: readonly T[]): T => list[Math.floor(random() * list.length)] as T
-
-const WORDS: readonly string[] = [
-  ...'the harbour lay quiet that morning asdfghjkl internationalisation a an I of report42 2024 3.14 e-mail'.split(' '),
-  ...'Straße Größe Ärger Übung Weiß STRASSE naïve café cafe\u0301 Ångström İstanbul ıgdır þing Þórr'.split(' '),
-  ...'Οδυσσέας ΟΔΟΣ οδός Σίσυφος θάλασσα Москва привет Ёлка'.split(' '),
-  ...'漢字 日本語の文章 東京都 サーバー ｶﾀｶﾅ 한국어 ภาษาไทย 中文字符 𠮷野家 か\u3099'.split(' '),
-  ...'😀 👩‍👩‍👧 ❤️ 🇩🇪 ﬁne oﬃce ①② Ⅷ ｆｕｌｌ x² ½ €100 ©2024 ™'.split(' '),
-  ...'so\u00adft zero\u200bwidth a\u0323\u0307 q\u0307\u0323 שָׁלוֹם العربية हिन्दी'.split(' '),
-  'https://example.org/path?query=value&other=1#frag',
-  'a'.repeat(64),
-  `b${'c'.repeat(64)}`,
-  `${'xyz'.repeat(40)}end`,
-  '<3',
-  'Fish&Chips',
-  '--',
-  '...',
-]
-
-function prose(random: () => number, words: number): string {
-  let text = ''
-  for (let i = 0; i < words; i++)
-    text += pick(random, WORDS) + pick(random, [' ', ' ', ' ', '\r\n', ', ', '', '_', '\t'])
-  return text
-}
-
-const escapeHtml = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
-const html = (random: () => number, text: string): string =>
-  `<html><head><title>hidden title</title><style>p { color: red }</style></head><body><p class="cls">${escapeHtml(text)
-    .split(' ')
-    .map((word) =>
-      pick(random, [
-        word,
-        word,
-        `<b>${word}</b>`,
-        `${word}<br>`,
-        `<!-- comment -->${word}`,
-        `${word}&nbsp;&auml;&#x4e2d;`,
-      ]),
-    )
-    .join(' ')}</p><script>var secret</script></body></html>`
-
-function quotedPrintable(octets: Buffer): string {
-  let out = ''
-  let line = 0
-  for (const octet of octets) {
-    const piece =
-      octet > 32 && octet < 127 && octet !== 61
-        ? String.fromCharCode(octet)
-        : `=${octet.toString(16).toUpperCase().padStart(2, '0')}`
-    if (line + piece.length > 60) {
-      out += '=\r\n'
-      line = 0
-    }
-    out += piece
-    line += piece.length
-  }
-  return out
-}
-
-/** "日本" and "Grüße" in charsets that Node cannot write. */
-const LEGACY: readonly (readonly [string, Buffer])[] = [
-  ['iso-2022-jp', Buffer.from('\x1b$BF|K\\\x1b(B mail', 'latin1')],
-  ['gb18030', Buffer.from('d6d0cec420746578742095328236', 'hex')],
-  ['iso-8859-1', Buffer.from('Gr\xfc\xdfe aus K\xf6ln', 'latin1')],
-  ['windows-1251', Buffer.from('cff0e8e2e5f2', 'hex')],
-]
-
-function textPart(random: () => number): string {
-  const text = prose(random, 1 + Math.floor(random() * 25))
-  if (random() < 0.2) {
-    const [charset, octets] = pick(random, LEGACY)
-    return `Content-Type: text/plain; charset=${charset}\r\nContent-Transfer-Encoding: base64\r\n\r\n${octets.toString('base64')}\r\n`
-  }
-  const kind = random() < 0.4 ? 'html' : pick(random, ['plain', 'plain', 'calendar'])
-  const octets = Buffer.from(kind === 'html' ? html(random, text) : text)
-  const head = `Content-Type: text/${kind}; charset=utf-8\r\n`
-  const encoding = pick(random, ['8bit', 'base64', 'quoted-printable'])
-  const encoded =
-    encoding === '8bit'
-      ? octets.toString('latin1')
-      : encoding === 'base64'
-        ? octets.toString('base64').replace(/.{60}/g, '$&\r\n')
-        : quotedPrintable(octets)
-  return `${head}Content-Transfer-Encoding: ${encoding}\r\n\r\n${encoded}\r\n`
-}
-
-const encodedWord = (text: string): string => `=?utf-8?B?${Buffer.from(text).toString('base64')}?=`
-
-function fields(random: () => number): string {
-  const subject = prose(random, 1 + Math.floor(random() * 5)).replace(/[\r\n]/g, ' ')
-  let text =
-    random() < 0.5 ? `Subject: ${encodedWord(subject)}\r\n` : `Subject: ${Buffer.from(subject).toString('latin1')}\r\n`
-  text += `From: ${encodedWord(pick(random, WORDS))} <${pick(random, ['bo', 'anna', 'x.y'])}@example.net>\r\n`
-  if (random() < 0.5) text += `To: anna@example.org,\r\n\tbo@example.net\r\nTo: again@example.org\r\n`
-  if (random() < 0.3) text += `CC: ${encodedWord(prose(random, 3000 * Number(random() < 0.1) + 2))}\r\n`
-  if (random() < 0.3) text += `X-Thing: ${pick(random, ['yes', 'No', '', 'a b c'])}\r\n`
-  return text
-}
-
-function randomMail(random: () => number, depth = 0): string {
-  const head = fields(random)
-  const form = random()
-  if (form < 0.6 || depth > 2) return head + textPart(random)
-  const boundary = `b${depth}`
-  const parts = Array.from({ length: 1 + Math.floor(random() * 3) }, () => {
-    const kind = random()
-    if (kind < 0.2) return `Content-Type: message/rfc822\r\n\r\n${randomMail(random, depth + 1)}`
-    if (kind < 0.3)
-      return `Content-Type: application/octet-stream; name="${pick(random, ['report.pdf', 'list.bin'])}"\r\n\r\nunsearched octets\r\n`
-    if (kind < 0.4) return `Content-Type: message/delivery-status\r\n\r\nFinal-Recipient: rfc822; lost@example.net\r\n`
-    return textPart(random)
-  })
-  return `${head}Content-Type: multipart/mixed; boundary=${boundary}\r\n\r\npreamble\r\n${parts.map((part) => `--${boundary}\r\n${part}\r\n`).join('')}--${boundary}--\r\n`
-}
-
-/** A piece of what is in the mail somewhere, of what people would type. */
-function needle(random: () => number): string {
-  const text = random() < 0.7 ? pick(random, WORDS) : prose(random, 3)
-  const characters = [...text]
-  const start = Math.floor(random() * characters.length)
-  const piece = random() < 0.3 ? text : characters.slice(start, start + 1 + Math.floor(random() * 12)).join('')
-  return random() < 0.3 ? piece.toUpperCase() : piece
-}
-
-function randomQuery(random: () => number): TextQuery {
-  const text = needle(random)
-  const kind = random()
-  if (kind < 0.4) return body(text)
-  if (kind < 0.7) return anywhere(text)
-  return field(
-    pick(random, ['Subject', 'FROM', 'to', 'Cc', 'bcc', 'X-Thing', 'Content-Type', 'Nope']),
-    random() < 0.1 ? '' : text,
+/** So many messages that the index is asked at all. */
+async function fill(house: House, count = 60): Promise<void> {
+  const inbox = house.open()
+  await inbox.append(
+    'INBOX',
+    Array.from({ length: count }, (_, i) => ({ bytes: message(`number ${i}`, `Message ${i} of some\r\n`), flags: [] })),
   )
 }
 
 describe('search of text', () => {
   it('property: finds what looking at each message would, whatever the state of the index', async () => {
-    await fc.assert(
-      fc.asyncProperty(fc.integer(), async (seed) => {
+    await check(
+      asyncProperty(integer(), async (seed) => {
         const random = numbers(seed)
         await withHouse(async (house) => {
           const anna = house.open()
           await anna.create('Other')
-          const inbox = await anna.open('INBOX')
-          const other = await anna.open('Other')
-          const check = async (): Promise<void> => {
-            for (let i = 0; i < 15; i++) {
-              const query = randomQuery(random)
-              for (const mailbox of [inbox, other])
-                assert.deepEqual(await found(mailbox, query), await looked(mailbox, query), JSON.stringify(query))
+          const mailboxes = [await anna.open('INBOX'), await anna.open('Other')]
+          const [inbox] = mailboxes as [Mailbox, Mailbox]
+          const compare = async (): Promise<void> => {
+            for (const mailbox of mailboxes) {
+              const messages = new Map<number, Uint8Array>()
+              for (const uid of (await mailbox.snapshot()).uids)
+                messages.set(uid, (await mailbox.raw(uid)) ?? new Uint8Array())
+              const texts = [...messages.values()].flatMap((bytes) => [...bodyTexts(bytes)])
+              for (let i = 0; i < 20; i++) {
+                const query = randomQuery(random, texts)
+                const uids = [...messages.keys()].filter(() => i % 4 > 0 || random() < 0.8)
+                const expected = uids.filter((uid) => matchesText(query, messages.get(uid) ?? new Uint8Array()))
+                assert.deepEqual(await found(mailbox, query, uids), expected, JSON.stringify({ query, seed }))
+              }
             }
           }
-          for (let i = 0; i < 110; i++)
-            await deliver(house, Buffer.from(randomMail(random), 'latin1'), pick(random, ['INBOX', 'INBOX', 'Other']))
-          await check()
+          const arrive = (count: number, mailbox: string): Promise<unknown> =>
+            anna.append(
+              mailbox,
+              Array.from({ length: count }, () => ({ bytes: Buffer.from(randomMail(random), 'latin1'), flags: [] })),
+            )
+          await arrive(70, 'INBOX')
+          await arrive(60, 'Other')
           await house.mailboxes.index('anna')
-          await check()
+          await compare()
           for (let i = 0; i < 20; i++) {
             await deliver(house, Buffer.from(randomMail(random), 'latin1'), pick(random, ['INBOX', 'Other']))
-            if (random() < 0.5) await house.mailboxes.index('anna')
+            if (random() < 0.7) await house.mailboxes.index('anna')
           }
-          await check()
+          await compare()
           await inbox.copy([3, 5, 7, 20, 21], 'Other')
-          await inbox.copy([4, 4, 9], 'INBOX')
+          await inbox.copy([4, 9], 'INBOX')
           await inbox.store([1, 2, 3, 8, 13, 21, 34, 55], { action: 'add', flags: ['\\Deleted'] })
           await inbox.expunge([1, 2, 3, 8, 13, 21, 34, 55])
           await inbox.move([30, 31], 'Other')
-          await check()
           house.clock.turn(8 * 86_400_000)
           while (await house.mailboxes.sweep('anna'));
           await house.mailboxes.index('anna')
-          await check()
+          await compare()
           await house.mailboxes.reindex('anna')
-          await check()
+          await arrive(3, 'INBOX')
+          await compare()
         })
       }),
       { numRuns: 2 },
     )
   })
+
+  it('finds a message the moment it is there', async () => {
+    await withHouse(async (house) => {
+      await fill(house)
+      await house.mailboxes.index('anna')
+      const anna = house.open()
+      const inbox = await anna.open('INBOX')
+      const uid = await deliver(house, message('Fresh', 'asdfghjkl\r\n'))
+      assert.deepEqual(await found(inbox, body('dfghj')), [uid])
+      const appended = await anna.append('INBOX', [{ bytes: message('Fresher', 'ASDFGHJKL\r\n'), flags: [] }])
+      assert.deepEqual(await found(inbox, body('dfghj')), [uid, ...appended.uids])
+      await house.mailboxes.index('anna')
+      assert.deepEqual(await found(inbox, body('dfghj')), [uid, ...appended.uids])
+    })
+  })
+
+  it('is across folded lines, charsets and encodings', async () => {
+    await withHouse(async (house) => {
+      await fill(house)
+      const mail = (text: string): Promise<number> => deliver(house, Buffer.from(text, 'latin1'))
+      const folded = await mail('Subject: one long\r\n subject line\r\nX-Other: left\r\n\tright\r\n\r\nnothing\r\n')
+      const words = await mail('Subject: =?utf-8?Q?Gr=C3=BC=C3=9Fe?=\r\n =?utf-8?Q?_aus?= town\r\n\r\nnothing else\r\n')
+      const quoted = await mail(
+        'Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\na soft br=\r\neak and Stra=C3=9F=\r\ne\r\n',
+      )
+      const japanese = await mail('Content-Type: text/plain; charset=iso-2022-jp\r\n\r\n\x1b$BF|K\\8l\x1b(B mail\r\n')
+      const html = await mail(
+        'Content-Type: text/html; charset=utf-8\r\n\r\n<p title="attribute">So<b>me</b>thing&nbsp;to\r\n  see</p><style>.hidden{}</style>&Auml;rger\r\n',
+      )
+      const inbox = await house.open().open('INBOX')
+      for (const state of ['not indexed', 'indexed']) {
+        assert.deepEqual(await found(inbox, field('subject', 'long subject')), [folded], state)
+        assert.deepEqual(await found(inbox, field('X-Other', 'LEFT')), [folded], state)
+        assert.deepEqual(await found(inbox, field('X-Other', '')), [folded], state)
+        assert.deepEqual(await found(inbox, anywhere('grüße AUS town')), [words], state)
+        assert.deepEqual(await found(inbox, body('Grüße aus')), [], `${state}: BODY leaves the header out`)
+        assert.deepEqual(await found(inbox, body('soft break')), [quoted], state)
+        assert.deepEqual(await found(inbox, body('straße')), [quoted], state)
+        assert.deepEqual(await found(inbox, body('日本')), [japanese], state)
+        assert.deepEqual(await found(inbox, body('本')), [japanese], state)
+        assert.deepEqual(await found(inbox, body('日本語 mail')), [japanese], state)
+        assert.deepEqual(await found(inbox, body('something to see')), [html], state)
+        assert.deepEqual(await found(inbox, body('ärger')), [html], state)
+        for (const unseen of ['attribute', 'hidden', '<b>'])
+          assert.deepEqual(await found(inbox, body(unseen)), [], state)
+        await house.mailboxes.index('anna')
+      }
+    })
+  })
+
+  it('knows messages in blobs, and lives with a blob that was lost', async () => {
+    await withHouse(async (house) => {
+      await fill(house)
+      const filler = `${'x'.repeat(70)}\r\n`.repeat(5000)
+      const large = await deliver(house, message('Large', `${filler}needleinhaystack\r\n`))
+      const attached = await deliver(
+        house,
+        Buffer.from(
+          `Subject: Attached\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nneedleinhaystack\r\n--b\r\nContent-Type: application/octet-stream\r\n\r\n${filler}--b--\r\n`,
+        ),
+      )
+      const inbox = await house.open().open('INBOX')
+      assert.deepEqual(await found(inbox, body('leinhay')), [large, attached])
+      await house.mailboxes.index('anna')
+      assert.deepEqual(await found(inbox, body('leinhay')), [large, attached])
+      assert.deepEqual(await found(inbox, field('Subject', 'large')), [large])
+      const blobs = house.store.accountBlobs('anna')
+      for (const blob of await blobs.list()) await blobs.delete(blob)
+      await house.mailboxes.reindex('anna')
+      const last = await deliver(house, message('Behind', 'needleinhaystack\r\n'))
+      await house.mailboxes.index('anna')
+      assert.deepEqual(await found(inbox, body('leinhay')), [last])
+    })
+  })
+
+  it('forgets the words of messages that are gone', async () => {
+    await withHouse(async (house) => {
+      await fill(house, 20)
+      const uid = await deliver(house, message('Secret', 'topsecretword\r\n'))
+      await house.mailboxes.index('anna')
+      const calls = house.store.account(mailStore, 'anna')
+      const inIndex = async (): Promise<number> =>
+        (await calls.searchIndex({ stream: 0, pattern: Buffer.from('topsecret'), place: { after: 0 } })).sure.length
+      assert.equal(await inIndex(), 1)
+      const inbox = await house.open().open('INBOX')
+      const uids = [uid, 1, 2, 3, 4, 5, 6]
+      await inbox.store(uids, { action: 'add', flags: ['\\Deleted'] })
+      await inbox.expunge(uids)
+      assert.deepEqual(await found(inbox, body('topsecret')), [])
+      house.clock.turn(8 * 86_400_000)
+      while (await house.mailboxes.sweep('anna'));
+      await house.mailboxes.index('anna')
+      assert.equal(await inIndex(), 0)
+      assert.deepEqual(await found(inbox, body('message 19')), [20])
+    })
+  })
+
+  it('is indexed in the background once it is quiet', async () => {
+    await withHouse(async (house) => {
+      const calls = house.store.account(mailStore, 'anna')
+      const settle = async (): Promise<number> => {
+        for (let i = 0; i < 50; i++) {
+          await new Promise((resolve) => setImmediate(resolve))
+          house.clock.turn(20)
+        }
+        return calls.searchReach({})
+      }
+      await deliver(house, message('One'))
+      house.clock.turn(400)
+      assert.equal(await calls.searchReach({}), 0, 'not while more may follow')
+      assert.equal(await settle(), 1)
+      const anna = house.open()
+      await anna.append('INBOX', [{ bytes: message('Two'), flags: [] }])
+      assert.equal(await settle(), 2)
+    })
+  })
+
+  it('is answered in slices, each going on where the last one stopped', async () => {
+    await withHouse(async (house) => {
+      const random = numbers(5)
+      const anna = house.open()
+      const mail = (): Uint8Array =>
+        message('Many', Array.from({ length: 3000 }, () => `w${Math.floor(random() * 1e9).toString(36)}`).join(' '))
+      for (let i = 0; i < 12; i++) {
+        await anna.append('INBOX', [{ bytes: mail(), flags: [] }])
+        if (i % 3 === 0) await house.mailboxes.index('anna')
+      }
+      await house.mailboxes.index('anna')
+      const calls = house.store.account(mailStore, 'anna')
+      const pattern = Buffer.from('wa1')
+      const whole = await calls.searchIndex({ stream: 0, pattern, place: { after: 0 } })
+      assert.equal(whole.next, undefined)
+      const sure = new Set<number>()
+      let slices = 0
+      for (let place: IndexPlace | undefined = { after: 0 }; place !== undefined; slices++) {
+        const slice: IndexFound = await calls.searchIndex({ stream: 0, pattern, place, most: 1 })
+        for (const email of slice.sure) sure.add(email)
+        place = slice.next
+      }
+      assert.ok(slices > 4)
+      assert.deepEqual([...sure].sort(), [...whole.sure].sort())
+      assert.ok(sure.size > 3)
+    })
+  })
+
+  it('of a mailbox that is gone is refused', async () => {
+    await withHouse(async (house) => {
+      const anna = house.open()
+      await anna.create('Gone')
+      const gone = await anna.open('Gone')
+      await anna.delete('Gone')
+      await assert.rejects(found(gone, body('x'), [1]), { code: 'NONEXISTENT' })
+    })
+  })
 })
-void message

@@ -1,5 +1,6 @@
 // Keeps the text indexes of the accounts in use up with their mail: in the background, after the commits, one slice at a time.
 
+import type { Timer } from '../../../kernel/clock.ts'
 import type { Scope } from '../../../kernel/scope.ts'
 import { accountTopic, type Change, type Store } from '../../../store/contracts.ts'
 import { answered } from '../answers.ts'
@@ -14,6 +15,9 @@ export interface IndexerOptions {
   /** Milliseconds without a change after which an account is not listened to any more; default 10 minutes. */
   readonly forget?: number
 }
+
+/** Milliseconds between two looks at all accounts, at least. */
+const SPACING = 100
 
 /** An account that is listened to. */
 interface Followed {
@@ -32,7 +36,7 @@ export class Indexer {
   readonly #patience: number
   readonly #forget: number
   readonly #followed = new Map<string, Followed>()
-  #timer = false
+  #timer: { readonly at: number; readonly timer: Timer } | undefined
   #working = false
 
   constructor(scope: Scope, store: Store, options: IndexerOptions = {}) {
@@ -56,10 +60,10 @@ export class Indexer {
       if (change.kind !== 'mail') return
       followed.last = this.#scope.clock.monotonic()
       followed.since ??= followed.last
-      this.#wake()
+      this.#wakeAt(this.#due(followed.since, followed.last))
     })
     this.#followed.set(account, followed)
-    this.#wake()
+    this.#wakeAt(this.#due(now, now))
   }
 
   /** The account is gone. */
@@ -96,18 +100,18 @@ export class Indexer {
     return octets
   }
 
-  #wake(): void {
-    if (this.#timer || this.#working || this.#scope.signal.aborted) return
-    const now = this.#scope.clock.monotonic()
-    let due = Infinity
-    for (const { since, last } of this.#followed.values())
-      due = Math.min(due, since === undefined ? last + this.#forget : this.#due(since, last))
-    if (due === Infinity) return
-    this.#timer = true
-    this.#scope.timeout(Math.max(0, due - now), async () => {
-      this.#timer = false
+  /** Works at the time `due`, or a little later. */
+  #wakeAt(due: number): void {
+    if (this.#working || this.#scope.signal.aborted) return
+    // One that is set for earlier looks again then: that is less work than a new one for every change.
+    if (due === Infinity || (this.#timer !== undefined && this.#timer.at <= due)) return
+    this.#timer?.timer.cancel()
+    const wait = Math.max(SPACING, due - this.#scope.clock.monotonic())
+    const timer = this.#scope.timeout(wait, async () => {
+      this.#timer = undefined
       await this.#work()
     })
+    this.#timer = { at: due, timer }
   }
 
   #due(since: number, last: number): number {
@@ -137,7 +141,10 @@ export class Indexer {
     } finally {
       this.#working = false
     }
-    this.#wake()
+    let due = Infinity
+    for (const { since, last } of this.#followed.values())
+      due = Math.min(due, since === undefined ? last + this.#forget : this.#due(since, last))
+    this.#wakeAt(due)
   }
 
   #pause(ms: number): Promise<void> {

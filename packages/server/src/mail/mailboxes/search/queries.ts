@@ -25,6 +25,8 @@ export interface IndexOrder {
   /** Octets that a key must hold: see `keysWith`. */
   readonly pattern: Uint8Array
   readonly place: IndexPlace
+  /** Octets of the index to read at most, about; default six MiB. */
+  readonly most?: number
 }
 
 export interface IndexFound {
@@ -38,11 +40,11 @@ export interface IndexFound {
 }
 
 /** The emails with a key that holds `pattern`. */
-export const searchIndex = read(async (tx, { stream, pattern, place }: IndexOrder): Promise<IndexFound> => {
+export const searchIndex = read(async (tx, { stream, pattern, place, most }: IndexOrder): Promise<IndexFound> => {
   const indexed = await indexedUpTo(tx)
   const sure = new Numbers()
   const doubtful = new Numbers()
-  let left = SCAN_OCTETS
+  let left = most ?? SCAN_OCTETS
   let next: IndexPlace | undefined
   // Segments of an index that is to be made anew are not live.
   for (const segment of await liveSegments(tx, place.after)) {
