@@ -211,6 +211,7 @@ export interface MailAccount {
   /** Largest message accepted, in octets (RFC 7889 APPENDLIMIT). */
   readonly appendLimit: number
 
+  /** With all that this user has any right on; the server hides what they may not look up (`l`). Refusals below are NOPERM where a right is missing. */
   list(): Promise<readonly MailboxEntry[]>
   /** CREATE: missing parents are created too. ALREADYEXISTS, CANNOT; `role` as asked by CREATE (USE ...): USEATTR when it cannot be had. */
   create(name: string, role?: MailboxRole): Promise<MailboxEntry>
@@ -224,7 +225,7 @@ export interface MailAccount {
   status(name: string): Promise<MailboxStatus>
   /** NONEXISTENT. The returned mailbox stays valid for reading after a RENAME; after a DELETE its methods reject with NONEXISTENT. */
   open(name: string): Promise<Mailbox>
-  /** All or nothing (RFC 3502). TRYCREATE, OVERQUOTA, TOOBIG, LIMIT. */
+  /** All or nothing (RFC 3502). Flags that the rights do not allow are left off, here and in COPY and MOVE. TRYCREATE, OVERQUOTA, TOOBIG, LIMIT. */
   append(name: string, messages: readonly AppendMessage[]): Promise<AppendResult>
 
   /** Usage and limits of the one quota root `""`. Absent: the store knows no quota. */
@@ -240,8 +241,12 @@ export interface MailAccount {
   /** Gives `identifier` these rights and no others; `undefined` removes the entry. NONEXISTENT, NOPERM, CANNOT (unknown identifier). */
   setAcl?(mailbox: string, identifier: string, rights: Rights | undefined): Promise<void>
 
-  /** Calls `listener` after every commit that changed a mailbox (by its id), or the list of mailboxes (`undefined`). Returns the way to stop it. */
-  watch(listener: (mailboxId: string | undefined) => void): () => void
+  /**
+   * Calls `listener` after every commit that changed a mailbox (by its id), or the list of mailboxes (`undefined`); with `annotations`, that commit changed these
+   * annotations (names in lower case) of the mailbox, or (`undefined`) of the server, and nothing else. Before the promise of the change resolves. Returns the way
+   * to stop it.
+   */
+  watch(listener: (mailboxId: string | undefined, annotations?: readonly string[]) => void): () => void
   /** Called once when the session ends. */
   close(): void
 }

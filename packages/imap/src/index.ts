@@ -1,7 +1,7 @@
 // @aviso/imap: IMAP4rev1 wire, server, a small client, the backend contract and the renderers a mail store needs.
 
 export * from './backend.ts'
-export { ImapClient, ImapClientError, type ImapClientOptions, type ImapReply } from './client/client.ts'
+export * from './client/index.ts'
 export { keysFromHeaders } from './render/keys-of-messages.ts'
 export { messageKeys } from './render/keys.ts'
 export { renderBodyStructure } from './render/body-structure.ts'
@@ -9,6 +9,7 @@ export { renderEnvelope } from './render/envelope.ts'
 export { renderMessage, type RenderedMessage } from './render/message.ts'
 export { fold } from './search/fold.ts'
 export { matchesText } from './search/message-text.ts'
+export { LiteralBudget } from './server/literal-budget.ts'
 export type { Alarm, ImapConnection, ImapLimits, ImapServerOptions, SaslMechanisms } from './server/options.ts'
 export { DEFAULT_LIMITS } from './server/options.ts'
 export { ImapServerSession } from './server/session.ts'

@@ -83,7 +83,17 @@ function withoutQuotes(text: string): string {
   return (signature > 0 ? own.slice(0, signature) : own).join('\n')
 }
 
+/** The beginning of a text as one line. Most texts are longer than what is shown: so much of them as is surely enough is looked at first. */
 function oneLine(text: string, max: number): string {
+  const enough = max * 6
+  if (text.length > enough) {
+    const line = wholeLine(text.slice(0, enough), max)
+    if (Array.from(line).length >= max) return line
+  }
+  return wholeLine(text, max)
+}
+
+function wholeLine(text: string, max: number): string {
   // Controls and invisible fillers (soft hyphen, zero-width, combining grapheme joiner) pad previews of newsletters.
   const line = text
     .replace(/\u00ad|\u034f|[\u200b\u200c\u200e\u200f\u2060-\u2064\ufeff]/g, '')

@@ -3,6 +3,7 @@
 import { accountStore } from './accounts/store.ts'
 import { rosterStore } from './chat/core/roster.store.ts'
 import { offlineStore } from './chat/features/offline.store.ts'
+import { shareStore } from './mail/mailboxes/sharing/shares.store.ts'
 import { mailStore } from './mail/mailboxes/store.ts'
 import { queueStore } from './mail/targets/queue/store.ts'
 import { bansStore } from './net/bans.store.ts'
@@ -13,6 +14,7 @@ export const stores: readonly StoreDefinition[] = [
   bansStore,
   queueStore,
   mailStore,
+  shareStore,
   rosterStore,
   offlineStore,
 ]

@@ -1,6 +1,7 @@
 // RFC 9051 §6.4.1 CLOSE, §6.4.2 UNSELECT
 
 import { defineCommand } from '../server/command.ts'
+import { allows } from '../server/rights.ts'
 
 export const close = defineCommand({
   name: 'CLOSE',
@@ -8,8 +9,9 @@ export const close = defineCommand({
   news: 'none',
   async execute(session) {
     const { view } = session
-    // Read-only: nothing is expunged, whatever is flagged \Deleted.
-    if (!view.readOnly) await view.mailbox.expunge([...(await view.mailbox.snapshot()).uids])
+    // Read-only, or not allowed to expunge (RFC 4314 §4): nothing is expunged, whatever is flagged \Deleted.
+    if (!view.readOnly && allows(view.mailbox.rights, 'e'))
+      await view.mailbox.expunge([...(await view.mailbox.snapshot()).uids])
     session.select(undefined)
   },
 })

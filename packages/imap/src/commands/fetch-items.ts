@@ -1,4 +1,4 @@
-// RFC 9051 §6.4.5, RFC 3501 §6.4.5: what FETCH can ask for.
+// RFC 9051 §6.4.5, RFC 3501 §6.4.5: what FETCH can ask for. MODSEQ (RFC 7162), EMAILID and THREADID (RFC 8474), SAVEDATE (RFC 8514), PREVIEW (RFC 8970), BINARY (RFC 3516).
 
 import type { Section } from '../render/section.ts'
 import { bad } from '../wire/errors.ts'
@@ -21,16 +21,44 @@ export interface BodyItem {
   readonly label: string
 }
 
-export type PlainItem = 'UID' | 'FLAGS' | 'INTERNALDATE' | 'RFC822.SIZE' | 'ENVELOPE' | 'BODYSTRUCTURE' | 'BODY'
+const PLAIN = [
+  'UID',
+  'FLAGS',
+  'INTERNALDATE',
+  'RFC822.SIZE',
+  'ENVELOPE',
+  'BODYSTRUCTURE',
+  'BODY',
+  'MODSEQ',
+  'EMAILID',
+  'THREADID',
+  'SAVEDATE',
+  'PREVIEW',
+] as const
+export type PlainItem = (typeof PLAIN)[number]
 
-export type FetchItem = { readonly kind: PlainItem } | BodyItem
+/** A part without its transfer encoding, or how many octets that is. */
+export interface BinaryItem {
+  readonly kind: 'BINARY[]' | 'BINARY.SIZE[]'
+  /** Empty: the whole message. */
+  readonly part: readonly number[]
+  readonly partial: Partial | undefined
+  readonly peek: boolean
+  readonly label: string
+}
+
+/** An item that is made of the octets of a message. */
+export type OctetsItem = BodyItem | BinaryItem
+
+export type FetchItem = { readonly kind: PlainItem } | OctetsItem
+
+export const isOctetsItem = (item: FetchItem): item is OctetsItem => 'label' in item
 
 const MACROS: Readonly<Record<string, readonly PlainItem[]>> = {
   FAST: ['FLAGS', 'INTERNALDATE', 'RFC822.SIZE'],
   ALL: ['FLAGS', 'INTERNALDATE', 'RFC822.SIZE', 'ENVELOPE'],
   FULL: ['FLAGS', 'INTERNALDATE', 'RFC822.SIZE', 'ENVELOPE', 'BODY'],
 }
-const PLAIN: readonly string[] = ['UID', 'FLAGS', 'INTERNALDATE', 'RFC822.SIZE', 'ENVELOPE', 'BODYSTRUCTURE', 'BODY']
 const WHOLE: Section = { part: [], text: undefined, fields: [] }
 
 /** Numbers of parts inside each other: deeper than any message that is parsed. */
@@ -42,7 +70,7 @@ export function parseFetchItems(parser: Parser): FetchItem[] {
   if (items.length === 0) throw bad('FETCH needs at least one item')
   const seen = new Set<string>()
   return items.filter((item) => {
-    const key = item.kind === 'BODY[]' ? `${item.label}${item.partial?.start}.${item.partial?.length}` : item.kind
+    const key = isOctetsItem(item) ? `${item.label}${item.partial?.start}.${item.partial?.length}` : item.kind
     if (seen.has(key)) return false
     seen.add(key)
     return true
@@ -67,7 +95,10 @@ function parseItem(parser: Parser, name: string): FetchItem {
       label: `BODY[${sectionText(section)}]`,
     }
   }
-  if (PLAIN.includes(name)) return { kind: name as PlainItem }
+  if (BINARY.includes(name) && parser.tryChar('[')) return parseBinary(parser, name)
+  const plain = PLAIN.find((known) => known === name)
+  if (plain === 'PREVIEW') skipLazy(parser)
+  if (plain !== undefined) return { kind: plain }
   switch (name) {
     case 'RFC822':
       return { kind: 'BODY[]', section: WHOLE, partial: undefined, peek: false, label: name }
@@ -80,7 +111,35 @@ function parseItem(parser: Parser, name: string): FetchItem {
   }
 }
 
-function parseSection(parser: Parser): Section {
+const BINARY: readonly string[] = ['BINARY', 'BINARY.PEEK', 'BINARY.SIZE']
+
+/** `1.2]<0.100>` */
+function parseBinary(parser: Parser, name: string): BinaryItem {
+  const { part, text } = parseSection(parser)
+  if (text !== undefined) throw bad(`${name} takes numbers of parts and nothing else`)
+  parser.char(']')
+  const size = name === 'BINARY.SIZE'
+  return {
+    kind: size ? 'BINARY.SIZE[]' : 'BINARY[]',
+    part,
+    partial: size ? undefined : parsePartial(parser),
+    peek: name !== 'BINARY',
+    label: `${size ? name : 'BINARY'}[${part.join('.')}]`,
+  }
+}
+
+/** `PREVIEW (LAZY)`: who is in no hurry gets the same answer, as previews are always ready (RFC 8970 §3.1). */
+function skipLazy(parser: Parser): void {
+  const lazy = parser.ahead(' (LAZY')
+  if (!lazy) return
+  parser.space()
+  parser.list(() => {
+    if (parser.word() !== 'LAZY') throw bad('PREVIEW knows only the modifier LAZY')
+  })
+}
+
+/** What stands between the brackets of `BODY[...]`. */
+export function parseSection(parser: Parser): Section {
   const part: number[] = []
   while (parser.atNumberSet) {
     part.push(parser.nonZero())

@@ -1,113 +1,121 @@
-// A mailbox kept in memory: for tests, examples, and as the plainest reading of the backend contract.
+// A mailbox kept in memory: rows, their changes, and nothing of who may do what.
 
 import {
   BackendError,
   type Bytes,
-  type CopyResult,
   type FlagChange,
   type FlagSet,
-  type Mailbox,
   type MailboxDelta,
   type MailboxSnapshot,
-  type AppendMessage,
-  type AppendResult,
-  type KeyField,
-  type MailboxCache,
   type MailboxStatus,
-  type MessageKeyBatch,
   type MessageMeta,
   type MessageRow,
   type MetaField,
+  type Rights,
   type StoreResult,
 } from '../backend.ts'
-import { keysFromHeaders } from '../render/keys-of-messages.ts'
+import { applyChange } from '../flag-change.ts'
 import { renderMessage, type RenderedMessage } from '../render/message.ts'
+import type { Thread } from '../render/thread-ids.ts'
+import type { MemoryMail } from './account.ts'
 
-/** What memory mailboxes of one account share. */
-export interface MemoryClock {
-  /** The next modification sequence: one per change. */
-  nextModseq(): number
-  /** The keyword in its first spelling. */
-  keyword(flag: string): string
-  keywords(): readonly string[]
-  changed(mailboxId: string): void
-  find(name: string): MemoryMailbox
-  now(): number
-  emailId(): string
-  append(name: string, messages: readonly AppendMessage[], instead: number): AppendResult
-}
-
+/** A message, shared by its copies in one account. */
 export interface StoredMessage {
   readonly bytes: Bytes
   rendered: RenderedMessage | undefined
   readonly emailId: string
-  readonly threadId: string
+  readonly thread: Thread
 }
 
-interface Row {
+/** What APPEND and COPY put in. */
+export interface Arrival {
+  readonly flags: FlagSet
+  readonly internalDate: number
+  readonly zone: number
+  readonly message: StoredMessage
+}
+
+interface Row extends Arrival {
   readonly uid: number
   flags: FlagSet
   modseq: number
-  readonly internalDate: number
-  readonly zone: number
+  readonly saveDate: number
+}
+
+interface Gone {
+  readonly uid: number
+  readonly modseq: number
   readonly saveDate: number
   readonly message: StoredMessage
 }
 
 const BATCH = 64
 const same = (a: FlagSet, b: FlagSet): boolean => a.length === b.length && a.every((flag, i) => flag === b[i])
-const has = (flags: FlagSet, flag: string): boolean => flags.includes(flag)
 
-export class MemoryMailbox implements Mailbox {
+export class MemoryMailbox {
   readonly id: string
   name: string
   readonly uidValidity: number
-  readonly cache: MailboxCache = new Map<string, unknown>()
-  #clock: MemoryClock
+  readonly owner: MemoryMail
+  readonly cache = new Map<string, unknown>()
+  /** Access list: user name → rights, without the owner. */
+  readonly acl = new Map<string, Rights>()
   #rows: Row[] = []
-  #expunged: { readonly uid: number; readonly modseq: number; readonly message: StoredMessage }[] = []
+  #gone = new Map<number, Gone>()
+  #octets = 0
   #uidNext = 1
   #modseq: number
   #recentUid = 1
   #snapshot: MailboxSnapshot | undefined
   #deleted = false
 
-  constructor(id: string, name: string, uidValidity: number, clock: MemoryClock) {
+  constructor(owner: MemoryMail, id: string, name: string, uidValidity: number) {
+    this.owner = owner
     this.id = id
     this.name = name
     this.uidValidity = uidValidity
-    this.#clock = clock
-    this.#modseq = clock.nextModseq()
+    this.#modseq = owner.nextModseq()
   }
 
   /** The mailbox was deleted: everything after this rejects. */
   destroy(): void {
     this.#deleted = true
     this.#rows = []
+    this.#octets = 0
   }
 
-  #check(): void {
+  /** NONEXISTENT when the mailbox was deleted. */
+  check(): void {
     if (this.#deleted) throw new BackendError('NONEXISTENT', 'The mailbox has been deleted')
+  }
+
+  get messages(): number {
+    return this.#rows.length
+  }
+
+  get octets(): number {
+    return this.#octets
+  }
+
+  get highestModseq(): number {
+    return this.#modseq
   }
 
   /** Ends a change: `modseq` is the mailbox's newest. */
   #commit(modseq: number): void {
     this.#modseq = modseq
     this.#snapshot = undefined
-    this.#clock.changed(this.id)
+    this.owner.tell(this.id)
   }
 
   status(): MailboxStatus {
-    const count = (test: (row: Row) => boolean): number => this.#rows.filter(test).length
+    const deleted = this.#rows.filter((row) => row.flags.includes('\\Deleted'))
     return {
       messages: this.#rows.length,
-      unseen: count((row) => !has(row.flags, '\\Seen')),
-      deleted: count((row) => has(row.flags, '\\Deleted')),
-      size: this.#rows.reduce((sum, row) => sum + row.message.bytes.length, 0),
-      deletedSize: this.#rows.reduce(
-        (sum, row) => sum + (has(row.flags, '\\Deleted') ? row.message.bytes.length : 0),
-        0,
-      ),
+      unseen: this.#rows.reduce((count, row) => count + (row.flags.includes('\\Seen') ? 0 : 1), 0),
+      deleted: deleted.length,
+      size: this.#octets,
+      deletedSize: octetsOf(deleted),
       id: this.id,
       uidValidity: this.uidValidity,
       uidNext: this.#uidNext,
@@ -116,12 +124,8 @@ export class MemoryMailbox implements Mailbox {
     }
   }
 
-  keywords(): Promise<readonly string[]> {
-    return Promise.resolve(this.#clock.keywords())
-  }
-
-  async snapshot(): Promise<MailboxSnapshot> {
-    this.#check()
+  snapshot(): MailboxSnapshot {
+    this.check()
     if (this.#snapshot !== undefined) return this.#snapshot
     const rows = this.#rows
     const flagSets: FlagSet[] = []
@@ -147,13 +151,13 @@ export class MemoryMailbox implements Mailbox {
     return this.#snapshot
   }
 
-  async delta(since: number): Promise<MailboxDelta> {
-    this.#check()
+  delta(since: number): MailboxDelta {
+    this.check()
     return {
       highestModseq: this.#modseq,
       uidNext: this.#uidNext,
       changed: this.#rows.filter((row) => row.modseq > since).map(toMessageRow),
-      vanished: this.#expunged
+      vanished: [...this.#gone.values()]
         .filter((gone) => gone.modseq > since)
         .map((gone) => gone.uid)
         .sort((a, b) => a - b),
@@ -161,40 +165,37 @@ export class MemoryMailbox implements Mailbox {
     }
   }
 
-  async claimRecent(): Promise<{ readonly from: number; readonly to: number }> {
-    this.#check()
+  claimRecent(): { readonly from: number; readonly to: number } {
+    this.check()
     const from = this.#recentUid
     this.#recentUid = this.#uidNext
     return { from, to: this.#uidNext }
   }
 
-  /** Adds messages in one change. Answers their UIDs. */
-  add(messages: readonly { flags: FlagSet; internalDate: number; zone: number; message: StoredMessage }[]): number[] {
-    this.#check()
-    const modseq = this.#clock.nextModseq()
-    const uids = messages.map(({ flags, internalDate, zone, message }) => {
+  /** Adds messages in one change. Answers their UIDs. LIMIT when a keyword more cannot be kept. */
+  add(arrivals: readonly Arrival[]): number[] {
+    this.check()
+    const spelt = arrivals.map(({ flags }) => this.owner.spell(flags))
+    if (arrivals.length === 0) return []
+    const modseq = this.owner.nextModseq()
+    const saveDate = this.owner.now()
+    const uids = arrivals.map(({ internalDate, zone, message }, i) => {
       const uid = this.#uidNext++
-      this.#rows.push({
-        uid,
-        flags: this.#spell(flags),
-        modseq,
-        internalDate,
-        zone,
-        saveDate: this.#clock.now(),
-        message,
-      })
+      this.#rows.push({ uid, flags: spelt[i] ?? [], modseq, internalDate, zone, saveDate, message })
+      this.#octets += message.bytes.length
       return uid
     })
-    if (uids.length > 0) this.#commit(modseq)
+    this.#commit(modseq)
     return uids
   }
 
-  #spell(flags: FlagSet): FlagSet {
-    return [...new Set(flags.map((flag) => (flag.startsWith('\\') ? flag : this.#clock.keyword(flag))))]
+  /** The rows of these UIDs that exist, ascending, each once. */
+  rows(uids: readonly number[]): (Arrival & MessageRow)[] {
+    return this.#find(uids).map((row) => ({ ...toMessageRow(row), message: row.message }))
   }
 
   #find(uids: readonly number[]): Row[] {
-    this.#check()
+    this.check()
     const rows: Row[] = []
     for (const uid of [...uids].sort((a, b) => a - b)) {
       const row = this.#row(uid)
@@ -215,9 +216,9 @@ export class MemoryMailbox implements Mailbox {
     return row?.uid === uid ? row : undefined
   }
 
-  async store(uids: readonly number[], change: FlagChange, unchangedSince?: number): Promise<StoreResult> {
+  store(uids: readonly number[], change: FlagChange, unchangedSince?: number): StoreResult {
     const rows = this.#find(uids)
-    const flags = this.#spell(change.flags)
+    const flags = change.action === 'remove' ? this.owner.known(change.flags) : this.owner.spell(change.flags)
     const modified: number[] = []
     const changed: Row[] = []
     const answer: Row[] = []
@@ -227,98 +228,61 @@ export class MemoryMailbox implements Mailbox {
         continue
       }
       answer.push(row)
-      const next = apply(row.flags, change.action, flags)
+      const next = applyChange(row.flags, change.action, flags)
       if (same(next, row.flags)) continue
       row.flags = next
       changed.push(row)
     }
     if (changed.length > 0) {
-      const modseq = this.#clock.nextModseq()
+      const modseq = this.owner.nextModseq()
       for (const row of changed) row.modseq = modseq
       this.#commit(modseq)
     }
     return { rows: answer.map(toMessageRow), modified, highestModseq: this.#modseq }
   }
 
-  async expunge(uids: readonly number[]): Promise<{ uids: readonly number[]; highestModseq: number }> {
-    const gone = this.#find(uids).filter((row) => has(row.flags, '\\Deleted'))
-    this.#remove(gone)
-    return { uids: gone.map((row) => row.uid), highestModseq: this.#modseq }
-  }
-
-  #remove(rows: readonly Row[]): void {
-    if (rows.length === 0) return
-    const modseq = this.#clock.nextModseq()
-    const gone = new Set(rows)
-    for (const row of rows) this.#expunged.push({ uid: row.uid, modseq, message: row.message })
-    this.#rows = this.#rows.filter((row) => !gone.has(row))
-    this.#commit(modseq)
-  }
-
-  async copy(uids: readonly number[], destination: string): Promise<CopyResult> {
-    return this.#copyRows(this.#find(uids), destination)
-  }
-
-  #copyRows(rows: readonly Row[], destination: string): CopyResult {
-    const target = this.#clock.find(destination)
-    return { uidValidity: target.uidValidity, source: rows.map((row) => row.uid), destination: target.add(rows) }
-  }
-
-  async move(uids: readonly number[], destination: string): Promise<CopyResult> {
+  /** Removes messages, flagged or not. Answers the UIDs removed, ascending. */
+  remove(uids: readonly number[]): number[] {
     const rows = this.#find(uids)
-    const result = this.#copyRows(rows, destination)
-    this.#remove(rows)
-    return result
+    if (rows.length === 0) return []
+    const modseq = this.owner.nextModseq()
+    const gone = new Set(rows)
+    for (const { uid, saveDate, message } of rows) this.#gone.set(uid, { uid, modseq, saveDate, message })
+    this.#rows = this.#rows.filter((row) => !gone.has(row))
+    this.#octets -= octetsOf(rows)
+    this.#commit(modseq)
+    return rows.map((row) => row.uid)
   }
 
-  async replace(uid: number, destination: string, message: AppendMessage): Promise<AppendResult> {
-    const row = this.#row(uid)
-    if (row === undefined) throw new BackendError('EXPUNGEISSUED', 'The message is expunged already')
-    const result = this.#clock.append(destination, [message], row.message.bytes.length)
-    this.#remove([row])
-    return result
-  }
-
-  /** RENAME of INBOX: hands all messages over. */
-  takeAll(from: MemoryMailbox): void {
-    const rows = from.#rows
-    this.add(rows)
-    from.#remove(rows)
-  }
-
-  async *meta(uids: readonly number[], fields: readonly MetaField[]): AsyncGenerator<readonly MessageMeta[]> {
-    this.#check()
+  *meta(uids: readonly number[], fields: readonly MetaField[]): Generator<readonly MessageMeta[]> {
     const sorted = [...new Set(uids)].sort((a, b) => a - b)
     for (let at = 0; at < sorted.length; at += BATCH) {
+      this.check()
       const batch: MessageMeta[] = []
       for (const uid of sorted.slice(at, at + BATCH)) {
-        const message = this.#message(uid)
-        if (message === undefined) continue
-        message.rendered ??= renderMessage(message.bytes)
-        const meta: Record<string, Bytes | string | number> = {}
-        for (const field of fields) {
-          if (field === 'emailId' || field === 'threadId') meta[field] = message[field]
-          else if (field === 'saveDate') meta[field] = this.#row(uid)?.saveDate ?? 0
-          else meta[field] = message.rendered[field]
-        }
-        batch.push({ uid, ...meta })
+        const row = this.#row(uid) ?? this.#gone.get(uid)
+        if (row !== undefined) batch.push(metaOf(uid, row, fields))
       }
       yield batch
     }
   }
 
-  keys(uids: readonly number[], field: KeyField): AsyncIterable<MessageKeyBatch> {
-    return keysFromHeaders(this, uids, field)
+  /** The octets of a message, also of one that is gone. */
+  raw(uid: number): Bytes | undefined {
+    this.check()
+    return (this.#row(uid) ?? this.#gone.get(uid))?.message.bytes
   }
+}
 
-  #message(uid: number): StoredMessage | undefined {
-    return this.#row(uid)?.message ?? this.#expunged.find((gone) => gone.uid === uid)?.message
+function metaOf(uid: number, { message, saveDate }: Row | Gone, fields: readonly MetaField[]): MessageMeta {
+  const meta: Record<string, Bytes | string | number> = {}
+  for (const field of fields) {
+    if (field === 'emailId') meta[field] = message.emailId
+    else if (field === 'threadId') meta[field] = message.thread.id
+    else if (field === 'saveDate') meta[field] = saveDate
+    else meta[field] = (message.rendered ??= renderMessage(message.bytes))[field]
   }
-
-  async raw(uid: number, start?: number, end?: number): Promise<Bytes | undefined> {
-    this.#check()
-    return this.#message(uid)?.bytes.subarray(start ?? 0, end)
-  }
+  return { uid, ...meta }
 }
 
 const toMessageRow = (row: Row): MessageRow => ({
@@ -330,9 +294,4 @@ const toMessageRow = (row: Row): MessageRow => ({
   zone: row.zone,
 })
 
-function apply(old: FlagSet, action: FlagChange['action'], flags: FlagSet): FlagSet {
-  if (action === 'add') return [...old, ...flags.filter((flag) => !old.includes(flag))]
-  if (action === 'remove') return old.filter((flag) => !flags.includes(flag))
-  // Setting the same flags in another order changes nothing.
-  return flags.length === old.length && flags.every((flag) => old.includes(flag)) ? old : flags
-}
+const octetsOf = (rows: readonly Row[]): number => rows.reduce((sum, row) => sum + row.message.bytes.length, 0)

@@ -1,5 +1,6 @@
 // The frame of a command: one file in `commands/` declares it, the session runs it.
 
+import type { Segments } from '../wire/command-reader.ts'
 import type { Parser } from '../wire/parser.ts'
 import type { ImapServerSession } from './session.ts'
 
@@ -25,6 +26,10 @@ export type News = 'all' | 'uid' | 'no-expunge' | 'none'
 
 /** A literal announced inside a command, before its octets are there. */
 export interface AnnouncedLiteral {
+  /** The command so far. */
+  readonly segments: Segments
+  /** The same for all literals of one command: what was read is not read again with each of them. */
+  readonly judged: { state?: unknown }
   readonly size: number
   readonly binary: boolean
   readonly synchronising: boolean

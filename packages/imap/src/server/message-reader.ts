@@ -2,7 +2,8 @@
 
 import { Headers, parseStructure, type Part } from '@aviso/mime'
 import type { Mailbox } from '../backend.ts'
-import { type Section, sectionRange } from '../render/section.ts'
+import { binarySection } from '../render/binary.ts'
+import { partAt, type Section, sectionRange } from '../render/section.ts'
 
 /** Octets of a section, in one piece or as a range of the message that is still to be read. */
 export type SectionContent =
@@ -56,6 +57,16 @@ export class MessageReader {
     if (range === undefined) return { kind: 'absent' }
     if (section.fields.length === 0) return { kind: 'range', ...range }
     return { kind: 'bytes', bytes: headerSection(bytes.subarray(range.start, range.end), section) }
+  }
+
+  /** A part without its transfer encoding. Throws NO with UNKNOWN-CTE. */
+  async binary(numbers: readonly number[]): Promise<SectionContent> {
+    if (numbers.length === 0) return { kind: 'range', start: 0, end: this.#size }
+    const bytes = await this.#whole()
+    if (bytes === undefined) return { kind: 'gone' }
+    this.#root ??= parseStructure(bytes)
+    const part = partAt(this.#root, numbers)
+    return part === undefined ? { kind: 'absent' } : { kind: 'bytes', bytes: binarySection(part, bytes) }
   }
 
   async #whole(): Promise<Uint8Array | undefined> {

@@ -34,6 +34,8 @@ export type ReaderEvent =
       readonly size: number
       readonly synchronising: boolean
       readonly binary: boolean
+      /** The same for all literals of one command: for what whoever judges them wants to remember. */
+      readonly judged: { state?: unknown }
     }
   | { readonly kind: 'line'; readonly octets: Uint8Array }
   /** A refused command is now wholly behind us. `start` is its first octets, enough to find the tag. */
@@ -95,6 +97,7 @@ export class CommandReader {
   #literal: Uint8Array = EMPTY
   #literalLength = 0
   #mark: LiteralMark | undefined
+  #judged: { state?: unknown } = {}
   #skip = 0
   #skipped = 0
   #refusal: Refusal | undefined
@@ -105,6 +108,10 @@ export class CommandReader {
 
   constructor(limits: ReaderLimits) {
     this.#limits = limits
+  }
+
+  get limits(): ReaderLimits {
+    return this.#limits
   }
 
   set limits(limits: ReaderLimits) {
@@ -232,7 +239,7 @@ export class CommandReader {
     this.#mark = mark
     this.#state = 'decide'
     const { size, synchronising, binary } = mark
-    return { kind: 'literal', segments: this.#segments.slice(), size, synchronising, binary }
+    return { kind: 'literal', segments: this.#segments.slice(), size, synchronising, binary, judged: this.#judged }
   }
 
   #peekStart(stop: number): Uint8Array {
@@ -292,6 +299,7 @@ export class CommandReader {
     this.#refusal = refusal
     this.#start = start.slice(0, START)
     this.#segments = []
+    this.#judged = {}
     this.#partial = EMPTY
     this.#partialLength = 0
     this.#skip = 0
@@ -346,6 +354,7 @@ export class CommandReader {
 
   #reset(): void {
     this.#segments = []
+    this.#judged = {}
     this.#textLength = 0
     this.#refusal = undefined
     this.#start = EMPTY

@@ -2,6 +2,8 @@
 
 import { compose } from '../index.ts'
 
+export { cut, fuzz, mutate, Random } from './fuzz.ts'
+
 /** A small text message with CRLF line ends, always the same octets for the same subject. */
 export function sampleMessage(subject = 'Hello'): Uint8Array {
   return compose({

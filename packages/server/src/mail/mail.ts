@@ -31,6 +31,7 @@ export async function openMail(scope: Scope, config: MailConfig, hostname: strin
   const { storage, messages, mailboxes: most } = config.quota
   const mailboxes = openMailboxes(scope, store, {
     appendLimit: config['max-message-size'],
+    neighbours: accounts,
     limits: { octets: storage, messages, mailboxes: most },
   })
   scope.provide(Mailboxes, mailboxes)

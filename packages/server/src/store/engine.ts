@@ -113,15 +113,33 @@ export class Engine {
       for (const call of group) outcomes.push(await this.#runOne(database, call, false))
       return outcomes
     }
+    // Fences cost more than they seem: SQLite keeps a copy of every page for them, and each statement pays for the copies that are there already. Most
+    // groups need none; in one that does, everything runs once more.
+    return (await this.#transact(database, group, false)) ?? this.#transact(database, group, true)
+  }
+
+  /** Runs the group in one transaction. Without fences, a write that fails undoes its neighbours too: then undefined is answered, and nothing was done. */
+  async #transact<Fenced extends boolean>(
+    database: SqliteDatabase,
+    group: readonly Call[],
+    fenced: Fenced,
+  ): Promise<readonly Outcome[] | (Fenced extends true ? never : undefined)> {
     const outcomes: Outcome[] = []
     try {
       database.begin()
-      for (const call of group) outcomes.push(await this.#runOne(database, call, group.length > 1))
-      // A single operation that failed leaves nothing worth a sync; a full disk may have ended the transaction already.
+      for (const call of group) {
+        const outcome = await this.#runOne(database, call, fenced)
+        outcomes.push(outcome)
+        if (!outcome[1] || fenced || this.#operation(call)?.mode !== 'write') continue
+        database.dropChanges(0)
+        if (database.inTransaction) database.rollback()
+        // A single operation that failed leaves nothing worth a sync.
+        return group.length === 1 ? outcomes : (undefined as Fenced extends true ? never : undefined)
+      }
+      // A full disk may have ended the transaction already.
       if (!database.inTransaction)
         throw new StoreError('unavailable', `${database.path}: the transaction was rolled back`)
-      if (group.length === 1 && outcomes[0]?.[1] === true) database.rollback()
-      else database.commit()
+      database.commit()
       return outcomes
     } catch (error) {
       database.dropChanges(0)

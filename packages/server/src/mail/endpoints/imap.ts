@@ -1,6 +1,6 @@
 // RFC 9051 and RFC 3501: reading mail
 
-import { BackendError, ImapServerSession, type MailAccount, type SaslMechanisms } from '@aviso/imap'
+import { BackendError, ImapServerSession, LiteralBudget, type MailAccount, type SaslMechanisms } from '@aviso/imap'
 import type { Identity } from '@aviso/sasl'
 import * as v from 'valibot'
 import { Accounts } from '../../accounts/contracts.ts'
@@ -13,6 +13,10 @@ import { Mailboxes } from '../mailboxes/mailboxes.ts'
 import { MailSettings } from '../settings.ts'
 import { loginContext } from './login.ts'
 import { Logins } from './logins.ts'
+import { EventLoopStrain } from './strain.ts'
+
+/** Octets of long messages that clients may be appending at one time; who comes then waits. */
+const LITERALS_IN_FLIGHT = 268_435_456
 
 export const imap = defineModule({
   family: endpoints,
@@ -64,6 +68,8 @@ class ImapHouse {
   readonly #mailboxes: Mailboxes
   readonly #hostname: string
   readonly #idleTimeout: number
+  readonly #literals = new LiteralBudget(LITERALS_IN_FLIGHT)
+  readonly #strain: EventLoopStrain
   readonly #count: (command: string, outcome: string) => void
 
   constructor(scope: Scope, idleTimeout: number) {
@@ -72,6 +78,7 @@ class ImapHouse {
     this.#mailboxes = scope.use(Mailboxes)
     this.#hostname = scope.use(MailSettings).hostname
     this.#idleTimeout = idleTimeout
+    this.#strain = new EventLoopStrain(scope)
     const counter = scope.metrics.counter('aviso_imap_commands_total', 'IMAP commands by name and outcome', [
       'command',
       'outcome',
@@ -85,6 +92,8 @@ class ImapHouse {
       hostname: this.#hostname,
       id: { name: 'Aviso' },
       limits: { idleTimeout: this.#idleTimeout },
+      literalBudget: this.#literals,
+      busy: () => this.#strain.late,
       secure: connection.tls !== undefined,
       remoteAddress,
       startTls: () => connection.startTls(),

@@ -4,21 +4,27 @@ import {
   BackendError,
   type AppendMessage,
   type AppendResult,
+  type Bytes,
   type MailAccount,
   type Mailbox,
   type MailboxEntry,
   type MailboxRole,
   type MailboxStatus,
   type QuotaResource,
+  type Rights,
 } from '@aviso/imap'
 import { accountTopic, type Bus, type Change } from '../../store/contracts.ts'
 import { answered } from './answers.ts'
-import type { MailChange } from './mailbox-rows.ts'
+import type { MailboxRow, MailChange } from './mailbox-rows.ts'
 import { mailboxId, StoredMailbox, type Surroundings } from './mailbox.ts'
 import { canonicalName, parents } from './names.ts'
 
 export interface AccountSurroundings extends Surroundings {
   readonly name: string
+  /** The account whose /private annotations are shown: the visitor's, or this one. */
+  readonly holder: string
+  /** Called when it may have changed what is shared with whom. */
+  readonly sharesChanged?: () => Promise<void>
   readonly bus: Bus
 }
 
@@ -35,7 +41,8 @@ export class StoredMailAccount implements MailAccount {
   }
 
   async list(): Promise<readonly MailboxEntry[]> {
-    const { mailboxes, subscriptions } = await answered(this.#around.calls.list())
+    const { account, calls } = this.#around
+    const { mailboxes, subscriptions } = await answered(calls.list())
     const byName = new Map(mailboxes.map((mailbox) => [mailbox.name, mailbox]))
     const subscribed = new Set(subscriptions)
     const names = new Set([...byName.keys(), ...subscribed])
@@ -43,7 +50,7 @@ export class StoredMailAccount implements MailAccount {
     return [...names].sort().map((name) => {
       const mailbox = byName.get(name)
       return {
-        id: mailbox === undefined ? '' : mailboxId(mailbox.id),
+        id: mailbox === undefined ? '' : mailboxId(account, mailbox.id),
         name,
         role: roleOf(mailbox?.role ?? null),
         subscribed: subscribed.has(name),
@@ -53,31 +60,42 @@ export class StoredMailAccount implements MailAccount {
   }
 
   async create(name: string, role?: MailboxRole): Promise<MailboxEntry> {
-    const made = await answered(this.#around.calls.create({ name, role, limits: this.#around.limits }))
-    return { id: mailboxId(made.id), name: made.name, role, subscribed: made.subscribed, selectable: true }
+    const { account, calls, limits, visitor, sharesChanged } = this.#around
+    const made = await answered(calls.create({ name, role, limits, visitor }))
+    if (made.shares) await sharesChanged?.()
+    return { id: mailboxId(account, made.id), name: made.name, role, subscribed: made.subscribed, selectable: true }
   }
 
   async delete(name: string): Promise<void> {
-    await answered(this.#around.calls.remove({ name }))
+    const { calls, visitor, sharesChanged } = this.#around
+    if (await answered(calls.remove({ name, visitor }))) await sharesChanged?.()
   }
 
   async rename(from: string, to: string): Promise<void> {
-    await answered(this.#around.calls.rename({ from, to, limits: this.#around.limits }))
+    const { calls, limits, visitor, sharesChanged } = this.#around
+    if (await answered(calls.rename({ from, to, limits, visitor }))) await sharesChanged?.()
   }
 
   async subscribe(name: string, subscribed: boolean): Promise<void> {
     await answered(this.#around.calls.subscribe({ name, subscribed }))
   }
 
+  /** The mailbox of that name, for reading. */
+  async #find(name: string): Promise<{ readonly mailbox: MailboxRow; readonly rights: Rights | undefined }> {
+    const { calls, visitor } = this.#around
+    if (visitor !== undefined) return answered(calls.visit({ name, visitor, needed: 'r' }))
+    return { mailbox: await answered(calls.find({ name })), rights: undefined }
+  }
+
   async status(name: string): Promise<MailboxStatus> {
-    const row = await answered(this.#around.calls.find({ name }))
+    const { mailbox: row } = await this.#find(name)
     return {
       messages: row.messages,
       unseen: row.unseen,
       deleted: row.deleted,
       size: row.octets,
       deletedSize: row.deletedOctets,
-      id: mailboxId(row.id),
+      id: mailboxId(this.#around.account, row.id),
       uidValidity: row.uidValidity,
       uidNext: row.uidNext,
       highestModseq: row.modseq,
@@ -86,15 +104,15 @@ export class StoredMailAccount implements MailAccount {
   }
 
   async open(name: string): Promise<Mailbox> {
-    const row = await answered(this.#around.calls.find({ name: canonicalName(name) }))
-    return new StoredMailbox(this.#around, await this.#around.shared, row)
+    const { mailbox, rights } = await this.#find(canonicalName(name))
+    return new StoredMailbox(this.#around, await this.#around.shared, mailbox, rights)
   }
 
   async append(name: string, messages: readonly AppendMessage[]): Promise<AppendResult> {
     for (const { bytes } of messages)
       if (bytes.byteLength > this.appendLimit)
         throw new BackendError('TOOBIG', `Messages may have ${this.appendLimit} octets at most`)
-    const { account, calls, limits } = this.#around
+    const { account, calls, limits, visitor } = this.#around
     const { large, snapshots } = await this.#around.shared
     const { mailbox, uidValidity, firstUid } = await large.keep(
       account,
@@ -108,6 +126,7 @@ export class StoredMailAccount implements MailAccount {
               return message === undefined ? [] : [{ message, flags, internalDate, zone }]
             }),
             limits,
+            visitor,
           }),
         ),
     )
@@ -130,10 +149,23 @@ export class StoredMailAccount implements MailAccount {
     ]
   }
 
-  watch(listener: (mailboxId: string | undefined) => void): () => void {
-    const stop = this.#around.bus.subscribe(accountTopic(this.#around.account), (change: Change) => {
+  async metadata(mailbox: string | undefined): Promise<ReadonlyMap<string, Bytes>> {
+    const { calls, visitor, holder } = this.#around
+    return new Map(await answered(calls.annotations({ name: mailbox, visitor, holder })))
+  }
+
+  async setMetadata(mailbox: string | undefined, entries: ReadonlyMap<string, Bytes | undefined>): Promise<void> {
+    const { calls, visitor, holder } = this.#around
+    await answered(calls.setAnnotations({ name: mailbox, visitor, holder, entries }))
+  }
+
+  watch(listener: (mailboxId: string | undefined, annotations?: readonly string[]) => void): () => void {
+    const { account, bus, holder } = this.#around
+    const stop = bus.subscribe(accountTopic(account), (change: Change) => {
       if (!isMailChange(change)) return
-      listener(change.mailbox === undefined ? undefined : mailboxId(change.mailbox))
+      const { annotations, mailbox } = change
+      if (annotations !== undefined && annotations.holder !== '' && annotations.holder !== holder) return
+      listener(mailbox === undefined ? undefined : mailboxId(account, mailbox), annotations?.names)
     })
     this.#watches.add(stop)
     return () => {
@@ -148,5 +180,5 @@ export class StoredMailAccount implements MailAccount {
   }
 }
 
-const isMailChange = (change: Change): change is MailChange => change.kind === 'mail'
+export const isMailChange = (change: Change): change is MailChange => change.kind === 'mail'
 const roleOf = (role: string | null): MailboxRole | undefined => (role === null ? undefined : (role as MailboxRole))

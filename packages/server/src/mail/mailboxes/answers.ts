@@ -10,7 +10,7 @@ export async function answered<T>(call: Promise<T>): Promise<T> {
     return await call
   } catch (error) {
     if (!(error instanceof StoreError)) throw error
-    if (/^[A-Z]+$/.test(error.code)) throw new BackendError(error.code, error.message, { cause: error })
+    if (/^[A-Z]+( [A-Z0-9]+)*$/.test(error.code)) throw new BackendError(error.code, error.message, { cause: error })
     throw new BackendError('UNAVAILABLE', 'The mail store cannot be used now: try again later', { cause: error })
   }
 }

@@ -4,7 +4,7 @@ import { BackendError, type FlagSet } from '@aviso/imap'
 import { answered } from './answers.ts'
 import type { MailCalls } from './calls.ts'
 import { type Columns, ColumnsBuilder, mergeColumns, NO_ROWS } from './columns.ts'
-import type { Changes, Moment, NamedSets, RowPage, VanishedPage } from './snapshot-operations.ts'
+import type { Changes, Moment, NamedSets, RecentPage, RowPage, VanishedPage } from './snapshot-operations.ts'
 
 /** Everything that happened after some modseq, up to `moment`. */
 export interface WholeChanges {
@@ -36,11 +36,11 @@ export async function changesSince(
     complete &&= answer.complete
     // A modseq from the future (a restored backup, a client of another life): as if nothing were known.
     if (from > answer.moment.highestModseq) from = 0
-    const news = answer.paged ? await pages(calls, mailbox, from) : answer
+    const news = answer.paged === undefined ? answer : await pages(calls, mailbox, from, answer)
     for (const [id, flags] of news.sets) sets.set(id, flags)
     columns = mergeColumns(columns, news.columns, news.vanished)
     vanished = joined([vanished, news.vanished])
-    if (!answer.paged) return { moment: answer.moment, columns, sets, vanished, complete }
+    if (answer.paged === undefined) return { moment: answer.moment, columns, sets, vanished, complete }
     // The pages are of several moments: what happened since the first of them is put on top.
     from = answer.moment.highestModseq
   }
@@ -51,22 +51,33 @@ async function pages(
   calls: MailCalls,
   mailbox: number,
   since: number,
+  { paged: how, moment }: Changes,
 ): Promise<{ readonly columns: Columns; readonly sets: NamedSets; readonly vanished: Uint32Array }> {
   const rows = new ColumnsBuilder()
+  let columns = NO_ROWS
   const sets: (readonly [number, FlagSet])[] = []
-  for (let after: number | undefined = 0; after !== undefined;) {
-    const page: RowPage = await answered(calls.changedPage({ mailbox, since, after }))
-    sets.push(...page.sets)
-    rows.append(page.columns)
-    after = page.next
-  }
+  if (how === 'by-uid')
+    for (let after: number | undefined = 0; after !== undefined;) {
+      const page: RowPage = await answered(calls.changedPage({ mailbox, since, after }))
+      sets.push(...page.sets)
+      rows.append(page.columns)
+      after = page.next
+    }
+  else
+    for (let after: RecentPage['next'] = { modseq: since, uid: 0xffffffff }; after !== undefined;) {
+      const page: RecentPage = await answered(calls.recentPage({ mailbox, ...after, until: moment.highestModseq }))
+      sets.push(...page.sets)
+      // A row that changes while its neighbours are read comes again.
+      columns = mergeColumns(columns, page.columns, new Uint32Array())
+      after = page.next
+    }
   const gone: Uint32Array[] = []
   for (let after: number | undefined = 0; after !== undefined;) {
     const page: VanishedPage = await answered(calls.vanishedPage({ mailbox, since, after }))
     gone.push(page.uids)
     after = page.next
   }
-  return { columns: rows.finish(), sets, vanished: joined(gone) }
+  return { columns: how === 'by-uid' ? rows.finish() : columns, sets, vanished: joined(gone) }
 }
 
 /** All of the lists, ascending, each once. */

@@ -6,6 +6,7 @@ import { tick } from './clock.ts'
 import { allMailboxes, announce, mailboxById, mailboxByName, type MailboxRow, makeMailbox } from './mailbox-rows.ts'
 import { canonicalName, parents, validName } from './names.ts'
 import { changeTotals, haveRoom, type Limits, NO_LIMITS } from './quota.ts'
+import { demand, demandPlace, forgetSharing, sharesAny, type Visitor } from './sharing/rights.ts'
 import { moveRows } from './transfer.ts'
 
 const MAX_MAILBOXES = 5000
@@ -92,10 +93,12 @@ export interface CreateOrder {
   readonly name: string
   readonly role: MailboxRole | undefined
   readonly limits: Limits
+  readonly visitor?: Visitor | undefined
 }
 
-export const create = write(async (tx, { name: wanted, role, limits }: CreateOrder) => {
+export const create = write(async (tx, { name: wanted, role, limits, visitor }: CreateOrder) => {
   const name = validName(wanted)
+  await demandPlace(tx, name, visitor)
   if ((await mailboxByName(tx, name)) !== undefined) throw new StoreError('ALREADYEXISTS', 'The mailbox exists already')
   if (role !== undefined) {
     if (!MAILBOX_ROLES.includes(role)) throw new StoreError('USEATTR', `No mailbox can be made for \\${role}`)
@@ -106,13 +109,15 @@ export const create = write(async (tx, { name: wanted, role, limits }: CreateOrd
   const made = await make(tx, name, role ?? null, modseq, limits)
   announce(tx, undefined, modseq)
   const subscribed = (await tx.get('SELECT name FROM mail_subscription WHERE name = ?', name)) !== undefined
-  return { id: made.id, name, subscribed }
+  return { id: made.id, name, subscribed, shares: await sharesAny(tx) }
 })
 
-export const remove = write(async (tx, { name: wanted }: { name: string }) => {
+/** Answers whether anybody else could use the mailbox. */
+export const remove = write(async (tx, { name: wanted, visitor }: { name: string; visitor?: Visitor | undefined }) => {
   const name = canonicalName(wanted)
-  if (name === 'INBOX') throw new StoreError('CANNOT', 'INBOX cannot be deleted')
   const mailbox = await mailboxByName(tx, name)
+  if (mailbox !== undefined) await demand(tx, mailbox.id, visitor, 'x')
+  if (name === 'INBOX') throw new StoreError('CANNOT', 'INBOX cannot be deleted')
   if (mailbox === undefined) throw new StoreError('NONEXISTENT', 'There is no such mailbox')
   // Its rows go later, in small steps (sweep.ts): nobody finds them any more, and the number is never given again.
   await tx.run('INSERT INTO mail_deleted (mailbox) VALUES (?)', mailbox.id)
@@ -122,21 +127,31 @@ export const remove = write(async (tx, { name: wanted }: { name: string }) => {
   const { modseq } = await tick(tx)
   announce(tx, mailbox.id, modseq)
   announce(tx, undefined, modseq)
+  return forgetSharing(tx, mailbox.id)
 })
 
 export interface RenameOrder {
   readonly from: string
   readonly to: string
   readonly limits: Limits
+  readonly visitor?: Visitor | undefined
 }
 
-export const rename = write(async (tx, { from: wantedFrom, to: wantedTo, limits }: RenameOrder) => {
+/** Answers whether the account shares anything: mailboxes that were made above have access lists too. */
+export const rename = write(async (tx, { from: wantedFrom, to: wantedTo, limits, visitor }: RenameOrder) => {
   const from = canonicalName(wantedFrom)
   const all = await allMailboxes(tx)
   const below = all.filter((mailbox) => mailbox.name.startsWith(`${from}/`))
   const source = all.find((mailbox) => mailbox.name === from)
   if (source === undefined && below.length === 0) throw new StoreError('NONEXISTENT', 'There is no such mailbox')
   const to = validName(wantedTo)
+  if (visitor !== undefined) {
+    // What is not there itself could not be given to anybody.
+    if (source === undefined) throw new StoreError('NONEXISTENT', 'There is no such mailbox')
+    await demand(tx, source.id, visitor, 'x')
+    if (from === 'INBOX') throw new StoreError('CANNOT', 'Only the owner renames INBOX')
+    await demandPlace(tx, to, visitor)
+  }
   const names = new Set(all.map((mailbox) => mailbox.name))
   if (names.has(to)) throw new StoreError('ALREADYEXISTS', 'A mailbox of that name exists already')
   const { modseq } = await tick(tx)
@@ -145,7 +160,13 @@ export const rename = write(async (tx, { from: wantedFrom, to: wantedTo, limits 
     // RFC 9051 §6.3.6: the messages move, INBOX and what is below it stay.
     const made = await make(tx, to, null, modseq, limits)
     await moveRows(tx, source, made, undefined)
-    return
+    // RFC 5464 §4.1: what is noted on INBOX goes along, and stays.
+    await tx.run(
+      'INSERT INTO mail_metadata (mailbox, holder, name, value) SELECT CAST(? AS BIGINT), holder, name, value FROM mail_metadata WHERE mailbox = ?',
+      made.id,
+      source.id,
+    )
+    return sharesAny(tx)
   }
   if (to.startsWith(`${from}/`)) throw new StoreError('CANNOT', 'A mailbox cannot move below itself')
   const moving = source === undefined ? below : [source, ...below]
@@ -159,6 +180,7 @@ export const rename = write(async (tx, { from: wantedFrom, to: wantedTo, limits 
   const missing = parents(to).filter((parent) => !names.has(parent))
   await haveRoom(tx, limits, { mailboxes: missing.length })
   for (const parent of missing) await makeMailbox(tx, parent, null, modseq)
+  return sharesAny(tx)
 })
 
 export const subscribe = write(async (tx, { name: wanted, subscribed }: { name: string; subscribed: boolean }) => {

@@ -3,6 +3,7 @@
 import { type SqlRow, StoreError, type Transaction } from '../../store/contracts.ts'
 import { nextUidValidity, takeNumbers } from './clock.ts'
 import { changeTotals } from './quota.ts'
+import { inheritAccess } from './sharing/rights.ts'
 
 export interface MailboxRow {
   readonly id: number
@@ -26,6 +27,8 @@ export interface MailChange {
   /** The mailbox that changed inside; undefined when the list of mailboxes did. */
   readonly mailbox: number | undefined
   readonly modseq: number
+  /** Only these annotations changed, of `mailbox` or (undefined) of the server; `holder`: the account whose own they are, '' where all see them. */
+  readonly annotations?: { readonly names: readonly string[]; readonly holder: string }
 }
 
 const COLUMNS =
@@ -91,6 +94,7 @@ export async function makeMailbox(
     modseq,
   )
   await changeTotals(tx, { mailboxes: 1 })
+  await inheritAccess(tx, name, id)
   return mailboxById(tx, id)
 }
 

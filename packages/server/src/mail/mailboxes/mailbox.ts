@@ -1,6 +1,7 @@
 // One open mailbox, as an IMAP session uses it.
 
 import {
+  ALL_RIGHTS,
   type AppendMessage,
   type AppendResult,
   BackendError,
@@ -9,6 +10,7 @@ import {
   type FlagChange,
   type FoundBatch,
   type KeyField,
+  type MailAccount,
   type Mailbox,
   type MailboxCache,
   type MailboxDelta,
@@ -16,6 +18,7 @@ import {
   type MessageKeyBatch,
   type MessageMeta,
   type MetaField,
+  type Rights,
   type StoreResult,
   type TextQuery,
 } from '@aviso/imap'
@@ -28,6 +31,8 @@ import { keysOf, metaOf, type Source } from './pieces.ts'
 import type { Limits } from './quota.ts'
 import { find } from './search/find.ts'
 import type { Snapshots } from './snapshots.ts'
+import { copyBetween } from './sharing/between.ts'
+import type { Visitor } from './sharing/rights.ts'
 import type { Transferred } from './transfer.ts'
 import { uidList } from './uids.ts'
 
@@ -38,6 +43,19 @@ export interface Surroundings extends Source {
   /** Of an account that has none of its own. */
   readonly limits: Limits
   readonly shared: Promise<SharedRoom>
+  /** Somebody else uses this account's mail; undefined: its owner. */
+  readonly visitor?: Visitor | undefined
+  /** What the visitor knows the names of this account's mailboxes by, in front of the owner's names. */
+  readonly prefix?: string
+  /** Whose a name is, as the user of the session knows it; absent: everything is the account's own. */
+  readonly place?: (name: string) => Promise<Place>
+}
+
+/** A mailbox's name in its owner's mail. */
+export interface Place {
+  readonly name: string
+  /** The mail of another account than the one at hand. */
+  readonly elsewhere: MailAccount | undefined
 }
 
 /** What all accounts of the process share. */
@@ -48,12 +66,13 @@ export interface SharedRoom {
 }
 
 /** The stable identity that IMAP shows (RFC 8474 MAILBOXID). */
-export const mailboxId = (id: number): string => `m${id}`
+export const mailboxId = (account: string, id: number): string => `m${id}-${account}`
 
 export class StoredMailbox implements Mailbox {
   readonly id: string
   readonly name: string
   readonly uidValidity: number
+  readonly rights: Rights | undefined
   readonly cache: MailboxCache
   readonly #number: number
   readonly #around: Surroundings
@@ -63,12 +82,14 @@ export class StoredMailbox implements Mailbox {
     around: Surroundings,
     shared: SharedRoom,
     row: { readonly id: number; readonly name: string; readonly uidValidity: number },
+    rights?: Rights,
   ) {
     this.#around = around
     this.#shared = shared
     this.#number = row.id
-    this.id = mailboxId(row.id)
-    this.name = row.name
+    this.id = mailboxId(around.account, row.id)
+    this.name = (around.prefix ?? '') + row.name
+    this.rights = rights
     this.uidValidity = row.uidValidity
     this.cache = shared.caches.of(around.account, row.id)
   }
@@ -77,15 +98,26 @@ export class StoredMailbox implements Mailbox {
     return this.#around.calls
   }
 
-  keywords(): Promise<readonly string[]> {
+  /** Visitors may have lost a right since they opened the mailbox. One that they may no longer read is gone for them. */
+  async #allowed(): Promise<void> {
+    const { visitor } = this.#around
+    if (visitor === undefined) return
+    if (!(await answered(this.#calls.rights({ mailbox: this.#number, visitor }))).includes('r'))
+      throw new BackendError('NONEXISTENT', 'The mailbox is not shared any more')
+  }
+
+  async keywords(): Promise<readonly string[]> {
+    await this.#allowed()
     return answered(this.#calls.keywords({ mailbox: this.#number }))
   }
 
-  snapshot(): Promise<MailboxSnapshot> {
+  async snapshot(): Promise<MailboxSnapshot> {
+    await this.#allowed()
     return this.#shared.snapshots.snapshot(this.#around.account, this.#calls, this.#number)
   }
 
   async delta(since: number): Promise<MailboxDelta> {
+    await this.#allowed()
     const { moment, columns, sets, vanished, complete } = await changesSince(this.#calls, this.#number, since)
     return {
       highestModseq: moment.highestModseq,
@@ -97,6 +129,7 @@ export class StoredMailbox implements Mailbox {
   }
 
   async claimRecent(): Promise<{ readonly from: number; readonly to: number }> {
+    await this.#allowed()
     // Most SELECTs find nothing to claim: those need no commit.
     const { recentUid, uidNext } = await answered(this.#calls.get({ mailbox: this.#number }))
     if (recentUid === uidNext) return { from: uidNext, to: uidNext }
@@ -111,6 +144,7 @@ export class StoredMailbox implements Mailbox {
         action: change.action,
         flags: change.flags,
         unchangedSince,
+        visitor: this.#around.visitor,
       }),
     )
     this.#shared.snapshots.changedFlags(this.#around.account, this.#calls, this.#number, outcome)
@@ -124,32 +158,54 @@ export class StoredMailbox implements Mailbox {
   async expunge(
     uids: readonly number[],
   ): Promise<{ readonly uids: readonly number[]; readonly highestModseq: number }> {
-    const gone = await answered(this.#calls.expunge({ mailbox: this.#number, uids: uidList(uids) }))
+    const { visitor } = this.#around
+    const gone = await answered(this.#calls.expunge({ mailbox: this.#number, uids: uidList(uids), visitor }))
     this.#changed(this.#number, gone.uids.length)
     return { uids: Array.from(gone.uids), highestModseq: gone.highestModseq }
   }
 
   async copy(uids: readonly number[], destination: string): Promise<CopyResult> {
-    const { limits } = this.#around
-    const order = { mailbox: this.#number, uids: uidList(uids), destination, limits }
+    const { limits, visitor } = this.#around
+    const place = await this.#place(destination)
+    if (place.elsewhere !== undefined) return copyBetween(this, uids, place.elsewhere, place.name)
+    const order = { mailbox: this.#number, uids: uidList(uids), destination: place.name, limits, visitor }
     const copied = await answered(this.#calls.copy(order))
     this.#changed(copied.mailbox, copied.destination.length)
     return copyResult(copied)
   }
 
   async move(uids: readonly number[], destination: string): Promise<CopyResult> {
-    const moved = await answered(this.#calls.move({ mailbox: this.#number, uids: uidList(uids), destination }))
+    const { visitor } = this.#around
+    const place = await this.#place(destination)
+    if (place.elsewhere !== undefined) {
+      await this.#mayDiscard()
+      const copied = await copyBetween(this, uids, place.elsewhere, place.name)
+      // Only what is safe over there goes here: a crash in between leaves the messages in both mailboxes.
+      await this.#discard(copied.source)
+      return copied
+    }
+    const order = { mailbox: this.#number, uids: uidList(uids), destination: place.name, visitor }
+    const moved = await answered(this.#calls.move(order))
     this.#changed(moved.mailbox, moved.destination.length)
     this.#changed(this.#number, moved.source.length)
     return copyResult(moved)
   }
 
   async replace(uid: number, destination: string, message: AppendMessage): Promise<AppendResult> {
-    const { account, appendLimit, limits } = this.#around
+    const { account, appendLimit, limits, visitor } = this.#around
     if (message.bytes.byteLength > appendLimit)
       throw new BackendError('TOOBIG', `Messages may have ${appendLimit} octets at most`)
     const { flags, internalDate, zone } = message
-    const order = { mailbox: this.#number, uid, destination, limits }
+    const place = await this.#place(destination)
+    if (place.elsewhere !== undefined) {
+      await this.#mayDiscard()
+      if ((await this.raw(uid, 0, 1)) === undefined || !(await this.snapshot()).uids.includes(uid))
+        throw new BackendError('EXPUNGEISSUED', 'The message is expunged already')
+      const appended = await place.elsewhere.append(place.name, [message])
+      await this.#discard([uid])
+      return appended
+    }
+    const order = { mailbox: this.#number, uid, destination: place.name, limits, visitor }
     const { uidValidity, firstUid } = await this.#shared.large.keep(account, [message.bytes], ([incoming]) => {
       if (incoming === undefined) throw new Error('a message was lost on its way to the store')
       return answered(this.#calls.replace({ ...order, message: { message: incoming, flags, internalDate, zone } }))
@@ -157,12 +213,40 @@ export class StoredMailbox implements Mailbox {
     return { uidValidity, uids: [firstUid] }
   }
 
-  meta(uids: readonly number[], fields: readonly MetaField[]): AsyncIterable<readonly MessageMeta[]> {
-    return metaOf(this.#around, this.#number, uidList(uids), fields)
+  async #place(name: string): Promise<Place> {
+    try {
+      return (await this.#around.place?.(name)) ?? { name, elsewhere: undefined }
+    } catch (error) {
+      if (!(error instanceof BackendError) || error.code !== 'NONEXISTENT') throw error
+      throw new BackendError('TRYCREATE', error.message, { cause: error })
+    }
   }
 
-  keys(uids: readonly number[], field: KeyField): AsyncIterable<MessageKeyBatch> {
-    return keysOf(this.#around, this.#number, uidList(uids), field)
+  async #mayDiscard(): Promise<void> {
+    const { visitor } = this.#around
+    const rights =
+      visitor === undefined ? ALL_RIGHTS : await answered(this.#calls.rights({ mailbox: this.#number, visitor }))
+    if (!rights.includes('t') || !rights.includes('e'))
+      throw new BackendError('NOPERM', 'The owner of the mailbox has not given the right to remove messages')
+  }
+
+  async #discard(uids: readonly number[]): Promise<void> {
+    const { visitor } = this.#around
+    await answered(this.#calls.discard({ mailbox: this.#number, uids: uidList(uids), visitor }))
+    this.#changed(this.#number, uids.length)
+  }
+
+  async *meta(uids: readonly number[], fields: readonly MetaField[]): AsyncIterable<readonly MessageMeta[]> {
+    await this.#allowed()
+    const { account, visitor } = this.#around
+    for await (const batch of metaOf(this.#around, this.#number, uidList(uids), fields))
+      // The owner's numbers are not the visitor's: together they name a message of this server.
+      yield visitor === undefined ? batch : batch.map((meta) => withOwner(meta, account))
+  }
+
+  async *keys(uids: readonly number[], field: KeyField): AsyncIterable<MessageKeyBatch> {
+    await this.#allowed()
+    yield* keysOf(this.#around, this.#number, uidList(uids), field)
   }
 
   find(query: TextQuery, uids: readonly number[]): AsyncIterable<FoundBatch> {
@@ -170,6 +254,7 @@ export class StoredMailbox implements Mailbox {
   }
 
   async raw(uid: number, start = 0, end?: number): Promise<Bytes | undefined> {
+    await this.#allowed()
     const order = { mailbox: this.#number, uid, start, end }
     const got = await answered(this.#calls.raw(order))
     if (got === undefined || got instanceof Uint8Array) return got
@@ -184,6 +269,12 @@ export class StoredMailbox implements Mailbox {
     this.#shared.snapshots.changed(this.#around.account, this.#calls, mailbox, rows)
   }
 }
+
+const withOwner = (meta: MessageMeta, owner: string): MessageMeta => ({
+  ...meta,
+  ...(meta.emailId === undefined ? {} : { emailId: `${meta.emailId}-${owner}` }),
+  ...(meta.threadId === undefined ? {} : { threadId: `${meta.threadId}-${owner}` }),
+})
 
 const copyResult = ({ uidValidity, source, destination }: Transferred): CopyResult => ({
   uidValidity,

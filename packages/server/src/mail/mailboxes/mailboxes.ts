@@ -4,7 +4,7 @@ import { BackendError, type FlagSet, type MailAccount, type MailboxRole } from '
 import type { Account, AccountRoom } from '../../accounts/contracts.ts'
 import { type Scope, serviceKey } from '../../kernel/scope.ts'
 import type { Store } from '../../store/contracts.ts'
-import { StoredMailAccount } from './account.ts'
+import { type AccountSurroundings, StoredMailAccount } from './account.ts'
 import { answered } from './answers.ts'
 import { Caches } from './cache.ts'
 import { CatchUp, renderStale } from './catch-up.ts'
@@ -15,6 +15,8 @@ import { mailboxId, type SharedRoom } from './mailbox.ts'
 import type { Source } from './pieces.ts'
 import { type Limits, NO_LIMITS, type QuotaChange, type Usage } from './quota.ts'
 import { Indexer } from './search/indexer.ts'
+import { SharedMailAccount } from './sharing/shared-account.ts'
+import { type Neighbours, Sharing } from './sharing/sharing.ts'
 import { Snapshots } from './snapshots.ts'
 import { mailStore } from './store.ts'
 
@@ -65,6 +67,8 @@ export const Mailboxes = serviceKey<Mailboxes>('mailboxes')
 const Shared = serviceKey<SharedRoom>('mailboxes-shared')
 
 export interface MailboxesOptions {
+  /** With whom mailboxes can be shared. Absent: nobody. */
+  readonly neighbours?: Neighbours
   /** Octets; default 64 MiB. */
   readonly appendLimit?: number
   /** For accounts that have none of their own; default none. */
@@ -150,6 +154,18 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
     }
   })
 
+  const surroundings = (account: Account): AccountSurroundings => ({
+    ...source(account.id),
+    name: account.address,
+    account: account.id,
+    holder: account.id,
+    appendLimit,
+    limits,
+    bus: store.bus,
+    shared,
+  })
+  const sharing = options.neighbours === undefined ? undefined : new Sharing(scope, store, options.neighbours)
+
   return {
     async deliver(accountId, { bytes, mailbox = 'INBOX', flags = [], internalDate, deliveryId }) {
       if (bytes.byteLength > appendLimit + TRACE_OCTETS)
@@ -164,19 +180,20 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
         )
       })
       snapshots.changed(accountId, calls, placed.mailbox, 1)
-      return { uid: placed.uid, mailboxId: mailboxId(placed.mailbox) }
+      return { uid: placed.uid, mailboxId: mailboxId(accountId, placed.mailbox) }
     },
 
     open(account) {
       touch(account.id)
-      return new StoredMailAccount({
-        ...source(account.id),
-        name: account.address,
-        account: account.id,
-        appendLimit,
-        limits,
+      if (sharing === undefined) return new StoredMailAccount(surroundings(account))
+      void sharing.heal(account)
+      return new SharedMailAccount({
+        account,
+        sharing,
         bus: store.bus,
-        shared,
+        surroundings,
+        log: (error) =>
+          scope.log.warn({ err: error, account: account.id }, 'changes of shared mailboxes are not heard'),
       })
     },
 
@@ -202,6 +219,7 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
         touched.delete(account.id)
         catchUp.forget(account.id)
         indexer.drop(account.id)
+        await sharing?.erase(account)
       },
     },
   }

@@ -1,6 +1,7 @@
 // The tables of one account's mail.
 
 import { SEARCH_TABLES } from './search/tables.ts'
+import { SHARING_TABLES } from './sharing/tables.ts'
 
 /**
  * `mail_state` is the account's single clock and the source of every number that is never given twice. A message is a row of `mail_message`; what it says lives in
@@ -148,4 +149,6 @@ CREATE TABLE mail_deleted (mailbox INTEGER PRIMARY KEY) STRICT;
 `,
   // 3: the text index.
   SEARCH_TABLES,
+  // 4: annotations and access lists.
+  SHARING_TABLES,
 ]

@@ -7,7 +7,7 @@ import { answered } from './answers.ts'
 import type { MailCalls } from './calls.ts'
 import { changesSince, type WholeChanges } from './changes.ts'
 import { type Columns, mergeColumns, NO_ROWS, packColumns, translate } from './columns.ts'
-import type { StoreOutcome } from './message-operations.ts'
+import type { StoreOutcome } from './store-flags.ts'
 
 /** A snapshot and what the next one is made from. In `columns`, flag sets are indexes into the snapshot's list. */
 interface Kept {
@@ -50,6 +50,7 @@ export class Snapshots {
   readonly #kept: LRUCache<string, Kept>
   /** Rows changed, by mailbox, since its columns were last looked at. */
   readonly #changed = new Map<string, number>()
+  readonly #refreshing = new Set<string>()
   readonly #packing = new Set<string>()
   readonly #log: Log
 
@@ -97,8 +98,15 @@ export class Snapshots {
     const key = keyOf(account, mailbox)
     const sum = (this.#changed.get(key) ?? 0) + rows
     if (sum < MANY_CHANGES) return void this.#changed.set(key, sum)
+    // One at a time: what changes meanwhile is for the next one.
+    if (this.#refreshing.has(key)) return void this.#changed.set(key, sum)
     this.#changed.delete(key)
-    this.#inBackground(key, () => this.snapshot(account, calls, mailbox))
+    this.#refreshing.add(key)
+    this.#inBackground(key, () =>
+      this.snapshot(account, calls, mailbox).finally(() => {
+        this.#refreshing.delete(key)
+      }),
+    )
   }
 
   #keep(key: string, fresh: Kept, calls: MailCalls, mailbox: number): void {

@@ -14,15 +14,18 @@ import {
   whereabouts,
 } from './check-operations.ts'
 import { claimRecent, create, find, get, listAll, prepare, remove, rename, subscribe } from './mailbox-operations.ts'
-import { append, copy, deliver, expunge, move, replace, storeFlags } from './message-operations.ts'
+import { append, copy, deliver, discard, expunge, move, replace } from './message-operations.ts'
 import { keys } from './keys-operations.ts'
 import { meta } from './meta-operations.ts'
 import { raw } from './octet-operations.ts'
 import { quota, setQuota } from './quota.ts'
 import { catchUp, prerender, rendered } from './rendering-operations.ts'
-import { begin, changedPage, changes, keywords, pack, vanishedPage } from './snapshot-operations.ts'
+import { begin, changedPage, changes, keywords, pack, recentPage, vanishedPage } from './snapshot-operations.ts'
 import { migrations } from './schema.ts'
 import * as search from './search/operations.ts'
+import { acl, allGrants, forgetVisitor, rights, setAcl, shared, visit } from './sharing/acl-operations.ts'
+import { annotations, setAnnotations } from './sharing/annotation-operations.ts'
+import { storeFlags } from './store-flags.ts'
 import { heldBlobs, sweep } from './sweep.ts'
 
 export const mailStore = defineStore({
@@ -43,12 +46,14 @@ export const mailStore = defineStore({
     deliver,
     storeFlags,
     expunge,
+    discard,
     copy,
     move,
     replace,
     begin,
     changes,
     changedPage,
+    recentPage,
     vanishedPage,
     pack,
     keywords,
@@ -60,6 +65,15 @@ export const mailStore = defineStore({
     rendered,
     quota,
     setQuota,
+    acl,
+    setAcl,
+    shared,
+    rights,
+    visit,
+    grants: read(allGrants),
+    forgetVisitor,
+    annotations,
+    setAnnotations,
     sweep,
     blobs: read(heldBlobs),
     checkCounters,

@@ -11,6 +11,7 @@ import { Metrics } from '../../../src/kernel/metrics.ts'
 import { SeededRandom } from '../../../src/kernel/random.ts'
 import { Scope } from '../../../src/kernel/scope.ts'
 import { type Mailboxes, type MailboxesOptions, openMailboxes } from '../../../src/mail/mailboxes/mailboxes.ts'
+import { shareStore } from '../../../src/mail/mailboxes/sharing/shares.store.ts'
 import { mailStore } from '../../../src/mail/mailboxes/store.ts'
 import type { Store } from '../../../src/store/contracts.ts'
 import { openStore } from '../../../src/store/open.ts'
@@ -40,7 +41,7 @@ export async function openHouse(options: MailboxesOptions & { readonly folder?: 
   const folder = given ?? mkdtempSync(join(tmpdir(), 'aviso-mail-'))
   const clock = new HandClock()
   const scope = Scope.root({ log: silentLog(), metrics: new Metrics(), clock, random: new SeededRandom(7) })
-  const store = await openStore(scope, { folder, definitions: [mailStore] })
+  const store = await openStore(scope, { folder, definitions: [mailStore, shareStore] })
   const mailboxes = openMailboxes(scope, store, rest)
   return {
     scope,

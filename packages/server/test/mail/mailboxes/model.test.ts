@@ -41,6 +41,7 @@ const step = fc.oneof(
   fc.record({ kind: fc.constant('expunge' as const), box, choice }),
   fc.record({ kind: fc.constant('copy' as const), box, to: box, choice }),
   fc.record({ kind: fc.constant('move' as const), box, to: box, choice }),
+  fc.record({ kind: fc.constant('replace' as const), box, to: box, choice, flags }),
   fc.record({ kind: fc.constant('forget' as const), days: fc.constantFrom(1, 9) }),
 )
 type Step = typeof step extends fc.Arbitrary<infer S> ? S : never
@@ -151,6 +152,21 @@ class Life {
         for (const uid of gone) model.rows.delete(uid)
         return
       }
+      case 'replace': {
+        const [uid] = this.chosen(model, one.choice)
+        const target = this.at(one.to).model
+        const body = `replaced ${++this.made}\r\n`
+        const bytes = message('m', body)
+        if (uid === undefined) {
+          await assert.rejects(mailbox.replace(999_999, one.to, { bytes, flags: one.flags }), { code: 'EXPUNGEISSUED' })
+          return
+        }
+        const { uids } = await mailbox.replace(uid, one.to, { bytes, flags: one.flags })
+        assert.deepEqual(uids, [target.uidNext++])
+        target.rows.set(uids[0] ?? 0, { flags: new Set(one.flags), size: bytes.length, body })
+        model.rows.delete(uid)
+        return
+      }
       case 'copy':
       case 'move': {
         const uids = this.chosen(model, one.choice)
@@ -173,7 +189,7 @@ class Life {
     const snapshot = await mailbox.snapshot()
     const status = await this.account.status(name)
     const rows = new Map<number, string>()
-    let [unseen, deleted, size] = [0, 0, 0]
+    let [unseen, deleted, size, deletedSize] = [0, 0, 0, 0]
     for (const [i, uid] of snapshot.uids.entries()) {
       const set = snapshot.flagSets[snapshot.flags[i] ?? -1]
       const row = model.rows.get(uid)
@@ -183,14 +199,18 @@ class Life {
       assert.ok((snapshot.modseqs[i] ?? Infinity) <= snapshot.highestModseq)
       rows.set(uid, `${[...row.flags].sort().join()} ${snapshot.modseqs[i]}`)
       if (!row.flags.has('\\Seen')) unseen++
-      if (row.flags.has('\\Deleted')) deleted++
+      if (row.flags.has('\\Deleted')) {
+        deleted++
+        deletedSize += row.size
+      }
       size += row.size
     }
     assert.deepEqual([...snapshot.uids], [...model.rows.keys()])
     assert.deepEqual(
-      [status.messages, status.unseen, status.deleted, status.size, status.uidNext, status.highestModseq],
-      [rows.size, unseen, deleted, size, model.uidNext, snapshot.highestModseq],
+      [status.messages, status.unseen, status.deleted, status.size, status.deletedSize],
+      [rows.size, unseen, deleted, size, deletedSize],
     )
+    assert.deepEqual([status.uidNext, status.highestModseq], [model.uidNext, snapshot.highestModseq])
     assert.ok(snapshot.highestModseq >= model.modseq, 'the clock never goes back')
     model.modseq = snapshot.highestModseq
     // A client that slept at any time catches up.
@@ -214,8 +234,17 @@ class Life {
     if (model.seen.at(-1)?.modseq !== model.modseq) model.seen.push({ modseq: model.modseq, rows })
   }
 
+  /** All that is counted is what there is: quota, references, mailboxes. */
+  async recount(): Promise<void> {
+    for await (const finding of this.house.mailboxes.examine('anna', false)) assert.fail(finding.text)
+    const { octets, messages } = await this.house.mailboxes.quota('anna')
+    const all = [...this.model.values()].flatMap(({ rows }) => [...rows.values()])
+    assert.deepEqual([messages, octets], [all.length, all.reduce((sum, { size }) => sum + size, 0)])
+  }
+
   /** Every message still says what it said, and nothing else is kept. */
   async end(): Promise<void> {
+    await this.recount()
     for (const name of BOXES) {
       const { mailbox, model } = this.at(name)
       for (const [uid, row] of model.rows) {

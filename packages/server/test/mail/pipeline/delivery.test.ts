@@ -175,6 +175,17 @@ describe('when mailboxes fail', () => {
     assert.equal((await house.mails('ben')).length, 0, 'what cannot be queued is not half delivered')
   })
 
+  test('a full mailbox is told as such, 452 4.2.2, and is nothing to be alarmed about', async (t) => {
+    const house = await openHouse(t, { config: { quota: { messages: 1 } } })
+    await house.receive({ to: ['anna@example.org'] })
+    await assert.rejects(house.receive({ to: ['anna@example.org'] }), refusal(452, '4.2.2', /full/))
+    assert.equal((await house.mails('anna')).length, 1)
+    assert.deepEqual(
+      house.lines.filter(({ level }) => level === 'error'),
+      [],
+    )
+  })
+
   test('a mail that ends without data leaves nothing', async (t) => {
     const house = await openHouse(t)
     const passage = await house.incoming.begin(house.client(), null, {

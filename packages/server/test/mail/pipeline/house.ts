@@ -16,6 +16,7 @@ import type { Scope } from '../../../src/kernel/scope.ts'
 import { mailConfig } from '../../../src/mail/config.ts'
 import { openMail, Pipelines } from '../../../src/mail/mail.ts'
 import { Mailboxes } from '../../../src/mail/mailboxes/mailboxes.ts'
+import { shareStore } from '../../../src/mail/mailboxes/sharing/shares.store.ts'
 import { mailStore } from '../../../src/mail/mailboxes/store.ts'
 import { mailModules } from '../../../src/mail/modules.ts'
 import {
@@ -69,6 +70,15 @@ class FakeAccounts {
     return [...this.list.values()].find((account) => account.id === id)
   }
 
+  async byAddress(address: string): Promise<Account | undefined> {
+    return this.list.get(address)
+  }
+
+  /** Nothing ever changes. */
+  watch(): () => void {
+    return () => {}
+  }
+
   async maySendAs(account: Account, address: string): Promise<boolean> {
     const aliased = this.aliases.get(address)
     return address === account.address || (aliased?.length === 1 && aliased[0] === account.address)
@@ -90,7 +100,7 @@ export async function openHouse(t: TestContext, { config = {}, check, modifier }
     await scope.close()
     rmSync(folder, { recursive: true, force: true })
   })
-  const real = await openStore(scope, { folder, definitions: [mailStore, queueStore] })
+  const real = await openStore(scope, { folder, definitions: [mailStore, queueStore, shareStore] })
   /** What the next writes of these accounts (or of `queue`) fail with. */
   const faults = new Map<string, string>()
   scope.provide(Store, failing(real, faults))

@@ -1,7 +1,9 @@
-// A small IMAP client: enough to drive a server in tests and scripts. Commands may be sent before earlier ones are answered.
+// A bare IMAP client: commands as text, responses as lines. It hides nothing, so tests and scripts can say and see anything.
 
 import type { Duplex } from 'node:stream'
-import { literalMark } from '../wire/command-reader.ts'
+import { quote } from '../wire/encode.ts'
+import { ImapClientError } from './errors.ts'
+import { ResponseReader, type Segments } from './response/reader.ts'
 
 /** One response line: text with `{n}` literals cut out (`text` holds a NUL in place of each), and the literals in order. */
 export interface ImapLine {
@@ -18,15 +20,6 @@ export interface ImapReply {
   readonly untagged: readonly ImapLine[]
 }
 
-export class ImapClientError extends Error {
-  readonly reply: ImapReply | undefined
-  constructor(message: string, reply?: ImapReply) {
-    super(message)
-    this.name = 'ImapClientError'
-    this.reply = reply
-  }
-}
-
 export interface ImapClientOptions {
   /** Octets of one literal that are taken from the server. Default 64 MiB. */
   readonly literalLimit?: number
@@ -40,13 +33,12 @@ interface Waiting {
   readonly pieces: Uint8Array[]
 }
 
+const LINE = 64 * 1_048_576
+
 export class ImapClient {
   readonly #socket: Duplex
   readonly #literalLimit: number
-  #buffer: Buffer = Buffer.alloc(0)
-  #line = ''
-  #literals: Buffer[] = []
-  #literalLeft = -1
+  readonly #reader = new ResponseReader(LINE)
   #untagged: ImapLine[] = []
   #waiting: Waiting[] = []
   #next = 0
@@ -76,7 +68,7 @@ export class ImapClient {
   raw(text: string, literals: readonly Uint8Array[] = []): Promise<ImapReply> {
     return new Promise((resolve, reject) => {
       if (this.#closed) {
-        reject(new ImapClientError('The connection is closed'))
+        reject(new ImapClientError('CLOSED', 'The connection is closed'))
         return
       }
       const tag = `a${++this.#next}`
@@ -88,17 +80,17 @@ export class ImapClient {
   /** As `raw`, but NO and BAD reject with `ImapClientError`. */
   async command(text: string, literals: readonly Uint8Array[] = []): Promise<ImapReply> {
     const reply = await this.raw(text, literals)
-    if (reply.status !== 'OK') throw new ImapClientError(`${text.split(' ')[0]}: ${reply.status} ${reply.text}`, reply)
-    return reply
+    if (reply.status === 'OK') return reply
+    throw new ImapClientError(reply.status, `${text.split(' ')[0]}: ${reply.status} ${reply.text}`, { reply })
   }
 
   async login(user: string, password: string): Promise<ImapReply> {
-    return this.command(`LOGIN ${quoted(user)} ${quoted(password)}`)
+    return this.command(`LOGIN ${quote(user)} ${quote(password)}`)
   }
 
   /** `mailbox` in modified UTF-7. Answers how many messages there are. */
   async select(mailbox: string): Promise<number> {
-    const reply = await this.command(`SELECT ${quoted(mailbox)}`)
+    const reply = await this.command(`SELECT ${quote(mailbox)}`)
     for (const { text } of reply.untagged) {
       const match = /^(\d+) EXISTS$/i.exec(text)
       if (match !== null) return Number(match[1])
@@ -119,8 +111,8 @@ export class ImapClient {
   }
 
   async append(mailbox: string, message: Uint8Array, flags: readonly string[] = [], date?: string): Promise<ImapReply> {
-    const when = date === undefined ? '' : ` ${quoted(date)}`
-    return this.command(`APPEND ${quoted(mailbox)} (${flags.join(' ')})${when} {${message.length}}`, [message])
+    const when = date === undefined ? '' : ` ${quote(date)}`
+    return this.command(`APPEND ${quote(mailbox)} (${flags.join(' ')})${when} {${message.length}}`, [message])
   }
 
   /** Begins IDLE; resolves when the server idles. The answer ends it. */
@@ -146,32 +138,14 @@ export class ImapClient {
   }
 
   #push(chunk: Buffer): void {
-    this.#buffer = this.#buffer.length === 0 ? chunk : Buffer.concat([this.#buffer, chunk])
-    for (;;) {
-      if (this.#literalLeft >= 0) {
-        if (this.#buffer.length < this.#literalLeft) return
-        this.#literals.push(this.#buffer.subarray(0, this.#literalLeft))
-        this.#buffer = this.#buffer.subarray(this.#literalLeft)
-        this.#literalLeft = -1
+    this.#reader.push(chunk)
+    for (let event = this.#reader.next(); event !== undefined; event = this.#reader.next()) {
+      if (event.kind === 'response') this.#take(line(event.segments))
+      else if (event.kind === 'literal' && event.size <= this.#literalLimit) this.#reader.keep()
+      else {
+        this.#socket.destroy()
+        return
       }
-      const end = this.#buffer.indexOf('\r\n')
-      if (end < 0) return
-      const line = this.#buffer.subarray(0, end)
-      this.#buffer = this.#buffer.subarray(end + 2)
-      const mark = literalMark(line)
-      if (mark !== undefined) {
-        if (mark.size > this.#literalLimit) {
-          this.#socket.destroy()
-          return
-        }
-        this.#line += `${line.subarray(0, line.length - mark.length).toString('latin1')}\0`
-        this.#literalLeft = mark.size
-        continue
-      }
-      const whole: ImapLine = { text: this.#line + line.toString('latin1'), literals: this.#literals }
-      this.#line = ''
-      this.#literals = []
-      this.#take(whole)
     }
   }
 
@@ -217,7 +191,7 @@ export class ImapClient {
   #close(): void {
     if (this.#closed) return
     this.#closed = true
-    const error = new ImapClientError('The connection is closed')
+    const error = new ImapClientError('CLOSED', 'The connection is closed')
     this.#greeting?.reject(error)
     this.#continued?.reject(error)
     for (const { reject } of this.#waiting) reject(error)
@@ -225,4 +199,12 @@ export class ImapClient {
   }
 }
 
-const quoted = (text: string): string => `"${text.replace(/["\\]/g, '\\$&')}"`
+function line(segments: Segments): ImapLine {
+  const literals: Buffer[] = []
+  const text = segments.map((segment) => {
+    if (typeof segment === 'string') return segment
+    literals.push(segment.octets)
+    return '\0'
+  })
+  return { text: text.join(''), literals }
+}
