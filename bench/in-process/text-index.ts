@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { MailAccount, TextQuery } from '@aviso/imap'
-import { systemClock } from '../../packages/server/src/kernel/clock.ts'
+import { HandClock } from '../../packages/server/src/kernel/clock.ts'
 import { silentLog } from '../../packages/server/src/kernel/log.ts'
 import { Metrics } from '../../packages/server/src/kernel/metrics.ts'
 import { SeededRandom } from '../../packages/server/src/kernel/random.ts'
@@ -70,7 +70,13 @@ function mail(number: number): Uint8Array {
 // ---- the measurement ----
 
 const folder = mkdtempSync(join(tmpdir(), 'aviso-index-'))
-const scope = Scope.root({ log: silentLog(), metrics: new Metrics(), clock: systemClock, random: new SeededRandom(7) })
+// The clock stands still, so that nothing indexes in the background meanwhile.
+const scope = Scope.root({
+  log: silentLog(),
+  metrics: new Metrics(),
+  clock: new HandClock(),
+  random: new SeededRandom(7),
+})
 const here = process.env['INLINE'] === '1'
 const store = await openStore(scope, {
   folder,

@@ -250,7 +250,8 @@ export class StoredMailbox implements Mailbox {
   }
 
   find(query: TextQuery, uids: readonly number[]): AsyncIterable<FoundBatch> {
-    return find({ calls: this.#calls, blobs: this.#around.blobs, mailbox: this.#number }, query, uids)
+    const { blobs } = this.#around
+    return find({ calls: this.#calls, blobs, mailbox: this.#number, cache: this.cache }, query, uids)
   }
 
   async raw(uid: number, start = 0, end?: number): Promise<Bytes | undefined> {

@@ -32,14 +32,16 @@ export interface Caught {
 export const searchCatchUp = write(async (tx, { fetched }: { fetched?: Fetched | undefined }): Promise<Caught> => {
   const known = await tx.get('SELECT 1 FROM mail_search WHERE id = 1 AND version = ?', INDEX_VERSION)
   if (known === undefined) await startAnew(tx)
+  // A little each time: what merges leave behind is then used again by the next ones, and the file does not grow.
+  const deleted = await deleteGone(tx)
   // What came in counts first: until then each search must look at it by itself. But a heap of small segments is slow, too.
   const merge = await nextMerge(tx)
   if (merge !== undefined && merge.target.level <= 2) await workOn(tx, merge)
   else {
     const indexed = await indexEmails(tx, fetched)
     if (indexed !== undefined) return indexed
-    if (merge !== undefined) await workOn(tx, merge)
-    else if (!(await deleteGone(tx))) return { more: false }
+    if (merge === undefined) return { more: deleted }
+    await workOn(tx, merge)
   }
   return { more: true }
 })

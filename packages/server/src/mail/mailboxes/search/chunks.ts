@@ -95,8 +95,10 @@ export class StreamWriter {
       this.#emails.count = 0
     } else {
       last = keys.subarray(keys.lastIndexOf(TERM_EDGE, keys.byteLength - 2) + 1, keys.byteLength - 1)
-      this.#lengths.append(this.#postings.take())
+      const all = this.#postings.take()
+      this.#postings.varint(this.#lengths.length)
       this.#postings.append(this.#lengths.take())
+      this.#postings.append(all)
     }
     const postings = this.#postings.take()
     await this.#tx.run(
@@ -211,11 +213,11 @@ export class StreamReader {
       this.#emails = new Numbers()
       new OctetReader(postings).numbers(postings.byteLength, 0, this.#emails)
     } else {
-      this.#lengths = new OctetReader(postings)
-      this.#postings = new OctetReader(postings, endOfLengths(postings, countKeys(this.#keys)))
+      ;[this.#lengths, this.#postings] = postingsOf(postings)
     }
     this.step()
-    while (first && this.end > 0 && this.#isBehind()) if (!this.step()) this.end = 0
+    if (!first) return
+    while (this.end > 0 && this.#isBehind()) if (!this.step()) this.end = 0
   }
 
   /** True when the key here is not behind `after` yet. */
@@ -245,17 +247,11 @@ export async function reachedIn(
 
 const octetsOf = (value: unknown): Uint8Array => (value instanceof Uint8Array ? value : new Uint8Array())
 
-function countKeys(keys: Uint8Array): number {
-  let count = -1
-  for (let i = 0; i < keys.byteLength; i++) if (keys[i] === TERM_EDGE) count++
-  return count
-}
-
-/** Where the lengths of so many postings end and the postings begin. */
-function endOfLengths(postings: Uint8Array, keys: number): number {
-  let at = 0
-  for (let count = keys; count > 0; at++) if ((postings[at] ?? 0) < 0x80) count--
-  return at
+/** The lengths of the postings of each term of a chunk, and the postings, each behind the other. */
+function postingsOf(octets: Uint8Array): [lengths: OctetReader, postings: OctetReader] {
+  const lengths = new OctetReader(octets)
+  const size = lengths.varint()
+  return [lengths, new OctetReader(octets, lengths.at + size)]
 }
 
 /**
@@ -265,7 +261,7 @@ function endOfLengths(postings: Uint8Array, keys: number): number {
 export function keysWith(keys: Uint8Array, pattern: Uint8Array): Numbers {
   const found = new Numbers()
   if (pattern.byteLength === 0) {
-    for (let i = 0, count = countKeys(keys); i < count; i++) found.add(i)
+    for (let i = 1, number = 0; i < keys.byteLength; i++) if (keys[i] === TERM_EDGE) found.add(number++)
     return found
   }
   const octets = Buffer.from(keys.buffer, keys.byteOffset, keys.byteLength)
@@ -289,20 +285,13 @@ export function doubtfulKeys(keys: Uint8Array, values: boolean): Numbers {
 }
 
 /** Adds to `list` the emails of the terms `numbers` of a chunk of words, each plus `offset`; one may come many times. */
-export function emailsOfTerms(
-  postings: Uint8Array,
-  keys: Uint8Array,
-  numbers: Numbers,
-  offset: number,
-  list: Numbers,
-): void {
-  const lengths = new OctetReader(postings)
-  const reader = new OctetReader(postings, endOfLengths(postings, countKeys(keys)))
+export function emailsOfTerms(octets: Uint8Array, numbers: Numbers, offset: number, list: Numbers): void {
+  const [lengths, postings] = postingsOf(octets)
   let term = 0
   for (let i = 0; i < numbers.count; i++) {
-    for (const wanted = numbers.values[i] ?? 0; term < wanted; term++) reader.at += lengths.varint()
+    for (const wanted = numbers.values[i] ?? 0; term < wanted; term++) postings.at += lengths.varint()
     term++
-    reader.numbers(reader.at + lengths.varint(), offset, list)
+    postings.numbers(postings.at + lengths.varint(), offset, list)
   }
 }
 

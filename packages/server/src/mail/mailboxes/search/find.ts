@@ -1,6 +1,6 @@
 // `Mailbox.find`: which messages hold a text. The index names those that do and those that may; the latter, and what is not indexed yet, are looked at.
 
-import type { FoundBatch, TextQuery } from '@aviso/imap'
+import type { FoundBatch, MailboxCache, TextQuery } from '@aviso/imap'
 import { fold } from '@aviso/imap/search'
 import type { Blobs } from '../../../store/contracts.ts'
 import { answered } from '../answers.ts'
@@ -8,11 +8,14 @@ import type { MailCalls } from '../calls.ts'
 import { uidList } from '../uids.ts'
 import { STREAM, VALUE_STREAMS } from './chunks.ts'
 import { EmailSet } from './email-set.ts'
+import { joined, knowsEmails, messageEmails } from './message-emails.ts'
 import { type Plan, planNeedle } from './needle.ts'
 import { type Behind, type IndexPlace, LOOKED_UP } from './queries.ts'
 
 /** With so few messages to search, looking at them is quicker than asking the index. */
 const FEW = 48
+/** With so few candidates, as well. */
+const FEW_CANDIDATES = 256
 /** UIDs handed over in one call that looks at messages. */
 const LOOKED_AT = 256
 /** UIDs of one batch. */
@@ -22,6 +25,7 @@ export interface Searched {
   readonly calls: MailCalls
   readonly blobs: Blobs
   readonly mailbox: number
+  readonly cache: MailboxCache
 }
 
 /** The messages of a mailbox among `uids` that match, exactly as `matchesText` would decide on each. Rejects with `BackendError`. */
@@ -68,7 +72,8 @@ async function answerOfIndex(
       found.sure.addAll(found.doubtful)
       if (candidates === undefined) candidates = found.sure
       else candidates.keep(found.sure)
-      if (candidates.size === 0) break
+      // So few are looked at sooner than another pattern is.
+      if (candidates.size <= FEW_CANDIDATES) break
     }
     if (candidates !== undefined) doubtful.addAll(candidates)
   }
@@ -115,23 +120,22 @@ async function emailsWith(
 }
 
 /** UIDs in the mailbox, ascending, of the messages that are these emails. */
-async function uidsOf({ calls, mailbox }: Searched, emails: EmailSet, messages: number): Promise<Uint32Array> {
+async function uidsOf({ calls, mailbox, cache }: Searched, emails: EmailSet, messages: number): Promise<Uint32Array> {
   const { size } = emails
   if (size === 0) return new Uint32Array()
-  const pieces: Uint32Array[] = []
-  // A row that is looked up costs some five rows that are read on the way.
-  if (size * 5 < messages) {
+  // To look up one costs as much as to read four, or to walk past a hundred that were read before.
+  if (size * (knowsEmails(cache) ? 100 : 4) < messages) {
+    const pieces: Uint32Array[] = []
     const list = emails.list()
     for (let at = 0; at < list.length; at += LOOKED_UP)
       pieces.push(await answered(calls.searchUids({ mailbox, emails: list.slice(at, at + LOOKED_UP) })))
     return joined(pieces).sort()
   }
-  for (let after = 0; ;) {
-    const rows = await answered(calls.searchEmails({ mailbox, after }))
-    if (rows.uids.length === 0) return joined(pieces)
-    pieces.push(rows.uids.filter((_, i) => emails.has(rows.emails[i] ?? 0)))
-    after = rows.uids.at(-1) ?? 0
-  }
+  const all = await messageEmails(calls, mailbox, cache)
+  const uids = new Uint32Array(all.uids.length)
+  let count = 0
+  for (let i = 0; i < all.uids.length; i++) if (emails.has(all.emails[i] ?? 0)) uids[count++] = all.uids[i] ?? 0
+  return uids.subarray(0, count)
 }
 
 /** UIDs in the mailbox, ascending, of the messages that came behind what is indexed. */
@@ -176,18 +180,6 @@ async function* lookAt(
 }
 
 // ---- ascending lists of UIDs ----
-
-function joined(pieces: readonly Uint32Array[]): Uint32Array {
-  const [only] = pieces
-  if (only !== undefined && pieces.length === 1) return only
-  const all = new Uint32Array(pieces.reduce((sum, piece) => sum + piece.length, 0))
-  let at = 0
-  for (const piece of pieces) {
-    all.set(piece, at)
-    at += piece.length
-  }
-  return all
-}
 
 /** Both lists in one, each UID once. */
 function merged(a: Uint32Array, b: Uint32Array): Uint32Array {

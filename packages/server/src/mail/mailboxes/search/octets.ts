@@ -39,6 +39,11 @@ export class Octets {
 
   /** The numbers [from, to) of `numbers`: ascending, each once. */
   numbers(numbers: Uint32Array, from: number, to: number): void {
+    // Most words are in one email of a segment only.
+    if (to - from === 1) {
+      this.varint((numbers[from] ?? 0) + 1)
+      return
+    }
     let last = -1
     let neighbours = 0
     for (let i = from; i < to; i++) {

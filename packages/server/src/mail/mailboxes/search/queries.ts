@@ -2,7 +2,7 @@
 
 import type { TextQuery } from '@aviso/imap'
 import { fold, HeaderText, matchesText } from '@aviso/imap/search'
-import { read, type Transaction } from '../../../store/contracts.ts'
+import { read, type SqlValue, type Transaction } from '../../../store/contracts.ts'
 import { doubtfulKeys, emailsOfTerms, emailsOfValues, keysWith, WORD_STREAMS } from './chunks.ts'
 import { type Elsewhere, readEmail, readHeader } from './email.ts'
 import { Numbers } from './octets.ts'
@@ -137,8 +137,8 @@ class Scan {
       emailsOfValues(postings, found, first, this.#sure)
       emailsOfValues(postings, doubtful, first, this.#doubtful)
     } else {
-      emailsOfTerms(postings, keys, found, first, this.#sure)
-      emailsOfTerms(postings, keys, doubtful, first, this.#doubtful)
+      emailsOfTerms(postings, found, first, this.#sure)
+      emailsOfTerms(postings, doubtful, first, this.#doubtful)
     }
   }
 }
@@ -165,24 +165,42 @@ export const searchUids = read(
 /** Rows read in one call. */
 const ROWS = 16_384
 
-/** UIDs and emails of the messages of a mailbox behind `after`, ascending by UID: some rows of them, none at the end. */
+/** UIDs and emails of messages, in columns. */
+export interface MessageEmails {
+  readonly uids: Uint32Array
+  readonly emails: Uint32Array
+}
+
+/** The messages of a mailbox behind `after`, ascending by UID: some rows of them, none at the end. */
 export const searchEmails = read(
-  async (
-    tx,
-    { mailbox, after }: { mailbox: number; after: number },
-  ): Promise<{ readonly uids: Uint32Array; readonly emails: Uint32Array }> => {
-    const rows = await tx.all(
-      'SELECT uid, email FROM mail_message WHERE mailbox = ? AND uid > ? ORDER BY uid LIMIT ?',
+  async (tx, { mailbox, after }: { mailbox: number; after: number }): Promise<MessageEmails> => {
+    // Two long texts are made and taken apart in two thirds of the time that the rows take.
+    const row = await tx.get(
+      "SELECT string_agg(uid, ','), string_agg(email, ',') FROM (SELECT uid, email FROM mail_message WHERE mailbox = ? AND uid > ? ORDER BY uid LIMIT ?)",
       mailbox,
       after,
       ROWS,
     )
-    return {
-      uids: Uint32Array.from(rows, ([uid]) => Number(uid)),
-      emails: Uint32Array.from(rows, ([, email]) => Number(email)),
-    }
+    return { uids: numbersIn(row?.[0]), emails: numbersIn(row?.[1]) }
   },
 )
+
+/** Decimal numbers with commas between them. */
+function numbersIn(value: SqlValue | undefined): Uint32Array {
+  const numbers = new Numbers()
+  if (typeof value !== 'string') return numbers.list()
+  let number = 0
+  for (let i = 0; i < value.length; i++) {
+    const digit = value.charCodeAt(i) - 0x30
+    if (digit >= 0) number = number * 10 + digit
+    else {
+      numbers.add(number)
+      number = 0
+    }
+  }
+  numbers.add(number)
+  return numbers.list()
+}
 
 /** A message by its email, then its UID. */
 export interface Behind {
