@@ -1,5 +1,5 @@
 // Measures the text index of the mail store in this process: how fast it is made, how large it is, how soon it answers.
-// `node scripts/run.cjs bench/in-process/text-index.ts [messages] [unique tokens per message]`
+// `node scripts/run.cjs bench/in-process/text-index.ts [messages] [unique tokens per message] [vocabulary]`
 
 import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -21,7 +21,7 @@ const OCTETS = 4096
 
 // ---- mail of a varied vocabulary: word n is some n^1.1 times rarer than the first ----
 
-const VOCABULARY = 120_000
+const VOCABULARY = Number(process.argv[4] ?? 120_000)
 let state = 7
 function random(): number {
   state = (state + 0x6d2b79f5) | 0
@@ -141,7 +141,7 @@ console.log(
 const inbox = await anna.open('INBOX')
 const uids = Array.from((await inbox.snapshot()).uids)
 const queries: readonly (readonly [string, TextQuery])[] = [
-  ['SUBJECT rare', { kind: 'header', name: 'Subject', text: words[60_000] ?? '' }],
+  ['SUBJECT rare', { kind: 'header', name: 'Subject', text: words[VOCABULARY >> 1] ?? '' }],
   ['SUBJECT frequent', { kind: 'header', name: 'Subject', text: words[1] ?? '' }],
   ['SUBJECT two words', { kind: 'header', name: 'Subject', text: `${words[1]} ${words[2]}` }],
   ['FROM', { kind: 'header', name: 'From', text: 'sender42@' }],

@@ -6,7 +6,7 @@ import { compareOctets, Numbers } from './octets.ts'
 import { deadOf, endMerge, type Merge } from './segments.ts'
 
 /** Octets that one slice writes, about. */
-const SLICE = 96 * 1024
+const SLICE = 64 * 1024
 
 /** Works a slice on `merge`. */
 export async function workOn(tx: Transaction, merge: Merge): Promise<void> {

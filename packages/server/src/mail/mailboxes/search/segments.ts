@@ -8,9 +8,10 @@ export const INDEX_VERSION = 1
 /** Live ones answer searches. Those being made hold part of what they will, those that are gone only wait to be deleted. */
 export const SEGMENT = { live: 0, making: 1, gone: 2 } as const
 
-/** A level holds this many times the emails of the one below. */
+/** Level 1 begins with so many emails, and each further one with `GROWTH` times as many: 8, 128, 2048, 32 768. */
+const LEVEL_1 = 8
 const GROWTH = 16
-/** Segments of this level (65 536 emails and more) are merged no more. */
+/** Segments of this level are merged no more. */
 const LAST_LEVEL = 4
 /** So many side by side are merged whatever they hold; and never more at once. */
 const MANY = 32
@@ -31,10 +32,10 @@ function segmentOf(row: readonly unknown[]): Segment {
   return { id, level, first, last, emails }
 }
 
-/** The level of a segment: 0 below 16 emails, 1 below 256, and so on. */
+/** The level of a segment with so many emails. */
 export function levelOf(emails: number): number {
   let level = 0
-  for (let size = GROWTH; size <= emails && level < LAST_LEVEL; size *= GROWTH) level++
+  for (let size = LEVEL_1; size <= emails && level < LAST_LEVEL; size *= GROWTH) level++
   return level
 }
 
