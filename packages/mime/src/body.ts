@@ -1,6 +1,7 @@
 // The content of a part: octets without the transfer encoding, text without the charset, and a glimpse of a message.
 
 import { decodeCharset } from './charset.ts'
+import { visibleText } from './html-text.ts'
 import { asBuffer } from './octets.ts'
 import type { Part } from './structure.ts'
 import { decodeTransfer } from './transfer-encoding.ts'
@@ -10,9 +11,22 @@ export function decodeBody(part: Part, bytes: Uint8Array): Uint8Array {
   return decodeTransfer(bytes.subarray(part.bodyStart, part.bodyEnd), part.encoding)
 }
 
-/** The body of a text part as text, by its charset parameter; see `decodeCharset` for labels that lie. */
+/** The body of a text part as text, by its charset parameter, that of HTML else by its own declaration; see `decodeCharset` for labels that lie. */
 export function decodeText(part: Part, bytes: Uint8Array): string {
-  return decodeCharset(decodeBody(part, bytes), parameter(part.parameters, 'charset') ?? '')
+  const body = decodeBody(part, bytes)
+  return decodeCharset(body, charsetOf(part, body))
+}
+
+/** HTML 5 §13.2.3.2 looks for a declaration in the first 1024 octets. */
+const DECLARED = /<meta\s[^>]{0,300}?charset\s{0,9}=\s{0,9}["']?\s{0,9}([\w-]{2,40})/i
+
+/** The label of the charset that `body` (of `part`, decoded) is in; empty where nothing tells. */
+function charsetOf(part: Part, body: Uint8Array): string {
+  const given = parameter(part.parameters, 'charset') ?? ''
+  if (given !== '' || part.subtype.length !== 4 || part.subtype.toLowerCase() !== 'html') return given
+  const declared = DECLARED.exec(asBuffer(body).toString('latin1', 0, 1024))?.[1] ?? ''
+  // A document that could be read so far is in no encoding of wide units, whatever it says.
+  return /^utf-?(?:16|32)/i.test(declared) ? '' : declared
 }
 
 /** Value of the parameter with this name (in lower case). */
@@ -31,7 +45,7 @@ const PREVIEW_OCTETS = 8192
 
 /**
  * The beginning of a message's text in one line of at most `max` characters (code points): of the first text/plain that is no attachment, else
- * of the first text/html without its tags. Empty when there is none. For RFC 8970 PREVIEW and notifications.
+ * of the first text/html as far as a person sees it. Empty when there is none. For RFC 8970 PREVIEW and notifications.
  */
 export function previewText(root: Part, bytes: Uint8Array, max = 200): string {
   let html: Part | undefined
@@ -46,7 +60,7 @@ export function previewText(root: Part, bytes: Uint8Array, max = 200): string {
       if (text !== '') return text
     }
   }
-  return html ? oneLine(withoutTags(beginning(html, bytes)), max) : ''
+  return html ? oneLine(visibleText(beginning(html, bytes)), max) : ''
 }
 
 /** Text of the first octets of a part; a character that the cut broke is left out. */
@@ -60,57 +74,13 @@ function beginning(part: Part, bytes: Uint8Array): string {
     while (length > 0 && length > decoded.length - 4 && ((decoded[length - 1] ?? 0) & 0xc0) === 0x80) length--
     if (length > 0 && (decoded[length - 1] ?? 0) >= 0xc0) length--
   }
-  return decodeCharset(decoded.subarray(0, length), parameter(part.parameters, 'charset') ?? '')
+  return decodeCharset(decoded.subarray(0, length), charsetOf(part, decoded))
 }
 
 function withoutQuotes(text: string): string {
   const own = text.split('\n').filter((line) => !line.startsWith('>'))
   const signature = own.findIndex((line) => line === '-- ' || line === '-- \r')
   return (signature > 0 ? own.slice(0, signature) : own).join('\n')
-}
-
-const ENTITIES: ReadonlyMap<string, string> = new Map([
-  ['amp', '&'],
-  ['lt', '<'],
-  ['gt', '>'],
-  ['quot', '"'],
-  ['apos', "'"],
-  ['nbsp', ' '],
-])
-
-/** Enough of HTML for a preview: tags, comments, style and script go. The result is text for people, not safe HTML. */
-function withoutTags(html: string): string {
-  let out = ''
-  let at = 0
-  while (at < html.length) {
-    const tag = html.indexOf('<', at)
-    if (tag < 0) break
-    out += html.slice(at, tag)
-    const comment = html.startsWith('<!--', tag)
-    const hidden = comment ? undefined : /^<(style|script|head|title)\b/i.exec(html.slice(tag, tag + 8))?.[1]
-    if (hidden === undefined) {
-      if (!/^<\/?(a|b|i|u|em|strong|span|font|small|big|sup|sub)\b/i.test(html.slice(tag, tag + 9))) out += ' '
-    }
-    const end = comment ? html.indexOf('-->', tag) : hidden ? closing(html, hidden, tag) : html.indexOf('>', tag)
-    if (end < 0) return entities(out)
-    at = end + (comment ? 3 : 1)
-  }
-  return entities(out + html.slice(at))
-}
-
-function closing(html: string, name: string, from: number): number {
-  const pattern = new RegExp(`</${name}\\s{0,20}>`, 'gi')
-  pattern.lastIndex = from
-  const match = pattern.exec(html)
-  return match ? match.index + match[0].length - 1 : -1
-}
-
-function entities(text: string): string {
-  return text.replace(/&(?:#(\d{1,7})|#[xX]([0-9a-fA-F]{1,6})|([a-z]{2,6}));/g, (whole, decimal, hex, name) => {
-    if (name !== undefined) return ENTITIES.get(String(name)) ?? whole
-    const code = decimal === undefined ? parseInt(String(hex), 16) : Number(decimal)
-    return code > 0 && code <= 0x10ffff ? String.fromCodePoint(code) : ''
-  })
 }
 
 /** The beginning of a text as one line. Most texts are longer than what is shown: so much of them as is surely enough is looked at first. */

@@ -88,6 +88,11 @@ export class Headers {
     }
   }
 
+  /** Name and body of all fields in order, bodies as `get` gives them. */
+  *entries(): Generator<readonly [name: string, value: string]> {
+    for (const place of this.#places) yield [this.#name(place), this.#value(place)]
+  }
+
   /**
    * The octets of the fields with (or with `not`: without) these names, in the order of the header, and an empty line (RFC 9051 §6.4.5:
    * HEADER.FIELDS and HEADER.FIELDS.NOT).

@@ -14,6 +14,7 @@ export {
 } from './content-fields.ts'
 export { formatDate, parseDate, type MailDate } from './date.ts'
 export { Headers, type HeaderField } from './headers.ts'
+export { visibleText } from './html-text.ts'
 export { MailAddress, normaliseDomain, parseMailAddress, quoteLocal } from './mail-address.ts'
 export { messageIds } from './message-ids.ts'
 export { normaliseNewlines } from './newlines.ts'

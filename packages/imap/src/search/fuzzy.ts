@@ -35,7 +35,7 @@ export class FuzzyText {
    */
   score(header: HeaderText, bytes: Uint8Array): number {
     if (this.query.kind === 'header') return this.#headerScore(header)
-    const texts = bodyTexts(bytes)
+    const texts = [...bodyTexts(bytes)]
     if (this.query.kind === 'text') texts.unshift(header.all)
     return this.#scoreOf(texts.join('\n'))
   }

@@ -1,6 +1,6 @@
 // What a text search looks at: decoded headers and bodies, in one case.
 
-import { decodeText, decodeWords, Headers, parseStructure, type Part } from '@aviso/mime'
+import { decodeText, decodeWords, Headers, parseStructure, type Part, visibleText } from '@aviso/mime'
 import type { TextQuery } from '../backend.ts'
 import { fold } from './fold.ts'
 
@@ -30,36 +30,38 @@ export class HeaderText {
 }
 
 function wholeHeader(headers: Headers): string {
-  const names = new Set<string>()
   let text = ''
-  for (const { name } of headers.fields()) {
-    const key = name.toLowerCase()
-    if (name === '' || names.has(key)) continue
-    names.add(key)
-    for (const value of headers.all(name)) text += `${name}: ${decodeWords(value)}\n`
-  }
+  for (const [name, value] of headers.entries()) if (name !== '') text += `${name}: ${decodeWords(value)}\n`
   return fold(text)
 }
 
-/** True when the needle (folded) is in the body: in a text part, the header of a part, or a message inside. */
-export function bodyContains(bytes: Uint8Array, needle: string): boolean {
-  return someText(parseStructure(bytes), bytes, false, (text) => text.includes(needle))
+/**
+ * The folded texts that BODY looks at, one after the other; nothing is found across two of them: text parts decoded (of HTML what a person sees), reports in
+ * message parts, and the headers of parts and of messages inside. Not the header of the message itself.
+ */
+export function* bodyTexts(bytes: Uint8Array, root: Part = parseStructure(bytes)): Generator<string> {
+  yield* textsOf(root, bytes, false)
 }
 
-/** All texts of the body that `bodyContains` looks at, folded. */
-export function bodyTexts(bytes: Uint8Array): string[] {
-  const texts: string[] = []
-  someText(parseStructure(bytes), bytes, false, (text) => texts.push(text) === 0)
-  return texts
-}
-
-function someText(part: Part, bytes: Uint8Array, withHeader: boolean, test: (text: string) => boolean): boolean {
-  if (withHeader && test(wholeHeader(Headers.parse(bytes, part.headerStart, part.bodyStart)))) return true
-  for (const child of part.children) if (someText(child, bytes, true, test)) return true
-  if (part.message !== undefined) return someText(part.message, bytes, true, test)
-  // An empty multipart, and what claims to be no text, has no text to search.
+function* textsOf(part: Part, bytes: Uint8Array, withHeader: boolean): Generator<string> {
+  if (withHeader) yield wholeHeader(Headers.parse(bytes, part.headerStart, part.bodyStart))
+  for (const child of part.children) yield* textsOf(child, bytes, true)
+  if (part.message !== undefined) {
+    yield* textsOf(part.message, bytes, true)
+    return
+  }
+  // An empty multipart, and what claims to be no text, has no text to search. Delivery reports and their like (RFC 6522) are text.
   const type = part.type.toLowerCase()
-  return type === 'text' && test(fold(decodeText(part, bytes)))
+  if (type !== 'text' && type !== 'message') return
+  const text = decodeText(part, bytes)
+  yield fold(type === 'text' && part.subtype.toLowerCase() === 'html' ? visibleText(text) : text)
+}
+
+/** True when the needle (folded) is in the body: in a text part, the header of a part, or a message inside. Nothing (an empty needle) is in every body. */
+export function bodyContains(bytes: Uint8Array, needle: string): boolean {
+  if (needle === '') return true
+  for (const text of bodyTexts(bytes)) if (text.includes(needle)) return true
+  return false
 }
 
 /** True when a message matches: the one definition of text search, which every store's shortcut must equal. */

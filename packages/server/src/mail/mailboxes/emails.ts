@@ -2,6 +2,7 @@
 
 import type { Transaction } from '../../store/contracts.ts'
 import { CODEC, type Rendered, type Stored } from './octets.ts'
+import { forgetEmail } from './search/segments.ts'
 import { joinThread, leaveThread } from './threads.ts'
 
 /** The edition of the renderer. With a new one, a migration makes the index `mail_email_stale` anew. */
@@ -57,6 +58,7 @@ export async function keepListed(tx: Transaction, email: number, listed: Listed)
 export async function dropEmail(tx: Transaction, email: number): Promise<void> {
   const thread = await takeDerived(tx, email)
   if (thread !== undefined) await leaveThread(tx, thread)
+  await forgetEmail(tx, email)
   await tx.run('DELETE FROM mail_octets WHERE email = ?', email)
   await tx.run('DELETE FROM mail_email WHERE id = ?', email)
 }

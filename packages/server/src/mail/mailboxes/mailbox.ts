@@ -8,6 +8,7 @@ import {
   type Bytes,
   type CopyResult,
   type FlagChange,
+  type FoundBatch,
   type KeyField,
   type MailAccount,
   type Mailbox,
@@ -19,6 +20,7 @@ import {
   type MetaField,
   type Rights,
   type StoreResult,
+  type TextQuery,
 } from '@aviso/imap'
 import { answered, messageRows } from './answers.ts'
 import type { Caches } from './cache.ts'
@@ -27,6 +29,7 @@ import { changesSince } from './changes.ts'
 import type { LargeMessages } from './large-messages.ts'
 import { keysOf, metaOf, type Source } from './pieces.ts'
 import type { Limits } from './quota.ts'
+import { find } from './search/find.ts'
 import type { Snapshots } from './snapshots.ts'
 import { copyBetween } from './sharing/between.ts'
 import type { Visitor } from './sharing/rights.ts'
@@ -244,6 +247,11 @@ export class StoredMailbox implements Mailbox {
   async *keys(uids: readonly number[], field: KeyField): AsyncIterable<MessageKeyBatch> {
     await this.#allowed()
     yield* keysOf(this.#around, this.#number, uidList(uids), field)
+  }
+
+  find(query: TextQuery, uids: readonly number[]): AsyncIterable<FoundBatch> {
+    const { blobs } = this.#around
+    return find({ calls: this.#calls, blobs, mailbox: this.#number, cache: this.cache }, query, uids)
   }
 
   async raw(uid: number, start = 0, end?: number): Promise<Bytes | undefined> {

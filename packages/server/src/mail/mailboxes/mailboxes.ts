@@ -14,6 +14,7 @@ import { LargeMessages } from './large-messages.ts'
 import { mailboxId, type SharedRoom } from './mailbox.ts'
 import type { Source } from './pieces.ts'
 import { type Limits, NO_LIMITS, type QuotaChange, type Usage } from './quota.ts'
+import { Indexer } from './search/indexer.ts'
 import { SharedMailAccount } from './sharing/shared-account.ts'
 import { type Neighbours, Sharing } from './sharing/sharing.ts'
 import { Snapshots } from './snapshots.ts'
@@ -52,6 +53,10 @@ export interface Mailboxes {
   quota(accountId: string): Promise<Usage>
   /** Changes the account's own limits. */
   setQuota(accountId: string, change: QuotaChange): Promise<Usage>
+  /** Brings the account's text index up to date; in the background it follows by itself. */
+  index(accountId: string): Promise<void>
+  /** Makes the account's text index anew. Searches are exact meanwhile, but slow. */
+  reindex(accountId: string): Promise<void>
   /** Makes INBOX and the special-use mailboxes of a new account. */
   readonly room: AccountRoom
 }
@@ -113,9 +118,11 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
   })
   const catchUp = new CatchUp(scope, source)
   const touched = new Set<string>()
+  const indexer = new Indexer(scope, store)
   const touch = (accountId: string): void => {
     touched.add(accountId)
     catchUp.see(accountId)
+    indexer.follow(accountId)
   }
 
   const sweep = async (accountId: string): Promise<boolean> => {
@@ -191,6 +198,8 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
     },
 
     sweep,
+    index: (accountId) => indexer.catchUp(accountId),
+    reindex: (accountId) => indexer.reindex(accountId),
 
     async catchUp(accountId) {
       while (await renderStale(source(accountId)));
@@ -209,6 +218,7 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
       async erase(account) {
         touched.delete(account.id)
         catchUp.forget(account.id)
+        indexer.drop(account.id)
         await sharing?.erase(account)
       },
     },

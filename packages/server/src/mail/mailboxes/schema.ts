@@ -1,5 +1,6 @@
 // The tables of one account's mail.
 
+import { SEARCH_TABLES } from './search/tables.ts'
 import { SHARING_TABLES } from './sharing/tables.ts'
 
 /**
@@ -146,6 +147,8 @@ CREATE INDEX mail_thread_key_thread ON mail_thread_key (thread);
 -- Mailboxes that were deleted and whose rows are not gone yet.
 CREATE TABLE mail_deleted (mailbox INTEGER PRIMARY KEY) STRICT;
 `,
-  // 4 (3 is the search index's): annotations and access lists.
+  // 3: the text index.
+  SEARCH_TABLES,
+  // 4: annotations and access lists.
   SHARING_TABLES,
 ]

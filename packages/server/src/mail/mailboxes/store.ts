@@ -22,6 +22,7 @@ import { quota, setQuota } from './quota.ts'
 import { catchUp, prerender, rendered } from './rendering-operations.ts'
 import { begin, changedPage, changes, keywords, pack, recentPage, vanishedPage } from './snapshot-operations.ts'
 import { migrations } from './schema.ts'
+import * as search from './search/operations.ts'
 import { acl, allGrants, forgetVisitor, rights, setAcl, shared, visit } from './sharing/acl-operations.ts'
 import { annotations, setAnnotations } from './sharing/annotation-operations.ts'
 import { storeFlags } from './store-flags.ts'
@@ -85,5 +86,6 @@ export const mailStore = defineStore({
     neededBlobs: read(neededBlobs),
     whereabouts,
     forgetPacked,
+    ...search,
   },
 })

@@ -1,0 +1,79 @@
+// The index follows the messages, one slice of work at a time.
+
+import { type Transaction, write } from '../../../store/contracts.ts'
+import { Batch } from './batch.ts'
+import { type Elsewhere, readEmail } from './email.ts'
+import { workOn } from './merge.ts'
+import { deleteGone, indexedUpTo, INDEX_VERSION, nextMerge, reached, startAnew } from './segments.ts'
+
+/** What one slice reads at most: some ten milliseconds of work. */
+const SLICE_EMAILS = 64
+const SLICE_OCTETS = 128 * 1024
+
+/** Emails of a new segment: gathered over several slices, since one larger segment costs far less than many to be merged. */
+const SEGMENT_EMAILS = 128
+/** A segment with fewer is written in the slice that gathered the last of it. */
+const FEW = 24
+
+/** An email whose octets the caller read from their blob; undefined when they cannot be had. */
+export interface Fetched {
+  readonly email: number
+  readonly octets: Uint8Array | undefined
+}
+
+export interface Caught {
+  /** True when something is left to do. */
+  readonly more: boolean
+  /** The next email to index is in a blob: call again with its octets. */
+  readonly elsewhere?: Elsewhere
+}
+
+/** Works a slice on what the index lacks: emails that came, merges that are due, chunks that nobody needs. Answers at once when there is nothing to do. */
+export const searchCatchUp = write(async (tx, { fetched }: { fetched?: Fetched | undefined }): Promise<Caught> => {
+  const known = await tx.get('SELECT 1 FROM mail_search WHERE id = 1 AND version = ?', INDEX_VERSION)
+  if (known === undefined) await startAnew(tx)
+  // A little each time: what merges leave behind is then used again by the next ones, and the file does not grow.
+  const deleted = await deleteGone(tx)
+  // What came in counts first: until then each search must look at it by itself. But a heap of small segments is slow, too.
+  const merge = await nextMerge(tx)
+  if (merge !== undefined && merge.target.level <= 2) await workOn(tx, merge)
+  else {
+    const indexed = await indexEmails(tx, fetched)
+    if (indexed !== undefined) return indexed
+    if (merge === undefined) return { more: deleted }
+    await workOn(tx, merge)
+  }
+  return { more: true }
+})
+
+/** What was gathered for the next segment of each database. It is in no table: after a crash or a rollback the same emails are gathered again. */
+const gathered = new WeakMap<Transaction, Batch>()
+
+/** Undefined when there is no email to index. */
+async function indexEmails(tx: Transaction, fetched: Fetched | undefined): Promise<Caught | undefined> {
+  const from = await indexedUpTo(tx)
+  let batch = gathered.get(tx)
+  if (batch?.from !== from) gathered.set(tx, (batch = new Batch(from)))
+  const rows =
+    batch.emails >= SEGMENT_EMAILS
+      ? []
+      : await tx.all('SELECT id, size FROM mail_email WHERE id > ? ORDER BY id LIMIT ?', batch.last, SLICE_EMAILS)
+  let left = SLICE_OCTETS
+  for (const [id = 0, size] of rows) {
+    const email = Number(id)
+    const read = fetched?.email === email ? fetched.octets : await readEmail(tx, email)
+    if (read !== undefined && !(read instanceof Uint8Array)) return { more: true, elsewhere: read }
+    batch.add(email, read)
+    left -= Number(size)
+    if (left <= 0) break
+  }
+  if (rows.length > 0 && (left <= 0 || batch.emails > FEW)) return { more: true }
+  gathered.delete(tx)
+  if (batch.emails === 0) return undefined
+  await batch.write(tx)
+  await reached(tx, batch.last)
+  return { more: true }
+}
+
+/** Drops the index, so that catching up makes it anew. */
+export const searchReindex = write(async (tx, _order: Record<string, never>): Promise<void> => startAnew(tx))
