@@ -106,17 +106,26 @@ export class Tree {
     return folder
   }
 
-  /** The folder of that name, synced. Rejects with `code` when there is none. */
+  /** The folder of that name, its files not looked at yet. Rejects with `code` when there is none. */
+  async reach(name: string, code: 'NONEXISTENT' | 'TRYCREATE'): Promise<Folder> {
+    const found = await this.#locate(name)
+    if (found === undefined) throw new BackendError(code, `There is no mailbox ${name}`)
+    const folder = this.#folder(found)
+    if (folder.id === '' || (await readIdentity(found.path))?.id === folder.id) return folder
+    // Another mailbox has taken the place of the one known.
+    folder.destroy()
+    return this.#folder(found)
+  }
+
+  /** The same, synced. */
   async open(name: string, code: 'NONEXISTENT' | 'TRYCREATE'): Promise<Folder> {
     for (let attempt = 0; ; attempt++) {
-      const found = await this.#locate(name)
-      if (found === undefined) throw new BackendError(code, `There is no mailbox ${name}`)
-      const folder = this.#folder(found)
+      const folder = await this.reach(name, code)
       try {
         await folder.exclusive(() => folder.sync())
         return folder
       } catch (error) {
-        // Another mailbox has taken the place of the one known: it is opened anew.
+        // Another mailbox has taken its place this very moment: that one is opened.
         if (!folder.dead || attempt > 0) throw error
       }
     }
