@@ -252,6 +252,12 @@ test('a lost list of UIDs comes back from the index; without both, a new UIDVALI
   unlinkSync(join(path, 'dovecot-uidlist'))
   assert.deepEqual(await seen(mailbox), before, 'in a running server')
   assert.equal((await first.status('INBOX')).uidValidity, mailbox.uidValidity)
+  unlinkSync(join(path, 'dovecot-uidlist'))
+  const restarted = await open().open('INBOX')
+  assert.deepEqual(
+    [await seen(restarted), restarted.uidValidity, restarted.id],
+    [before, mailbox.uidValidity, mailbox.id],
+  )
   write('dovecot-uidlist', 'garbage\n')
   unlinkSync(join(path, 'aviso-index'))
   const again = await open().open('INBOX')
@@ -409,6 +415,8 @@ test('the 27th keyword of a folder is refused, also for a copy into it', async (
   const bytes = Buffer.from(letter('x'))
   await account.append('INBOX', [{ bytes, flags: Array.from({ length: 26 }, (_, i) => `k${i}`) }])
   await assert.rejects(account.append('INBOX', [{ bytes, flags: ['one-more'] }]), { code: 'LIMIT' })
+  for (const flag of ['\\Unheard', 'two words', 'line\nbreak'])
+    await assert.rejects(account.append('INBOX', [{ bytes, flags: [flag] }]), { code: 'CANNOT' })
   await account.create('other')
   await account.append('other', [{ bytes, flags: ['one-more'] }])
   const other = await account.open('other')

@@ -7,7 +7,7 @@ import { Control, newGuid } from './control.ts'
 import { type Files, ifThere } from './files.ts'
 import { flagsOfLetters, newBase, parseFileName, sizeField } from './file-name.ts'
 import { distinct, measured, rebase } from './intake.ts'
-import { Journal } from './journal.ts'
+import { Journal, type Reading } from './journal.ts'
 import { lockFolder } from './lock.ts'
 import { type Found, scan } from './scan.ts'
 import { type Change, FolderState, type Row } from './state.ts'
@@ -167,6 +167,7 @@ export class Folder {
   async control(): Promise<void> {
     const listChanged = await this.#control.read()
     let list = this.#control.list
+    if (list === undefined && this.#state === undefined) await this.#restore()
     if (list === undefined || list.guid === undefined) {
       const entries = this.#state?.rows.map(entryOf) ?? list?.entries ?? []
       list = {
@@ -192,13 +193,27 @@ export class Folder {
     if (keywords !== undefined) this.state.keywords = keywords
   }
 
+  /** Without a list of UIDs, the index knows them. */
+  async #restore(): Promise<void> {
+    const origin = await this.#journal.origin()
+    const reading = origin && (await this.#journal.read(origin))
+    if (reading === undefined) return
+    this.#id = origin?.guid ?? ''
+    this.#replay(origin?.uidValidity ?? 0, reading)
+  }
+
   async #readIndex(uidValidity: number): Promise<void> {
-    const reading = await this.#journal.read(uidValidity)
+    const origin = { uidValidity, guid: this.#id }
+    const reading = await this.#journal.read(origin)
     if (reading === undefined) {
       if (this.#state === undefined) await this.#newIndex(uidValidity)
-      else await this.#journal.begin(uidValidity, this.#state.changes())
+      else await this.#journal.begin(origin, this.#state.changes())
       return
     }
+    this.#replay(uidValidity, reading)
+  }
+
+  #replay(uidValidity: number, reading: Reading): void {
     if (reading.fresh) {
       const { keywords = [] } = this.#state ?? {}
       const state = new FolderState(uidValidity)
@@ -223,7 +238,7 @@ export class Folder {
       .sort((a, b) => a - b)
     state.apply({ kind: 'start', floor: start, modseq: start })
     state.apply({ kind: 'recent', uid: oldest ?? this.#control.list?.uidNext ?? 1 })
-    await this.#journal.begin(uidValidity, state.changes())
+    await this.#journal.begin({ uidValidity, guid: this.#id }, state.changes())
     this.#state = state
   }
 
@@ -321,7 +336,7 @@ export class Folder {
       for (const [base, uid] of state.uids) if (state.get(uid) === undefined) state.uids.delete(base)
     }
     state.trim(MOST_GONE)
-    await this.#journal.begin(state.uidValidity, state.changes())
+    await this.#journal.begin({ uidValidity: state.uidValidity, guid: this.#id }, state.changes())
   }
 
   #accept(prints: string, started: number): void {
