@@ -48,6 +48,7 @@ export class MaildirMail {
   #opened = new WeakMap<Folder, Mailbox>()
   #listeners = new Set<(mailboxId: string | undefined) => void>()
   #threads = new ThreadIds()
+  #weaving: Promise<unknown> = Promise.resolve()
   #threaded = new Map<string, Map<number, Thread>>()
   readonly #around: Around
 
@@ -70,7 +71,7 @@ export class MaildirMail {
     )
     this.#around = {
       messages: this.#messages,
-      destination: (name) => this.#tree.open(name, 'TRYCREATE'),
+      destination: (name) => this.#tree.reach(name, 'TRYCREATE'),
       stage: (folder, messages) => this.#stage(folder, messages),
       thread: (folder, uid) => this.#thread(folder, uid),
     }
@@ -152,7 +153,7 @@ export class MaildirMail {
   }
 
   async #append(name: string, messages: readonly AppendMessage[]): Promise<AppendResult> {
-    const folder = await this.#tree.open(name, 'TRYCREATE')
+    const folder = await this.#tree.reach(name, 'TRYCREATE')
     const { arrivals, discard } = await this.#stage(folder, messages)
     try {
       return await withFolders([folder], async () => {
@@ -207,8 +208,16 @@ export class MaildirMail {
     return { arrivals: staged.map(({ arrival }) => arrival), discard }
   }
 
-  /** Threads reach over all folders: whoever asks for one first has all messages looked at, oldest first. */
   async #thread(folder: Folder, uid: number): Promise<string> {
+    const known = this.#threaded.get(folder.id)?.get(uid)
+    if (known !== undefined) return known.id
+    const id = this.#weaving.then(() => this.#findThread(folder, uid))
+    this.#weaving = id.catch(() => undefined)
+    return id
+  }
+
+  /** Threads reach over all folders: whoever asks for one first has all messages looked at, oldest first. One at a time. */
+  async #findThread(folder: Folder, uid: number): Promise<string> {
     const known = this.#threaded.get(folder.id)?.get(uid)
     if (known !== undefined) return known.id
     const fresh: { folder: Folder; uid: number; date: number }[] = []

@@ -38,6 +38,10 @@ export function parseFileName(name: string): FileName {
 
 export const formatFileName = ({ base, letters, extra }: FileName): string => `${base}:2,${letters}${extra}`
 
+/** True for the system flags that have a letter, and for keywords that can stand in `dovecot-keywords`. */
+export const canKeep = (flag: string): boolean =>
+  flag.startsWith('\\') ? LETTERS.has(flag) : /^[^\s\x00-\x1f]+$/.test(flag)
+
 /** Flags of letters. `keywords[0]` is the keyword of `a`; a letter without one, and letters of others (`P`), say nothing to us. */
 export function flagsOfLetters(letters: string, keywords: readonly (string | undefined)[]): string[] {
   const flags: string[] = []
@@ -62,10 +66,7 @@ export function lettersOfFlags(
     const known = SYSTEM.has(letter) || (isKeywordLetter(letter) && keywords[letter.charCodeAt(0) - 0x61] !== undefined)
     if (!known) letters.add(letter)
   }
-  for (const flag of flags) {
-    const letter = LETTERS.get(flag) ?? String.fromCharCode(0x61 + keywords.indexOf(flag))
-    letters.add(letter)
-  }
+  for (const flag of flags) letters.add(LETTERS.get(flag) ?? String.fromCharCode(0x61 + keywords.indexOf(flag)))
   return [...letters].sort().join('')
 }
 

@@ -4,11 +4,12 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { BackendError } from '../backend.ts'
 import { Control, newGuid } from './control.ts'
-import { each, type Files, ifThere } from './files.ts'
+import { type Files, ifThere } from './files.ts'
 import { flagsOfLetters, newBase, parseFileName, sizeField } from './file-name.ts'
-import { Journal } from './journal.ts'
+import { distinct, measured, rebase } from './intake.ts'
+import { Journal, type Reading } from './journal.ts'
 import { lockFolder } from './lock.ts'
-import { type Found, measure, type Measure, scan } from './scan.ts'
+import { type Found, scan } from './scan.ts'
 import { type Change, FolderState, type Row } from './state.ts'
 import type { UidListEntry } from './uidlist.ts'
 
@@ -145,6 +146,7 @@ export class Folder {
 
   /** Reads everything that changed, and takes it in. The lock is held. */
   async refresh(): Promise<void> {
+    if (this.#settled && (await this.#printsNow()) === this.#prints) return
     const known = this.#state?.highestModseq
     await this.control()
     const started = Date.now()
@@ -165,6 +167,7 @@ export class Folder {
   async control(): Promise<void> {
     const listChanged = await this.#control.read()
     let list = this.#control.list
+    if (list === undefined && this.#state === undefined) await this.#restore()
     if (list === undefined || list.guid === undefined) {
       const entries = this.#state?.rows.map(entryOf) ?? list?.entries ?? []
       list = {
@@ -190,13 +193,27 @@ export class Folder {
     if (keywords !== undefined) this.state.keywords = keywords
   }
 
+  /** Without a list of UIDs, the index knows them. */
+  async #restore(): Promise<void> {
+    const origin = await this.#journal.origin()
+    const reading = origin && (await this.#journal.read(origin))
+    if (reading === undefined) return
+    this.#id = origin?.guid ?? ''
+    this.#replay(origin?.uidValidity ?? 0, reading)
+  }
+
   async #readIndex(uidValidity: number): Promise<void> {
-    const reading = await this.#journal.read(uidValidity)
+    const origin = { uidValidity, guid: this.#id }
+    const reading = await this.#journal.read(origin)
     if (reading === undefined) {
       if (this.#state === undefined) await this.#newIndex(uidValidity)
-      else await this.#journal.begin(uidValidity, this.#state.changes())
+      else await this.#journal.begin(origin, this.#state.changes())
       return
     }
+    this.#replay(uidValidity, reading)
+  }
+
+  #replay(uidValidity: number, reading: Reading): void {
     if (reading.fresh) {
       const { keywords = [] } = this.#state ?? {}
       const state = new FolderState(uidValidity)
@@ -221,20 +238,20 @@ export class Folder {
       .sort((a, b) => a - b)
     state.apply({ kind: 'start', floor: start, modseq: start })
     state.apply({ kind: 'recent', uid: oldest ?? this.#control.list?.uidNext ?? 1 })
-    await this.#journal.begin(uidValidity, state.changes())
+    await this.#journal.begin({ uidValidity, guid: this.#id }, state.changes())
     this.#state = state
   }
 
   /** Brings the state to what the directories hold. */
   async #take(first: readonly Found[]): Promise<void> {
     const { state } = this
-    let found = await this.#distinct(first)
+    let found = await distinct(this, first)
     const missing = (): Row[] => {
       const there = new Set(found.map(({ base }) => state.uids.get(base)))
       return state.rows.filter((row) => !there.has(row.uid))
     }
     // Reading a directory while another program renames in it can miss a file: only what is missing twice is gone.
-    if (missing().length > 0) found = await this.#distinct(await this.#scan())
+    if (missing().length > 0) found = await distinct(this, await this.#scan())
     const arrivals: { found: Found; uid: number | undefined }[] = []
     const flagged: { row: Row; letters: string }[] = []
     for (const one of found) {
@@ -242,7 +259,7 @@ export class Folder {
       const row = uid === undefined ? undefined : state.get(uid)
       if (row === undefined) {
         // A file of an expunged message that was put back is a new message, under a name of its own.
-        if (uid !== undefined && state.gone.has(uid)) arrivals.push({ found: await this.#rebase(one), uid: undefined })
+        if (uid !== undefined && state.gone.has(uid)) arrivals.push({ found: await rebase(this, one), uid: undefined })
         else arrivals.push({ found: one, uid })
         continue
       }
@@ -256,76 +273,10 @@ export class Folder {
     const changes: Change[] = gone.map(({ uid }) => ({ kind: 'gone', uid, modseq }))
     for (const { row, letters } of flagged)
       changes.push({ kind: 'flags', uid: row.uid, modseq, flags: flagsOfLetters(letters, state.keywords) })
-    const fresh = await this.#measured(arrivals, modseq)
+    const fresh = await measured(this, arrivals, this.#control.list?.entries ?? [], modseq)
     await this.list(fresh.map(({ row }) => row))
     await this.commit([...changes, ...fresh.map(({ row }): Change => ({ kind: 'message', row }))])
     for (const { row, file } of fresh) Object.assign(state.get(row.uid) ?? {}, { file })
-  }
-
-  /** One file of each base name: a second one, of a program that stopped between linking and removing, goes or gets a name of its own. */
-  async #distinct(found: readonly Found[]): Promise<Found[]> {
-    const seen = new Map<string, Found>()
-    const out: Found[] = []
-    for (const one of found) {
-      const other = seen.get(one.base)
-      if (other === undefined) {
-        seen.set(one.base, one)
-        out.push(one)
-        continue
-      }
-      const [a, b] = await Promise.all([one, other].map(({ file }) => ifThere(stat(join(this.path, file)))))
-      if (a === undefined || b === undefined) continue
-      if (a.ino === b.ino && a.dev === b.dev) await ifThere(this.files.unlink(join(this.path, one.file)))
-      else out.push(await this.#rebase(one))
-    }
-    return out
-  }
-
-  /** Gives a file another base name. */
-  async #rebase(one: Found): Promise<Found> {
-    const { size } = await stat(join(this.path, one.file))
-    const base = this.newBase(size, sizeField(one.base, 'W') ?? size).replace(/,W=\d+$/, '')
-    const file = `${one.file.slice(0, 4)}${base}${one.file.slice(4 + one.base.length)}`
-    await this.files.rename(join(this.path, one.file), join(this.path, file))
-    return { ...one, base, file }
-  }
-
-  async #measured(
-    arrivals: readonly { readonly found: Found; readonly uid: number | undefined }[],
-    modseq: number,
-  ): Promise<{ row: Omit<Row, 'file'>; file: string }[]> {
-    const widths = new Map(
-      this.#control.list?.entries.map(({ uid, fields }) => [uid, /(?:^| )W(\d+)/.exec(fields)?.[1]]),
-    )
-    const measured: { found: Found; uid: number | undefined; measure: Measure }[] = []
-    await each(arrivals, async ({ found, uid }) => {
-      const width = uid === undefined ? undefined : widths.get(uid)
-      const size = await measure(this.path, found, width === undefined ? undefined : Number(width))
-      if (size !== undefined) measured.push({ found, uid, measure: size })
-    })
-    let next = this.state.uidNext
-    // New ones in the order in which they were delivered, as the time in front of their names tells.
-    const time = (base: string): number => Number.parseInt(base, 10) || 0
-    return measured
-      .sort(
-        (a, b) =>
-          (a.uid ?? Infinity) - (b.uid ?? Infinity) ||
-          time(a.found.base) - time(b.found.base) ||
-          (a.found.base < b.found.base ? -1 : 1),
-      )
-      .map(({ found: { base, file, letters }, uid, measure: { size, internalDate, changed } }) => ({
-        row: {
-          uid: uid ?? next++,
-          base,
-          flags: flagsOfLetters(letters, this.state.keywords),
-          modseq,
-          size,
-          internalDate,
-          zone: 0,
-          saveDate: changed,
-        },
-        file,
-      }))
   }
 
   /** A base name that no other message has. */
@@ -385,7 +336,7 @@ export class Folder {
       for (const [base, uid] of state.uids) if (state.get(uid) === undefined) state.uids.delete(base)
     }
     state.trim(MOST_GONE)
-    await this.#journal.begin(state.uidValidity, state.changes())
+    await this.#journal.begin({ uidValidity: state.uidValidity, guid: this.#id }, state.changes())
   }
 
   #accept(prints: string, started: number): void {

@@ -1,7 +1,7 @@
 // `aviso-index`: what a Maildir has no place for. Mod-sequences, expunged messages, zones, save dates, sizes. Lines with a checksum, only ever appended;
 // rewritten as a whole when it has grown long; made anew from the folder when it is missing or damaged.
 
-import { open, stat, truncate } from 'node:fs/promises'
+import { open, readFile, stat, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { type Files, ifThere } from './files.ts'
@@ -17,6 +17,12 @@ const RESERVE = 100_000
 export interface Reading {
   readonly fresh: boolean
   readonly changes: readonly Change[]
+}
+
+/** Which mailbox an index is of. */
+export interface Origin {
+  readonly uidValidity: number
+  readonly guid: string
 }
 
 export class Journal {
@@ -41,8 +47,15 @@ export class Journal {
     return this.#lines
   }
 
-  /** Reads what is new. Undefined when there is no index for this UIDVALIDITY, or a damaged one: then `begin` a new one. */
-  async read(uidValidity: number): Promise<Reading | undefined> {
+  /** Whose index it is, as its first line says; undefined where there is none. */
+  async origin(): Promise<Origin | undefined> {
+    const line = (await ifThere(readFile(this.#path, 'utf8')))?.split('\n', 1)[0] ?? ''
+    const match = /^aviso-index 1 V(\d{1,10}) G([0-9a-f]{32})$/.exec(line)
+    return match?.[2] === undefined ? undefined : { uidValidity: Number(match[1]), guid: match[2] }
+  }
+
+  /** Reads what is new. Undefined when there is no index for this mailbox, or a damaged one: then `begin` a new one. */
+  async read(origin: Origin): Promise<Reading | undefined> {
     const handle = await ifThere(open(this.#path, 'r'))
     if (handle === undefined) return undefined
     try {
@@ -55,7 +68,7 @@ export class Journal {
       const lines = octets.toString('utf8', 0, bytesRead).split('\n')
       // What has no line end yet was being written when the machine stopped.
       const torn = Buffer.byteLength(lines.pop() ?? '')
-      if (fresh && lines.shift() !== header(uidValidity)) return undefined
+      if (fresh && lines.shift() !== header(origin)) return undefined
       const changes: Change[] = []
       for (const line of lines) {
         const change = parseLine(line)
@@ -82,9 +95,9 @@ export class Journal {
   }
 
   /** Writes a new index. */
-  async begin(uidValidity: number, changes: Iterable<Change>): Promise<void> {
+  async begin(origin: Origin, changes: Iterable<Change>): Promise<void> {
     const lines = [...changes].map(formatLine)
-    const octets = Buffer.from(`${header(uidValidity)}\n${lines.join('')}`)
+    const octets = Buffer.from(`${header(origin)}\n${lines.join('')}`)
     await this.#files.replace(this.#path, octets)
     this.#inode = (await stat(this.#path)).ino
     this.#end = octets.length
@@ -113,7 +126,7 @@ export class Journal {
   }
 }
 
-const header = (uidValidity: number): string => `aviso-index 1 V${uidValidity}`
+const header = ({ uidValidity, guid }: Origin): string => `aviso-index 1 V${uidValidity} G${guid}`
 
 const checksum = (text: string): string => crc32(text).toString(16).padStart(8, '0')
 

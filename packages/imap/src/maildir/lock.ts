@@ -32,7 +32,7 @@ export async function lockFile(path: string, patience: number): Promise<() => Pr
 /** Answers the inode of the lock made, undefined when there is one. */
 async function take(path: string): Promise<number | undefined> {
   try {
-    const handle = await open(path, 'wx', 0o600)
+    const handle = await open(path, 'wx', 0o644)
     try {
       await handle.writeFile(`${process.pid}:${hostname()}`)
       return (await handle.stat()).ino

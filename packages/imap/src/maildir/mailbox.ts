@@ -43,7 +43,8 @@ export interface Around {
   thread(folder: Folder, uid: number): Promise<string>
 }
 
-const BATCH = 64
+/** Messages read side by side: open files, and octets in memory. */
+const BATCH = 32
 /** Octets that the library may keep of one mailbox. */
 const CACHE = 16 << 20
 /** Another program may rename a file between our looking and our doing, as often as this. */
@@ -241,12 +242,8 @@ export class MaildirMailbox implements Mailbox {
     const sorted = [...new Set(uids)].sort((a, b) => a - b)
     await this.#seen(() => undefined)
     for (let at = 0; at < sorted.length; at += BATCH) {
-      const batch: MessageMeta[] = []
-      for (const uid of sorted.slice(at, at + BATCH)) {
-        const meta = await this.#meta(uid, fields)
-        if (meta !== undefined) batch.push(meta)
-      }
-      yield batch
+      const batch = await Promise.all(sorted.slice(at, at + BATCH).map((uid) => this.#meta(uid, fields)))
+      yield batch.filter((meta) => meta !== undefined)
     }
   }
 
@@ -270,14 +267,10 @@ export class MaildirMailbox implements Mailbox {
     const sorted = [...new Set(uids)].sort((a, b) => a - b)
     await this.#seen(() => undefined)
     for (let at = 0; at < sorted.length; at += BATCH) {
-      const batch: { uids: number[]; keys: string[] } = { uids: [], keys: [] }
-      for (const uid of sorted.slice(at, at + BATCH)) {
-        const rendered = await this.#rendered(uid)
-        if (rendered === undefined) continue
-        batch.uids.push(uid)
-        batch.keys.push(rendered.keys[field])
-      }
-      yield batch
+      const slice = sorted.slice(at, at + BATCH)
+      const rendered = await Promise.all(slice.map((uid) => this.#rendered(uid)))
+      const there = slice.filter((_, i) => rendered[i] !== undefined)
+      yield { uids: there, keys: rendered.filter((one) => one !== undefined).map(({ keys }) => keys[field]) }
     }
   }
 

@@ -3,7 +3,7 @@
 import { join } from 'node:path'
 import { BackendError, type FlagSet } from '../backend.ts'
 import { each, ifThere } from './files.ts'
-import { formatFileName, lettersOfFlags, parseFileName } from './file-name.ts'
+import { canKeep, formatFileName, lettersOfFlags, parseFileName } from './file-name.ts'
 import type { Folder } from './folder.ts'
 import { graveOf } from './graveyard.ts'
 import { spell } from './keywords.ts'
@@ -43,6 +43,8 @@ export async function withFolders<Value>(folders: readonly Folder[], work: () =>
 
 /** Flags as the folder spells them, its table of keywords grown where needed. LIMIT. */
 export async function spelt(folder: Folder, flags: FlagSet): Promise<FlagSet> {
+  for (const flag of flags)
+    if (!canKeep(flag)) throw new BackendError('CANNOT', `A Maildir cannot keep the flag ${flag}`)
   const found = spell(flags, folder.state.keywords)
   if (found === undefined) throw new BackendError('LIMIT', 'A Maildir keeps no more than 26 keywords in one folder')
   await folder.keepKeywords(found.keywords)

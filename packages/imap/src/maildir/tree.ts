@@ -45,7 +45,7 @@ export class Tree {
       files: options.files,
       now: options.now,
       patience: options.patience,
-      nextUidValidity: () => this.exclusive(() => nextUidValidity(options.path, options.files, options.now())),
+      nextUidValidity: () => nextUidValidity(options.path, options.files, options.now()),
       tell: options.tell,
     }
   }
@@ -90,8 +90,8 @@ export class Tree {
     await this.ready()
     const name = canonicalName(wanted)
     if (name === 'INBOX') return { name, path: this.path, selectable: true }
-    if (nameFault(name) !== undefined) return undefined
-    const place = this.#layout.place(name)
+    // What could not be made under that name may be there all the same.
+    const place = nameFault(name) === undefined ? this.#layout.place(name) : { fault: '' }
     if ('path' in place && (await ifThere(stat(join(place.path, 'cur'))))?.isDirectory() === true)
       return { name, path: place.path, selectable: true }
     return (await this.all()).find((one) => one.name === name && one.selectable)
@@ -106,17 +106,26 @@ export class Tree {
     return folder
   }
 
-  /** The folder of that name, synced. Rejects with `code` when there is none. */
+  /** The folder of that name, its files not looked at yet. Rejects with `code` when there is none. */
+  async reach(name: string, code: 'NONEXISTENT' | 'TRYCREATE'): Promise<Folder> {
+    const found = await this.#locate(name)
+    if (found === undefined) throw new BackendError(code, `There is no mailbox ${name}`)
+    const folder = this.#folder(found)
+    if (folder.id === '' || (await readIdentity(found.path))?.id === folder.id) return folder
+    // Another mailbox has taken the place of the one known.
+    folder.destroy()
+    return this.#folder(found)
+  }
+
+  /** The same, synced. */
   async open(name: string, code: 'NONEXISTENT' | 'TRYCREATE'): Promise<Folder> {
     for (let attempt = 0; ; attempt++) {
-      const found = await this.#locate(name)
-      if (found === undefined) throw new BackendError(code, `There is no mailbox ${name}`)
-      const folder = this.#folder(found)
+      const folder = await this.reach(name, code)
       try {
         await folder.exclusive(() => folder.sync())
         return folder
       } catch (error) {
-        // Another mailbox has taken the place of the one known: it is opened anew.
+        // Another mailbox has taken its place this very moment: that one is opened.
         if (!folder.dead || attempt > 0) throw error
       }
     }
@@ -284,8 +293,8 @@ export class Tree {
         return { one, name, path: this.#place(name) }
       })
       await this.#makeParents(to)
-      const open = moves.map(({ one }) => this.#folders.get(one.path)).filter((folder) => folder !== undefined)
-      await exclusively(open, () => this.#move(this.#options.layout === 'fs' ? moves.slice(0, 1) : moves))
+      const folders = moves.map(({ one }) => this.#folder(one)).sort((a, b) => (a.path < b.path ? -1 : 1))
+      await exclusively(folders, () => this.#move(this.#options.layout === 'fs' ? moves.slice(0, 1) : moves))
       for (const { one, name, path } of moves) {
         const folder = this.#folders.get(one.path)
         this.#folders.delete(one.path)
@@ -315,10 +324,16 @@ export class Tree {
   }
 }
 
-/** Waits until none of the folders is in use, and keeps it so. */
+/** Waits until none of the folders is in use, here and by programs that lock, and keeps it so here. In the order of `withFolders`. */
 function exclusively(folders: readonly Folder[], work: () => Promise<void>): Promise<void> {
   const [first, ...others] = folders
-  return first === undefined ? work() : first.exclusive(() => exclusively(others, work))
+  if (first === undefined) return work()
+  return first.exclusive(async () => {
+    // A lock that is held would move along, where its holder does not find it: it is waited for, and given back at once.
+    const unlock = await first.lock()
+    await unlock()
+    return exclusively(others, work)
+  })
 }
 
 /** `a/b/c` → `a`, `a/b`. */
