@@ -99,6 +99,20 @@ test('numbers, $ and * in an updated search stand for the messages of its beginn
   ])
 })
 
+test('with UIDONLY, updates are told in UIDs, before VANISHED', async (t) => {
+  const { mail, wire } = await room(t, mails('a', 'b'))
+  await wire.ask('N SEARCH RETURN (UPDATE) ALL')
+  await wire.ask('e ENABLE UIDONLY')
+  const box = await mail.open().open('INBOX')
+  await box.store([1], { action: 'add', flags: ['\\Deleted'] })
+  await box.expunge([1])
+  await put(mail, mails('c'))
+  assert.match(
+    await wire.ask('a NOOP'),
+    /^\* ESEARCH \(TAG "N"\) UID REMOVEFROM \(0 1\)\r\n\* VANISHED 1\r\n.*\* ESEARCH \(TAG "N"\) UID ADDTO \(0 3\)\r\na OK/s,
+  )
+})
+
 test('a tag in use, too many contexts, unknown tags, and another mailbox', async (t) => {
   const { mail, wire } = await room(t, mails('a'), { mailboxes: { other: undefined } })
   await wire.ask('U UID SEARCH RETURN (UPDATE) UNSEEN')

@@ -19,9 +19,8 @@ import { mailboxesOf, parseSources } from '../search/sources.ts'
 import { type SearchTarget, targetOfSnapshot, targetOfView } from '../search/target.ts'
 import { defineCommand } from '../server/command.ts'
 import type { ImapServerSession } from '../server/session.ts'
-import { astring } from '../wire/encode.ts'
 import { bad, CommandError } from '../wire/errors.ts'
-import { encodeMutf7 } from '../wire/mailbox-name.ts'
+import { writeMailboxName } from '../wire/mailbox-name.ts'
 
 export const esearch = defineCommand({
   name: 'ESEARCH',
@@ -103,7 +102,7 @@ async function searchOne(
 ): Promise<Uint32Array> {
   const found = await find(session, target, request, returns, progress)
   if (found.positions.length > 0) {
-    const where = ` MAILBOX ${astring(encodeMutf7(name))} UIDVALIDITY ${target.mailbox.uidValidity}`
+    const where = ` MAILBOX ${writeMailboxName(name, session.utf8)} UIDVALIDITY ${target.mailbox.uidValidity}`
     await writeExtended(session, tag, returns, resultOf(target, request, found, true), where)
   }
   return found.positions

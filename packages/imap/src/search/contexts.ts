@@ -143,7 +143,7 @@ export class SearchContexts {
   }
 
   #tell(context: Context, what: 'ADDTO' | 'REMOVEFROM', runs: readonly Run[]): void {
-    const uid = context.uid || this.#session.enabled.has('UIDONLY')
+    const uid = context.uid || this.#session.uidOnly
     const numbers = (uids: readonly number[]): string =>
       formatNumbers(uid ? uids : uids.map((one) => this.#view.position(one) + 1))
     // In mailbox order the client finds the place itself: one set at position 0.

@@ -89,7 +89,7 @@ export async function answerSearch(
   const found = await find(session, target, request, given, progress)
   const result = resultOf(target, request, found, uid)
   const sorted = request.program !== undefined
-  const returns = given ?? (session.enabled.has('IMAP4REV2') && !sorted ? RETURN_ALL : undefined)
+  const returns = given ?? (session.rev2 && !sorted ? RETURN_ALL : undefined)
   if (returns === undefined) {
     await writePlain(session, sorted ? 'SORT' : 'SEARCH', result)
     return
@@ -114,7 +114,7 @@ export function checkRequest(
   if (charset && session.enabled.has('UTF8=ACCEPT'))
     throw bad('After ENABLE UTF8=ACCEPT searches are in UTF-8: leave the charset out')
   // RFC 9586 §3
-  if (session.enabled.has('UIDONLY') && usesSequence(key))
+  if (session.uidOnly && usesSequence(key))
     throw bad('A search cannot name sequence numbers, which UIDONLY gave up: use the key UID', 'UIDREQUIRED')
   // RFC 6203 §4, §6
   const byRelevancy = program?.some(({ by }) => by === 'RELEVANCY') === true
@@ -136,7 +136,7 @@ export async function find(
   pace: SearchPace,
 ): Promise<Found> {
   // RFC 7162 §3.1: a client that searches by mod-sequence knows them.
-  if (usesModseq(key)) session.enabled.add('CONDSTORE')
+  if (usesModseq(key)) session.enableCondstore()
   const positions = await runSearch(target, key, pace, session.options.date?.() ?? Date.now())
   const byRelevancy = program?.some(({ by }) => by === 'RELEVANCY') === true
   const scored = byRelevancy || returns?.words.has('RELEVANCY') === true
