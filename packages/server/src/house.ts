@@ -13,6 +13,7 @@ import { Metrics } from './kernel/metrics.ts'
 import { systemRandom } from './kernel/random.ts'
 import { Scope } from './kernel/scope.ts'
 import { openMail } from './mail/mail.ts'
+import { Mailboxes } from './mail/mailboxes/mailboxes.ts'
 import { AddressSet, hostAndPort } from './net/addresses.ts'
 import { bansStore } from './net/bans.store.ts'
 import { openBans } from './net/bans.ts'
@@ -164,6 +165,11 @@ export class House {
   /** The administrators' door of the newest generation. */
   get accounts(): OpenedAccounts {
     return this.#newest().accounts
+  }
+
+  /** The mail of the newest generation. */
+  get mailboxes(): Mailboxes {
+    return this.#newest().scope.use(Mailboxes)
   }
 
   get settings(): Settings {

@@ -1,11 +1,12 @@
 // The mailboxes of all accounts: where mail is delivered, and what IMAP opens.
 
-import { BackendError, type FlagSet, type MailAccount, type MailboxRole } from '@aviso/imap'
+import { type AppendMessage, BackendError, type FlagSet, type MailAccount, type MailboxRole } from '@aviso/imap'
 import type { Account, AccountRoom } from '../../accounts/contracts.ts'
 import { type Scope, serviceKey } from '../../kernel/scope.ts'
 import type { Store } from '../../store/contracts.ts'
 import { StoredMailAccount } from './account.ts'
 import { answered } from './answers.ts'
+import type { Imported } from './import-operations.ts'
 import { LargeMessages } from './large-messages.ts'
 import { mailboxId } from './mailbox.ts'
 import { Snapshots } from './snapshots.ts'
@@ -28,10 +29,25 @@ export interface Delivered {
   readonly mailboxId: string
 }
 
+/** Mail from elsewhere for one mailbox: see `importMessages`. */
+export interface Import {
+  readonly mailbox: string
+  readonly run: number
+  readonly entries: readonly {
+    readonly key: Uint8Array
+    readonly nth: number | undefined
+    readonly message: AppendMessage | undefined
+  }[]
+}
+
 /** The mail of this server's accounts. */
 export interface Mailboxes {
   /** Resolves when the message is safe from power loss. Rejects with `BackendError`: TOOBIG for ever, anything else means: try again later. */
   deliver(accountId: string, delivery: Delivery): Promise<Delivered>
+  /** Takes messages from elsewhere, all or none, and each once however often it is tried. Rejects with `BackendError`. */
+  import(accountId: string, order: Import): Promise<readonly Imported[]>
+  /** Forgets which messages were imported. */
+  forgetImports(accountId: string): Promise<void>
   /** The account's mail for one IMAP session. Makes no I/O. */
   open(account: Account): MailAccount
   /** Lets go of what nobody needs any more: contents and history of expunged messages, unused blobs, old delivery ids. True when something is left that falls due later. */
@@ -134,6 +150,43 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
         )
       })
       return { uid: placed.uid, mailboxId: mailboxId(placed.mailbox) }
+    },
+
+    async import(accountId, { mailbox, run, entries }) {
+      const messages = entries.flatMap(({ message }) => (message === undefined ? [] : [message]))
+      for (const { bytes } of messages)
+        if (bytes.byteLength > appendLimit)
+          throw new BackendError('TOOBIG', `Messages may have ${appendLimit} octets at most`)
+      touched.add(accountId)
+      const { large } = await shared
+      return large.keep(
+        accountId,
+        messages.map(({ bytes }) => bytes),
+        (incoming) => {
+          const waiting = incoming.values()
+          return answered(
+            store.account(mailStore, accountId).importMessages({
+              mailbox,
+              run,
+              entries: entries.map(({ key, nth, message }) => {
+                const kept = message === undefined ? undefined : waiting.next().value
+                return {
+                  key,
+                  nth,
+                  message:
+                    message === undefined || kept === undefined
+                      ? undefined
+                      : { message: kept, flags: message.flags, internalDate: message.internalDate },
+                }
+              }),
+            }),
+          )
+        },
+      )
+    },
+
+    async forgetImports(accountId) {
+      while (await answered(store.account(mailStore, accountId).forgetImports()));
     },
 
     open(account) {

@@ -29,7 +29,7 @@ export interface NewMessage {
 }
 
 /** Puts the messages into the mailbox as one change. Answers the first of their UIDs, which follow one another. */
-async function insert(tx: Transaction, mailbox: MailboxRow, messages: readonly NewMessage[]): Promise<number> {
+export async function insert(tx: Transaction, mailbox: MailboxRow, messages: readonly NewMessage[]): Promise<number> {
   haveUids(mailbox, messages.length)
   const sets = new FlagSets(tx)
   const growth = noGrowth()

@@ -1,5 +1,7 @@
 // The tables of one account's mail.
 
+import { importMigration } from './import-operations.ts'
+
 /**
  * `mail_state` is the account's single clock and the source of every number that is never given twice. A message is a row of `mail_message`; what it says lives in
  * `mail_email` (rendered pieces, counted references) and `mail_octets` (the octets), so that scans for flags, envelopes and structures touch few pages.
@@ -91,4 +93,5 @@ CREATE INDEX mail_delivery_at ON mail_delivery (at);
 -- The columns of a large mailbox, packed: derived, safe to delete.
 CREATE TABLE mail_snapshot (mailbox INTEGER PRIMARY KEY, modseq INTEGER NOT NULL, columns BLOB NOT NULL) STRICT;
 `,
+  importMigration,
 ]

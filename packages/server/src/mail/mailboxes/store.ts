@@ -1,6 +1,7 @@
 // The mail of one account, in that account's database.
 
-import { defineStore, read } from '../../store/contracts.ts'
+import { defineStore, read, write } from '../../store/contracts.ts'
+import { forgetImports, importMessages } from './import-operations.ts'
 import { claimRecent, create, find, get, listAll, prepare, remove, rename, subscribe } from './mailbox-operations.ts'
 import { append, copy, deliver, expunge, move, replace, storeFlags } from './message-operations.ts'
 import { delta, keywords, meta, pack, prerender, raw, snapshot } from './read-operations.ts'
@@ -28,6 +29,8 @@ export const mailStore = defineStore({
     copy,
     move,
     replace,
+    importMessages,
+    forgetImports: write(forgetImports),
     snapshot,
     pack,
     delta,

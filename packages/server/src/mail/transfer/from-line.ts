@@ -39,7 +39,8 @@ function made(sender: string, text: string): FromLine {
   const date = parseDate(text)
   return {
     sender: sender.trim() === '-' ? '' : sender.trim(),
-    date: date === undefined ? undefined : { time: date.time, zone: date.zoneMinutes },
+    // Before the epoch there was no mail: a clock that was not set.
+    date: date === undefined || date.time < 0 ? undefined : { time: date.time, zone: date.zoneMinutes },
   }
 }
 
