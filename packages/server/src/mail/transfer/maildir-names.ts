@@ -80,4 +80,4 @@ export function byArrival(a: string, b: string): number {
 }
 
 const seconds = (name: string): number => Number(/^\d{1,15}/.exec(name)?.[0] ?? 0)
-const micro = (name: string): number => Number(/^\d{1,15}\.M(\d{1,9})/.exec(name)?.[1] ?? 0)
+const micro = (name: string): number => Number(/^\d{1,15}\.M(\d{1,10})/.exec(name)?.[1] ?? 0)

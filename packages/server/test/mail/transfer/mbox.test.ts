@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { formatFromLine, parseFromLine } from '../../../src/mail/transfer/from-line.ts'
 import { type MboxItem, MboxReader, NoMbox, type Quoting } from '../../../src/mail/transfer/mbox-reader.ts'
 import { mboxEntry } from '../../../src/mail/transfer/mbox-writer.ts'
