@@ -28,7 +28,8 @@ import {
   type MessageQuery,
   type NewMail,
 } from './administration.ts'
-import type { Import, Mailboxes } from './mailboxes/mailboxes.ts'
+import type { Import } from './mailboxes/import.ts'
+import type { Mailboxes } from './mailboxes/mailboxes.ts'
 import { Staging } from './transfer/staging.ts'
 
 /** Messages that one change of the store takes, so that a command for a million keeps nobody waiting. */

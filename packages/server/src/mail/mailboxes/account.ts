@@ -9,6 +9,7 @@ import {
   type MailboxEntry,
   type MailboxRole,
   type MailboxStatus,
+  type QuotaResource,
 } from '@aviso/imap'
 import { accountTopic, type Bus, type Change } from '../../store/contracts.ts'
 import { answered } from './answers.ts'
@@ -18,7 +19,6 @@ import { canonicalName, parents } from './names.ts'
 
 export interface AccountSurroundings extends Surroundings {
   readonly name: string
-  readonly appendLimit: number
   readonly bus: Bus
 }
 
@@ -53,7 +53,7 @@ export class StoredMailAccount implements MailAccount {
   }
 
   async create(name: string, role?: MailboxRole): Promise<MailboxEntry> {
-    const made = await answered(this.#around.calls.create({ name, role }))
+    const made = await answered(this.#around.calls.create({ name, role, limits: this.#around.limits }))
     return { id: mailboxId(made.id), name: made.name, role, subscribed: made.subscribed, selectable: true }
   }
 
@@ -62,7 +62,7 @@ export class StoredMailAccount implements MailAccount {
   }
 
   async rename(from: string, to: string): Promise<void> {
-    await answered(this.#around.calls.rename({ from, to }))
+    await answered(this.#around.calls.rename({ from, to, limits: this.#around.limits }))
   }
 
   async subscribe(name: string, subscribed: boolean): Promise<void> {
@@ -76,7 +76,7 @@ export class StoredMailAccount implements MailAccount {
       unseen: row.unseen,
       deleted: row.deleted,
       size: row.octets,
-      deletedSize: 0,
+      deletedSize: row.deletedOctets,
       id: mailboxId(row.id),
       uidValidity: row.uidValidity,
       uidNext: row.uidNext,
@@ -86,29 +86,48 @@ export class StoredMailAccount implements MailAccount {
   }
 
   async open(name: string): Promise<Mailbox> {
-    return new StoredMailbox(this.#around, await answered(this.#around.calls.find({ name: canonicalName(name) })))
+    const row = await answered(this.#around.calls.find({ name: canonicalName(name) }))
+    return new StoredMailbox(this.#around, await this.#around.shared, row)
   }
 
   async append(name: string, messages: readonly AppendMessage[]): Promise<AppendResult> {
     for (const { bytes } of messages)
       if (bytes.byteLength > this.appendLimit)
         throw new BackendError('TOOBIG', `Messages may have ${this.appendLimit} octets at most`)
-    const { large } = await this.#around.shared
-    const { uidValidity, firstUid } = await large.keep(
-      this.#around.account,
+    const { account, calls, limits } = this.#around
+    const { large, snapshots } = await this.#around.shared
+    const { mailbox, uidValidity, firstUid } = await large.keep(
+      account,
       messages.map(({ bytes }) => bytes),
       (incoming) =>
         answered(
-          this.#around.calls.append({
+          calls.append({
             name,
-            messages: messages.flatMap(({ flags, internalDate }, i) => {
+            messages: messages.flatMap(({ flags, internalDate, zone }, i) => {
               const message = incoming[i]
-              return message === undefined ? [] : [{ message, flags, internalDate }]
+              return message === undefined ? [] : [{ message, flags, internalDate, zone }]
             }),
+            limits,
           }),
         ),
     )
+    snapshots.changed(account, calls, mailbox, messages.length)
     return { uidValidity, uids: messages.map((_, i) => firstUid + i) }
+  }
+
+  async quota(): Promise<readonly QuotaResource[]> {
+    const { octets, messages, mailboxes, limits } = await answered(
+      this.#around.calls.quota({ limits: this.#around.limits }),
+    )
+    return [
+      {
+        resource: 'STORAGE',
+        usage: Math.ceil(octets / 1024),
+        limit: limits.octets === undefined ? undefined : Math.ceil(limits.octets / 1024),
+      },
+      { resource: 'MESSAGE', usage: messages, limit: limits.messages },
+      { resource: 'MAILBOX', usage: mailboxes, limit: limits.mailboxes },
+    ]
   }
 
   watch(listener: (mailboxId: string | undefined) => void): () => void {

@@ -3,7 +3,6 @@
 import { BackendError, type FlagSet, type MessageRow } from '@aviso/imap'
 import { StoreError } from '../../store/contracts.ts'
 import type { Columns } from './columns.ts'
-import type { NamedSets } from './read-operations.ts'
 
 /** Waits for the store. Its refusals arrive as `BackendError`: response codes as they are, faults of disk and database as UNAVAILABLE (RFC 5530). */
 export async function answered<T>(call: Promise<T>): Promise<T> {
@@ -16,19 +15,18 @@ export async function answered<T>(call: Promise<T>): Promise<T> {
   }
 }
 
-/** `columns`, whose flag sets are ids of `sets`, as rows. */
-export function messageRows(columns: Columns, sets: NamedSets): MessageRow[] {
-  const byId = new Map<number, FlagSet>(sets)
-  const { uids, flagsets, modseqs, sizes, internalDates } = columns
+/** `columns`, whose flag sets are keys of `sets`, as rows. */
+export function messageRows(columns: Columns, sets: ReadonlyMap<number, FlagSet>): MessageRow[] {
+  const { uids, flagsets, modseqs, sizes, internalDates, zones } = columns
   const rows: MessageRow[] = []
   for (let i = 0; i < uids.length; i++)
     rows.push({
       uid: uids[i] ?? 0,
-      flags: byId.get(flagsets[i] ?? 0) ?? [],
+      flags: sets.get(flagsets[i] ?? 0) ?? [],
       modseq: modseqs[i] ?? 0,
       size: sizes[i] ?? 0,
       internalDate: internalDates[i] ?? 0,
-      zone: 0,
+      zone: zones[i] ?? 0,
     })
   return rows
 }

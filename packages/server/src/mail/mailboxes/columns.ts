@@ -4,18 +4,28 @@
 export interface Columns {
   readonly uids: Uint32Array
   readonly flagsets: Uint32Array
-  readonly sizes: Uint32Array
   readonly modseqs: Float64Array
+  readonly sizes: Float64Array
   readonly internalDates: Float64Array
+  /** Minutes east of UTC. */
+  readonly zones: Int16Array
 }
 
-const allocate = (length: number): Columns => ({
-  uids: new Uint32Array(length),
-  flagsets: new Uint32Array(length),
-  sizes: new Uint32Array(length),
-  modseqs: new Float64Array(length),
-  internalDates: new Float64Array(length),
-})
+/** From this many rows on, columns lie in memory that threads share: handing them over then costs nothing. */
+const SHARED_ROWS = 1024
+
+function allocate(length: number): Columns {
+  const memory = (octets: number): ArrayBufferLike =>
+    length < SHARED_ROWS ? new ArrayBuffer(octets) : new SharedArrayBuffer(octets)
+  return {
+    uids: new Uint32Array(memory(length * 4)),
+    flagsets: new Uint32Array(memory(length * 4)),
+    modseqs: new Float64Array(memory(length * 8)),
+    sizes: new Float64Array(memory(length * 8)),
+    internalDates: new Float64Array(memory(length * 8)),
+    zones: new Int16Array(memory(length * 2)),
+  }
+}
 
 export const NO_ROWS: Columns = allocate(0)
 
@@ -28,44 +38,56 @@ export class ColumnsBuilder {
     this.#columns = allocate(Math.max(capacity, 16))
   }
 
-  push(uid: number, flagset: number, modseq: number, size: number, internalDate: number): void {
-    if (this.#length === this.#columns.uids.length) {
-      const larger = allocate(this.#length * 2)
-      copyRows(larger, 0, this.#columns, 0, this.#length)
-      this.#columns = larger
-    }
-    const { uids, flagsets, sizes, modseqs, internalDates } = this.#columns
+  get length(): number {
+    return this.#length
+  }
+
+  push(uid: number, flagset: number, modseq: number, size: number, internalDate: number, zone: number): void {
+    if (this.#length === this.#columns.uids.length) this.#grow(this.#length * 2)
+    const { uids, flagsets, sizes, modseqs, internalDates, zones } = this.#columns
     const at = this.#length++
     uids[at] = uid
     flagsets[at] = flagset
-    sizes[at] = size
     modseqs[at] = modseq
+    sizes[at] = size
     internalDates[at] = internalDate
+    zones[at] = zone
+  }
+
+  /** Adds rows that come after all those that are here. */
+  append(rows: Columns): void {
+    const wanted = this.#length + rows.uids.length
+    if (wanted > this.#columns.uids.length) this.#grow(Math.max(wanted, this.#length * 2))
+    copyRows(this.#columns, this.#length, rows, 0, rows.uids.length)
+    this.#length = wanted
   }
 
   finish(): Columns {
     return cut(this.#columns, this.#length)
+  }
+
+  #grow(capacity: number): void {
+    const larger = allocate(capacity)
+    copyRows(larger, 0, this.#columns, 0, this.#length)
+    this.#columns = larger
   }
 }
 
 /** The first `length` rows, in arrays of just that size: a view would drag its whole buffer between threads. */
 function cut(columns: Columns, length: number): Columns {
   if (columns.uids.length === length) return columns
-  return {
-    uids: columns.uids.slice(0, length),
-    flagsets: columns.flagsets.slice(0, length),
-    sizes: columns.sizes.slice(0, length),
-    modseqs: columns.modseqs.slice(0, length),
-    internalDates: columns.internalDates.slice(0, length),
-  }
+  const out = allocate(length)
+  copyRows(out, 0, columns, 0, length)
+  return out
 }
 
 function copyRows(to: Columns, at: number, from: Columns, start: number, end: number): void {
   to.uids.set(from.uids.subarray(start, end), at)
   to.flagsets.set(from.flagsets.subarray(start, end), at)
-  to.sizes.set(from.sizes.subarray(start, end), at)
   to.modseqs.set(from.modseqs.subarray(start, end), at)
+  to.sizes.set(from.sizes.subarray(start, end), at)
   to.internalDates.set(from.internalDates.subarray(start, end), at)
+  to.zones.set(from.zones.subarray(start, end), at)
 }
 
 /** The first index of `sorted` at or after `from` whose value is `value` or more. */
@@ -80,8 +102,49 @@ export function lowerBound(sorted: Uint32Array, value: number, from = 0): number
   return low
 }
 
-/** `old` with the rows of `changed` put in or replaced and the UIDs of `vanished` gone. Makes new arrays. */
+/** Above this an array by number would be larger than a map. */
+const SMALL_NUMBERS = 1 << 20
+
+const largest = (numbers: Uint32Array): number => {
+  let most = 0
+  for (let i = 0; i < numbers.length; i++) if ((numbers[i] ?? 0) > most) most = numbers[i] ?? 0
+  return most
+}
+
+/** Every number that is there, once. */
+export function distinct(numbers: Uint32Array): number[] {
+  const most = largest(numbers)
+  if (most >= SMALL_NUMBERS) return [...new Set(numbers)]
+  const seen = new Uint8Array(most + 1)
+  const found: number[] = []
+  for (let i = 0; i < numbers.length; i++) {
+    const number = numbers[i] ?? 0
+    if (seen[number] === 1) continue
+    seen[number] = 1
+    found.push(number)
+  }
+  return found
+}
+
+/** Each number as `names` has it, 0 for one that it has not. */
+export function translate(numbers: Uint32Array, names: ReadonlyMap<number, number>): Uint32Array {
+  const most = largest(numbers)
+  if (most >= SMALL_NUMBERS) return numbers.map((number) => names.get(number) ?? 0)
+  const table = new Uint32Array(most + 1)
+  for (const [number, name] of names) if (number <= most) table[number] = name
+  const out = new Uint32Array(numbers.length)
+  for (let i = 0; i < out.length; i++) out[i] = table[numbers[i] ?? 0] ?? 0
+  return out
+}
+
+/** `old` with the rows of `changed` put in or replaced and the UIDs of `vanished` gone. `old` is not written to; the result may share columns with it. */
 export function mergeColumns(old: Columns, changed: Columns, vanished: Uint32Array): Columns {
+  if (vanished.length === 0) {
+    if (changed.uids.length === 0) return old
+    if (old.uids.length === 0) return changed
+    const same = changeFlags(old, changed)
+    if (same !== undefined) return same
+  }
   const out = allocate(old.uids.length + changed.uids.length)
   let length = 0
   let from = 0
@@ -98,12 +161,15 @@ export function mergeColumns(old: Columns, changed: Columns, vanished: Uint32Arr
     copyUntil(old.uids[from] === uid ? from : lowerBound(old.uids, uid, from))
     if (old.uids[from] === uid) from++
     if (changed.uids[next] === uid) {
-      out.uids[length] = uid
-      out.flagsets[length] = changed.flagsets[next] ?? 0
-      out.sizes[length] = changed.sizes[next] ?? 0
-      out.modseqs[length] = changed.modseqs[next] ?? 0
-      out.internalDates[length] = changed.internalDates[next] ?? 0
-      length++
+      if (vanished[gone] !== uid) {
+        out.uids[length] = uid
+        out.flagsets[length] = changed.flagsets[next] ?? 0
+        out.modseqs[length] = changed.modseqs[next] ?? 0
+        out.sizes[length] = changed.sizes[next] ?? 0
+        out.internalDates[length] = changed.internalDates[next] ?? 0
+        out.zones[length] = changed.zones[next] ?? 0
+        length++
+      }
       next++
     }
     if (vanished[gone] === uid) gone++
@@ -112,35 +178,68 @@ export function mergeColumns(old: Columns, changed: Columns, vanished: Uint32Arr
   return cut(out, length)
 }
 
-const VERSION = 1
+/** The merge where no row is new: only flags and modseqs can differ, the other columns are shared. Undefined where a row is new. */
+function changeFlags(old: Columns, changed: Columns): Columns | undefined {
+  const at = new Uint32Array(changed.uids.length)
+  let from = 0
+  for (let i = 0; i < at.length; i++) {
+    const uid = changed.uids[i] ?? 0
+    if (old.uids[from] !== uid) from = lowerBound(old.uids, uid, from)
+    if (old.uids[from] !== uid) return undefined
+    at[i] = from++
+  }
+  const flagsets = old.flagsets.slice()
+  const modseqs = old.modseqs.slice()
+  for (let i = 0; i < at.length; i++) {
+    flagsets[at[i] ?? 0] = changed.flagsets[i] ?? 0
+    modseqs[at[i] ?? 0] = changed.modseqs[i] ?? 0
+  }
+  return { ...old, flagsets, modseqs }
+}
+
+/** 1 had no zones and sizes of 32 bits. */
+const VERSION = 2
 const HEAD = 8
+const ROW = 34
+
+/** The 8-octet columns go first, where they are aligned. */
+const inOrder = (columns: Columns): (Float64Array | Uint32Array | Int16Array)[] => [
+  columns.modseqs,
+  columns.sizes,
+  columns.internalDates,
+  columns.uids,
+  columns.flagsets,
+  columns.zones,
+]
+
+const octetsOf = (column: Float64Array | Uint32Array | Int16Array): Uint8Array =>
+  new Uint8Array(column.buffer, column.byteOffset, column.byteLength)
 
 /** The columns in one piece of memory: version, number of rows, then column after column. */
 export function packColumns(columns: Columns): Uint8Array {
   const rows = columns.uids.length
-  const out = new Uint8Array(HEAD + rows * 28)
+  const out = new Uint8Array(HEAD + rows * ROW)
   const head = new Uint32Array(out.buffer, 0, 2)
   head[0] = VERSION
   head[1] = rows
   let at = HEAD
-  // The 8-octet columns go first, where they are aligned.
-  for (const column of [columns.modseqs, columns.internalDates, columns.uids, columns.flagsets, columns.sizes]) {
-    out.set(new Uint8Array(column.buffer, column.byteOffset, column.byteLength), at)
+  for (const column of inOrder(columns)) {
+    out.set(octetsOf(column), at)
     at += column.byteLength
   }
   return out
 }
 
-/** What `packColumns` packed; undefined for anything else (the caller then reads the rows themselves). */
+/** What `packColumns` packed; undefined for anything else, older packings included (the caller then reads the rows themselves). */
 export function unpackColumns(packed: Uint8Array): Columns | undefined {
   if (packed.byteLength < HEAD) return undefined
   const view = new DataView(packed.buffer, packed.byteOffset, packed.byteLength)
   const rows = view.getUint32(4, true)
-  if (view.getUint32(0, true) !== VERSION || packed.byteLength !== HEAD + rows * 28) return undefined
+  if (view.getUint32(0, true) !== VERSION || packed.byteLength !== HEAD + rows * ROW) return undefined
   const columns = allocate(rows)
-  let at = packed.byteOffset + HEAD
-  for (const column of [columns.modseqs, columns.internalDates, columns.uids, columns.flagsets, columns.sizes]) {
-    new Uint8Array(column.buffer).set(new Uint8Array(packed.buffer, at, column.byteLength))
+  let at = HEAD
+  for (const column of inOrder(columns)) {
+    octetsOf(column).set(packed.subarray(at, at + column.byteLength))
     at += column.byteLength
   }
   return columns

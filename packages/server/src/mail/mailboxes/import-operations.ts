@@ -2,7 +2,8 @@
 
 import { type Transaction, write } from '../../store/contracts.ts'
 import { deliveryMailbox } from './mailbox-operations.ts'
-import { insert, type NewMessage } from './message-operations.ts'
+import { insert, type NewMessage } from './insert.ts'
+import type { Limits } from './quota.ts'
 
 /**
  * `key` names a message by what it is and where it is from; a source that has it twice has the same key twice. `imported` are the copies that came in so far;
@@ -33,13 +34,22 @@ export interface ImportOrder {
   /** Names this pass through the source: 0 to 2^53-1, by chance. */
   readonly run: number
   readonly entries: readonly ImportEntry[]
+  readonly limits: Limits
 }
 
 /** What became of an entry: it came in under that UID, it had come in before, or (asked without its content) it is wanted as copy `nth`. */
 export type Imported = { readonly uid: number } | 'known' | { readonly nth: number }
 
+export interface ImportOutcome {
+  readonly mailbox: number
+  /** For each entry. */
+  readonly answers: readonly Imported[]
+}
+
 /** All entries or none. */
-export const importMessages = write(async (tx, { mailbox: name, run, entries }: ImportOrder): Promise<Imported[]> => {
+export const importMessages = write(async (tx, order: ImportOrder): Promise<ImportOutcome> => {
+  const { mailbox: name, run, entries, limits } = order
+
   const answers: Imported[] = []
   const fresh: { readonly at: number; readonly message: NewMessage }[] = []
   for (const [at, { key, nth: counted, message }] of entries.entries()) {
@@ -59,14 +69,15 @@ export const importMessages = write(async (tx, { mailbox: name, run, entries }: 
     if (taken) fresh.push({ at, message })
   }
   const mailbox = await deliveryMailbox(tx, name)
-  if (fresh.length === 0) return answers
+  if (fresh.length === 0) return { mailbox: mailbox.id, answers }
   const first = await insert(
     tx,
     mailbox,
     fresh.map(({ message }) => message),
+    limits,
   )
   for (const [i, { at }] of fresh.entries()) answers[at] = { uid: first + i }
-  return answers
+  return { mailbox: mailbox.id, answers }
 })
 
 /** Rows that one call deletes at most, so that nobody waits long behind it. */

@@ -4,8 +4,9 @@ import type { MailboxRole } from '@aviso/imap'
 import { read, StoreError, type Transaction, write } from '../../store/contracts.ts'
 import { tick } from './clock.ts'
 import { allMailboxes, announce, mailboxById, mailboxByName, type MailboxRow, makeMailbox } from './mailbox-rows.ts'
-import { moveRows } from './transfer.ts'
 import { canonicalName, parents, validName } from './names.ts'
+import { changeTotals, haveRoom, type Limits, NO_LIMITS } from './quota.ts'
+import { moveRows } from './transfer.ts'
 
 const MAX_MAILBOXES = 5000
 const MAX_SUBSCRIPTIONS = 5000
@@ -13,13 +14,20 @@ const MAX_SUBSCRIPTIONS = 5000
 /** Roles that a mailbox of stored messages can have; `All`, `Flagged` and `Important` are views (RFC 6154 §2), which this store does not make. */
 const MAILBOX_ROLES: readonly MailboxRole[] = ['Archive', 'Drafts', 'Junk', 'Sent', 'Trash']
 
-/** Makes the mailbox and its missing parents. */
-async function make(tx: Transaction, name: string, role: string | null, modseq: number): Promise<MailboxRow> {
+/** Makes the mailbox and its missing parents. Without `limits`, whatever the account holds already. */
+async function make(
+  tx: Transaction,
+  name: string,
+  role: string | null,
+  modseq: number,
+  limits: Limits = NO_LIMITS,
+): Promise<MailboxRow> {
   const existing = await allMailboxes(tx)
   const names = new Set(existing.map((mailbox) => mailbox.name))
   const missing = parents(name).filter((parent) => !names.has(parent))
   if (existing.length + missing.length + 1 > MAX_MAILBOXES)
     throw new StoreError('LIMIT', `No more than ${MAX_MAILBOXES} mailboxes can be kept`)
+  await haveRoom(tx, limits, { mailboxes: missing.length + 1 })
   for (const parent of missing) await makeMailbox(tx, parent, parent === 'INBOX' ? 'Inbox' : null, modseq)
   return makeMailbox(tx, name, role, modseq)
 }
@@ -80,7 +88,13 @@ export async function listAll(tx: Transaction): Promise<{
   }
 }
 
-export const create = write(async (tx, { name: wanted, role }: { name: string; role: MailboxRole | undefined }) => {
+export interface CreateOrder {
+  readonly name: string
+  readonly role: MailboxRole | undefined
+  readonly limits: Limits
+}
+
+export const create = write(async (tx, { name: wanted, role, limits }: CreateOrder) => {
   const name = validName(wanted)
   if ((await mailboxByName(tx, name)) !== undefined) throw new StoreError('ALREADYEXISTS', 'The mailbox exists already')
   if (role !== undefined) {
@@ -89,7 +103,7 @@ export const create = write(async (tx, { name: wanted, role }: { name: string; r
       throw new StoreError('USEATTR', `Another mailbox is \\${role} already`)
   }
   const { modseq } = await tick(tx)
-  const made = await make(tx, name, role ?? null, modseq)
+  const made = await make(tx, name, role ?? null, modseq, limits)
   announce(tx, undefined, modseq)
   const subscribed = (await tx.get('SELECT name FROM mail_subscription WHERE name = ?', name)) !== undefined
   return { id: made.id, name, subscribed }
@@ -100,30 +114,23 @@ export const remove = write(async (tx, { name: wanted }: { name: string }) => {
   if (name === 'INBOX') throw new StoreError('CANNOT', 'INBOX cannot be deleted')
   const mailbox = await mailboxByName(tx, name)
   if (mailbox === undefined) throw new StoreError('NONEXISTENT', 'There is no such mailbox')
-  await letGo(tx, mailbox.id)
-  await tx.run('DELETE FROM mail_message WHERE mailbox = ?', mailbox.id)
-  await tx.run('DELETE FROM mail_expunged WHERE mailbox = ?', mailbox.id)
+  // Its rows go later, in small steps (sweep.ts): nobody finds them any more, and the number is never given again.
+  await tx.run('INSERT INTO mail_deleted (mailbox) VALUES (?)', mailbox.id)
   await tx.run('DELETE FROM mail_snapshot WHERE mailbox = ?', mailbox.id)
   await tx.run('DELETE FROM mail_mailbox WHERE id = ?', mailbox.id)
+  await changeTotals(tx, { octets: -mailbox.octets, messages: -mailbox.messages, mailboxes: -1 })
   const { modseq } = await tick(tx)
   announce(tx, mailbox.id, modseq)
   announce(tx, undefined, modseq)
 })
 
-/** Takes the references of all messages of a mailbox, expunged ones too, off their emails. */
-async function letGo(tx: Transaction, mailbox: number): Promise<void> {
-  for (const [email, references] of await tx.all(
-    `SELECT email, count(*) FROM (
-       SELECT email FROM mail_message WHERE mailbox = ?
-       UNION ALL SELECT email FROM mail_expunged WHERE mailbox = ? AND email IS NOT NULL
-     ) AS held GROUP BY email`,
-    mailbox,
-    mailbox,
-  ))
-    await tx.run('UPDATE mail_email SET refcount = refcount - ? WHERE id = ?', references ?? 0, email ?? 0)
+export interface RenameOrder {
+  readonly from: string
+  readonly to: string
+  readonly limits: Limits
 }
 
-export const rename = write(async (tx, { from: wantedFrom, to: wantedTo }: { from: string; to: string }) => {
+export const rename = write(async (tx, { from: wantedFrom, to: wantedTo, limits }: RenameOrder) => {
   const from = canonicalName(wantedFrom)
   const all = await allMailboxes(tx)
   const below = all.filter((mailbox) => mailbox.name.startsWith(`${from}/`))
@@ -136,7 +143,7 @@ export const rename = write(async (tx, { from: wantedFrom, to: wantedTo }: { fro
   announce(tx, undefined, modseq)
   if (from === 'INBOX' && source !== undefined) {
     // RFC 9051 §6.3.6: the messages move, INBOX and what is below it stay.
-    const made = await make(tx, to, null, modseq)
+    const made = await make(tx, to, null, modseq, limits)
     await moveRows(tx, source, made, undefined)
     return
   }
@@ -149,8 +156,9 @@ export const rename = write(async (tx, { from: wantedFrom, to: wantedTo }: { fro
     if (names.has(next)) throw new StoreError('ALREADYEXISTS', 'A mailbox of that name exists already')
     await tx.run('UPDATE mail_mailbox SET name = ? WHERE id = ?', next, mailbox.id)
   }
-  for (const parent of parents(to))
-    if ((await mailboxByName(tx, parent)) === undefined) await makeMailbox(tx, parent, null, modseq)
+  const missing = parents(to).filter((parent) => !names.has(parent))
+  await haveRoom(tx, limits, { mailboxes: missing.length })
+  for (const parent of missing) await makeMailbox(tx, parent, null, modseq)
 })
 
 export const subscribe = write(async (tx, { name: wanted, subscribed }: { name: string; subscribed: boolean }) => {

@@ -2,6 +2,7 @@
 
 import { type SqlRow, StoreError, type Transaction } from '../../store/contracts.ts'
 import { nextUidValidity, takeNumbers } from './clock.ts'
+import { changeTotals } from './quota.ts'
 
 export interface MailboxRow {
   readonly id: number
@@ -14,6 +15,7 @@ export interface MailboxRow {
   readonly unseen: number
   readonly deleted: number
   readonly octets: number
+  readonly deletedOctets: number
   readonly recentUid: number
   readonly trimmedModseq: number
 }
@@ -27,7 +29,7 @@ export interface MailChange {
 }
 
 const COLUMNS =
-  'id, name, role, uidvalidity, uidnext, modseq, messages, unseen, deleted, octets, recent_uid, trimmed_modseq'
+  'id, name, role, uidvalidity, uidnext, modseq, messages, unseen, deleted, octets, recent_uid, trimmed_modseq, deleted_octets'
 
 function mailboxRow(row: SqlRow): MailboxRow {
   return {
@@ -43,6 +45,7 @@ function mailboxRow(row: SqlRow): MailboxRow {
     octets: Number(row[9]),
     recentUid: Number(row[10]),
     trimmedModseq: Number(row[11]),
+    deletedOctets: Number(row[12]),
   }
 }
 
@@ -87,6 +90,7 @@ export async function makeMailbox(
     uidValidity,
     modseq,
   )
+  await changeTotals(tx, { mailboxes: 1 })
   return mailboxById(tx, id)
 }
 
@@ -96,9 +100,10 @@ export interface Growth {
   unseen: number
   deleted: number
   octets: number
+  deletedOctets: number
 }
 
-export const noGrowth = (): Growth => ({ messages: 0, unseen: 0, deleted: 0, octets: 0 })
+export const noGrowth = (): Growth => ({ messages: 0, unseen: 0, deleted: 0, octets: 0, deletedOctets: 0 })
 
 /** Counts one message more (`by` 1) or less (-1). */
 export function count(
@@ -109,11 +114,14 @@ export function count(
 ): void {
   growth.messages += by
   if (!set.seen) growth.unseen += by
-  if (set.deleted) growth.deleted += by
+  if (set.deleted) {
+    growth.deleted += by
+    growth.deletedOctets += by * size
+  }
   growth.octets += by * size
 }
 
-/** Writes the changed counts and UIDNEXT of a mailbox that changed at `modseq`, and tells of it after the commit. */
+/** Writes the changed counts and UIDNEXT of a mailbox that changed at `modseq`, counts for the account, and tells of it after the commit. */
 export async function changeMailbox(
   tx: Transaction,
   id: number,
@@ -122,15 +130,17 @@ export async function changeMailbox(
   newUids = 0,
 ): Promise<void> {
   await tx.run(
-    'UPDATE mail_mailbox SET modseq = ?, uidnext = uidnext + ?, messages = messages + ?, unseen = unseen + ?, deleted = deleted + ?, octets = octets + ? WHERE id = ?',
+    'UPDATE mail_mailbox SET modseq = ?, uidnext = uidnext + ?, messages = messages + ?, unseen = unseen + ?, deleted = deleted + ?, octets = octets + ?, deleted_octets = deleted_octets + ? WHERE id = ?',
     modseq,
     newUids,
     growth.messages,
     growth.unseen,
     growth.deleted,
     growth.octets,
+    growth.deletedOctets,
     id,
   )
+  if (growth.octets !== 0 || growth.messages !== 0) await changeTotals(tx, growth)
   announce(tx, id, modseq)
 }
 

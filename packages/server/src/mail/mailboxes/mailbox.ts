@@ -8,56 +8,66 @@ import {
   type CopyResult,
   type FlagChange,
   type KeyField,
-  keysFromHeaders,
-  type MailboxCache,
-  type MessageKeyBatch,
-  renderMessage,
   type Mailbox,
+  type MailboxCache,
   type MailboxDelta,
   type MailboxSnapshot,
+  type MessageKeyBatch,
   type MessageMeta,
   type MetaField,
   type StoreResult,
 } from '@aviso/imap'
-import type { Blobs } from '../../store/contracts.ts'
 import { answered, messageRows } from './answers.ts'
+import type { Caches } from './cache.ts'
+import type { MailCalls } from './calls.ts'
+import { changesSince } from './changes.ts'
 import type { LargeMessages } from './large-messages.ts'
-import type { PackedMeta, StoredField } from './read-operations.ts'
-import type { MailCalls, Snapshots } from './snapshots.ts'
+import { keysOf, metaOf, type Source } from './pieces.ts'
+import type { Limits } from './quota.ts'
+import type { Snapshots } from './snapshots.ts'
 import type { Transferred } from './transfer.ts'
 import { uidList } from './uids.ts'
 
-/** UIDs asked for in one call: a batch is full before that many. */
-const ASKED_AT_ONCE = 2048
-
 /** What a mailbox needs of its account. */
-export interface Surroundings {
+export interface Surroundings extends Source {
   readonly account: string
-  readonly calls: MailCalls
-  readonly blobs: Blobs
-  readonly shared: Promise<{ readonly large: LargeMessages; readonly snapshots: Snapshots }>
+  readonly appendLimit: number
+  /** Of an account that has none of its own. */
+  readonly limits: Limits
+  readonly shared: Promise<SharedRoom>
+}
+
+/** What all accounts of the process share. */
+export interface SharedRoom {
+  readonly large: LargeMessages
+  readonly snapshots: Snapshots
+  readonly caches: Caches
 }
 
 /** The stable identity that IMAP shows (RFC 8474 MAILBOXID). */
 export const mailboxId = (id: number): string => `m${id}`
 
-const isStored = (field: MetaField): field is StoredField =>
-  field === 'envelope' || field === 'bodyStructure' || field === 'body' || field === 'header'
-
 export class StoredMailbox implements Mailbox {
   readonly id: string
   readonly name: string
   readonly uidValidity: number
-  readonly cache: MailboxCache = new Map<string, unknown>()
+  readonly cache: MailboxCache
   readonly #number: number
   readonly #around: Surroundings
+  readonly #shared: SharedRoom
 
-  constructor(around: Surroundings, row: { readonly id: number; readonly name: string; readonly uidValidity: number }) {
+  constructor(
+    around: Surroundings,
+    shared: SharedRoom,
+    row: { readonly id: number; readonly name: string; readonly uidValidity: number },
+  ) {
     this.#around = around
+    this.#shared = shared
     this.#number = row.id
     this.id = mailboxId(row.id)
     this.name = row.name
     this.uidValidity = row.uidValidity
+    this.cache = shared.caches.of(around.account, row.id)
   }
 
   get #calls(): MailCalls {
@@ -68,26 +78,30 @@ export class StoredMailbox implements Mailbox {
     return answered(this.#calls.keywords({ mailbox: this.#number }))
   }
 
-  async snapshot(): Promise<MailboxSnapshot> {
-    const { snapshots } = await this.#around.shared
-    return snapshots.snapshot(this.#around.account, this.#calls, this.#number)
+  snapshot(): Promise<MailboxSnapshot> {
+    return this.#shared.snapshots.snapshot(this.#around.account, this.#calls, this.#number)
   }
 
   async delta(since: number): Promise<MailboxDelta> {
-    const { changed, sets, vanished, ...rest } = await answered(this.#calls.delta({ mailbox: this.#number, since }))
-    return { ...rest, changed: messageRows(changed, sets), vanished: Array.from(vanished) }
+    const { moment, columns, sets, vanished, complete } = await changesSince(this.#calls, this.#number, since)
+    return {
+      highestModseq: moment.highestModseq,
+      uidNext: moment.uidNext,
+      changed: messageRows(columns, sets),
+      vanished: Array.from(vanished),
+      complete,
+    }
   }
 
   async claimRecent(): Promise<{ readonly from: number; readonly to: number }> {
     // Most SELECTs find nothing to claim: those need no commit.
     const { recentUid, uidNext } = await answered(this.#calls.get({ mailbox: this.#number }))
-    return recentUid === uidNext
-      ? { from: uidNext, to: uidNext }
-      : answered(this.#calls.claimRecent({ mailbox: this.#number }))
+    if (recentUid === uidNext) return { from: uidNext, to: uidNext }
+    return answered(this.#calls.claimRecent({ mailbox: this.#number }))
   }
 
   async store(uids: readonly number[], change: FlagChange, unchangedSince?: number): Promise<StoreResult> {
-    const { rows, sets, modified, highestModseq } = await answered(
+    const outcome = await answered(
       this.#calls.storeFlags({
         mailbox: this.#number,
         uids: uidList(uids),
@@ -96,107 +110,56 @@ export class StoredMailbox implements Mailbox {
         unchangedSince,
       }),
     )
-    return { rows: messageRows(rows, sets), modified: Array.from(modified), highestModseq }
+    this.#shared.snapshots.changedFlags(this.#around.account, this.#calls, this.#number, outcome)
+    return {
+      rows: messageRows(outcome.rows, new Map(outcome.sets)),
+      modified: Array.from(outcome.modified),
+      highestModseq: outcome.highestModseq,
+    }
   }
 
   async expunge(
     uids: readonly number[],
   ): Promise<{ readonly uids: readonly number[]; readonly highestModseq: number }> {
     const gone = await answered(this.#calls.expunge({ mailbox: this.#number, uids: uidList(uids) }))
+    this.#changed(this.#number, gone.uids.length)
     return { uids: Array.from(gone.uids), highestModseq: gone.highestModseq }
   }
 
   async copy(uids: readonly number[], destination: string): Promise<CopyResult> {
-    return copyResult(await answered(this.#calls.copy({ mailbox: this.#number, uids: uidList(uids), destination })))
+    const { limits } = this.#around
+    const order = { mailbox: this.#number, uids: uidList(uids), destination, limits }
+    const copied = await answered(this.#calls.copy(order))
+    this.#changed(copied.mailbox, copied.destination.length)
+    return copyResult(copied)
   }
 
   async move(uids: readonly number[], destination: string): Promise<CopyResult> {
-    return copyResult(await answered(this.#calls.move({ mailbox: this.#number, uids: uidList(uids), destination })))
-  }
-
-  keys(uids: readonly number[], field: KeyField): AsyncIterable<MessageKeyBatch> {
-    return keysFromHeaders(this, uids, field)
+    const moved = await answered(this.#calls.move({ mailbox: this.#number, uids: uidList(uids), destination }))
+    this.#changed(moved.mailbox, moved.destination.length)
+    this.#changed(this.#number, moved.source.length)
+    return copyResult(moved)
   }
 
   async replace(uid: number, destination: string, message: AppendMessage): Promise<AppendResult> {
-    const { large } = await this.#around.shared
-    const { uidValidity, firstUid } = await large.keep(this.#around.account, [message.bytes], ([incoming]) => {
+    const { account, appendLimit, limits } = this.#around
+    if (message.bytes.byteLength > appendLimit)
+      throw new BackendError('TOOBIG', `Messages may have ${appendLimit} octets at most`)
+    const { flags, internalDate, zone } = message
+    const order = { mailbox: this.#number, uid, destination, limits }
+    const { uidValidity, firstUid } = await this.#shared.large.keep(account, [message.bytes], ([incoming]) => {
       if (incoming === undefined) throw new Error('a message was lost on its way to the store')
-      return answered(
-        this.#calls.replace({
-          mailbox: this.#number,
-          uid,
-          destination,
-          message: { message: incoming, flags: message.flags, internalDate: message.internalDate },
-        }),
-      )
+      return answered(this.#calls.replace({ ...order, message: { message: incoming, flags, internalDate, zone } }))
     })
     return { uidValidity, uids: [firstUid] }
   }
 
-  async *meta(uids: readonly number[], fields: readonly MetaField[]): AsyncGenerator<readonly MessageMeta[]> {
-    const wanted = fields.filter((field, i): field is StoredField => isStored(field) && fields.indexOf(field) === i)
-    for await (const batch of this.#stored(uids, wanted)) {
-      if (fields.every(isStored)) {
-        yield batch
-        continue
-      }
-      const whole: MessageMeta[] = []
-      for (const meta of batch) {
-        const rendered = renderMessage((await this.raw(meta.uid)) ?? new Uint8Array())
-        whole.push({
-          ...meta,
-          commonHeader: rendered.commonHeader,
-          preview: rendered.preview,
-          emailId: `e${meta.uid}`,
-          threadId: `t${meta.uid}`,
-          saveDate: 0,
-        })
-      }
-      yield whole
-    }
+  meta(uids: readonly number[], fields: readonly MetaField[]): AsyncIterable<readonly MessageMeta[]> {
+    return metaOf(this.#around, this.#number, uidList(uids), fields)
   }
 
-  async *#stored(uids: readonly number[], wanted: readonly StoredField[]): AsyncGenerator<readonly MessageMeta[]> {
-    const list = uidList(uids)
-    const ask = (from: number): Promise<PackedMeta> | undefined => {
-      if (from >= list.length) return undefined
-      const call = answered(
-        this.#calls.meta({ mailbox: this.#number, uids: list.slice(from, from + ASKED_AT_ONCE), fields: wanted }),
-      )
-      // A caller that leaves early never awaits the batch that was asked for ahead.
-      call.catch(() => undefined)
-      return call
-    }
-    let at = 0
-    for (let next = ask(0); next !== undefined;) {
-      const packed = await next
-      at += packed.consumed
-      // The worker gathers the next batch while this one is written out.
-      next = ask(at)
-      if (packed.uids.length > 0) yield await this.#unpack(packed, wanted)
-    }
-  }
-
-  async #unpack(packed: PackedMeta, fields: readonly StoredField[]): Promise<readonly MessageMeta[]> {
-    const elsewhere = new Map(packed.elsewhere.map((one) => [one.at, one]))
-    const batch: MessageMeta[] = []
-    let at = 0
-    let piece = 0
-    for (const uid of packed.uids) {
-      const row: { uid: number } & { [field in StoredField]?: Bytes } = { uid }
-      for (const field of fields) {
-        const header = elsewhere.get(piece)
-        const length = packed.lengths[piece++] ?? 0
-        row[field] =
-          header === undefined
-            ? packed.octets.subarray(at, at + length)
-            : ((await this.#around.blobs.get(header.blob, 0, header.size)) ?? new Uint8Array())
-        at += length
-      }
-      batch.push(row)
-    }
-    return batch
+  keys(uids: readonly number[], field: KeyField): AsyncIterable<MessageKeyBatch> {
+    return keysOf(this.#around, this.#number, uidList(uids), field)
   }
 
   async raw(uid: number, start = 0, end?: number): Promise<Bytes | undefined> {
@@ -208,6 +171,10 @@ export class StoredMailbox implements Mailbox {
     // Gone since we asked, or lost.
     if ((await answered(this.#calls.raw(order))) === undefined) return undefined
     throw new BackendError('CORRUPTION', `The octets of message ${uid} are missing: they were in the blob ${got.blob}`)
+  }
+
+  #changed(mailbox: number, rows: number): void {
+    this.#shared.snapshots.changed(this.#around.account, this.#calls, mailbox, rows)
   }
 }
 

@@ -1,14 +1,19 @@
 // The mailboxes of all accounts: where mail is delivered, and what IMAP opens.
 
-import { type AppendMessage, BackendError, type FlagSet, type MailAccount, type MailboxRole } from '@aviso/imap'
+import { BackendError, type FlagSet, type MailAccount, type MailboxRole } from '@aviso/imap'
 import type { Account, AccountRoom } from '../../accounts/contracts.ts'
 import { type Scope, serviceKey } from '../../kernel/scope.ts'
 import type { Store } from '../../store/contracts.ts'
 import { StoredMailAccount } from './account.ts'
 import { answered } from './answers.ts'
+import { Caches } from './cache.ts'
+import { CatchUp, renderStale } from './catch-up.ts'
+import { type Import, importInto } from './import.ts'
 import type { Imported } from './import-operations.ts'
 import { LargeMessages } from './large-messages.ts'
-import { mailboxId } from './mailbox.ts'
+import { mailboxId, type SharedRoom } from './mailbox.ts'
+import type { Source } from './pieces.ts'
+import { type Limits, NO_LIMITS, type QuotaChange, type Usage } from './quota.ts'
 import { Snapshots } from './snapshots.ts'
 import { mailStore } from './store.ts'
 
@@ -29,17 +34,6 @@ export interface Delivered {
   readonly mailboxId: string
 }
 
-/** Mail from elsewhere for one mailbox: see `importMessages`. */
-export interface Import {
-  readonly mailbox: string
-  readonly run: number
-  readonly entries: readonly {
-    readonly key: Uint8Array
-    readonly nth: number | undefined
-    readonly message: AppendMessage | undefined
-  }[]
-}
-
 /** The mail of this server's accounts. */
 export interface Mailboxes {
   /** Resolves when the message is safe from power loss. Rejects with `BackendError`: TOOBIG for ever, anything else means: try again later. */
@@ -52,23 +46,28 @@ export interface Mailboxes {
   open(account: Account): MailAccount
   /** Lets go of what nobody needs any more: contents and history of expunged messages, unused blobs, old delivery ids. True when something is left that falls due later. */
   sweep(accountId: string): Promise<boolean>
+  /** Renders everything that an older Aviso left; it also comes by itself, in the background. */
+  catchUp(accountId: string): Promise<void>
+  /** What the account holds and may hold. */
+  quota(accountId: string): Promise<Usage>
+  /** Changes the account's own limits. */
+  setQuota(accountId: string, change: QuotaChange): Promise<Usage>
   /** Makes INBOX and the special-use mailboxes of a new account. */
   readonly room: AccountRoom
 }
 
 export const Mailboxes = serviceKey<Mailboxes>('mailboxes')
 
-/** What the generations of the configuration share: the lock around blobs must be one, and the snapshots need be. */
-interface Shared {
-  readonly large: LargeMessages
-  readonly snapshots: Snapshots
-}
-
-const Shared = serviceKey<Shared>('mailboxes-shared')
+/** What the generations of the configuration share: the lock around blobs must be one, and the memory for snapshots and caches need be. */
+const Shared = serviceKey<SharedRoom>('mailboxes-shared')
 
 export interface MailboxesOptions {
   /** Octets; default 64 MiB. */
   readonly appendLimit?: number
+  /** For accounts that have none of their own; default none. */
+  readonly limits?: Limits
+  /** Memory for what sessions derive of mailboxes, in octets; default 32 MiB. */
+  readonly cacheOctets?: number
   /** Memory for snapshots of mailboxes in use, in octets; default 48 MiB. */
   readonly snapshotOctets?: number
   /** Expunged messages stay readable for sessions that have not been told; milliseconds, default one day. */
@@ -103,8 +102,19 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
   const shared = scope.keep(Shared, (kept) => ({
     large: new LargeMessages(store),
     snapshots: new Snapshots(kept.log, options.snapshotOctets ?? 48 * 1024 * 1024),
+    caches: new Caches(options.cacheOctets ?? 32 * 1024 * 1024),
   }))
+  const limits = options.limits ?? NO_LIMITS
+  const source = (accountId: string): Source => ({
+    calls: store.account(mailStore, accountId),
+    blobs: store.accountBlobs(accountId),
+  })
+  const catchUp = new CatchUp(scope, source)
   const touched = new Set<string>()
+  const touch = (accountId: string): void => {
+    touched.add(accountId)
+    catchUp.see(accountId)
+  }
 
   const sweep = async (accountId: string): Promise<boolean> => {
     const calls = store.account(mailStore, accountId)
@@ -139,50 +149,22 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
     async deliver(accountId, { bytes, mailbox = 'INBOX', flags = [], internalDate, deliveryId }) {
       if (bytes.byteLength > appendLimit + TRACE_OCTETS)
         throw new BackendError('TOOBIG', `Messages may have ${appendLimit} octets at most`)
-      touched.add(accountId)
-      const { large } = await shared
+      touch(accountId)
+      const { large, snapshots } = await shared
+      const calls = store.account(mailStore, accountId)
       const placed = await large.keep(accountId, [bytes], ([message]) => {
         if (message === undefined) throw new Error('a message was lost on its way to the store')
         return answered(
-          store
-            .account(mailStore, accountId)
-            .deliver({ mailbox, deliveryId, message: { message, flags, internalDate } }),
+          calls.deliver({ mailbox, deliveryId, message: { message, flags, internalDate, zone: undefined }, limits }),
         )
       })
+      snapshots.changed(accountId, calls, placed.mailbox, 1)
       return { uid: placed.uid, mailboxId: mailboxId(placed.mailbox) }
     },
 
-    async import(accountId, { mailbox, run, entries }) {
-      const messages = entries.flatMap(({ message }) => (message === undefined ? [] : [message]))
-      for (const { bytes } of messages)
-        if (bytes.byteLength > appendLimit)
-          throw new BackendError('TOOBIG', `Messages may have ${appendLimit} octets at most`)
-      touched.add(accountId)
-      const { large } = await shared
-      return large.keep(
-        accountId,
-        messages.map(({ bytes }) => bytes),
-        (incoming) => {
-          const waiting = incoming.values()
-          return answered(
-            store.account(mailStore, accountId).importMessages({
-              mailbox,
-              run,
-              entries: entries.map(({ key, nth, message }) => {
-                const kept = message === undefined ? undefined : waiting.next().value
-                return {
-                  key,
-                  nth,
-                  message:
-                    message === undefined || kept === undefined
-                      ? undefined
-                      : { message: kept, flags: message.flags, internalDate: message.internalDate },
-                }
-              }),
-            }),
-          )
-        },
-      )
+    async import(accountId, order) {
+      touch(accountId)
+      return importInto(accountId, store.account(mailStore, accountId), await shared, order, { appendLimit, limits })
     },
 
     async forgetImports(accountId) {
@@ -190,13 +172,13 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
     },
 
     open(account) {
-      touched.add(account.id)
+      touch(account.id)
       return new StoredMailAccount({
+        ...source(account.id),
         name: account.address,
         account: account.id,
         appendLimit,
-        calls: store.account(mailStore, account.id),
-        blobs: store.accountBlobs(account.id),
+        limits,
         bus: store.bus,
         shared,
       })
@@ -204,11 +186,19 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
 
     sweep,
 
+    async catchUp(accountId) {
+      while (await renderStale(source(accountId)));
+    },
+
+    quota: (accountId) => answered(store.account(mailStore, accountId).quota({ limits })),
+    setQuota: (accountId, change) => answered(store.account(mailStore, accountId).setQuota({ change, limits })),
+
     room: {
       name: 'mailboxes',
       create: (account) => answered(store.account(mailStore, account.id).prepare({ mailboxes: SPECIAL_USE })),
       async erase(account) {
         touched.delete(account.id)
+        catchUp.forget(account.id)
       },
     },
   }

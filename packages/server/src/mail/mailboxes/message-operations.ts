@@ -1,84 +1,26 @@
 // Operations that change messages: delivery, APPEND, STORE, EXPUNGE, COPY, MOVE.
 
 import type { FlagChange, FlagSet } from '@aviso/imap'
-import { type Transaction, write } from '../../store/contracts.ts'
+import { StoreError, type Transaction, write } from '../../store/contracts.ts'
 import { tick } from './clock.ts'
 import { type Columns, ColumnsBuilder } from './columns.ts'
 import { applyFlags, FlagSets, type StoredFlagSet } from './flags.ts'
-import {
-  changeMailbox,
-  count,
-  destinationByName,
-  haveUids,
-  mailboxById,
-  type MailboxRow,
-  noGrowth,
-} from './mailbox-rows.ts'
+import { insert, type NewMessage } from './insert.ts'
+import { changeMailbox, count, destinationByName, mailboxById, noGrowth } from './mailbox-rows.ts'
 import { deliveryMailbox } from './mailbox-operations.ts'
 import { canonicalName } from './names.ts'
-import { type Incoming, store } from './octets.ts'
+import type { Limits } from './quota.ts'
 import { copyRows, expungeOne, expungeRows, moveRows } from './transfer.ts'
 import { spans } from './uids.ts'
 
-/** A message on its way in. */
-export interface NewMessage {
-  readonly message: Incoming
-  readonly flags: FlagSet
-  /** Milliseconds since the epoch; undefined: now. */
-  readonly internalDate: number | undefined
-}
-
-/** Puts the messages into the mailbox as one change. Answers the first of their UIDs, which follow one another. */
-export async function insert(tx: Transaction, mailbox: MailboxRow, messages: readonly NewMessage[]): Promise<number> {
-  haveUids(mailbox, messages.length)
-  const sets = new FlagSets(tx)
-  const growth = noGrowth()
-  const { modseq, email: lastEmail } = await tick(tx, { emails: messages.length })
-  let email = lastEmail - messages.length
-  let uid = mailbox.uidNext
-  for (const { message, flags, internalDate } of messages) {
-    const set = await sets.intern(await sets.canonical(flags, true))
-    const stored = store(message)
-    email++
-    await tx.run(
-      'INSERT INTO mail_email (id, refcount, size, header_size, codec, blob, envelope, body_structure, body) VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?)',
-      email,
-      stored.size,
-      stored.headerSize,
-      stored.codec,
-      stored.blob,
-      stored.envelope,
-      stored.bodyStructure,
-      stored.body,
-    )
-    await tx.run(
-      'INSERT INTO mail_octets (email, header, content) VALUES (?, ?, ?)',
-      email,
-      stored.header ?? null,
-      stored.content,
-    )
-    await tx.run(
-      'INSERT INTO mail_message (mailbox, uid, modseq, flagset, email, size, internal_date) VALUES (?, ?, ?, ?, ?, ?, ?)',
-      mailbox.id,
-      uid++,
-      modseq,
-      set.id,
-      email,
-      stored.size,
-      Math.trunc(internalDate ?? tx.now - (tx.now % 1000)),
-    )
-    count(growth, set, stored.size, 1)
-  }
-  await changeMailbox(tx, mailbox.id, modseq, growth, messages.length)
-  return mailbox.uidNext
-}
-
 /** APPEND of one or more messages: all or none. */
-export const append = write(async (tx, { name, messages }: { name: string; messages: readonly NewMessage[] }) => {
-  const mailbox = await destinationByName(tx, canonicalName(name))
-  if (messages.length > 0) await insert(tx, mailbox, messages)
-  return { uidValidity: mailbox.uidValidity, firstUid: mailbox.uidNext }
-})
+export const append = write(
+  async (tx, { name, messages, limits }: { name: string; messages: readonly NewMessage[]; limits: Limits }) => {
+    const mailbox = await destinationByName(tx, canonicalName(name))
+    if (messages.length > 0) await insert(tx, mailbox, messages, limits)
+    return { mailbox: mailbox.id, uidValidity: mailbox.uidValidity, firstUid: mailbox.uidNext }
+  },
+)
 
 /** Where a delivery went. */
 export interface Placed {
@@ -86,16 +28,20 @@ export interface Placed {
   readonly uid: number
 }
 
+export interface DeliveryOrder {
+  readonly mailbox: string
+  readonly deliveryId: string
+  readonly message: NewMessage
+  readonly limits: Limits
+}
+
 /** Puts one message into a mailbox, once for each delivery id. */
 export const deliver = write(
-  async (
-    tx,
-    { mailbox: name, deliveryId, message }: { mailbox: string; deliveryId: string; message: NewMessage },
-  ): Promise<Placed> => {
+  async (tx, { mailbox: name, deliveryId, message, limits }: DeliveryOrder): Promise<Placed> => {
     const done = await tx.get('SELECT mailbox, uid FROM mail_delivery WHERE id = ?', deliveryId)
     if (done !== undefined) return { mailbox: Number(done[0]), uid: Number(done[1]) }
     const mailbox = await deliveryMailbox(tx, name)
-    const uid = await insert(tx, mailbox, [message])
+    const uid = await insert(tx, mailbox, [message], limits)
     await tx.run(
       'INSERT INTO mail_delivery (id, at, mailbox, uid) VALUES (?, ?, ?, ?)',
       deliveryId,
@@ -122,6 +68,8 @@ export interface StoreOutcome {
   readonly rows: Columns
   readonly sets: readonly (readonly [id: number, flags: FlagSet])[]
   readonly modified: Uint32Array
+  /** The mailbox's modseq before this change, and after it. */
+  readonly before: number
   readonly highestModseq: number
 }
 
@@ -141,12 +89,12 @@ export const storeFlags = write(async (tx, order: StoreOrder): Promise<StoreOutc
     let stretch = new Map<number, number[]>()
     const stretches = [stretch]
     for (const row of await tx.all(
-      'SELECT uid, flagset, modseq, size, internal_date FROM mail_message WHERE mailbox = ? AND uid BETWEEN ? AND ? ORDER BY uid',
+      'SELECT uid, flagset, modseq, size, internal_date, zone FROM mail_message WHERE mailbox = ? AND uid BETWEEN ? AND ? ORDER BY uid',
       mailbox.id,
       span.first,
       span.last,
     )) {
-      const [uid = 0, flagset = 0, rowModseq = 0, size = 0, internalDate = 0] = row as readonly number[]
+      const [uid = 0, flagset = 0, rowModseq = 0, size = 0, internalDate = 0, zone = 0] = row as readonly number[]
       while ((order.uids[at] ?? Infinity) < uid) at++
       const chosen = order.uids[at] === uid
       const failed = chosen && order.unchangedSince !== undefined && rowModseq > order.unchangedSince
@@ -162,13 +110,13 @@ export const storeFlags = write(async (tx, order: StoreOrder): Promise<StoreOutc
         becomes.set(flagset, change)
       }
       if (change.next.id === flagset) {
-        rows.push(uid, flagset, rowModseq, size, internalDate)
+        rows.push(uid, flagset, rowModseq, size, internalDate, zone)
         continue
       }
       if (modseq === 0) modseq = (await tick(tx)).modseq
       count(growth, change.old, size, -1)
       count(growth, change.next, size, 1)
-      rows.push(uid, change.next.id, modseq, size, internalDate)
+      rows.push(uid, change.next.id, modseq, size, internalDate, zone)
       const list = stretch.get(flagset)
       if (list === undefined) stretch.set(flagset, [uid])
       else list.push(uid)
@@ -184,6 +132,7 @@ export const storeFlags = write(async (tx, order: StoreOrder): Promise<StoreOutc
       [...new Set(finished.flagsets)].map(async (id) => [id, (await sets.byId(id)).flags] as const),
     ),
     modified: Uint32Array.from(modified),
+    before: mailbox.modseq,
     highestModseq: modseq > 0 ? modseq : mailbox.modseq,
   }
 })
@@ -229,14 +178,17 @@ export interface ReplaceOrder {
   readonly uid: number
   readonly destination: string
   readonly message: NewMessage
+  readonly limits: Limits
 }
 
 /** REPLACE (RFC 8508): the new message in `destination`, the old one gone, in one change. */
-export const replace = write(async (tx, { mailbox, uid, destination, message }: ReplaceOrder) => {
+export const replace = write(async (tx, { mailbox, uid, destination, message, limits }: ReplaceOrder) => {
   const from = await mailboxById(tx, mailbox)
   const to = await destinationByName(tx, canonicalName(destination))
+  const old = await tx.get('SELECT size FROM mail_message WHERE mailbox = ? AND uid = ?', mailbox, uid)
+  if (old === undefined) throw new StoreError('EXPUNGEISSUED', 'The message is expunged already')
+  const firstUid = await insert(tx, to, [message], limits, { octets: Number(old[0]), messages: 1 })
   await expungeOne(tx, from, uid)
-  const firstUid = await insert(tx, to, [message])
   return { uidValidity: to.uidValidity, firstUid }
 })
 
@@ -246,11 +198,14 @@ export interface TransferOrder {
   readonly destination: string
 }
 
-export const copy = write(async (tx, { mailbox, uids, destination }: TransferOrder) => {
-  const from = await mailboxById(tx, mailbox)
-  return copyRows(tx, from, await destinationByName(tx, canonicalName(destination)), uids)
-})
+export const copy = write(
+  async (tx, { mailbox, uids, destination, limits }: TransferOrder & { readonly limits: Limits }) => {
+    const from = await mailboxById(tx, mailbox)
+    return copyRows(tx, from, await destinationByName(tx, canonicalName(destination)), uids, limits)
+  },
+)
 
+/** Never fails on quota: nothing grows. */
 export const move = write(async (tx, { mailbox, uids, destination }: TransferOrder) => {
   const from = await mailboxById(tx, mailbox)
   return moveRows(tx, from, await destinationByName(tx, canonicalName(destination)), uids)

@@ -1,8 +1,9 @@
 // A message on its way into the store and out of it: its rendered pieces, its octets compressed where that pays.
 
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
-import { renderBodyStructure, renderEnvelope } from '@aviso/imap/render'
-import { Headers, normaliseNewlines, parseStructure } from '@aviso/mime'
+import type { KeyField } from '@aviso/imap'
+import { commonHeader, messageKeys, renderBodyStructure, renderEnvelope } from '@aviso/imap/render'
+import { Headers, normaliseNewlines, parseStructure, previewText } from '@aviso/mime'
 
 /** Messages up to this many octets live in the account's database, larger ones in blobs. */
 export const INLINE_OCTETS = 256 * 1024
@@ -27,6 +28,10 @@ export interface Rendered {
   readonly body: Uint8Array
   /** The header block with its empty line; undefined where it is too long to keep beside a blob. */
   readonly header: Uint8Array | undefined
+  readonly commonHeader: Uint8Array
+  /** UTF-8. */
+  readonly preview: Uint8Array
+  readonly keys: Readonly<Record<KeyField, string>>
 }
 
 /** A message handed to the store: small, as octets, or large, rendered before and safe in a blob. */
@@ -46,7 +51,21 @@ export function render(bytes: Uint8Array): Rendered {
       bytes.byteLength > INLINE_OCTETS && root.bodyStart > KEPT_HEADER_OCTETS
         ? undefined
         : bytes.subarray(0, root.bodyStart),
+    commonHeader: commonHeader(headers),
+    preview: Buffer.from(previewText(root, bytes)),
+    keys: storableKeys(messageKeys(headers)),
   }
+}
+
+/** Stands between keys that are read in one piece. */
+export const KEY_SEPARATOR = '\x1f'
+
+/** Keys without what a TEXT column or a list of them cannot hold. */
+export function storableKeys(keys: Readonly<Record<KeyField, string>>): Readonly<Record<KeyField, string>> {
+  const entries = Object.entries(keys) as [KeyField, string][]
+  return Object.fromEntries(
+    entries.map(([field, key]) => [field, key.toWellFormed().replaceAll(/[\0\x1f]/g, ' ')]),
+  ) as Record<KeyField, string>
 }
 
 /** A message as the rows hold it. */

@@ -93,5 +93,58 @@ CREATE INDEX mail_delivery_at ON mail_delivery (at);
 -- The columns of a large mailbox, packed: derived, safe to delete.
 CREATE TABLE mail_snapshot (mailbox INTEGER PRIMARY KEY, modseq INTEGER NOT NULL, columns BLOB NOT NULL) STRICT;
 `,
+  // 2: the second edition of the contract of mail stores. Emails that are here already are rendered anew in the background (rendering.ts).
+  `
+-- Quota: totals over all mailboxes, kept with every change; limits of this account alone (NULL: as the config says, -1: none).
+ALTER TABLE mail_state ADD COLUMN octets INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE mail_state ADD COLUMN messages INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE mail_state ADD COLUMN mailboxes INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE mail_state ADD COLUMN octets_limit INTEGER;
+ALTER TABLE mail_state ADD COLUMN messages_limit INTEGER;
+ALTER TABLE mail_state ADD COLUMN mailboxes_limit INTEGER;
+UPDATE mail_state SET
+  octets = (SELECT coalesce(sum(octets), 0) FROM mail_mailbox),
+  messages = (SELECT coalesce(sum(messages), 0) FROM mail_mailbox),
+  mailboxes = (SELECT count(*) FROM mail_mailbox);
+
+ALTER TABLE mail_mailbox ADD COLUMN deleted_octets INTEGER NOT NULL DEFAULT 0;
+UPDATE mail_mailbox SET deleted_octets = (
+  SELECT coalesce(sum(size), 0) FROM mail_message
+  WHERE mailbox = mail_mailbox.id AND flagset IN (SELECT id FROM mail_flagset WHERE deleted = 1)
+) WHERE deleted > 0;
+
+-- The zone of internal_date in minutes east of UTC; when the message came into this mailbox (NULL: before anybody asked, its internal_date is the best guess).
+ALTER TABLE mail_message ADD COLUMN zone INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE mail_message ADD COLUMN saved_at INTEGER;
+
+-- By which edition of the renderer an email was rendered; those of an older one are found by the index.
+ALTER TABLE mail_email ADD COLUMN rendered INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX mail_email_stale ON mail_email (id) WHERE rendered < 1;
+
+-- What programs ask for when they list a mailbox.
+CREATE TABLE mail_listing (email INTEGER PRIMARY KEY, common_header BLOB NOT NULL, preview BLOB NOT NULL) STRICT;
+
+-- Texts for sorting and threading (KeyField), and the thread.
+CREATE TABLE mail_keys (
+  email INTEGER PRIMARY KEY,
+  thread INTEGER NOT NULL,
+  subject TEXT NOT NULL,
+  from_mailbox TEXT NOT NULL,
+  to_mailbox TEXT NOT NULL,
+  cc_mailbox TEXT NOT NULL,
+  display_from TEXT NOT NULL,
+  display_to TEXT NOT NULL,
+  sent TEXT NOT NULL,
+  threading TEXT NOT NULL
+) STRICT;
+CREATE INDEX mail_keys_thread ON mail_keys (thread);
+
+-- Which thread a message id (its hash) belongs to; ids of messages that are not here included.
+CREATE TABLE mail_thread_key (hash INTEGER PRIMARY KEY, thread INTEGER NOT NULL) STRICT;
+CREATE INDEX mail_thread_key_thread ON mail_thread_key (thread);
+
+-- Mailboxes that were deleted and whose rows are not gone yet.
+CREATE TABLE mail_deleted (mailbox INTEGER PRIMARY KEY) STRICT;
+`,
   importMigration,
 ]

@@ -1,31 +1,55 @@
-// Snapshots of the mailboxes in use: shared by their sessions, brought up to date by deltas.
+// Snapshots of the mailboxes in use: shared by their sessions, brought up to date by what changed, packed for the next start.
 
 import type { FlagSet, MailboxSnapshot } from '@aviso/imap'
 import { LRUCache } from 'lru-cache'
 import type { Log } from '../../kernel/log.ts'
-import type { Calls } from '../../store/contracts.ts'
 import { answered } from './answers.ts'
-import { type Columns, mergeColumns } from './columns.ts'
-import type { PackedSnapshot } from './read-operations.ts'
-import type { mailStore } from './store.ts'
-
-export type MailCalls = Calls<typeof mailStore.operations>
+import type { MailCalls } from './calls.ts'
+import { changesSince, type WholeChanges } from './changes.ts'
+import { type Columns, mergeColumns, NO_ROWS, packColumns, translate } from './columns.ts'
+import type { StoreOutcome } from './message-operations.ts'
 
 /** A snapshot and what the next one is made from. In `columns`, flag sets are indexes into the snapshot's list. */
 interface Kept {
   readonly snapshot: MailboxSnapshot
   readonly columns: Columns
   readonly indexOf: ReadonlyMap<number, number>
+  /** Rows that the packed columns have not, or not as they are now. */
+  readonly loose: number
 }
 
 /** Octets of one row in `Kept`. */
-const ROW_OCTETS = 36
+const ROW_OCTETS = 34
 /** With this many flag sets more than rows, most are of the past: the list is made anew. */
 const PAST_SETS = 1024
+/** Mailboxes with fewer rows than this are read in a few milliseconds: their columns are not kept packed. */
+const WORTH_PACKING = 4096
+/** Changed rows after which the columns of a mailbox that nobody looks at are packed nevertheless. */
+const MANY_CHANGES = 2048
+
+const NOTHING: Kept = {
+  snapshot: {
+    uidValidity: 0,
+    uidNext: 1,
+    highestModseq: 0,
+    uids: NO_ROWS.uids,
+    flags: NO_ROWS.flagsets,
+    flagSets: [],
+    modseqs: NO_ROWS.modseqs,
+    sizes: NO_ROWS.sizes,
+    internalDates: NO_ROWS.internalDates,
+    zones: NO_ROWS.zones,
+  },
+  columns: NO_ROWS,
+  indexOf: new Map(),
+  loose: 0,
+}
 
 /** Keeps the newest snapshots, up to `octets` in all. */
 export class Snapshots {
   readonly #kept: LRUCache<string, Kept>
+  /** Rows changed, by mailbox, since its columns were last looked at. */
+  readonly #changed = new Map<string, number>()
   readonly #packing = new Set<string>()
   readonly #log: Log
 
@@ -39,46 +63,106 @@ export class Snapshots {
 
   /** The mailbox as it is now. Rejects with `BackendError`. */
   async snapshot(account: string, calls: MailCalls, mailbox: number): Promise<MailboxSnapshot> {
-    const key = `${account}/${mailbox}`
+    const key = keyOf(account, mailbox)
     let old = this.#kept.get(key)
     if (old !== undefined && old.snapshot.flagSets.length > PAST_SETS + old.columns.uids.length) old = undefined
-    const packed = await answered(calls.snapshot({ mailbox, have: old?.snapshot.highestModseq }))
-    if (packed.worthPacking) this.#pack(key, calls, mailbox)
-    // An erased account's number is not given again, but be sure: a mailbox is known by its UIDVALIDITY too.
-    if (packed.onTop && packed.uidValidity !== old?.snapshot.uidValidity) {
-      this.#kept.delete(key)
-      return this.snapshot(account, calls, mailbox)
-    }
-    const fresh = next(packed.onTop ? old : undefined, packed)
-    const newest = this.#kept.peek(key)
-    if (newest === undefined || newest.snapshot.highestModseq <= fresh.snapshot.highestModseq)
-      this.#kept.set(key, fresh)
+    const fresh = (old === undefined ? undefined : await advance(calls, mailbox, old)) ?? (await load(calls, mailbox))
+    if (fresh !== old) this.#keep(key, fresh, calls, mailbox)
     return fresh.snapshot
   }
 
-  #pack(key: string, calls: MailCalls, mailbox: number): void {
-    if (this.#packing.has(key)) return
+  /** Says that one call changed flags of many rows, and how: so that nobody need read them again. */
+  changedFlags(account: string, calls: MailCalls, mailbox: number, outcome: StoreOutcome): void {
+    const { rows, before, highestModseq } = outcome
+    const key = keyOf(account, mailbox)
+    const old = this.#kept.peek(key)
+    if (rows.uids.length < MANY_CHANGES || old?.snapshot.highestModseq !== before) {
+      this.changed(account, calls, mailbox, rows.uids.length)
+      return
+    }
+    const { uidValidity, uidNext } = old.snapshot
+    const changes: WholeChanges = {
+      moment: { uidValidity, uidNext, highestModseq },
+      columns: rows,
+      sets: new Map(outcome.sets),
+      vanished: new Uint32Array(),
+      complete: true,
+    }
+    this.#keep(key, next(old, changes), calls, mailbox)
+  }
+
+  /** Says that `rows` rows of a mailbox were changed: after many, its columns are packed in the background. */
+  changed(account: string, calls: MailCalls, mailbox: number, rows: number): void {
+    if (rows === 0) return
+    const key = keyOf(account, mailbox)
+    const sum = (this.#changed.get(key) ?? 0) + rows
+    if (sum < MANY_CHANGES) return void this.#changed.set(key, sum)
+    this.#changed.delete(key)
+    this.#inBackground(key, () => this.snapshot(account, calls, mailbox))
+  }
+
+  #keep(key: string, fresh: Kept, calls: MailCalls, mailbox: number): void {
+    const newest = this.#kept.peek(key)
+    if (newest !== undefined && newest.snapshot.highestModseq > fresh.snapshot.highestModseq) return
+    const rows = fresh.columns.uids.length
+    const pack = rows >= WORTH_PACKING && fresh.loose > 512 + rows / 16 && !this.#packing.has(key)
+    this.#kept.set(key, pack ? { ...fresh, loose: 0 } : fresh)
+    this.#changed.delete(key)
+    if (!pack) return
     this.#packing.add(key)
-    calls
-      .pack({ mailbox })
-      .catch((error: unknown) => this.#log.debug({ err: error, mailbox: key }, 'packing a snapshot failed'))
-      .finally(() => this.#packing.delete(key))
+    const ids = new Map([...fresh.indexOf].map(([id, index]) => [index, id]))
+    const columns = packColumns({ ...fresh.columns, flagsets: translate(fresh.columns.flagsets, ids) })
+    this.#inBackground(key, () =>
+      answered(calls.pack({ mailbox, modseq: fresh.snapshot.highestModseq, columns })).finally(() =>
+        this.#packing.delete(key),
+      ),
+    )
+  }
+
+  #inBackground(key: string, work: () => Promise<unknown>): void {
+    work().catch((error: unknown) => this.#log.debug({ err: error, mailbox: key }, 'packing a snapshot failed'))
   }
 }
 
-/** `packed` put on `old`, or by itself. What is unchanged is shared; nothing that was handed out is written to. */
-function next(old: Kept | undefined, { uidValidity, delta }: PackedSnapshot): Kept {
-  const { highestModseq, uidNext, changed, vanished } = delta
-  if (old !== undefined && old.snapshot.highestModseq === highestModseq) return old
-  const indexOf = new Map(old?.indexOf)
-  const flagSets: FlagSet[] = [...(old?.snapshot.flagSets ?? [])]
-  for (const [id, flags] of delta.sets) if (!indexOf.has(id)) indexOf.set(id, flagSets.push(flags) - 1)
-  const flagsets = changed.flagsets.map((id) => indexOf.get(id) ?? 0)
-  const named = { ...changed, flagsets }
-  const columns = old === undefined ? named : mergeColumns(old.columns, named, vanished)
+const keyOf = (account: string, mailbox: number): string => `${account}/${mailbox}`
+
+/** `old` as it is now; undefined where it must be made anew. */
+async function advance(calls: MailCalls, mailbox: number, old: Kept): Promise<Kept | undefined> {
+  const changes = await changesSince(calls, mailbox, old.snapshot.highestModseq)
+  // An erased account's number is not given again, but be sure: a mailbox is known by its UIDVALIDITY too.
+  if (changes.moment.uidValidity !== old.snapshot.uidValidity || !changes.complete) return undefined
+  return changes.moment.highestModseq < old.snapshot.highestModseq ? undefined : next(old, changes)
+}
+
+/** From the packed columns, or row by row. */
+async function load(calls: MailCalls, mailbox: number): Promise<Kept> {
+  const { packed, changes } = await answered(calls.begin({ mailbox }))
+  if (packed === undefined) return next(NOTHING, await changesSince(calls, mailbox, 0, changes))
+  const whole = await changesSince(calls, mailbox, packed.modseq, changes)
+  // Trimmed while we read: rows that are gone would stay.
+  if (!whole.complete) return next(NOTHING, await changesSince(calls, mailbox, 0))
+  const then: WholeChanges = {
+    moment: { ...changes.moment, highestModseq: packed.modseq },
+    columns: packed.columns,
+    sets: new Map(packed.sets),
+    vanished: new Uint32Array(),
+    complete: true,
+  }
+  return next({ ...next(NOTHING, then), loose: 0 }, whole)
+}
+
+/** `changes` put on `old`. What is unchanged is shared; nothing that was handed out is written to. */
+function next(old: Kept, { moment, columns: changed, sets, vanished }: WholeChanges): Kept {
+  const { uidValidity, highestModseq, uidNext } = moment
+  if (old.snapshot.highestModseq === highestModseq) return old
+  const indexOf = new Map(old.indexOf)
+  const flagSets: FlagSet[] = [...old.snapshot.flagSets]
+  for (const [id, flags] of sets) if (!indexOf.has(id)) indexOf.set(id, flagSets.push(flags) - 1)
+  const columns = mergeColumns(old.columns, { ...changed, flagsets: translate(changed.flagsets, indexOf) }, vanished)
   return {
     columns,
     indexOf,
+    loose: old.loose + changed.uids.length + vanished.length,
     snapshot: {
       uidValidity,
       uidNext,
@@ -87,9 +171,9 @@ function next(old: Kept | undefined, { uidValidity, delta }: PackedSnapshot): Ke
       flags: columns.flagsets,
       flagSets,
       modseqs: columns.modseqs,
-      sizes: Float64Array.from(columns.sizes),
+      sizes: columns.sizes,
       internalDates: columns.internalDates,
-      zones: new Int16Array(columns.uids.length),
+      zones: columns.zones,
     },
   }
 }

@@ -4,7 +4,12 @@ import { defineStore, read, write } from '../../store/contracts.ts'
 import { forgetImports, importMessages } from './import-operations.ts'
 import { claimRecent, create, find, get, listAll, prepare, remove, rename, subscribe } from './mailbox-operations.ts'
 import { append, copy, deliver, expunge, move, replace, storeFlags } from './message-operations.ts'
-import { delta, keywords, meta, pack, prerender, raw, snapshot } from './read-operations.ts'
+import { keys } from './keys-operations.ts'
+import { meta } from './meta-operations.ts'
+import { raw } from './octet-operations.ts'
+import { quota, setQuota } from './quota.ts'
+import { catchUp, prerender, rendered } from './rendering-operations.ts'
+import { begin, changedPage, changes, keywords, pack, vanishedPage } from './snapshot-operations.ts'
 import { migrations } from './schema.ts'
 import { heldBlobs, sweep } from './sweep.ts'
 
@@ -31,13 +36,20 @@ export const mailStore = defineStore({
     replace,
     importMessages,
     forgetImports: write(forgetImports),
-    snapshot,
+    begin,
+    changes,
+    changedPage,
+    vanishedPage,
     pack,
-    delta,
     keywords,
     meta,
+    keys,
     raw,
     prerender,
+    catchUp,
+    rendered,
+    quota,
+    setQuota,
     sweep,
     blobs: read(heldBlobs),
   },

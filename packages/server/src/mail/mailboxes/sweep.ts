@@ -2,9 +2,12 @@
 
 import { type Transaction, write } from '../../store/contracts.ts'
 import { forgetOldImports } from './import-operations.ts'
+import { dropEmail } from './emails.ts'
 
 /** Rows that one sweep touches at most, so that nobody waits long behind it. */
 const STEP = 1000
+/** Emails that one sweep drops at most: each is rows in several tables. */
+const EMAILS = 250
 
 export interface SweepOrder {
   /** Messages expunged before this time (milliseconds) can no longer be read. */
@@ -25,6 +28,7 @@ export interface SweepOutcome {
 }
 
 export const sweep = write(async (tx, order: SweepOrder): Promise<SweepOutcome> => {
+  const cleared = await clearMailbox(tx)
   const released = await releaseContent(tx, order.contentBefore)
   const trimmed = await trimHistory(tx, order)
   const dropped = await dropEmails(tx)
@@ -32,10 +36,36 @@ export const sweep = write(async (tx, order: SweepOrder): Promise<SweepOutcome> 
   await forgetOldImports(tx)
   await forgetFlags(tx)
   const waiting = await tx.get(
-    'SELECT 1 WHERE EXISTS (SELECT 1 FROM mail_expunged) OR EXISTS (SELECT 1 FROM mail_delivery) OR EXISTS (SELECT 1 FROM mail_email WHERE refcount = 0)',
+    'SELECT 1 WHERE EXISTS (SELECT 1 FROM mail_expunged) OR EXISTS (SELECT 1 FROM mail_delivery) OR EXISTS (SELECT 1 FROM mail_email WHERE refcount = 0) OR EXISTS (SELECT 1 FROM mail_deleted)',
   )
-  return { more: released || trimmed || dropped, later: waiting !== undefined }
+  return { more: cleared || released || trimmed || dropped, later: waiting !== undefined }
 })
+
+/** The rows of a mailbox that was deleted go, and let go of their emails. */
+async function clearMailbox(tx: Transaction): Promise<boolean> {
+  const deleted = await tx.get('SELECT mailbox FROM mail_deleted LIMIT 1')
+  if (deleted === undefined) return false
+  const [mailbox = 0] = deleted
+  const messages = await tx.all(
+    'SELECT uid, email FROM mail_message WHERE mailbox = ? ORDER BY uid LIMIT ?',
+    mailbox,
+    STEP,
+  )
+  for (const [, email = 0] of messages)
+    await tx.run('UPDATE mail_email SET refcount = refcount - 1 WHERE id = ?', email)
+  await tx.run('DELETE FROM mail_message WHERE mailbox = ? AND uid <= ?', mailbox, messages.at(-1)?.[0] ?? 0)
+  if (messages.length === STEP) return true
+  const expunged = await tx.all(
+    'SELECT uid, email FROM mail_expunged WHERE mailbox = ? ORDER BY uid LIMIT ?',
+    mailbox,
+    STEP,
+  )
+  for (const [, email = null] of expunged)
+    if (email !== null) await tx.run('UPDATE mail_email SET refcount = refcount - 1 WHERE id = ?', email)
+  await tx.run('DELETE FROM mail_expunged WHERE mailbox = ? AND uid <= ?', mailbox, expunged.at(-1)?.[0] ?? 0)
+  if (expunged.length < STEP) await tx.run('DELETE FROM mail_deleted WHERE mailbox = ?', mailbox)
+  return true
+}
 
 /** Expunged messages let go of their emails. */
 async function releaseContent(tx: Transaction, before: number): Promise<boolean> {
@@ -76,14 +106,11 @@ async function trimHistory(tx: Transaction, { historyBefore, historyRows }: Swee
   return full
 }
 
-/** Emails that no message and no expunged row holds are deleted. */
+/** Emails that no message and no expunged row holds are dropped. */
 async function dropEmails(tx: Transaction): Promise<boolean> {
-  const rows = await tx.all('SELECT id FROM mail_email WHERE refcount = 0 LIMIT ?', STEP)
-  for (const [id = 0] of rows) {
-    await tx.run('DELETE FROM mail_octets WHERE email = ?', id)
-    await tx.run('DELETE FROM mail_email WHERE id = ?', id)
-  }
-  return rows.length === STEP
+  const rows = await tx.all('SELECT id FROM mail_email WHERE refcount = 0 LIMIT ?', EMAILS)
+  for (const [id] of rows) await dropEmail(tx, Number(id))
+  return rows.length === EMAILS
 }
 
 /** With so many flag sets or keywords, those that no message has any more are looked for. */

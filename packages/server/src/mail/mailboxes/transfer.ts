@@ -4,6 +4,7 @@ import { StoreError, type Transaction } from '../../store/contracts.ts'
 import { tick } from './clock.ts'
 import { FlagSets } from './flags.ts'
 import { changeMailbox, count, haveUids, type MailboxRow, noGrowth } from './mailbox-rows.ts'
+import { haveRoom, type Limits } from './quota.ts'
 import { type Run, spans } from './uids.ts'
 
 /** Rows chosen by their UIDs, ascending. */
@@ -90,6 +91,8 @@ async function refer(tx: Transaction, mailbox: number, chosen: Chosen): Promise<
 
 /** Source and destination UIDs, pairwise, ascending by source. */
 export interface Transferred {
+  /** Where they went. */
+  readonly mailbox: number
   readonly uidValidity: number
   readonly source: Uint32Array
   readonly destination: Uint32Array
@@ -107,12 +110,13 @@ async function copyChosen(
   let uid = to.uidNext - 1
   for (const { first, last, rows } of chosen.runs) {
     await tx.run(
-      `INSERT INTO mail_message (mailbox, uid, modseq, flagset, email, size, internal_date)
-       SELECT CAST(? AS BIGINT), CAST(? AS BIGINT) + row_number() OVER (ORDER BY uid), CAST(? AS BIGINT), flagset, email, size, internal_date
+      `INSERT INTO mail_message (mailbox, uid, modseq, flagset, email, size, internal_date, zone, saved_at)
+       SELECT CAST(? AS BIGINT), CAST(? AS BIGINT) + row_number() OVER (ORDER BY uid), CAST(? AS BIGINT), flagset, email, size, internal_date, zone, CAST(? AS BIGINT)
        FROM mail_message WHERE mailbox = ? AND uid BETWEEN ? AND ? ORDER BY uid`,
       to.id,
       uid,
       modseq,
+      tx.now,
       from.id,
       first,
       last,
@@ -120,6 +124,7 @@ async function copyChosen(
     uid += rows
   }
   return {
+    mailbox: to.id,
     uidValidity: to.uidValidity,
     source: Uint32Array.from(chosen.uids),
     destination: Uint32Array.from(chosen.uids, (_, i) => to.uidNext + i),
@@ -134,16 +139,21 @@ async function growthOf(tx: Transaction, chosen: Chosen, by: 1 | -1): Promise<Re
   return growth
 }
 
-/** COPY: the rows among `wanted` also stand in `to`. */
+/** COPY: the rows among `wanted` also stand in `to`. `StoreError('OVERQUOTA')`. */
 export async function copyRows(
   tx: Transaction,
   from: MailboxRow,
   to: MailboxRow,
   wanted: Uint32Array,
+  limits: Limits,
 ): Promise<Transferred> {
   const chosen = await choose(tx, from.id, wanted)
   if (chosen.uids.length === 0)
-    return { uidValidity: to.uidValidity, source: new Uint32Array(), destination: new Uint32Array() }
+    return { mailbox: to.id, uidValidity: to.uidValidity, source: new Uint32Array(), destination: new Uint32Array() }
+  await haveRoom(tx, limits, {
+    octets: chosen.sizes.reduce((sum, size) => sum + size, 0),
+    messages: chosen.uids.length,
+  })
   const { modseq } = await tick(tx)
   const result = await copyChosen(tx, from, to, chosen, modseq)
   await changeMailbox(tx, to.id, modseq, await growthOf(tx, chosen, 1), chosen.uids.length)
@@ -159,7 +169,7 @@ export async function moveRows(
 ): Promise<Transferred> {
   const chosen = await choose(tx, from.id, wanted)
   if (chosen.uids.length === 0)
-    return { uidValidity: to.uidValidity, source: new Uint32Array(), destination: new Uint32Array() }
+    return { mailbox: to.id, uidValidity: to.uidValidity, source: new Uint32Array(), destination: new Uint32Array() }
   const { modseq } = await tick(tx)
   const result = await copyChosen(tx, from, to, chosen, modseq)
   for (const { first, last } of chosen.runs) {

@@ -4,13 +4,15 @@ import * as fc from 'fast-check'
 import {
   type Columns,
   ColumnsBuilder,
+  distinct,
   mergeColumns,
   packColumns,
+  translate,
   unpackColumns,
 } from '../../../src/mail/mailboxes/columns.ts'
 import { spans, uidList } from '../../../src/mail/mailboxes/uids.ts'
 
-type Row = readonly [uid: number, flagset: number, modseq: number, size: number, date: number]
+type Row = readonly [uid: number, flagset: number, modseq: number, size: number, date: number, zone: number]
 
 const row = fc.tuple(
   fc.integer({ min: 1, max: 60 }),
@@ -18,6 +20,7 @@ const row = fc.tuple(
   fc.nat(2 ** 40),
   fc.nat(0xffffffff),
   fc.integer({ min: -1e12, max: 1e12 }),
+  fc.integer({ min: -1439, max: 1439 }),
 )
 const rows = fc
   .uniqueArray(row, { selector: ([uid]) => uid, maxLength: 40 })
@@ -35,6 +38,7 @@ const asRows = (c: Columns): Row[] =>
     c.modseqs[i] ?? -1,
     c.sizes[i] ?? -1,
     c.internalDates[i] ?? -1,
+    c.zones[i] ?? -1,
   ])
 
 test('merging a delta is what a map would do, and leaves the old columns alone', () => {
@@ -66,6 +70,47 @@ test('packed columns come back as they were, wherever they lie in memory; anythi
     }),
   )
   fc.assert(fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => void unpackColumns(bytes)))
+})
+
+test('columns that change only in their flags share the rest with the old ones', () => {
+  const old = columns([
+    [1, 1, 10, 100, 1000, 60],
+    [3, 1, 11, 100, 1000, 60],
+    [5, 1, 12, 100, 1000, 60],
+  ])
+  const merged = mergeColumns(old, columns([[3, 7, 20, 100, 1000, 60]]), new Uint32Array())
+  assert.deepEqual(
+    [[...merged.flagsets], [...merged.modseqs]],
+    [
+      [1, 7, 1],
+      [10, 20, 12],
+    ],
+  )
+  assert.deepEqual([...old.flagsets], [1, 1, 1])
+  assert.equal(merged.uids, old.uids)
+})
+
+test('columns as the first edition packed them are refused', () => {
+  const first = new Uint8Array(8 + 28)
+  new Uint32Array(first.buffer, 0, 2).set([1, 1])
+  assert.equal(unpackColumns(first), undefined)
+})
+
+test('numbers are found once each, and translated, small or large', () => {
+  fc.assert(
+    fc.property(fc.array(fc.oneof(fc.nat(20), fc.nat(0xffffffff))), (list) => {
+      const numbers = Uint32Array.from(list)
+      assert.deepEqual(
+        distinct(numbers).sort((a, b) => a - b),
+        [...new Set(list)].sort((a, b) => a - b),
+      )
+      const names = new Map(list.filter((number) => number % 3 !== 0).map((number, i) => [number, i + 1]))
+      assert.deepEqual(
+        [...translate(numbers, names)],
+        list.map((number) => names.get(number) ?? 0),
+      )
+    }),
+  )
 })
 
 test('a list of UIDs becomes ascending, unique and valid, and its spans cover it exactly', () => {

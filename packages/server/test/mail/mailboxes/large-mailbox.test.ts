@@ -3,6 +3,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { MailboxSnapshot } from '@aviso/imap'
+import { silentLog } from '../../../src/kernel/log.ts'
+import { Snapshots } from '../../../src/mail/mailboxes/snapshots.ts'
 import { mailStore } from '../../../src/mail/mailboxes/store.ts'
 import { account, type House, message, openHouse } from './fixture.ts'
 
@@ -111,39 +113,74 @@ test('the packed columns of a large mailbox give the same snapshot as its rows',
     const inbox = await house.open().open('INBOX')
     const calls = house.store.account(mailStore, 'anna')
     const mailbox = Number(inbox.id.slice(1))
-    const first = await inbox.snapshot()
-    assert.equal(first.uids.length, MESSAGES)
-    // That snapshot asked for packing; calls are served in their order.
-    assert.equal((await calls.snapshot({ mailbox, have: undefined })).worthPacking, false)
+    /** What a server that was just started makes of them. */
+    const anew = (): Promise<MailboxSnapshot> => new Snapshots(silentLog(), 1).snapshot('anna', calls, mailbox)
+    const same = async (): Promise<void> => assert.deepEqual(rowsOf(await anew()), rowsOf(await inbox.snapshot()))
+    assert.equal((await inbox.snapshot()).uids.length, MESSAGES)
+    // That snapshot was packed; calls are served in their order.
+    const first = await calls.begin({ mailbox })
+    assert.equal(first.packed?.columns.uids.length, MESSAGES)
+    assert.equal(first.changes.columns.uids.length, 0)
     await inbox.store([3, 4, 5, 8999], { action: 'set', flags: ['\\Deleted', 'kept'] })
     await inbox.expunge([4])
-    await house.open().append('INBOX', [{ bytes: message('last'), flags: ['\\Seen'] }])
-    const onTop = rowsOf(await inbox.snapshot())
-    const { delta, onTop: partial } = await calls.snapshot({ mailbox, have: undefined })
-    assert.equal(partial, false)
-    assert.deepEqual([...delta.changed.uids], [...onTop.keys()])
-    assert.deepEqual(
-      [...delta.changed.modseqs],
-      [...onTop.values()].map((value) => Number(value.split(' ').at(-1))),
-    )
-    // A STORE to everything makes the packed columns worthless: they are made anew.
-    await inbox.store([...onTop.keys()], { action: 'add', flags: ['\\Flagged'] })
-    assert.ok((await inbox.snapshot()).flagSets.length >= 3)
-    assert.equal((await calls.snapshot({ mailbox, have: undefined })).worthPacking, false)
+    await house.open().append('INBOX', [{ bytes: message('last'), flags: ['\\Seen'], zone: -330 }])
+    await same()
+    assert.deepEqual((await anew()).zones.at(-1), -330)
+    assert.equal((await calls.begin({ mailbox })).packed?.modseq, first.packed?.modseq)
+    // A STORE to everything makes the packed columns worthless: they are made anew, without anybody looking.
+    const all = [...(await inbox.snapshot()).uids]
+    const { highestModseq } = await inbox.store(all, { action: 'add', flags: ['\\Flagged'] })
+    assert.equal((await calls.begin({ mailbox })).packed?.modseq, highestModseq)
+    await same()
     // Trimmed history: the packed columns would bring the expunged message back.
     await inbox.expunge([3])
     house.clock.turn(9 * 86_400_000)
     await house.mailboxes.sweep('anna')
-    const { delta: after } = await calls.snapshot({ mailbox, have: undefined })
-    assert.equal(after.changed.uids.includes(3), false)
-    assert.equal(after.changed.uids.length, MESSAGES - 1)
-    assert.equal((await inbox.snapshot()).uids.length, MESSAGES - 1)
+    assert.equal((await calls.begin({ mailbox })).packed, undefined)
+    const after = await anew()
+    assert.equal(after.uids.includes(3), false)
+    assert.equal(after.uids.length, MESSAGES - 1)
+    await same()
     // RENAME of INBOX takes every page of it along.
     await house.open().rename('INBOX', 'all of it')
     const moved = await (await house.open().open('all of it')).snapshot()
     assert.deepEqual([moved.uids.length, moved.uids.at(-1)], [MESSAGES - 1, MESSAGES - 1])
     assert.equal((await inbox.snapshot()).uids.length, 0)
     assert.equal((await inbox.delta(after.highestModseq)).vanished.length, MESSAGES - 1)
+  } finally {
+    await house.close()
+  }
+})
+
+test('more changes than one answer holds come whole, even while others make more', async () => {
+  const house = await openHouse()
+  try {
+    await filled(house)
+    const inbox = await house.open().open('INBOX')
+    const since = (await inbox.snapshot()).highestModseq
+    const state = rowsOf(await inbox.snapshot())
+    const uids = [...state.keys()]
+    await inbox.store(uids, { action: 'add', flags: ['\\Deleted'] })
+    await inbox.expunge(uids.filter((uid) => uid % 3 === 0))
+    const [delta] = await Promise.all([
+      inbox.delta(since),
+      inbox.store([1, 4, 8998], { action: 'set', flags: ['late'] }),
+      inbox.expunge([2, 5, 8999]),
+      house.open().append('INBOX', [{ bytes: message('new'), flags: [] }]),
+    ])
+    for (const uid of delta.vanished) state.delete(uid)
+    for (const row of delta.changed) {
+      assert.ok(row.modseq > since && row.modseq <= delta.highestModseq)
+      state.set(row.uid, `${row.flags.join()} ${row.modseq}`)
+    }
+    const rest = await inbox.delta(delta.highestModseq)
+    for (const uid of rest.vanished) state.delete(uid)
+    for (const row of rest.changed) state.set(row.uid, `${row.flags.join()} ${row.modseq}`)
+    assert.deepEqual(
+      [...state].sort((a, b) => a[0] - b[0]),
+      [...rowsOf(await inbox.snapshot())],
+    )
+    assert.equal(state.size, MESSAGES - MESSAGES / 3 - 3 + 1)
   } finally {
     await house.close()
   }
