@@ -253,13 +253,13 @@ function people(shown: {
   const named = (name: string): string[] =>
     shown.headers
       .filter(([field]) => field.toLowerCase() === name.toLowerCase())
-      .map(([, value]) => `${`${name}:`.padEnd(10)} ${printable(value)}`)
+      .map(([, value]) => `${`${name}:`.padEnd(11)} ${printable(value)}`)
   return [
-    `${'UID:'.padEnd(10)} ${shown.uid}, came ${when(shown.date.time)} UTC, ${sizeText(shown.size)}, ${shown.flags.join(' ') || 'no flags'}`,
+    `${'UID:'.padEnd(11)} ${shown.uid}, came ${when(shown.date.time)} UTC, ${sizeText(shown.size)}, ${shown.flags.join(' ') || 'no flags'}`,
     ...['From', 'To', 'Cc', 'Date', 'Subject', 'Message-ID'].flatMap(named),
     ...shown.parts.map(
       ({ number, type, size, name }) =>
-        `${`Part ${number}:`.padEnd(10)} ${printable(type)}, ${sizeText(size)}${name === undefined ? '' : `, ${printable(name)}`}`,
+        `${`Part ${number}:`.padEnd(11)} ${printable(type)}, ${sizeText(size)}${name === undefined ? '' : `, ${printable(name)}`}`,
     ),
     '',
     shown.text

@@ -2,7 +2,6 @@
 
 import { opendir, open, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { encodeMutf7 } from '@aviso/imap'
 import type { MailboxLine, MessageLine } from '../administration.ts'
 import { makeFolder, syncFolder, writeWhole } from './durable.ts'
 import { isNameError } from './export-mbox.ts'
@@ -29,12 +28,24 @@ export async function exportMaildir(options: ExportOptions): Promise<ExportRepor
       tally.failed(mailbox.name, `its name is too long for this file system: ${path}`)
     }
   }
-  const subscribed = options.mailboxes
-    .filter((one) => one.subscribed)
-    .map(({ name }) => maildirFolder(name).slice(1) || encodeMutf7('INBOX'))
-  await writeWhole(join(options.target, 'subscriptions'), subscribed.map((name) => `${name}\n`).join(''))
+  await keepSubscriptions(options)
   await syncFolder(options.target)
   return tally.report()
+}
+
+/** Dovecot's file of subscriptions; one that Dovecot has made its own (`V 2`) is left alone. */
+async function keepSubscriptions({ target, mailboxes }: ExportOptions): Promise<void> {
+  const path = join(target, 'subscriptions')
+  let before = ''
+  try {
+    before = await readFile(path, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+  }
+  if (before.startsWith('V\t')) return
+  const names = new Set(before.split('\n').filter((name) => name !== ''))
+  for (const { name, subscribed } of mailboxes) if (subscribed) names.add(maildirFolder(name).slice(1) || 'INBOX')
+  await writeWhole(path, [...names].map((name) => `${name}\n`).join(''))
 }
 
 /** The name of a message without its flags. All of it is known before the message is read. */
