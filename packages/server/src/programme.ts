@@ -134,7 +134,7 @@ function listenToSignals(): Signals {
 }
 
 const context = (house: House, mail: MailAdmin, stop: () => void): AdminContext => ({
-  ...operationsOn(house.scope.use(Store), house.accounts.admin, mail),
+  ...operationsOn(house.scope.use(Store), house.accounts.admin, mail, house.mailboxes),
   running: {
     status: async () => ({ ...(await house.status()), queue: await house.scope.use(Store).core(queueStore).count() }),
     reload: () => house.reload(),
@@ -142,11 +142,17 @@ const context = (house: House, mail: MailAdmin, stop: () => void): AdminContext 
   },
 })
 
-const operationsOn = (store: Store, accounts: AccountAdmin, mail: MailAdmin): Omit<AdminContext, 'running'> => ({
+const operationsOn = (
+  store: Store,
+  accounts: AccountAdmin,
+  mail: MailAdmin,
+  mailboxes: Mailboxes,
+): Omit<AdminContext, 'running'> => ({
   accounts: accounts.as('command line'),
   mail,
   importRosters: (entries) => importRosters(store, accounts, entries),
   queue: () => store.core(queueStore).list({ limit: 1000 }),
+  mailboxes,
 })
 
 async function openOffline(config: LoadedConfig, environment: NodeJS.ProcessEnv): Promise<Admin> {
@@ -166,7 +172,10 @@ async function openOffline(config: LoadedConfig, environment: NodeJS.ProcessEnv)
       () => rooms.use(Mailboxes),
       () => settings.mail['max-message-size'],
     )
-    const here: AdminContext = { ...operationsOn(foundation.store, admin, mail), running: undefined }
+    const here: AdminContext = {
+      ...operationsOn(foundation.store, admin, mail, rooms.use(Mailboxes)),
+      running: undefined,
+    }
     return {
       running: false,
       ask: async <Name extends OperationName>(name: Name, args: ArgumentsOf<Name>) =>

@@ -4,6 +4,7 @@ import type { AccountAdmin, ImportReport } from '../accounts/administration.ts'
 import type { Role } from '../accounts/contracts.ts'
 import { ConfigError } from '../kernel/config/load.ts'
 import type { MailAdmin } from '../mail/administration.ts'
+import type { Mailboxes } from '../mail/mailboxes/mailboxes.ts'
 import { StartError } from '../net/start-error.ts'
 import { mailOperations } from './mail-operations.ts'
 
@@ -14,6 +15,7 @@ export interface AdminContext {
   readonly running: RunningServer | undefined
   importRosters(entries: readonly RosterLine[]): Promise<number>
   queue(): Promise<readonly QueueLine[]>
+  readonly mailboxes: Mailboxes
 }
 
 /** What only a running server can tell or do. */
@@ -39,6 +41,17 @@ export interface QueueLine {
   readonly attempts: number
   readonly nextAttempt: number
   readonly lastError: string
+}
+
+/** A limit of one account: `none`, `default` (what the config says), or a number. */
+export type QuotaLimit = number | 'none' | 'default'
+
+export interface QuotaLine {
+  readonly used: number
+  /** Undefined: no limit. */
+  readonly limit: number | undefined
+  /** True when the limit is this account's own. */
+  readonly own: boolean
 }
 
 type Handler<Args, Result> = (context: AdminContext, args: Args) => Promise<Result>
@@ -79,6 +92,33 @@ export const operations = {
   ),
   'account.enable': operation(({ accounts }, args: { readonly address: string }) =>
     accounts.enableAccount(args.address),
+  ),
+  /** Storage in octets. */
+  'account.quota': operation(
+    async (
+      { accounts, mailboxes },
+      args: {
+        readonly address: string
+        readonly change: {
+          readonly storage?: QuotaLimit
+          readonly messages?: QuotaLimit
+          readonly mailboxes?: QuotaLimit
+        }
+      },
+    ) => {
+      const { id } = await accounts.showAccount(args.address)
+      const { storage, ...change } = args.change
+      const usage =
+        Object.keys(args.change).length === 0
+          ? await mailboxes.quota(id)
+          : await mailboxes.setQuota(id, storage === undefined ? change : { ...change, octets: storage })
+      const line = (name: 'octets' | 'messages' | 'mailboxes'): QuotaLine => ({
+        used: usage[name],
+        limit: usage.limits[name],
+        own: usage.own[name],
+      })
+      return { storage: line('octets'), messages: line('messages'), mailboxes: line('mailboxes') }
+    },
   ),
   'account.delete': operation(({ accounts }, args: { readonly address: string }) =>
     accounts.deleteAccount(args.address),

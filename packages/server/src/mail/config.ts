@@ -6,9 +6,24 @@ import type { Registry } from '../kernel/module.ts'
 import { size } from '../kernel/units.ts'
 import { mailChecks, mailModifiers } from './pipeline/contracts.ts'
 
+const count = () => v.pipe(v.number(), v.integer(), v.minValue(0))
+
 export const mailConfig = (registry: Registry) =>
   v.strictObject({
     'max-message-size': v.pipe(size('50MiB'), v.description('the largest mail that is taken, by SMTP and by IMAP')),
+    quota: v.optional(
+      v.pipe(
+        v.strictObject({
+          storage: v.optional(v.pipe(size(), v.description('octets of all messages of an account'))),
+          messages: v.optional(v.pipe(count(), v.description('messages of an account, in all mailboxes'))),
+          mailboxes: v.optional(v.pipe(count(), v.description('mailboxes of an account'))),
+        }),
+        v.description(
+          'limits of accounts that have none of their own (aviso account quota); without them there are none',
+        ),
+      ),
+      {},
+    ),
     incoming: v.optional(
       v.pipe(
         v.strictObject({

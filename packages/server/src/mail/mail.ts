@@ -28,7 +28,11 @@ export async function openMail(scope: Scope, config: MailConfig, hostname: strin
   const store = scope.use(Store)
   const accounts = scope.use(Accounts)
   scope.provide(MailSettings, { hostname, maxMessageSize: config['max-message-size'] })
-  const mailboxes = openMailboxes(scope, store, { appendLimit: config['max-message-size'] })
+  const { storage, messages, mailboxes: most } = config.quota
+  const mailboxes = openMailboxes(scope, store, {
+    appendLimit: config['max-message-size'],
+    limits: { octets: storage, messages, mailboxes: most },
+  })
   scope.provide(Mailboxes, mailboxes)
   scope.defer(rooms.register(mailboxes.room))
   const local = new MailboxTarget(mailboxes)

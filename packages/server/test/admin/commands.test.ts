@@ -63,6 +63,9 @@ describe('commands', () => {
 
     const stories: readonly (readonly [status: number, args: readonly string[], said: RegExp])[] = [
       [0, ['account', 'list'], /^ADDRESS .*\nanna@example\.org/],
+      [0, ['account', 'quota', 'anna@example.org'], /^RESOURCE .*\nstorage +0 B +none +the config\nmessages /],
+      [2, ['account', 'quota', 'anna@example.org', '--storage', 'lots'], /expected a size/],
+      [3, ['account', 'quota', 'zoe@example.org', '--messages', '5'], /there is no account zoe/],
       [3, ['account', 'show', 'zoe@example.org'], /there is no account zoe@example\.org/],
       [4, ['account', 'add', 'anna@example.org', '--password-stdin'], /exists already/],
       [2, ['account', 'add', 'ben@example.org'], /--password-stdin/],
@@ -89,6 +92,18 @@ describe('commands', () => {
       await started(server)
       assert.equal((await aviso(folder, ['status', '--json'])).status, 0)
       await run()
+      const limits = ['--storage', '1GiB', '--messages', '1000', '--mailboxes', 'none']
+      const set = await aviso(folder, ['account', 'quota', 'anna@example.org', ...limits])
+      assert.match(
+        set.out,
+        /\nstorage +0 B +1 GiB +this account\nmessages +0 +1000 +this account\nmailboxes +6 +none +this account\n/,
+      )
+      const back = await aviso(folder, ['account', 'quota', 'anna@example.org', '--storage', 'default', '--json'])
+      assert.deepEqual(JSON.parse(back.out), {
+        storage: { used: 0, own: false },
+        messages: { used: 0, limit: 1000, own: true },
+        mailboxes: { used: 6, own: true },
+      })
       writeFileSync(join(folder, 'aviso.yaml'), stringify({ ...BASE, hostnam: 'x' }))
       const reload = await aviso(folder, ['reload'])
       assert.equal(reload.status, 2)

@@ -5,6 +5,7 @@ import { Command, Option } from 'commander'
 import type { Role } from '../../accounts/contracts.ts'
 import { type CommonOptions, common, withAdmin } from '../context.ts'
 import type { Programme } from '../programme.ts'
+import { quotaCommand } from './account-quota.ts'
 import { newPassword, show, table, UsageError, when } from '../terminal.ts'
 
 const roleOption = (): Option =>
@@ -107,6 +108,8 @@ export function accountCommand(programme: Programme): Command {
         show(options.json === true, { address }, () => `${address} ${done}.`)
       },
     )
+
+  quotaCommand(programme, account)
 
   common(account.command('delete <address>').description('erase an account with all its mail and chat'))
     .option('--yes', 'really')

@@ -8,6 +8,8 @@ import { StoredMailAccount } from './account.ts'
 import { answered } from './answers.ts'
 import { Caches } from './cache.ts'
 import { CatchUp, renderStale } from './catch-up.ts'
+import type { Finding } from './check-operations.ts'
+import { examine } from './doctor.ts'
 import { type Import, importInto } from './import.ts'
 import type { Imported } from './import-operations.ts'
 import { LargeMessages } from './large-messages.ts'
@@ -48,6 +50,8 @@ export interface Mailboxes {
   sweep(accountId: string): Promise<boolean>
   /** Renders everything that an older Aviso left; it also comes by itself, in the background. */
   catchUp(accountId: string): Promise<void>
+  /** Looks at everything that the account's mail is made of; with `repair`, puts right what can be computed anew. */
+  examine(accountId: string, repair: boolean): AsyncIterable<Finding>
   /** What the account holds and may hold. */
   quota(accountId: string): Promise<Usage>
   /** Changes the account's own limits. */
@@ -188,6 +192,10 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
 
     async catchUp(accountId) {
       while (await renderStale(source(accountId)));
+    },
+
+    async *examine(accountId, repair) {
+      yield* examine({ account: accountId, source: source(accountId), large: (await shared).large, repair })
     },
 
     quota: (accountId) => answered(store.account(mailStore, accountId).quota({ limits })),

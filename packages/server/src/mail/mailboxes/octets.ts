@@ -99,6 +99,10 @@ export interface Held {
   readonly content: Uint8Array
 }
 
+/** What follows the header, as it came. Throws where it is damaged. */
+export const opened = (codec: number, content: Uint8Array): Uint8Array =>
+  codec === CODEC.zstd ? zstdDecompressSync(content) : content
+
 /** The octets [start, end) of a message that is in the rows. */
 export function octets(held: Held, start: number, end: number): Uint8Array {
   const { header, size } = held
@@ -107,7 +111,7 @@ export function octets(held: Held, start: number, end: number): Uint8Array {
   const out = new Uint8Array(to - from)
   if (from < header.byteLength) out.set(header.subarray(from, to))
   if (to > header.byteLength) {
-    const content = held.codec === CODEC.zstd ? zstdDecompressSync(held.content) : held.content
+    const content = opened(held.codec, held.content)
     const skip = Math.max(0, from - header.byteLength)
     out.set(content.subarray(skip, to - header.byteLength), Math.max(0, header.byteLength - from))
   }

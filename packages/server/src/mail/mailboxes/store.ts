@@ -1,6 +1,18 @@
 // The mail of one account, in that account's database.
 
 import { defineStore, read, write } from '../../store/contracts.ts'
+import {
+  checkContent,
+  checkCounters,
+  checkRendering,
+  checkTotals,
+  counted,
+  forgetPacked,
+  neededBlobs,
+  recount,
+  references,
+  whereabouts,
+} from './check-operations.ts'
 import { forgetImports, importMessages } from './import-operations.ts'
 import { claimRecent, create, find, get, listAll, prepare, remove, rename, subscribe } from './mailbox-operations.ts'
 import { append, copy, deliver, expunge, move, replace, storeFlags } from './message-operations.ts'
@@ -52,5 +64,15 @@ export const mailStore = defineStore({
     setQuota,
     sweep,
     blobs: read(heldBlobs),
+    checkCounters,
+    checkTotals,
+    references,
+    counted,
+    recount,
+    checkRendering,
+    checkContent,
+    neededBlobs: read(neededBlobs),
+    whereabouts,
+    forgetPacked,
   },
 })

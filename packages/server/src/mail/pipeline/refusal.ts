@@ -13,5 +13,8 @@ export function asSmtpError(error: unknown): SmtpError {
     return new SmtpError(452, '4.3.1', 'No room left on the server, please try again later', { cause: error })
   if (met instanceof BackendError && met.code === 'TOOBIG')
     return new SmtpError(552, '5.3.4', 'The mail is too big for this mailbox', { cause: error })
+  // RFC 3463 §3.3: room may be made while the sender's server tries again.
+  if (error instanceof BackendError && error.code === 'OVERQUOTA')
+    return new SmtpError(452, '4.2.2', 'The mailbox is full, please try again later', { cause: error })
   return new SmtpError(451, '4.3.0', 'The mail cannot be stored now, please try again later', { cause: error })
 }

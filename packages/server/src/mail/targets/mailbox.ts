@@ -1,5 +1,6 @@
 // Delivers to the mailboxes of local accounts.
 
+import { BackendError } from '@aviso/imap'
 import { SmtpError } from '@aviso/smtp'
 import type { Account } from '../../accounts/contracts.ts'
 import type { Log } from '../../kernel/log.ts'
@@ -92,5 +93,7 @@ async function deliver(
   }
 }
 
-const logFailure = (log: Log, mail: string, account: string, error: unknown): void =>
-  log.error({ err: error, mail, account }, 'a mailbox could not take a mail')
+function logFailure(log: Log, mail: string, account: string, error: unknown): void {
+  if (error instanceof BackendError && error.code === 'OVERQUOTA') log.info({ mail, account }, 'a mailbox is full')
+  else log.error({ err: error, mail, account }, 'a mailbox could not take a mail')
+}
