@@ -8,6 +8,8 @@ import { parseArgs } from 'node:util'
 import type { Measurement } from './measurement.ts'
 import { chatRouting } from './measurements/chat-routing.ts'
 import { idleImap, idleXmpp } from './measurements/idle-sessions.ts'
+import { imapCrowd } from './measurements/imap-crowd.ts'
+import { imapLarge } from './measurements/imap-large.ts'
 import { imapReading } from './measurements/imap-reading.ts'
 import { mailIn } from './measurements/mail-in.ts'
 import { start } from './measurements/start.ts'
@@ -15,7 +17,16 @@ import { isInMemory } from './process-figures.ts'
 import { asJson, type Result, table } from './report.ts'
 import { findProgramme, provision } from './server.ts'
 
-const measurements: readonly Measurement[] = [start, mailIn, imapReading, chatRouting, idleImap, idleXmpp]
+const measurements: readonly Measurement[] = [
+  start,
+  mailIn,
+  imapReading,
+  imapLarge,
+  imapCrowd,
+  chatRouting,
+  idleImap,
+  idleXmpp,
+]
 
 const usage = `npm run bench -- [options]
   --quick         small sizes: to see that it works, not to quote

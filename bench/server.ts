@@ -108,11 +108,22 @@ export class Server {
   /** Milliseconds from the start of the process until everything listened. */
   readonly startTime: number
   readonly #child: ChildProcess
+  readonly #from: Provisioned
   readonly #folder: string
+  readonly #options: StartOptions
 
-  private constructor(child: ChildProcess, from: Provisioned, folder: string, ports: Ports, startTime: number) {
+  private constructor(
+    child: ChildProcess,
+    from: Provisioned,
+    folder: string,
+    options: StartOptions,
+    ports: Ports,
+    startTime: number,
+  ) {
     this.#child = child
+    this.#from = from
     this.#folder = folder
+    this.#options = options
     this.pid = child.pid ?? 0
     this.ports = ports
     this.startTime = startTime
@@ -126,7 +137,24 @@ export class Server {
     const folder = `${from.folder}-run`
     rmSync(folder, { recursive: true, force: true })
     cpSync(from.folder, folder, { recursive: true })
+    return Server.#launch(from, folder, options)
+  }
+
+  /** Where its self-signed certificate for localhost lies. */
+  get certificate(): { readonly certificate: string; readonly key: string } {
+    const data = join(this.#folder, 'data')
+    return { certificate: join(data, 'self-signed.crt'), key: join(data, 'self-signed.key') }
+  }
+
+  /** Stops the server and starts it again on the same data; this object is over then. */
+  async restart(): Promise<Server> {
+    await this.#end()
+    return Server.#launch(this.#from, this.#folder, this.#options)
+  }
+
+  static async #launch(from: Provisioned, folder: string, options: StartOptions): Promise<Server> {
     const logFile = join(folder, 'log')
+    rmSync(logFile, { force: true })
     const log = openSync(logFile, 'a')
     const begun = performance.now()
     const child = spawn(
@@ -149,7 +177,7 @@ export class Server {
     child.once('exit', () => process.off('exit', kill))
     try {
       const ports = await listening(child, logFile)
-      return new Server(child, from, folder, ports, performance.now() - begun)
+      return new Server(child, from, folder, options, ports, performance.now() - begun)
     } catch (error) {
       child.kill('SIGKILL')
       throw error
@@ -170,6 +198,11 @@ export class Server {
 
   /** Stops the server and removes its data. */
   async stop(): Promise<void> {
+    await this.#end()
+    rmSync(this.#folder, { recursive: true, force: true })
+  }
+
+  async #end(): Promise<void> {
     if (this.#child.exitCode === null && this.#child.signalCode === null) {
       const ended = once(this.#child, 'exit')
       this.#child.kill('SIGTERM')
@@ -177,7 +210,6 @@ export class Server {
       await ended
       clearTimeout(deadline)
     }
-    rmSync(this.#folder, { recursive: true, force: true })
   }
 }
 

@@ -240,8 +240,12 @@ export interface MailAccount {
   /** Gives `identifier` these rights and no others; `undefined` removes the entry. NONEXISTENT, NOPERM, CANNOT (unknown identifier). */
   setAcl?(mailbox: string, identifier: string, rights: Rights | undefined): Promise<void>
 
-  /** Calls `listener` after every commit that changed a mailbox (by its id), or the list of mailboxes (`undefined`). Returns the way to stop it. */
-  watch(listener: (mailboxId: string | undefined) => void): () => void
+  /**
+   * Calls `listener` after every commit that changed a mailbox (by its id), or the list of mailboxes (`undefined`); with `annotations`, that commit changed these
+   * annotations (names in lower case) of the mailbox, or (`undefined`) of the server, and nothing else. Before the promise of the change resolves. Returns the way
+   * to stop it.
+   */
+  watch(listener: (mailboxId: string | undefined, annotations?: readonly string[]) => void): () => void
   /** Called once when the session ends. */
   close(): void
 }

@@ -280,7 +280,7 @@ test('ID and NAMESPACE and ENABLE', async (t) => {
   assert.match(await c.ask('d NAMESPACE'), /^d BAD/)
   await c.ask('e LOGIN anna secret')
   assert.match(await c.ask('f NAMESPACE'), /^\* NAMESPACE \(\("" "\/"\)\) NIL NIL\r\n/)
-  assert.equal(await c.ask('g ENABLE CONDSTORE X-FOO'), '* ENABLED\r\ng OK ENABLE completed\r\n')
+  assert.equal(await c.ask('g ENABLE CONDSTORE X-FOO'), '* ENABLED CONDSTORE\r\ng OK ENABLE completed\r\n')
 })
 
 test('the small client reads, searches, appends and idles', async (t) => {

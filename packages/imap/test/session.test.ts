@@ -60,7 +60,11 @@ test('2: the octets of a refused literal never run as a command', async (t) => {
     ['FETCH 1 BODY[] {21+}', 'BAD'],
     ['LOGIN {21+}', 'BAD'],
     ['CREATE "unclosed {21+}', 'BAD'],
-    ['APPEND INBOX ~{21+}', 'BAD'],
+    ['APPEND INBOX ~{21+}', 'OK'],
+    ['APPEND INBOX UTF8 (~{21+}', 'BAD'],
+    ['APPEND INBOX CATENATE (NOISE {21+}', 'BAD'],
+    ['APPEND INBOX CATENATE (TEXT {21+}', 'BAD'],
+    ['REPLACE 1 INBOX {21+}', 'BAD'],
   ] as const
   for (const [i, [command, status]] of refusals.entries()) {
     c.send(`k${i} ${command}\r\n${smuggled}\r\nz${i} NOOP\r\n`)
@@ -196,7 +200,7 @@ test('13, 14: a failed SELECT leaves no mailbox selected', async (t) => {
   const c = await wire()
   await c.login()
   await c.ask('a SELECT INBOX')
-  assert.match(await c.ask('b SELECT missing'), /^b NO \[NONEXISTENT\]/)
+  assert.match(await c.ask('b SELECT missing'), /^\* OK \[CLOSED\].*\r\nb NO \[NONEXISTENT\]/)
   assert.match(await c.ask('c FETCH 1 FLAGS'), /^c BAD/)
 })
 
@@ -261,17 +265,15 @@ test('18, 19, 20: the rules of mailbox names', async (t) => {
   )
   assert.equal(
     await c.ask('b LIST (SUBSCRIBED RECURSIVEMATCH) "" % RETURN (CHILDREN STATUS (UNSEEN))'),
-    '* LIST (\\NonExistent \\HasNoChildren \\Subscribed) "/" Gone\r\n* LIST (\\HasChildren) "/" a ("CHILDINFO" ("SUBSCRIBED"))\r\n* STATUS a (UNSEEN 0)\r\nb OK LIST completed\r\n',
+    // No STATUS for a name that only something below it brought in (RFC 5819 §3).
+    '* LIST (\\NonExistent \\HasNoChildren \\Subscribed) "/" Gone\r\n* LIST (\\HasChildren) "/" a ("CHILDINFO" ("SUBSCRIBED"))\r\nb OK LIST completed\r\n',
   )
   assert.match(await c.ask('b LIST (RECURSIVEMATCH) "" *'), /^b BAD/)
   assert.equal(
     await c.ask('b LIST (SPECIAL-USE) "" *'),
     '* LIST (\\HasNoChildren \\Sent) "/" Sent\r\n* LIST (\\HasNoChildren \\Trash) "/" Weg\r\nb OK LIST completed\r\n',
   )
-  assert.equal(
-    await c.ask('b LSUB "" %'),
-    '* LSUB (\\Noselect) "/" Gone\r\n* LSUB (\\Noselect) "/" a\r\nb OK LSUB completed\r\n',
-  )
+  assert.equal(await c.ask('b LSUB "" %'), '* LSUB () "/" Gone\r\n* LSUB (\\Noselect) "/" a\r\nb OK LSUB completed\r\n')
   await fill(mail, 1)
   assert.match(await c.ask('a RENAME INBOX old'), /^a OK/)
   assert.match(
@@ -491,7 +493,7 @@ test('38, 52: APPEND', async (t) => {
   assert.match(await c.ask('c SELECT INBOX'), /\* 1 EXISTS/)
   assert.match(
     await c.ask('d FETCH 1 (RFC822.SIZE INTERNALDATE BODY.PEEK[])'),
-    /RFC822.SIZE 23 INTERNALDATE "31-Jan-2026 23:02:03 \+0000" BODY\[\] \{23\}\r\nSubject: x\r\n\r\nbare LF\r\n\)/,
+    /RFC822.SIZE 23 INTERNALDATE " 1-Feb-2026 01:02:03 \+0200" BODY\[\] \{23\}\r\nSubject: x\r\n\r\nbare LF\r\n\)/,
   )
   c.send(`e APPEND INBOX (\\Seen) {${MESSAGE.length}}\r\n`)
   await c.until('+ ')

@@ -1,6 +1,7 @@
 // RFC 5322 and MIME without I/O: structure by offsets, headers, addresses, dates, text, and composing.
 
 export { parseAddressList, type AddressGroup, type AddressOrGroup, type Mailbox } from './address-list.ts'
+export { encodeBinaryParts } from './binary.ts'
 export { decodeBody, decodeText, isAttachment, parameter, previewText } from './body.ts'
 export { decodeCharset } from './charset.ts'
 export { compose, field, formatAddress, formatParameter, type Attachment, type Composition } from './compose.ts'

@@ -2,7 +2,7 @@
 
 import type { CopyResult } from '../backend.ts'
 import { defineCommand } from '../server/command.ts'
-import { spansOf, uidsOf } from '../server/message-set.ts'
+import { limited, refuseBeyond, spansOf, uidsOf } from '../server/message-set.ts'
 import { no } from '../wire/errors.ts'
 import { formatNumbers } from '../wire/number-set.ts'
 import type { Parser } from '../wire/parser.ts'
@@ -28,9 +28,12 @@ const defineCopy = (uid: boolean) =>
     parse,
     async execute(session, { set, destination }) {
       const { view } = session
-      const uids = uidsOf(view, spansOf(view, set, uid))
+      const spans = spansOf(view, set, uid)
+      refuseBeyond(spans, session.limits.saveLimit ?? session.limits.messageLimit)
+      const uids = uidsOf(view, spans)
       if (uids.length === 0) return {}
       const result = await view.mailbox.copy(uids, destination)
+      session.notifications.ownMessages(destination, result.destination)
       view.stale = true
       if (result.source.length === 0) throw no(GONE, 'EXPUNGEISSUED')
       return { code: copyUid(result) }
@@ -46,14 +49,16 @@ const defineMove = (uid: boolean) =>
     parse,
     async execute(session, { set, destination }) {
       const view = session.writableView
-      const uids = uidsOf(view, spansOf(view, set, uid))
+      const { spans, code } = limited(view, spansOf(view, set, uid), session.limits.messageLimit)
+      const uids = uidsOf(view, spans)
       if (uids.length === 0) return {}
       const result = await view.mailbox.move(uids, destination)
+      session.notifications.ownMessages(destination, result.destination)
       view.stale = true
       if (result.source.length === 0) throw no(GONE, 'EXPUNGEISSUED')
       // Before the EXPUNGEs, so that the client can still tell which is which (RFC 6851 §4.3).
       session.out.untagged(`OK [${copyUid(result)}] Moved`)
-      return {}
+      return { code }
     },
   })
 

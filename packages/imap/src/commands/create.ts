@@ -1,9 +1,10 @@
-// RFC 9051 §6.3.4 CREATE, with USE (RFC 6154 §3)
+// RFC 9051 §6.3.4 CREATE, with USE (RFC 6154 §3) and MAILBOXID (RFC 8474 §4.1)
 
 import type { MailboxRole } from '../backend.ts'
 import { defineCommand } from '../server/command.ts'
+import { tellSpelling } from '../server/spelling.ts'
 import { bad, no } from '../wire/errors.ts'
-import { nameFault } from '../wire/mailbox-name.ts'
+import { canonicalName, nameFault } from '../wire/mailbox-name.ts'
 
 const ROLES: readonly MailboxRole[] = ['All', 'Archive', 'Drafts', 'Flagged', 'Junk', 'Sent', 'Trash', 'Important']
 
@@ -12,7 +13,7 @@ export const create = defineCommand({
   state: 'authenticated',
   parse(parser) {
     parser.space()
-    const name = parser.mailbox()
+    const given = parser.givenMailbox()
     const uses: string[] = []
     if (parser.trySpace()) {
       parser.list(() => {
@@ -26,11 +27,12 @@ export const create = defineCommand({
         )
       })
     }
-    return { name, uses }
+    return { given, uses }
   },
-  async execute(session, { name, uses }) {
+  async execute(session, { given, uses }) {
     // A name that ends in the separator only says that children will follow (RFC 9051 §6.3.4).
-    const wanted = name.length > 1 && name.endsWith('/') ? name.slice(0, -1) : name
+    const spelt = given.length > 1 && given.endsWith('/') ? given.slice(0, -1) : given
+    const wanted = canonicalName(spelt)
     const fault = nameFault(wanted)
     if (fault !== undefined) throw no(fault, 'CANNOT')
     const roles = uses.map((use) => {
@@ -39,6 +41,9 @@ export const create = defineCommand({
       return role
     })
     if (roles.length > 1) throw no('A mailbox has one special use at most', 'USEATTR')
-    await session.account.create(wanted, roles[0])
+    session.notifications.ownNames(wanted)
+    const { id } = await session.account.create(wanted, roles[0])
+    await tellSpelling(session, spelt, wanted)
+    return { code: `MAILBOXID (${id})` }
   },
 })

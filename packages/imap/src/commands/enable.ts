@@ -1,7 +1,7 @@
-// RFC 5161 ENABLE: nothing to switch on yet, so the answer lists nothing.
+// RFC 5161 ENABLE
 
 import { defineCommand } from '../server/command.ts'
-import { ENABLEABLE } from '../server/enableable.ts'
+import { ENABLEABLE, SPELLING } from '../server/enableable.ts'
 
 export const enable = defineCommand({
   name: 'ENABLE',
@@ -15,8 +15,15 @@ export const enable = defineCommand({
     return names
   },
   async execute(session, names) {
-    const switched = names.filter((name) => ENABLEABLE.has(name) && !session.enabled.has(name))
-    for (const name of switched) session.enabled.add(name)
+    const switched: string[] = []
+    for (const name of names) {
+      const brings = ENABLEABLE.get(name)
+      if (brings === undefined || session.enabled.has(name)) continue
+      if (name === 'METADATA' && session.account.metadata === undefined) continue
+      if (name === 'CONDSTORE' || brings.includes('CONDSTORE')) session.enableCondstore()
+      session.enabled.add(name)
+      switched.push(SPELLING[name] ?? name)
+    }
     session.out.untagged(['ENABLED', ...switched].join(' '))
   },
 })

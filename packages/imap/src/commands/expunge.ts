@@ -1,16 +1,24 @@
 // RFC 9051 §6.4.3 EXPUNGE, §6.4.9 UID EXPUNGE
 
-import { defineCommand } from '../server/command.ts'
-import { spansOf, uidsOf } from '../server/message-set.ts'
+import { type Completion, defineCommand } from '../server/command.ts'
+import { limited, spansOf, uidsOf } from '../server/message-set.ts'
+import type { ImapServerSession } from '../server/session.ts'
 import type { NumberSet } from '../wire/number-set.ts'
+
+/** Expunges what is \Deleted among `uids`; who knows mod-sequences is told the new one (RFC 7162 §3.1.12). */
+async function expungeUids(session: ImapServerSession, uids: readonly number[]): Promise<Completion> {
+  const { view } = session
+  const result = await view.mailbox.expunge(uids)
+  view.stale = true
+  return session.condstore && result.uids.length > 0 ? { code: `HIGHESTMODSEQ ${result.highestModseq}` } : {}
+}
 
 export const expunge = defineCommand({
   name: 'EXPUNGE',
   state: 'selected',
   async execute(session) {
     const view = session.writableView
-    await view.mailbox.expunge([...view.uids])
-    view.stale = true
+    return expungeUids(session, [...view.uids])
   },
 })
 
@@ -24,7 +32,8 @@ export const uidExpunge = defineCommand<NumberSet>({
   },
   async execute(session, set) {
     const view = session.writableView
-    await view.mailbox.expunge(uidsOf(view, spansOf(view, set, true)))
-    view.stale = true
+    const { spans, code } = limited(view, spansOf(view, set, true), session.limits.messageLimit)
+    const done = await expungeUids(session, uidsOf(view, spans))
+    return code === undefined ? done : { code }
   },
 })

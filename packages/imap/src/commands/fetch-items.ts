@@ -1,4 +1,4 @@
-// RFC 9051 §6.4.5, RFC 3501 §6.4.5: what FETCH can ask for.
+// RFC 9051 §6.4.5, RFC 3501 §6.4.5: what FETCH can ask for. MODSEQ (RFC 7162), EMAILID and THREADID (RFC 8474), SAVEDATE (RFC 8514), PREVIEW (RFC 8970).
 
 import type { Section } from '../render/section.ts'
 import { bad } from '../wire/errors.ts'
@@ -21,7 +21,21 @@ export interface BodyItem {
   readonly label: string
 }
 
-export type PlainItem = 'UID' | 'FLAGS' | 'INTERNALDATE' | 'RFC822.SIZE' | 'ENVELOPE' | 'BODYSTRUCTURE' | 'BODY'
+const PLAIN = [
+  'UID',
+  'FLAGS',
+  'INTERNALDATE',
+  'RFC822.SIZE',
+  'ENVELOPE',
+  'BODYSTRUCTURE',
+  'BODY',
+  'MODSEQ',
+  'EMAILID',
+  'THREADID',
+  'SAVEDATE',
+  'PREVIEW',
+] as const
+export type PlainItem = (typeof PLAIN)[number]
 
 export type FetchItem = { readonly kind: PlainItem } | BodyItem
 
@@ -30,7 +44,6 @@ const MACROS: Readonly<Record<string, readonly PlainItem[]>> = {
   ALL: ['FLAGS', 'INTERNALDATE', 'RFC822.SIZE', 'ENVELOPE'],
   FULL: ['FLAGS', 'INTERNALDATE', 'RFC822.SIZE', 'ENVELOPE', 'BODY'],
 }
-const PLAIN: readonly string[] = ['UID', 'FLAGS', 'INTERNALDATE', 'RFC822.SIZE', 'ENVELOPE', 'BODYSTRUCTURE', 'BODY']
 const WHOLE: Section = { part: [], text: undefined, fields: [] }
 
 /** Numbers of parts inside each other: deeper than any message that is parsed. */
@@ -67,7 +80,9 @@ function parseItem(parser: Parser, name: string): FetchItem {
       label: `BODY[${sectionText(section)}]`,
     }
   }
-  if (PLAIN.includes(name)) return { kind: name as PlainItem }
+  const plain = PLAIN.find((known) => known === name)
+  if (plain === 'PREVIEW') skipLazy(parser)
+  if (plain !== undefined) return { kind: plain }
   switch (name) {
     case 'RFC822':
       return { kind: 'BODY[]', section: WHOLE, partial: undefined, peek: false, label: name }
@@ -80,7 +95,18 @@ function parseItem(parser: Parser, name: string): FetchItem {
   }
 }
 
-function parseSection(parser: Parser): Section {
+/** `PREVIEW (LAZY)`: who is in no hurry gets the same answer, as previews are always ready (RFC 8970 §3.1). */
+function skipLazy(parser: Parser): void {
+  const lazy = parser.ahead(' (LAZY')
+  if (!lazy) return
+  parser.space()
+  parser.list(() => {
+    if (parser.word() !== 'LAZY') throw bad('PREVIEW knows only the modifier LAZY')
+  })
+}
+
+/** What stands between the brackets of `BODY[...]`. */
+export function parseSection(parser: Parser): Section {
   const part: number[] = []
   while (parser.atNumberSet) {
     part.push(parser.nonZero())

@@ -2,7 +2,14 @@
 
 import { defineCommand } from '../server/command.ts'
 import { quote } from '../wire/encode.ts'
-import { bad } from '../wire/errors.ts'
+import { bad, no } from '../wire/errors.ts'
+
+/** Apple's mail programs say what they came for, and go away for a while when they are told to (Apple TN3191). */
+function isBackgroundWork(fields: Readonly<Record<string, string | undefined>>): boolean {
+  return (
+    fields['name']?.toLowerCase().startsWith('com.apple.') === true && /indexer|back-fill/i.test(fields['event'] ?? '')
+  )
+}
 
 export const id = defineCommand({
   name: 'ID',
@@ -30,6 +37,8 @@ export const id = defineCommand({
   },
   async execute(session, fields) {
     session.options.log?.('client-id', { ...fields })
+    if (isBackgroundWork(fields) && session.options.busy?.() === true)
+      throw no('The server is busy: come back later for work that nobody waits for', 'UNAVAILABLE')
     const own = Object.entries(session.options.id ?? {}).map(([name, value]) => `${quote(name)} ${quote(value)}`)
     session.out.untagged(own.length === 0 ? 'ID NIL' : `ID (${own.join(' ')})`)
   },

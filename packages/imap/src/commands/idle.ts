@@ -9,10 +9,6 @@ export const idle = defineCommand({
   state: 'authenticated',
   async execute(session) {
     session.out.text('+ idling\r\n')
-    if (!session.selected) {
-      await done(session.readLine())
-      return {}
-    }
     // News are told one round at a time; what comes in between makes one more round.
     let telling: Promise<void> | undefined
     let more = false
@@ -24,7 +20,7 @@ export const idle = defineCommand({
       // A client that idles without reading is not told more than its socket takes.
       telling = session.out
         .room()
-        .then(() => session.sync(true, false))
+        .then(() => session.tellNews(true, false))
         .catch((error: unknown) => {
           if (!(error instanceof StreamClosed)) session.options.log?.('defect', { error })
         })

@@ -1,142 +1,138 @@
-// RFC 9051 §6.3.9 LIST, with LIST-EXTENDED (RFC 5258), CHILDREN (RFC 3348), SPECIAL-USE (RFC 6154) and LIST-STATUS (RFC 5819)
+// RFC 9051 §6.3.9 LIST, with LIST-EXTENDED (RFC 5258), CHILDREN (RFC 3348), SPECIAL-USE (RFC 6154), LIST-STATUS (RFC 5819),
+// LIST-MYRIGHTS (RFC 8440) and LIST-METADATA (RFC 9590)
 
-import type { MailboxEntry } from '../backend.ts'
-import { BackendError } from '../backend.ts'
+import { BackendError, type Bytes, type MailboxEntry } from '../backend.ts'
+import { ahead, type Settled } from '../server/ahead.ts'
 import { defineCommand } from '../server/command.ts'
 import { matchesPattern } from '../server/list-pattern.ts'
-import { astring } from '../wire/encode.ts'
+import { Listing, parentsOf, specialUse } from '../server/listing.ts'
+import { allows, showRights } from '../server/rights.ts'
+import type { ImapServerSession } from '../server/session.ts'
 import { bad } from '../wire/errors.ts'
-import { encodeMutf7 } from '../wire/mailbox-name.ts'
-import type { Parser } from '../wire/parser.ts'
-import { parseStatusItems, type StatusItem, writeStatus } from './status.ts'
+import { writeMailboxName } from '../wire/mailbox-name.ts'
+import { type ListArguments, parseList } from './list-options.ts'
+import { readEntries, writeEntries } from './metadata-entries.ts'
+import { readStatus, type StatusReport, writeStatus } from './status.ts'
 
-interface ListArguments {
-  /** The client speaks LIST-EXTENDED: it knows \NonExistent and CHILDINFO. */
-  readonly extended: boolean
-  readonly select: { readonly subscribed: boolean; readonly specialUse: boolean; readonly recursive: boolean }
-  readonly patterns: readonly string[]
-  /** `LIST "" ""`: only the separator is asked for. */
-  readonly root: boolean
-  readonly returns: { readonly subscribed: boolean; readonly status: readonly StatusItem[] | undefined }
+/** One name that is answered. */
+interface Found {
+  readonly entry: MailboxEntry
+  /** It meets the selection itself, not only something below it. */
+  readonly selected: boolean
+  readonly childInfo: boolean
 }
 
-function parse(parser: Parser): ListArguments {
-  let extended = false
-  const select = { subscribed: false, specialUse: false, recursive: false }
-  parser.space()
-  if (parser.atList) {
-    extended = true
-    parser.list(() => {
-      const option = parser.word()
-      if (option === 'SUBSCRIBED') select.subscribed = true
-      else if (option === 'SPECIAL-USE') select.specialUse = true
-      else if (option === 'RECURSIVEMATCH') select.recursive = true
-      else if (option !== 'REMOTE') throw bad(`LIST does not know the selection option ${option.slice(0, 40)}`)
-    })
-    if (select.recursive && !select.subscribed && !select.specialUse)
-      throw bad('RECURSIVEMATCH needs another selection option beside it')
-    parser.space()
-  }
-  const reference = parser.listMailbox()
-  parser.space()
-  let patterns: string[]
-  if (parser.atList) {
-    extended = true
-    patterns = parser.list(() => parser.listMailbox())
-    if (patterns.length > 100) throw bad('LIST takes at most 100 patterns')
-  } else {
-    patterns = [parser.listMailbox()]
-  }
-  const returns: { subscribed: boolean; status: StatusItem[] | undefined } = {
-    subscribed: select.subscribed,
-    status: undefined,
-  }
-  if (parser.trySpace()) {
-    extended = true
-    if (parser.word() !== 'RETURN') throw bad('Behind the patterns of LIST only RETURN (...) is known')
-    parser.space()
-    parser.list(() => {
-      const option = parser.word()
-      if (option === 'SUBSCRIBED') returns.subscribed = true
-      else if (option === 'STATUS') {
-        parser.space()
-        returns.status = parseStatusItems(parser)
-      } else if (option !== 'CHILDREN' && option !== 'SPECIAL-USE')
-        throw bad(`LIST does not know the return option ${option.slice(0, 40)}`)
-    })
-  }
-  const root = patterns.length === 1 && patterns[0] === '' && !select.subscribed && !select.specialUse
-  return {
-    extended,
-    select,
-    patterns: patterns.map((pattern) => (reference + pattern).normalize('NFC')),
-    root,
-    returns,
-  }
+/** What the return options ask the store about one name. */
+interface Details {
+  readonly status: Settled<StatusReport> | undefined
+  readonly metadata: Settled<ReadonlyMap<string, Bytes | undefined>> | undefined
 }
 
 export const list = defineCommand({
   name: 'LIST',
   state: 'authenticated',
-  parse,
-  async execute(session, { extended, select, patterns, root, returns }) {
-    const { out } = session
-    if (root) {
+  parse: parseList,
+  async execute(session, args) {
+    const { account, out } = session
+    const { returns } = args
+    if (returns.myRights && account.acl === undefined) throw bad('LIST does not know the return option MYRIGHTS')
+    if (returns.metadata !== undefined && account.metadata === undefined)
+      throw bad('LIST does not know the return option METADATA')
+    if (args.root) {
       out.untagged('LIST (\\Noselect) "/" ""')
       return
     }
-    const entries = await session.account.list()
-    const parents = existingParents(entries)
-    const selected = (entry: MailboxEntry): boolean =>
-      (!select.subscribed || entry.subscribed) && (!select.specialUse || specialUse(entry) !== undefined)
-    const matches = (name: string): boolean => patterns.some((pattern) => matchesPattern(pattern, name))
-    // Above these is something that was selected but that no pattern matches.
-    const above = new Set<string>()
-    if (select.recursive) {
-      for (const entry of entries)
-        if (selected(entry) && !matches(entry.name)) for (const parent of parentsOf(entry.name)) above.add(parent)
-    }
-    const listed = new Set(entries.map((entry) => entry.name))
-    const unlisted = [...above]
-      .filter((name) => !listed.has(name))
-      .map((name) => ({ id: '', name, role: undefined, subscribed: false, selectable: false }))
-
-    for (const entry of [...entries, ...unlisted]) {
+    if (returns.status?.includes('HIGHESTMODSEQ') === true) session.enableCondstore()
+    const listing = new Listing(await account.list())
+    const found = await select(session, listing, args)
+    for await (const { item, answer } of ahead(found, (one) => details(session, one, args))) {
+      if ('error' in answer) throw answer.error
+      write(session, listing, item, answer.value, args)
       if (session.winded) await session.breathe()
-      const exists = entry.selectable || parents.has(entry.name)
-      const child = above.has(entry.name)
-      if (!((selected(entry) && (exists || select.subscribed)) || child) || !matches(entry.name)) continue
-      const attributes: string[] = []
-      if (!entry.selectable) attributes.push(extended ? '\\NonExistent' : '\\Noselect')
-      attributes.push(parents.has(entry.name) ? '\\HasChildren' : '\\HasNoChildren')
-      if (returns.subscribed && entry.subscribed) attributes.push('\\Subscribed')
-      const use = specialUse(entry)
-      if (use !== undefined) attributes.push(`\\${use}`)
-      const childInfo = child ? ` ("CHILDINFO" (${select.subscribed ? '"SUBSCRIBED"' : '"SPECIAL-USE"'}))` : ''
-      out.untagged(`LIST (${attributes.join(' ')}) "/" ${astring(encodeMutf7(entry.name))}${childInfo}`)
-      if (returns.status === undefined || !entry.selectable) continue
-      try {
-        await writeStatus(session, entry.name, returns.status)
-      } catch (error) {
-        // Deleted in this very moment: the LIST line alone is a right answer (RFC 5819 §2).
-        if (!(error instanceof BackendError)) throw error
-      }
     }
   },
 })
 
-const specialUse = (entry: MailboxEntry): string | undefined => (entry.role === 'Inbox' ? undefined : entry.role)
-
-/** `a/b/c` → `a`, `a/b`. */
-export function parentsOf(name: string): string[] {
-  const out: string[] = []
-  for (let at = name.indexOf('/'); at > 0; at = name.indexOf('/', at + 1)) out.push(name.slice(0, at))
-  return out
+/** RFC 5258 §3.3, §3.5: which names are answered, and which of them with CHILDINFO. */
+async function select(session: ImapServerSession, listing: Listing, args: ListArguments): Promise<Found[]> {
+  const { select: wanted, patterns } = args
+  const selects = (entry: MailboxEntry): boolean =>
+    (!wanted.subscribed || entry.subscribed) &&
+    (!wanted.specialUse || specialUse(entry) !== undefined) &&
+    (wanted.subscribed || listing.exists(entry))
+  // Above these is something that meets the selection; above those, something that does and that no pattern matches.
+  const above = new Set<string>()
+  const aboveUnmatched = new Set<string>()
+  const matching: MailboxEntry[] = []
+  const known = new Set<string>()
+  for (const entry of listing.entries) {
+    if (session.winded) await session.breathe()
+    known.add(entry.name)
+    const matched = patterns.some((pattern) => matchesPattern(pattern, entry.name))
+    if (matched) matching.push(entry)
+    if (!wanted.recursive || !selects(entry)) continue
+    for (const parent of parentsOf(entry.name)) {
+      above.add(parent)
+      if (!matched) aboveUnmatched.add(parent)
+    }
+  }
+  for (const name of aboveUnmatched) {
+    if (known.has(name) || !patterns.some((pattern) => matchesPattern(pattern, name))) continue
+    matching.push({ id: '', name, role: undefined, subscribed: false, selectable: false })
+  }
+  const found: Found[] = []
+  for (const entry of matching) {
+    const selected = selects(entry)
+    if (selected || aboveUnmatched.has(entry.name)) found.push({ entry, selected, childInfo: above.has(entry.name) })
+  }
+  return found
 }
 
-/** Names that something existing stands below. */
-function existingParents(entries: readonly MailboxEntry[]): Set<string> {
-  const parents = new Set<string>()
-  for (const entry of entries) if (entry.selectable) for (const parent of parentsOf(entry.name)) parents.add(parent)
-  return parents
+async function details(
+  { account }: ImapServerSession,
+  { entry, selected }: Found,
+  { returns }: ListArguments,
+): Promise<Details> {
+  const readable = selected && entry.selectable && allows(entry.rights, 'r')
+  const [status, metadata] = await Promise.all([
+    returns.status !== undefined && readable ? settled(readStatus(account, entry.name, returns.status)) : undefined,
+    returns.metadata !== undefined && selected && entry.selectable
+      ? settled(readEntries(account, entry, returns.metadata))
+      : undefined,
+  ])
+  return { status, metadata }
+}
+
+/** A store's refusal is an answer: the mailbox may have been deleted in this very moment. Anything else is a defect. */
+async function settled<T>(answer: Promise<T>): Promise<Settled<T>> {
+  try {
+    return { value: await answer }
+  } catch (error) {
+    if (!(error instanceof BackendError)) throw error
+    return { error }
+  }
+}
+
+function write(
+  session: ImapServerSession,
+  listing: Listing,
+  { entry, selected, childInfo }: Found,
+  { status, metadata }: Details,
+  { extended, select: wanted, returns }: ListArguments,
+): void {
+  const attributes = listing.attributes(entry, extended)
+  // RFC 5819 §2: when STATUS failed, LIST says that the mailbox cannot be selected.
+  if (status !== undefined && 'error' in status) attributes.unshift('\\Noselect')
+  if (returns.subscribed && entry.subscribed) attributes.push('\\Subscribed')
+  const use = specialUse(entry)
+  if (use !== undefined) attributes.push(`\\${use}`)
+  const criteria = [...(wanted.subscribed ? ['"SUBSCRIBED"'] : []), ...(wanted.specialUse ? ['"SPECIAL-USE"'] : [])]
+  const extension = childInfo ? ` ("CHILDINFO" (${criteria.join(' ')}))` : ''
+  const name = writeMailboxName(entry.name, session.utf8)
+  session.out.untagged(`LIST (${attributes.join(' ')}) "/" ${name}${extension}`)
+  if (status !== undefined && 'value' in status && returns.status !== undefined)
+    writeStatus(session, entry.name, returns.status, status.value)
+  if (returns.myRights && selected && entry.selectable)
+    session.out.untagged(`MYRIGHTS ${name} ${showRights(entry.rights)}`)
+  if (metadata !== undefined && 'value' in metadata) writeEntries(session, entry.name, metadata.value)
 }

@@ -2,9 +2,8 @@
 
 import { defineCommand } from '../server/command.ts'
 import { matchesPattern } from '../server/list-pattern.ts'
-import { astring } from '../wire/encode.ts'
-import { encodeMutf7 } from '../wire/mailbox-name.ts'
-import { parentsOf } from './list.ts'
+import { parentsOf } from '../server/listing.ts'
+import { writeMailboxName } from '../wire/mailbox-name.ts'
 
 export const lsub = defineCommand({
   name: 'LSUB',
@@ -20,8 +19,9 @@ export const lsub = defineCommand({
     for (const entry of await session.account.list()) {
       if (!entry.subscribed) continue
       if (session.winded) await session.breathe()
+      // \Noselect means here that the name is not subscribed itself (RFC 5258 §3.1), so a subscription never has it.
       if (matchesPattern(pattern, entry.name)) {
-        lines.set(entry.name, entry.selectable ? '' : '\\Noselect')
+        lines.set(entry.name, '')
         continue
       }
       // `%` finds the level above what is subscribed, which need not be subscribed itself.
@@ -30,7 +30,9 @@ export const lsub = defineCommand({
         if (!lines.has(parent) && matchesPattern(pattern, parent)) lines.set(parent, '\\Noselect')
       }
     }
-    for (const [name, attributes] of lines)
-      session.out.untagged(`LSUB (${attributes}) "/" ${astring(encodeMutf7(name))}`)
+    for (const [name, attributes] of lines) {
+      session.out.untagged(`LSUB (${attributes}) "/" ${writeMailboxName(name, session.utf8)}`)
+      if (session.winded) await session.breathe()
+    }
   },
 })

@@ -1,22 +1,28 @@
 // RFC 9051 §6.3.6 RENAME
 
 import { defineCommand } from '../server/command.ts'
+import { tellSpelling } from '../server/spelling.ts'
 import { no } from '../wire/errors.ts'
-import { nameFault } from '../wire/mailbox-name.ts'
+import { canonicalName, nameFault } from '../wire/mailbox-name.ts'
 
 export const rename = defineCommand({
   name: 'RENAME',
   state: 'authenticated',
   parse(parser) {
     parser.space()
-    const from = parser.mailbox()
+    const givenFrom = parser.givenMailbox()
     parser.space()
-    return { from, to: parser.mailbox() }
+    return { givenFrom, givenTo: parser.givenMailbox() }
   },
-  async execute(session, { from, to }) {
-    const wanted = to.length > 1 && to.endsWith('/') ? to.slice(0, -1) : to
+  async execute(session, { givenFrom, givenTo }) {
+    const from = canonicalName(givenFrom)
+    const spelt = givenTo.length > 1 && givenTo.endsWith('/') ? givenTo.slice(0, -1) : givenTo
+    const wanted = canonicalName(spelt)
     const fault = nameFault(wanted)
     if (fault !== undefined) throw no(fault, 'CANNOT')
+    session.notifications.ownNames(from, wanted)
     await session.account.rename(from, wanted)
+    if (from !== givenFrom) await tellSpelling(session, givenFrom, wanted)
+    else if (wanted !== spelt) await tellSpelling(session, spelt, wanted)
   },
 })

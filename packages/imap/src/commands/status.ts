@@ -1,11 +1,11 @@
-// RFC 9051 §6.3.11 STATUS, with SIZE (RFC 8438), RECENT (RFC 3501) and APPENDLIMIT (RFC 7889)
+// RFC 9051 §6.3.11 STATUS, with SIZE (RFC 8438), RECENT (RFC 3501), HIGHESTMODSEQ (RFC 7162 §3.1.7), MAILBOXID (RFC 8474 §4.3),
+// APPENDLIMIT (RFC 7889 §3) and DELETED-STORAGE (RFC 9208 §4.1.4)
 
-import type { MailboxStatus } from '../backend.ts'
+import type { MailAccount, MailboxStatus } from '../backend.ts'
 import { defineCommand } from '../server/command.ts'
 import type { ImapServerSession } from '../server/session.ts'
-import { astring } from '../wire/encode.ts'
 import { bad } from '../wire/errors.ts'
-import { encodeMutf7 } from '../wire/mailbox-name.ts'
+import { writeMailboxName } from '../wire/mailbox-name.ts'
 import { lowerBound } from '../wire/number-set.ts'
 import type { Parser } from '../wire/parser.ts'
 
@@ -17,9 +17,19 @@ const ITEMS = {
   UNSEEN: (status: MailboxStatus) => status.unseen,
   DELETED: (status: MailboxStatus) => status.deleted,
   SIZE: (status: MailboxStatus) => status.size,
+  // 0 would say that the mailbox has no mod-sequences (RFC 7162 §3.1.2.1).
+  HIGHESTMODSEQ: (status: MailboxStatus) => Math.max(1, status.highestModseq),
+  MAILBOXID: (status: MailboxStatus) => `(${status.id})`,
+  'DELETED-STORAGE': (status: MailboxStatus) => status.deletedSize,
 } as const
 
 export type StatusItem = keyof typeof ITEMS | 'APPENDLIMIT'
+
+/** A mailbox's counts, and how many of its messages no session has claimed yet. */
+export interface StatusReport {
+  readonly status: MailboxStatus
+  readonly recent: number
+}
 
 /** `(MESSAGES UNSEEN ...)` */
 export function parseStatusItems(parser: Parser): StatusItem[] {
@@ -33,23 +43,30 @@ export function parseStatusItems(parser: Parser): StatusItem[] {
   return [...new Set(items)]
 }
 
-/** Writes `* STATUS name (...)`. Rejects as the account does. */
-export async function writeStatus(
+/** Asks the store for what the items need. Rejects as the account does. */
+export async function readStatus(
+  account: MailAccount,
+  name: string,
+  items: readonly StatusItem[],
+): Promise<StatusReport> {
+  const status = await account.status(name)
+  if (!items.includes('RECENT') || status.messages === 0 || status.recentUid >= status.uidNext)
+    return { status, recent: 0 }
+  const { uids } = await (await account.open(name)).snapshot()
+  return { status, recent: uids.length - lowerBound(uids, status.recentUid) }
+}
+
+/** Writes `* STATUS name (...)`. */
+export function writeStatus(
   session: ImapServerSession,
   name: string,
   items: readonly StatusItem[],
-): Promise<void> {
-  const { account } = session
-  const status = await account.status(name)
-  let recent = 0
-  if (items.includes('RECENT') && status.recentUid < status.uidNext) {
-    const { uids } = await (await account.open(name)).snapshot()
-    recent = uids.length - lowerBound(uids, status.recentUid)
-  }
+  { status, recent }: StatusReport,
+): void {
   const values = items.map(
-    (item) => `${item} ${item === 'APPENDLIMIT' ? account.appendLimit : ITEMS[item](status, recent)}`,
+    (item) => `${item} ${item === 'APPENDLIMIT' ? session.account.appendLimit : ITEMS[item](status, recent)}`,
   )
-  session.out.untagged(`STATUS ${astring(encodeMutf7(name))} (${values.join(' ')})`)
+  session.out.untagged(`STATUS ${writeMailboxName(name, session.utf8)} (${values.join(' ')})`)
 }
 
 export const status = defineCommand({
@@ -61,5 +78,8 @@ export const status = defineCommand({
     parser.space()
     return { name, items: parseStatusItems(parser) }
   },
-  execute: (session, { name, items }) => writeStatus(session, name, items),
+  async execute(session, { name, items }) {
+    if (items.includes('HIGHESTMODSEQ')) session.enableCondstore()
+    writeStatus(session, name, items, await readStatus(session.account, name, items))
+  },
 })

@@ -1,10 +1,12 @@
-// RFC 9051 §6.4.6 STORE, UID STORE
+// RFC 9051 §6.4.6 STORE, UID STORE, with UNCHANGEDSINCE (RFC 7162 §3.1.3)
 
 import type { FlagSet } from '../backend.ts'
 import { defineCommand } from '../server/command.ts'
 import { spansOf, uidsOf } from '../server/message-set.ts'
-import { announceKeywords, fetchFlagsLine } from '../server/sync.ts'
+import { announceKeywords, fetchOpening, flagsLine } from '../server/telling.ts'
 import { bad } from '../wire/errors.ts'
+import { formatNumbers } from '../wire/number-set.ts'
+import type { Parser } from '../wire/parser.ts'
 
 const ACTIONS = { FLAGS: 'set', '+FLAGS': 'add', '-FLAGS': 'remove' } as const
 
@@ -19,6 +21,20 @@ function expected(old: FlagSet, action: 'set' | 'add' | 'remove', flags: FlagSet
   return out
 }
 
+/** `(UNCHANGEDSINCE 12) `, if it is there. */
+function parseUnchangedSince(parser: Parser): number | undefined {
+  if (!parser.atList) return undefined
+  let since: number | undefined
+  parser.list(() => {
+    const name = parser.word()
+    if (name !== 'UNCHANGEDSINCE') throw bad(`STORE does not know the modifier ${name.slice(0, 40)}`)
+    parser.space()
+    since = parser.number64()
+  })
+  parser.space()
+  return since
+}
+
 const define = (uid: boolean) =>
   defineCommand({
     name: uid ? 'UID STORE' : 'STORE',
@@ -29,42 +45,58 @@ const define = (uid: boolean) =>
       parser.space()
       const set = parser.numberSet()
       parser.space()
+      const unchangedSince = parseUnchangedSince(parser)
       const item = parser.word()
       const silent = item.endsWith('.SILENT')
       const action = ACTIONS[(silent ? item.slice(0, -7) : item) as keyof typeof ACTIONS]
       if (action === undefined) throw bad('STORE knows FLAGS, +FLAGS and -FLAGS, each also with .SILENT')
       parser.space()
-      return { set, silent, action, flags: parser.flags(true) }
+      return { set, silent, action, flags: parser.flags(true), unchangedSince }
     },
-    async execute(session, { set, silent, action, flags }) {
+    async execute(session, { set, silent, action, flags, unchangedSince }) {
       const view = session.writableView
+      if (unchangedSince !== undefined) session.enableCondstore()
       const uids = uidsOf(view, spansOf(view, set, uid))
       if (uids.length === 0) return {}
-      const { rows } = await view.mailbox.store(uids, { action, flags })
+      const { rows, modified } = await view.mailbox.store(uids, { action, flags }, unchangedSince)
       view.stale = true
       if (!silent) {
         announceKeywords(
-          session.out,
+          session,
           view,
           rows.map((row) => row.flags),
         )
       }
+      let count = 0
       for (const row of rows) {
         const position = view.position(row.uid)
         if (position < 0) continue
-        if (silent) {
+        if (!silent) {
+          session.out.text(flagsLine(session, view, position, row, uid))
+        } else {
           // Silent about my own change only: what another session changed meanwhile is told with the news.
           const wanted = expected(view.row(row.uid)?.flags ?? [], action, flags)
           if (row.flags.length !== wanted.size || !row.flags.every((flag) => wanted.has(flag.toLowerCase()))) continue
-        } else {
-          session.out.text(fetchFlagsLine(view, position, row, uid))
+          // Also of a silent STORE, the new mod-sequence is told (RFC 7162 §3.1.3).
+          if (session.condstore)
+            session.out.text(
+              `${fetchOpening(session, position, row.uid)}${session.uidOnly ? '' : `UID ${row.uid} `}MODSEQ (${row.modseq}))\r\n`,
+            )
         }
         view.silent.set(row.uid, row.modseq)
-        if (session.winded) await session.breathe()
+        if ((++count & 63) === 0 && session.winded) await session.breathe()
       }
       view.update(rows)
-      const missing = rows.length < uids.length
-      return missing ? { code: 'EXPUNGEISSUED', text: 'Done, except for messages that are expunged already' } : {}
+      if (modified.length > 0) {
+        const failed = uid ? modified : modified.map((one) => view.position(one) + 1).filter((number) => number > 0)
+        return {
+          code: `MODIFIED ${formatNumbers(failed)}`,
+          text: 'Done, except for messages that were changed meanwhile',
+        }
+      }
+      return rows.length < uids.length
+        ? { code: 'EXPUNGEISSUED', text: 'Done, except for messages that are expunged already' }
+        : {}
     },
   })
 

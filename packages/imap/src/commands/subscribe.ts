@@ -15,6 +15,7 @@ const change = (name: 'SUBSCRIBE' | 'UNSUBSCRIBE', subscribed: boolean) =>
     async execute(session, mailbox) {
       const fault = subscribed ? nameFault(mailbox) : undefined
       if (fault !== undefined) throw no(fault, 'CANNOT')
+      session.notifications.ownNames(mailbox)
       await session.account.subscribe(mailbox, subscribed)
     },
   })

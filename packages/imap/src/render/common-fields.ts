@@ -1,6 +1,6 @@
 // The header fields that mail programs ask for when they list a mailbox: kept apart, so that such a FETCH reads a few hundred octets of a message.
 
-import { Headers } from '@aviso/mime'
+import type { Headers } from '@aviso/mime'
 
 /** Names in lower case: what Apple Mail, Thunderbird (desktop and Android), neomutt, FairEmail and webmails fetch for their lists. */
 export const COMMON_FIELDS: ReadonlySet<string> = new Set([

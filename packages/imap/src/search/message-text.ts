@@ -43,16 +43,23 @@ function wholeHeader(headers: Headers): string {
 
 /** True when the needle (folded) is in the body: in a text part, the header of a part, or a message inside. */
 export function bodyContains(bytes: Uint8Array, needle: string): boolean {
-  return partContains(parseStructure(bytes), bytes, needle, false)
+  return someText(parseStructure(bytes), bytes, false, (text) => text.includes(needle))
 }
 
-function partContains(part: Part, bytes: Uint8Array, needle: string, withHeader: boolean): boolean {
-  if (withHeader && wholeHeader(Headers.parse(bytes, part.headerStart, part.bodyStart)).includes(needle)) return true
-  for (const child of part.children) if (partContains(child, bytes, needle, true)) return true
-  if (part.message !== undefined) return partContains(part.message, bytes, needle, true)
+/** All texts of the body that `bodyContains` looks at, folded. */
+export function bodyTexts(bytes: Uint8Array): string[] {
+  const texts: string[] = []
+  someText(parseStructure(bytes), bytes, false, (text) => texts.push(text) === 0)
+  return texts
+}
+
+function someText(part: Part, bytes: Uint8Array, withHeader: boolean, test: (text: string) => boolean): boolean {
+  if (withHeader && test(wholeHeader(Headers.parse(bytes, part.headerStart, part.bodyStart)))) return true
+  for (const child of part.children) if (someText(child, bytes, true, test)) return true
+  if (part.message !== undefined) return someText(part.message, bytes, true, test)
   // An empty multipart, and what claims to be no text, has no text to search.
   const type = part.type.toLowerCase()
-  return type === 'text' && fold(decodeText(part, bytes)).includes(needle)
+  return type === 'text' && test(fold(decodeText(part, bytes)))
 }
 
 /** True when a message matches: the one definition of text search, which every store's shortcut must equal. */

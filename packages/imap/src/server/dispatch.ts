@@ -19,18 +19,26 @@ export function findCommand(session: ImapServerSession, parser: Parser): Command
   if (command.state === 'unauthenticated' && session.authenticated) throw bad(`${name} is only possible before login`)
   if ((command.state === 'authenticated' || command.state === 'selected') && !session.authenticated)
     throw bad(`Log in before ${name}`)
+  // RFC 9586 §3: commands that exist in a UID form too take sequence numbers; EXPUNGE takes none.
+  if (session.uidOnly && name !== 'EXPUNGE' && commands.has(`UID ${name}`))
+    throw bad(`${name} takes sequence numbers, which UIDONLY gave up: use UID ${name}`, 'UIDREQUIRED')
   if (command.state === 'selected' && !session.selected) throw bad(`Select a mailbox before ${name}`)
   return command
 }
+
+/** RFC 7888 §5: octets of a literal that the client need not wait with, where LITERAL- is announced. */
+const LITERAL_MINUS = 4096
 
 /** Throws `CommandError` when a literal just announced is not wanted. */
 export async function judgeLiteral(
   session: ImapServerSession,
   event: Extract<ReaderEvent, { kind: 'literal' }>,
 ): Promise<void> {
-  const parser = new Parser(event.segments, session.enabled.has('UTF8=ACCEPT'))
+  const parser = new Parser(event.segments, session.utf8)
   if (parser.tag() === undefined) throw bad('The command has no valid tag')
   const command = findCommand(session, parser)
+  if (session.options.literalMinus === true && !event.synchronising && event.size > LITERAL_MINUS)
+    throw bad(`A literal of more than ${LITERAL_MINUS} octets must wait for the server's +`, 'TOOBIG')
   if ((await command.literal?.(session, parser, event)) === true) return
   const limit = session.authenticated ? session.limits.literal : session.limits.literalBeforeLogin
   let total = event.size

@@ -1,11 +1,12 @@
 // From the numbers of a command to messages of the view.
 
-import { bad } from '../wire/errors.ts'
-import { type NumberSet, type Span, spansOfSequence, spansOfUids } from '../wire/number-set.ts'
+import { bad, no } from '../wire/errors.ts'
+import { type NumberSet, SAVED, type Span, spansOfKnown, spansOfSequence, spansOfUids } from '../wire/number-set.ts'
 import type { MailboxView } from './view.ts'
 
 /** Positions that a command names. A sequence number beyond the mailbox is BAD; an unknown UID is passed over. */
 export function spansOf(view: MailboxView, set: NumberSet, uid: boolean): Span[] {
+  if (set === SAVED) return spansOfKnown(view.saved, view.uids)
   if (uid) return spansOfUids(set, view.uids)
   const { spans, beyond } = spansOfSequence(set, view.count)
   if (beyond)
@@ -21,3 +22,34 @@ export function uidsOf(view: MailboxView, spans: readonly Span[]): number[] {
   for (const { start, end } of spans) for (let at = start; at < end; at++) uids.push(view.uidAt(at))
   return uids
 }
+
+/** The positions that one command may work on. */
+export interface LimitedSpans {
+  readonly spans: readonly Span[]
+  /** When messages were left out: the response code that says so, with the lowest UID worked on. For the tagged response. */
+  readonly code: string | undefined
+}
+
+/**
+ * RFC 9738 §3: at most `limit` messages, the newest of them, so that the client goes on below the UID it is told. Without a limit, all.
+ */
+export function limited(view: MailboxView, spans: readonly Span[], limit: number | undefined): LimitedSpans {
+  if (limit === undefined || countOf(spans) <= limit) return { spans, code: undefined }
+  const kept: Span[] = []
+  let left = limit
+  for (const { start, end } of spans.toReversed()) {
+    if (left === 0) break
+    const from = Math.max(start, end - left)
+    kept.unshift({ start: from, end })
+    left -= end - from
+  }
+  return { spans: kept, code: `MESSAGELIMIT ${limit} ${view.uidAt(kept[0]?.start ?? 0)}` }
+}
+
+/** For commands that do all or nothing: more than `limit` messages are NO. */
+export function refuseBeyond(spans: readonly Span[], limit: number | undefined): void {
+  if (limit !== undefined && countOf(spans) > limit)
+    throw no(`At most ${limit} messages can be worked on at once: take fewer`, `MESSAGELIMIT ${limit}`)
+}
+
+const countOf = (spans: readonly Span[]): number => spans.reduce((sum, { start, end }) => sum + end - start, 0)

@@ -3,6 +3,7 @@
 import type { Identity, ServerMechanism } from '@aviso/sasl'
 import type { Duplex } from 'node:stream'
 import type { MailAccount } from '../backend.ts'
+import type { LiteralBudget } from './literal-budget.ts'
 
 /** Mechanism name in capitals → a new exchange. Only what may be offered on this connection. */
 export type SaslMechanisms = ReadonlyMap<string, () => ServerMechanism>
@@ -22,6 +23,18 @@ export interface ImapLimits {
   /** Octets of all literals of one command, APPEND's message apart. Defaults 4 KiB before login, 256 KiB after. */
   readonly literalBeforeLogin: number
   readonly literal: number
+  /** Octets of all messages of one APPEND where they are several (RFC 3502); never less than the largest message the account takes. Default 64 MiB. */
+  readonly multiAppend: number
+  /**
+   * Milliseconds within which `literalPace` octets must come of a literal that is counted against `literalBudget`: whoever takes room from others must
+   * go on. Defaults 2 min, 32 KiB.
+   */
+  readonly literalTimeout: number
+  readonly literalPace: number
+  /** RFC 9738 MESSAGELIMIT: messages that one command works on. Default: no limit, none announced. */
+  readonly messageLimit: number | undefined
+  /** RFC 9738 SAVELIMIT: messages that one COPY or APPEND saves. Default: `messageLimit`, and none announced. */
+  readonly saveLimit: number | undefined
   /** Octets of a refused command that are read over before the connection is given up. Default 1 MiB. */
   readonly skip: number
   /** Commands answered BAD before the connection is closed. Default 20. */
@@ -38,6 +51,11 @@ export const DEFAULT_LIMITS: ImapLimits = {
   line: 65536,
   literalBeforeLogin: 4096,
   literal: 262_144,
+  multiAppend: 67_108_864,
+  literalTimeout: 120_000,
+  literalPace: 32_768,
+  messageLimit: undefined,
+  saveLimit: undefined,
   skip: 1_048_576,
   badCommands: 20,
   failedLogins: 5,
@@ -61,6 +79,12 @@ export interface ImapServerOptions {
   readonly limits?: Partial<ImapLimits>
   /** Capabilities not to announce (in capitals). Their commands still work. */
   readonly withheldCapabilities?: readonly string[]
+  /** Announce LITERAL- in place of LITERAL+ (RFC 7888 §5): clients wait before they send a literal of more than 4096 octets. */
+  readonly literalMinus?: boolean
+  /** Memory for long literals, shared by all connections that are given the same. Default: each connection has its own limits only. */
+  readonly literalBudget?: LiteralBudget
+  /** True while the server has more to do than it can: background work of clients that say that it is such is then refused (see ID). Default: never. */
+  readonly busy?: () => boolean
   /** The connection has TLS from the start. */
   readonly secure?: boolean
   /** Makes TLS of a plain socket; STARTTLS is offered when this is given and the connection is not secure. */
@@ -77,6 +101,8 @@ export interface ImapServerOptions {
   readonly log?: (event: string, fields: Readonly<Record<string, unknown>>) => void
   /** Called for every finished command. */
   readonly count?: (command: string, outcome: 'OK' | 'NO' | 'BAD') => void
+  /** Milliseconds since the epoch. Default `Date.now`. */
+  readonly date?: () => number
   /** Milliseconds, monotone. Default `performance.now`. */
   readonly now?: () => number
   /** Default: an unreferenced `setTimeout`. */

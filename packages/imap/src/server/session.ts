@@ -11,6 +11,9 @@ import { ResponseStream, StreamClosed } from '../wire/response-stream.ts'
 import { capabilityList } from './capabilities.ts'
 import type { Command, Completion } from './command.ts'
 import { findCommand, judgeLiteral, refusalOf } from './dispatch.ts'
+import { LiteralShare } from './literal-budget.ts'
+import { compressed } from './compression.ts'
+import { Notifications } from './notifications.ts'
 import {
   type Alarm,
   DEFAULT_LIMITS,
@@ -20,11 +23,14 @@ import {
   type ImapServerOptions,
   type SaslMechanisms,
 } from './options.ts'
+import { fetchMessages } from '../commands/fetch.ts'
 import { syncView } from './sync.ts'
 import type { MailboxView } from './view.ts'
 
 /** Milliseconds of work before the event loop gets its turn. */
 const SLICE = 4
+/** Commands that expunge: they are answered with EXPUNGE responses. */
+const EXPUNGING: ReadonlySet<string> = new Set(['EXPUNGE', 'UID EXPUNGE', 'MOVE', 'UID MOVE'])
 const NO_MECHANISMS: SaslMechanisms = new Map()
 
 /**
@@ -38,6 +44,8 @@ export class ImapServerSession {
   readonly closed: Promise<void>
   /** Extensions switched on by ENABLE, in capitals. */
   readonly enabled = new Set<string>()
+  /** What this session is told without asking (RFC 5465). */
+  readonly notifications = new Notifications(this)
   #resolveClosed: () => void = () => undefined
   #socket: Duplex
   #secure: boolean
@@ -56,9 +64,14 @@ export class ImapServerSession {
   #greeted = false
   /** A TLS handshake is under way: nothing can be said, and a peer that does not go on is cut off. */
   #upgrading = false
-  /** Octets came since the alarm was wound up. */
-  #heard = false
+  /** Octets that came since the alarm was wound up. */
+  #heard = 0
+  /** Memory held for the literals of the command that is being read or runs. */
+  #literals: LiteralShare
+  #compressed = false
   #sliceStart = 0
+  /** Something happened since news were told last between commands. */
+  #untold = false
   #waitingLine: { resolve: (line: Uint8Array) => void; reject: (error: Error) => void } | undefined
   #shutdownText: string | undefined
   /** Called when the store has news and a command (IDLE) waits for them. */
@@ -71,6 +84,7 @@ export class ImapServerSession {
     this.#secure = options.secure ?? false
     this.out = new ResponseStream(socket)
     this.#reader = new CommandReader({ line: this.limits.lineBeforeLogin, skip: this.limits.skip })
+    this.#literals = options.literalBudget?.share() ?? new LiteralShare(undefined)
     this.#alarm = (options.alarm ?? defaultAlarm)(() => this.#timeout())
     this.closed = new Promise((resolve) => (this.#resolveClosed = resolve))
   }
@@ -119,7 +133,42 @@ export class ImapServerSession {
       login: this.loginAllowed && this.options.login !== undefined,
       mechanisms: this.mechanisms.keys(),
       withheld: new Set(this.options.withheldCapabilities),
+      limits: this.limits,
+      literalMinus: this.options.literalMinus === true,
+      compressed: this.#compressed,
     })
+  }
+
+  /** FETCH responses carry MODSEQ (RFC 7162 §3.1). */
+  get condstore(): boolean {
+    return this.enabled.has('CONDSTORE')
+  }
+
+  /** Expunges are told as VANISHED (RFC 7162 §3.2). */
+  get qresync(): boolean {
+    return this.enabled.has('QRESYNC')
+  }
+
+  /** The client neither hears nor says sequence numbers (RFC 9586). */
+  get uidOnly(): boolean {
+    return this.enabled.has('UIDONLY')
+  }
+
+  /** The client speaks IMAP4rev2 (RFC 9051 §6.3.1). */
+  get rev2(): boolean {
+    return this.enabled.has('IMAP4REV2')
+  }
+
+  /** Strings and mailbox names are UTF-8 both ways (RFC 9755 §3, RFC 9051 §5.1). */
+  get utf8(): boolean {
+    return this.rev2 || this.enabled.has('UTF8=ACCEPT')
+  }
+
+  /** A command showed that the client knows mod-sequences: from now on FETCH responses carry them (RFC 7162 §3.1). */
+  enableCondstore(): void {
+    if (this.condstore) return
+    this.enabled.add('CONDSTORE')
+    if (this.#view !== undefined) this.out.untagged(`OK [HIGHESTMODSEQ ${this.#view.modseq}] Mod-sequences are on`)
   }
 
   get canStartTls(): boolean {
@@ -143,8 +192,10 @@ export class ImapServerSession {
     }
     this.#account = account
     this.#identity = identity
-    this.#unwatch = account.watch((id) => this.#news(id))
-    this.#reader.limits = { line: this.limits.line, skip: Math.max(this.limits.skip, 2 * this.limits.line) }
+    this.#unwatch = account.watch((id, annotations) => this.#news(id, annotations))
+    // Whoever need not wait with a message still hears why it was refused: it is read over, not kept.
+    const skip = Math.max(this.limits.skip, 2 * this.limits.line, account.appendLimit)
+    this.#reader.limits = { line: this.limits.line, skip }
     this.options.log?.('login', { authcid: identity.authcid, authzid: identity.authzid })
   }
 
@@ -155,6 +206,7 @@ export class ImapServerSession {
 
   /** Enters the selected state, or leaves it (`undefined`). */
   select(view: MailboxView | undefined): void {
+    this.notifications.selectionChanged(this.#view?.mailbox.id, this.#view?.stale === true)
     this.#view = view
   }
 
@@ -178,17 +230,38 @@ export class ImapServerSession {
     this.#onNews = listener
   }
 
-  /** Tells what is new in the mailbox. A mailbox that is gone ends the selection's connection, since its numbers mean nothing any more. */
+  /** Tells what is new in the mailbox, as far as the client wants to hear it. */
   async sync(expunge: boolean, withUid: boolean): Promise<void> {
+    if (this.notifications.selected !== undefined) await this.tellSelected(expunge, withUid)
+  }
+
+  /** Tells what is new in the mailbox. A mailbox that is gone ends the selection's connection, since its numbers mean nothing any more. */
+  async tellSelected(expunge: boolean, withUid: boolean): Promise<void> {
     const view = this.#view
     if (view === undefined) return
+    const { selected } = this.notifications
+    const wanted = typeof selected === 'object' ? selected : undefined
     try {
-      await syncView(this.out, view, { expunge, withUid })
+      const added = await syncView(this, view, {
+        expunge,
+        // RFC 5465 §5.1
+        withUid: withUid || wanted !== undefined,
+        flags: wanted?.flags ?? true,
+      })
+      if (wanted === undefined || added.length === 0) return
+      const foreign = this.notifications.foreign(added)
+      if (wanted.fetch.length > 0 && foreign.length > 0) await fetchMessages(this, foreign, wanted.fetch)
     } catch (error) {
       if (!(error instanceof BackendError) || error.code !== 'NONEXISTENT') throw error
       this.#view = undefined
       this.end('The selected mailbox has been deleted')
     }
+  }
+
+  /** All news that may be told now: of the selected mailbox, and what NOTIFY asked for. */
+  async tellNews(expunge: boolean, withUid: boolean): Promise<void> {
+    await this.sync(expunge, withUid)
+    if (this.notifications.pending) await this.notifications.tell()
   }
 
   /** In every long loop: gives the event loop its turn every few milliseconds, and waits while the peer does not read. */
@@ -247,6 +320,33 @@ export class ImapServerSession {
     this.#attach()
   }
 
+  get compressed(): boolean {
+    return this.#compressed
+  }
+
+  /** COMPRESS, after its OK was written (RFC 4978 §3). */
+  compress(): void {
+    if (this.pipelined || this.#socket.readableLength > 0) {
+      this.end('Nothing may follow COMPRESS before its answer')
+      return
+    }
+    this.out.flush()
+    this.#detach()
+    this.#socket = compressed(this.#socket, this.options.alarm ?? defaultAlarm)
+    this.#compressed = true
+    this.out.replaceSocket(this.#socket)
+    this.#attach()
+  }
+
+  /** UNAUTHENTICATE: all that the login brought is given back; TLS stays (RFC 8437 §3). */
+  unauthenticate(): void {
+    this.#view = undefined
+    this.enabled.clear()
+    this.#identity = undefined
+    this.#reader.limits = { line: this.limits.lineBeforeLogin, skip: this.limits.skip }
+    this.#closeAccount()
+  }
+
   /** `* BYE text`, then the connection closes. */
   end(text: string): void {
     if (this.#ending) return
@@ -293,7 +393,7 @@ export class ImapServerSession {
 
   readonly #onData = (chunk: Uint8Array): void => {
     if (this.#ending) return
-    this.#heard = true
+    this.#heard += chunk.length
     this.#reader.push(chunk)
     this.#pull()
   }
@@ -325,8 +425,9 @@ export class ImapServerSession {
   #timeout(): void {
     if (this.#gone) return
     const working = this.#busy && !this.#upgrading && this.#waitingLine === undefined && !this.out.stalled
-    // A long literal on a slow line is no silence; before login, only whole commands count.
-    if (!this.#ending && (working || (this.authenticated && this.#heard))) {
+    // A long literal on a slow line is no silence, as long as it keeps nobody else waiting; before login, only whole commands count.
+    const pace = this.#literals.held > 0 ? this.limits.literalPace : 1
+    if (!this.#ending && (working || (this.authenticated && this.#heard >= pace))) {
       this.#windUp()
       return
     }
@@ -335,8 +436,9 @@ export class ImapServerSession {
   }
 
   #windUp(): void {
-    this.#heard = false
-    this.#alarm.reset(this.authenticated ? this.limits.idleTimeout : this.limits.loginTimeout)
+    this.#heard = 0
+    const { literalTimeout, idleTimeout, loginTimeout } = this.limits
+    this.#alarm.reset(!this.authenticated ? loginTimeout : this.#literals.held > 0 ? literalTimeout : idleTimeout)
   }
 
   /** Stops reading and closes once everything written has left; a peer that does not take it is cut off. */
@@ -354,13 +456,20 @@ export class ImapServerSession {
     this.#gone = true
     this.#ending = true
     this.#alarm.stop()
-    this.#unwatch?.()
+    this.#literals.close()
     this.#view = undefined
     this.out.close()
     this.#detach()
     this.#socket.on('error', () => undefined)
     this.#socket.destroy()
     this.#waitingLine?.reject(new StreamClosed())
+    this.#closeAccount()
+    this.#resolveClosed()
+  }
+
+  #closeAccount(): void {
+    this.#unwatch?.()
+    this.#unwatch = undefined
     const account = this.#account
     this.#account = undefined
     try {
@@ -368,14 +477,51 @@ export class ImapServerSession {
     } catch (error) {
       this.options.log?.('account-close-failed', { error })
     }
-    this.#resolveClosed()
   }
 
-  #news(id: string | undefined): void {
+  #news(id: string | undefined, annotations: readonly string[] | undefined): void {
     const view = this.#view
-    if (view === undefined || (id !== undefined && id !== view.mailbox.id)) return
-    view.stale = true
-    this.#onNews?.()
+    const selected = view !== undefined && annotations === undefined && (id === undefined || id === view.mailbox.id)
+    if (selected) view.stale = true
+    this.notifications.heard(id, annotations)
+    if (!selected && !this.notifications.pending) return
+    this.#untold = true
+    if (this.#onNews !== undefined) this.#onNews()
+    else this.#tellUnasked()
+  }
+
+  /** RFC 5465 §3.1: with NOTIFY, news are told while no command runs. They take their turn as a command would. */
+  #tellUnasked(): void {
+    if (!this.#untold || !this.notifications.active || this.#busy || this.#ending || this.#gone) return
+    this.#untold = false
+    const { selected } = this.notifications
+    // Sequence numbers that a client still uses may not change between commands (RFC 5465 §6.1.2).
+    const expunge = typeof selected === 'object' && !selected.delayed
+    this.#turn(async () => {
+      try {
+        await this.tellNews(expunge, true)
+      } catch (error) {
+        if (error instanceof StreamClosed) throw error
+        // Nothing was asked, so nothing is answered: the next news, or the next command, tries again.
+        this.options.log?.('defect', { error })
+      }
+    })
+  }
+
+  /** Nothing else is begun before `work` is done. */
+  #turn(work: () => Promise<void>): void {
+    this.#busy = true
+    this.#sliceStart = this.#now()
+    work()
+      .catch((error: unknown) => {
+        if (!(error instanceof StreamClosed)) this.#defect(error)
+      })
+      .finally(() => {
+        this.#busy = false
+        if (this.#shutdownText !== undefined) this.end(this.#shutdownText)
+        if (!this.#ending) this.#windUp()
+        this.#pull()
+      })
   }
 
   // --- Turn-taking -----------------------------------------------------------------------------------------------------------------
@@ -392,6 +538,7 @@ export class ImapServerSession {
         this.out.flush()
         if (this.#inputEnded) this.hangUp()
         else if (this.#socket.isPaused()) this.#socket.resume()
+        this.#tellUnasked()
         return
       }
       this.#take(event)
@@ -408,22 +555,13 @@ export class ImapServerSession {
       return
     }
     if (event.kind === 'fatal') {
-      this.end(event.message)
+      this.end(`[TOOBIG] ${event.message}`)
       return
     }
-    this.#busy = true
-    this.#sliceStart = this.#now()
     this.#windUp()
-    this.#handle(event)
-      .catch((error: unknown) => {
-        if (!(error instanceof StreamClosed)) this.#defect(error)
-      })
-      .finally(() => {
-        this.#busy = false
-        if (this.#shutdownText !== undefined) this.end(this.#shutdownText)
-        if (!this.#ending) this.#windUp()
-        this.#pull()
-      })
+    // What the command left untold (an expunge that it could not tell) is told behind it.
+    this.#untold = true
+    this.#turn(() => this.#handle(event))
   }
 
   #defect(error: unknown): void {
@@ -438,6 +576,7 @@ export class ImapServerSession {
       case 'literal':
         return this.#literal(event)
       case 'refused':
+        this.#literals.release()
         return this.#answer(new Parser([event.start]).tag(), undefined, event.refusal)
       default:
     }
@@ -448,7 +587,7 @@ export class ImapServerSession {
       await judgeLiteral(this, event)
     } catch (error) {
       const refusal = refusalOf(this, error)
-      if (!event.synchronising && event.size > this.limits.skip) {
+      if (!event.synchronising && event.size > this.#reader.limits.skip) {
         this.out.untagged(`BYE [TOOBIG] ${humanText(refusal.message)}`)
         this.hangUp()
         return
@@ -456,6 +595,9 @@ export class ImapServerSession {
       this.#reader.refuse(refusal)
       return
     }
+    // Until there is room, nothing more is read from this client.
+    await this.#literals.take(event.size)
+    if (this.#ending) return
     this.#reader.accept()
     if (event.synchronising) {
       this.out.text('+ Ready for the literal\r\n')
@@ -464,7 +606,7 @@ export class ImapServerSession {
   }
 
   async #command(segments: Extract<ReaderEvent, { kind: 'command' }>['segments']): Promise<void> {
-    const parser = new Parser(segments, this.enabled.has('UTF8=ACCEPT'))
+    const parser = new Parser(segments, this.utf8)
     const tag = parser.tag()
     let command: Command | undefined
     let outcome: Completion | Refusal
@@ -480,14 +622,19 @@ export class ImapServerSession {
       outcome = refusalOf(this, error)
       if (command !== undefined && !this.#ending) await this.#tellNews(command, 'no-expunge')
     }
+    this.#literals.release()
     this.#answer(tag, command?.name, outcome)
     if ('after' in outcome) await outcome.after?.()
   }
 
   async #tellNews(command: Command, news = command.news): Promise<void> {
-    if (this.#view === undefined || news === 'none') return
+    if (news === 'none') return
     try {
-      await this.sync(news === 'all' || (news === 'uid' && !this.pipelined), command.withUid)
+      const expunge = news === 'all' || (news === 'uid' && !this.pipelined)
+      // What a client expunges itself is the answer to its command, whatever news it wants.
+      if (EXPUNGING.has(command.name)) await this.tellSelected(expunge, command.withUid)
+      else await this.sync(expunge, command.withUid)
+      if (this.notifications.pending && news !== 'no-expunge') await this.notifications.tell()
     } catch (error) {
       if (error instanceof StreamClosed) throw error
       // The command itself is done, and its answer must not depend on this. The news are asked for again with the next one.

@@ -1,56 +1,27 @@
 // RFC 9051 §5.2, §5.5: bringing what happened in the mailbox to the client, in an order in which every number is true when it is read:
-// EXPUNGE, then EXISTS (and RECENT), then FLAGS, then FETCH.
+// EXPUNGE (or VANISHED), then EXISTS (and RECENT), then FLAGS, then FETCH.
 
-import type { FlagSet, MailboxDelta, MessageRow } from '../backend.ts'
-import type { ResponseStream } from '../wire/response-stream.ts'
+import type { MailboxDelta, MessageRow } from '../backend.ts'
+import type { ImapServerSession } from './session.ts'
+import { announceKeywords, flagsLine, tellExpunged } from './telling.ts'
 import type { MailboxView } from './view.ts'
-
-const SYSTEM_FLAGS = '\\Answered \\Flagged \\Deleted \\Seen \\Draft'
-
-/** Flags for the wire, with \Recent where this session was the first to see the message. */
-export function formatFlags(view: MailboxView, uid: number, flags: FlagSet): string {
-  const text = flags.join(' ')
-  return view.isRecent(uid) ? (text === '' ? '(\\Recent)' : `(${text} \\Recent)`) : `(${text})`
-}
-
-/** FLAGS and PERMANENTFLAGS with the keywords the client may meet. */
-export function announceFlags(out: ResponseStream, view: MailboxView): void {
-  const keywords = [...view.keywords.values()]
-  const flags = [SYSTEM_FLAGS, ...keywords].join(' ')
-  out.untagged(`FLAGS (${flags})`)
-  out.untagged(
-    `OK [PERMANENTFLAGS (${view.readOnly ? '' : `${flags} \\*`})] ${view.readOnly ? 'Read-only mailbox' : 'Flags permitted'}`,
-  )
-}
-
-/** Announces keywords that the client has not heard of, before a FETCH mentions them. */
-export function announceKeywords(out: ResponseStream, view: MailboxView, sets: Iterable<FlagSet>): void {
-  let news = false
-  for (const flags of sets) {
-    for (const flag of flags) {
-      if (flag.charCodeAt(0) === 0x5c) continue
-      const key = flag.toLowerCase()
-      if (view.keywords.has(key)) continue
-      view.keywords.set(key, flag)
-      news = true
-    }
-  }
-  if (news) announceFlags(out, view)
-}
-
-export function fetchFlagsLine(view: MailboxView, position: number, row: MessageRow, withUid: boolean): string {
-  return `* ${position + 1} FETCH (${withUid ? `UID ${row.uid} ` : ''}FLAGS ${formatFlags(view, row.uid, row.flags)})\r\n`
-}
 
 export interface SyncOptions {
   /** EXPUNGE may be sent now (never while a command with sequence numbers runs or may be on its way). */
   readonly expunge: boolean
   /** FETCH responses carry the UID: the client speaks in UIDs. */
   readonly withUid: boolean
+  /** Changed flags are told. */
+  readonly flags: boolean
 }
 
-/** Asks the store what is new and says it. Rejects with what the store rejects with. */
-export async function syncView(out: ResponseStream, view: MailboxView, options: SyncOptions): Promise<void> {
+/** Asks the store what is new and says it. Answers the UIDs that are new to the client. Rejects with what the store rejects with. */
+export async function syncView(
+  session: ImapServerSession,
+  view: MailboxView,
+  options: SyncOptions,
+): Promise<readonly number[]> {
+  const { out } = session
   let changed: MessageRow[] = []
   let added: number[] = []
   if (view.stale) {
@@ -63,29 +34,38 @@ export async function syncView(out: ResponseStream, view: MailboxView, options: 
       view.stale = true
       throw error
     }
-    if (added.length > 0 && !view.readOnly) {
+    if (added.length > 0 && !view.readOnly && !session.rev2) {
       const { from, to } = await view.mailbox.claimRecent()
       view.addRecent(from, to)
     }
   }
-  if (options.expunge) for (const number of view.dropExpunged()) out.text(`* ${number} EXPUNGE\r\n`)
+  if (options.expunge) {
+    view.contexts?.beforeExpunge()
+    tellExpunged(session, view)
+  }
   if (added.length > 0) {
     out.untagged(`${view.count} EXISTS`)
-    out.untagged(`${view.recentCount} RECENT`)
+    if (!session.rev2) out.untagged(`${view.recentCount} RECENT`)
   }
   announceKeywords(
-    out,
+    session,
     view,
     changed.map((row) => row.flags),
   )
+  // RFC 7162 §3.2.10: who does QRESYNC is told flags with the UID.
+  const withUid = options.withUid || session.qresync
+  let count = 0
   for (const row of changed) {
     const own = view.silent.get(row.uid) === row.modseq
-    if (own || view.expunged.has(row.uid)) continue
+    if (!options.flags || own || view.expunged.has(row.uid)) continue
     const position = view.position(row.uid)
-    if (position >= 0) out.text(fetchFlagsLine(view, position, row, options.withUid))
+    if (position >= 0) out.text(flagsLine(session, view, position, row, withUid))
+    if ((++count & 255) === 0 && session.winded) await session.breathe()
   }
+  await view.contexts?.afterNews([...added, ...changed.map((row) => row.uid)])
   if (!view.stale) view.silent.clear()
   if (view.crowded) view.rebase(await view.mailbox.snapshot())
+  return added
 }
 
 /** History was trimmed: what vanished is what the view has and the mailbox has not. */

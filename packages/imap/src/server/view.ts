@@ -4,6 +4,7 @@
 // `sync.ts` decides what may be said when.
 
 import type { FlagSet, Mailbox, MailboxDelta, MailboxSnapshot, MessageRow } from '../backend.ts'
+import type { SearchContexts } from '../search/contexts.ts'
 import { lowerBound, type Span } from '../wire/number-set.ts'
 
 /** Half-open range of UIDs that are \Recent in this session. */
@@ -38,6 +39,10 @@ export class MailboxView {
   readonly keywords = new Map<string, string>()
   /** The store said that something changed. */
   stale = false
+  /** What `$` stands for (RFC 5182): UIDs, ascending. Those that are gone by now are passed over where it is used. */
+  saved: Uint32Array = new Uint32Array(0)
+  /** Searches whose changes are told with the news (RFC 5267). */
+  contexts: SearchContexts | undefined
 
   constructor(mailbox: Mailbox, name: string, readOnly: boolean, snapshot: MailboxSnapshot) {
     this.mailbox = mailbox
@@ -58,6 +63,11 @@ export class MailboxView {
   /** UIDs in sequence order. Do not keep or change. */
   get uids(): Uint32Array {
     return this.#uids.subarray(0, this.#count)
+  }
+
+  /** What the rows are made of: a snapshot, and newer rows over it. Do not keep or change. */
+  get layers(): { readonly snapshot: MailboxSnapshot; readonly overlay: ReadonlyMap<number, MessageRow> } {
+    return { snapshot: this.#snapshot, overlay: this.#overlay }
   }
 
   uidAt(position: number): number {
@@ -106,6 +116,11 @@ export class MailboxView {
         yield out
       }
     }
+  }
+
+  /** Walks over the rows of the positions in order, without making an object for each. */
+  cursor(spans: readonly Span[]): RowCursor {
+    return new RowCursor(spans, this.#count, this.#uids, this.#snapshot, this.#overlay)
   }
 
   isRecent(uid: number): boolean {
@@ -168,16 +183,21 @@ export class MailboxView {
     this.#shared = false
   }
 
-  /** Removes the expunged messages. Answers their sequence numbers as the client must hear them: descending, each true when it is read. */
-  dropExpunged(): number[] {
-    if (this.expunged.size === 0) return []
+  /**
+   * Removes the expunged messages. Answers their sequence numbers as the client must hear them (descending, each true when it is read) and
+   * their UIDs, ascending.
+   */
+  dropExpunged(): { readonly numbers: readonly number[]; readonly uids: readonly number[] } {
+    if (this.expunged.size === 0) return { numbers: [], uids: [] }
     this.#own(0)
     const numbers: number[] = []
+    const uids: number[] = []
     let to = 0
     for (let from = 0; from < this.#count; from++) {
       const uid = this.#uids[from] ?? 0
       if (this.expunged.has(uid)) {
         numbers.push(from + 1)
+        uids.push(uid)
         this.#overlay.delete(uid)
         this.silent.delete(uid)
       } else {
@@ -186,7 +206,7 @@ export class MailboxView {
     }
     this.#count = to
     this.expunged.clear()
-    return numbers.reverse()
+    return { numbers: numbers.reverse(), uids }
   }
 
   /** True when reading is better served by a fresh snapshot than by what lies over the old one. */
@@ -208,6 +228,84 @@ export class MailboxView {
       this.#uids = snapshot.uids
       this.#shared = true
     }
+  }
+}
+
+/** One row at a time: after `next()` answered true, the fields are those of the row at `position`, until the next call. */
+export class RowCursor implements MessageRow {
+  position = -1
+  uid = 0
+  flags: FlagSet = NO_FLAGS
+  modseq = 0
+  size = 0
+  internalDate = 0
+  zone = 0
+  readonly #spans: readonly Span[]
+  readonly #count: number
+  readonly #uids: Uint32Array
+  readonly #snapshot: MailboxSnapshot
+  readonly #overlay: ReadonlyMap<number, MessageRow> | undefined
+  #span = -1
+  #end = 0
+  /** Index into the snapshot at or before which the next row is. */
+  #at = 0
+
+  constructor(
+    spans: readonly Span[],
+    count: number,
+    uids: Uint32Array,
+    snapshot: MailboxSnapshot,
+    overlay: ReadonlyMap<number, MessageRow>,
+  ) {
+    this.#spans = spans
+    this.#count = count
+    this.#uids = uids
+    this.#snapshot = snapshot
+    this.#overlay = overlay.size === 0 ? undefined : overlay
+  }
+
+  next(): boolean {
+    for (;;) {
+      this.position++
+      while (this.position >= this.#end) {
+        const span = this.#spans[++this.#span]
+        if (span === undefined) return false
+        this.position = span.start
+        this.#end = Math.min(span.end, this.#count)
+        this.#at = lowerBound(this.#snapshot.uids, this.#uids[span.start] ?? 0)
+      }
+      if (this.#load(this.#uids[this.position] ?? 0)) return true
+    }
+  }
+
+  #load(uid: number): boolean {
+    const snapshot = this.#snapshot
+    this.uid = uid
+    const newer = this.#overlay?.get(uid)
+    if (newer !== undefined) {
+      this.flags = newer.flags
+      this.modseq = newer.modseq
+      this.size = newer.size
+      this.internalDate = newer.internalDate
+      this.zone = newer.zone
+      return true
+    }
+    let at = this.#at
+    while ((snapshot.uids[at] ?? Infinity) < uid) at++
+    this.#at = at
+    if (snapshot.uids[at] !== uid) return false
+    this.flags = snapshot.flagSets[snapshot.flags[at] ?? 0] ?? NO_FLAGS
+    this.modseq = snapshot.modseqs[at] ?? 0
+    this.size = snapshot.sizes[at] ?? 0
+    this.internalDate = snapshot.internalDates[at] ?? 0
+    this.zone = snapshot.zones[at] ?? 0
+    return true
+  }
+
+  /** The row as a value of its own. */
+  row(): MessageRow {
+    const { uid, flags, modseq, size, internalDate, zone } = this
+    return { uid, flags, modseq, size, internalDate, zone }
   }
 }
 

@@ -107,6 +107,10 @@ export class CommandReader {
     this.#limits = limits
   }
 
+  get limits(): ReaderLimits {
+    return this.#limits
+  }
+
   set limits(limits: ReaderLimits) {
     this.#limits = limits
   }

@@ -50,6 +50,12 @@ export function astring(text: string): string {
   return /^[A-Za-z0-9!#$&'+,\-./:;<=>?@^_`|~[]+$/.test(text) && text.toUpperCase() !== 'NIL' ? text : quote(text)
 }
 
+/** `astring` of any text, as one string for `ResponseStream.text`: a literal where quotes cannot hold it. */
+export function astringOf(text: string): string {
+  if (/^[\x20-\x7e]{0,1024}$/.test(text)) return astring(text)
+  return Buffer.from(encodeLiteral(Buffer.from(text.toWellFormed()))).toString('latin1')
+}
+
 /** Human text behind a response code: one line of ASCII. */
 export function humanText(text: string): string {
   let out = ''

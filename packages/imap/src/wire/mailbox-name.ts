@@ -1,5 +1,20 @@
 // RFC 3501 §5.1.3: mailbox names in modified UTF-7, and what a name is to us: Unicode NFC, levels separated by `/`.
 
+import { astring, quote } from './encode.ts'
+
+/** A mailbox name for the wire, as one string for `ResponseStream.text`: UTF-8 in quotes for clients that asked for it, else modified UTF-7. */
+export function writeMailboxName(name: string, utf8: boolean): string {
+  // The stream writes one octet for each character, so UTF-8 is handed over as such.
+  return utf8 ? quoteUtf8(name) : astring(encodeMutf7(name))
+}
+
+function quoteUtf8(name: string): string {
+  const plain = astring(name)
+  for (let i = 0; i < name.length; i++)
+    if (name.charCodeAt(i) >= 0x80) return quote(Buffer.from(name.toWellFormed()).toString('latin1'))
+  return plain
+}
+
 const BASE64 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,'
 
 /** Modified UTF-7 of a name. Unpaired surrogates become U+FFFD. */

@@ -9,6 +9,9 @@ export interface NumberRange {
 /** Ranges in the order the client gave them. */
 export type NumberSet = readonly NumberRange[]
 
+/** `$`: what a search has saved (RFC 5182). Known by identity; only `spansOf` and search keys give it a meaning. */
+export const SAVED: NumberSet = []
+
 /** Half-open range of positions in a sorted list. */
 export interface Span {
   readonly start: number
@@ -65,6 +68,23 @@ export function formatNumbers(numbers: ArrayLike<number>): string {
   return out
 }
 
+/** As `formatNumbers`, in pieces of a few thousand characters, for sets of any size. Numbers in another order keep it. */
+export function* numberPieces(numbers: ArrayLike<number>): Generator<string> {
+  let out = ''
+  for (let i = 0; i < numbers.length;) {
+    const first = numbers[i] ?? 0
+    let last = first
+    const start = i
+    for (i++; i < numbers.length && numbers[i] === last + 1; i++) last++
+    if (start > 0) out += ','
+    out += last === first ? `${first}` : `${first}:${last}`
+    if (out.length < 4096) continue
+    yield out
+    out = ''
+  }
+  if (out !== '') yield out
+}
+
 /** First position in the ascending `list` whose value is at least `value`. */
 export function lowerBound(list: ArrayLike<number>, value: number, length = list.length): number {
   let low = 0
@@ -101,6 +121,22 @@ export function spansOfSequence(set: NumberSet, count: number): { spans: Span[];
     return { start: Math.max(0, low - 1), end: Math.min(count, high) }
   })
   return { spans: merge(spans), beyond }
+}
+
+/** The positions in `uids` (ascending) of some of them (ascending). */
+export function spansOfKnown(some: ArrayLike<number>, uids: ArrayLike<number>): Span[] {
+  const out: { start: number; end: number }[] = []
+  let at = 0
+  for (let i = 0; i < some.length; i++) {
+    const uid = some[i] ?? 0
+    while ((uids[at] ?? Infinity) < uid) at++
+    if (uids[at] !== uid) continue
+    const last = out.at(-1)
+    if (last?.end === at) last.end++
+    else out.push({ start: at, end: at + 1 })
+    at++
+  }
+  return out
 }
 
 /** Sorted, without overlaps and empty spans. */

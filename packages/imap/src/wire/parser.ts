@@ -1,10 +1,10 @@
 // RFC 9051 §9: the grammar's small words, read from one framed command. Strings stay octets until a rule needs text.
 
 import { type Segments, type Literal } from './command-reader.ts'
-import { parseDateTime, parseDay } from './dates.ts'
+import { parseDateTime, parseDay, type ZonedTime } from './dates.ts'
 import { bad, no } from './errors.ts'
 import { canonicalName, decodeMutf7 } from './mailbox-name.ts'
-import { type NumberSet, parseNumberSet } from './number-set.ts'
+import { type NumberSet, parseNumberSet, SAVED } from './number-set.ts'
 
 const SP = 0x20
 const QUOTE = 0x22
@@ -68,6 +68,13 @@ export class Parser {
     return tag
   }
 
+  /** Leaves out everything up to the end of the command. */
+  skip(): void {
+    this.#next = this.#segments.length
+    this.#text = EMPTY
+    this.#at = 0
+  }
+
   end(): void {
     if (!this.atEnd) throw bad('There is more behind the end of the command than it can take')
   }
@@ -117,6 +124,11 @@ export class Parser {
     if (this.#run(1).toUpperCase() === word) return true
     this.#at = start
     return false
+  }
+
+  /** True when `text` (capitals) stands here, in any case. Takes nothing. */
+  ahead(text: string): boolean {
+    return latin1(this.#text.subarray(this.#at, this.#at + text.length)).toUpperCase() === text
   }
 
   /** Letters, digits and what else a FETCH or STATUS item is made of, in capitals: stops before `[`. */
@@ -215,6 +227,11 @@ export class Parser {
     return canonicalName(this.#mailboxText(this.astring()))
   }
 
+  /** A mailbox name as the client spelt it (Unicode): `canonicalName` makes it ours. */
+  givenMailbox(): string {
+    return this.#mailboxText(this.astring())
+  }
+
   /** `list-mailbox`: a name with `*` and `%`. */
   listMailbox(): string {
     if (this.atLiteral || this.peek() === QUOTE) return this.#mailboxText(this.string())
@@ -255,7 +272,9 @@ export class Parser {
     return value
   }
 
+  /** `sequence-set`; `$` is `SAVED`. */
   numberSet(): NumberSet {
+    if (this.tryChar('$')) return SAVED
     const start = this.#at
     for (;;) {
       const byte = this.peek()
@@ -270,7 +289,7 @@ export class Parser {
   /** True when a message set begins here. */
   get atNumberSet(): boolean {
     const byte = this.peek()
-    return (byte >= 0x31 && byte <= 0x39) || byte === 0x2a
+    return (byte >= 0x31 && byte <= 0x39) || byte === 0x2a || byte === 0x24
   }
 
   /** `date` as days since the epoch. */
@@ -281,8 +300,8 @@ export class Parser {
     return day
   }
 
-  /** `date-time` in milliseconds since the epoch. */
-  dateTime(): number {
+  /** `date-time` in milliseconds since the epoch, with its zone. */
+  dateTime(): ZonedTime {
     const time = this.peek() === QUOTE ? parseDateTime(latin1(this.#quoted())) : undefined
     if (time === undefined)
       throw bad('A date and time such as "01-Feb-2026 10:20:30 +0100" is missing in the arguments')

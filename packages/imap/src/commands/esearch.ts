@@ -1,0 +1,111 @@
+// RFC 7377 ESEARCH: one search over many mailboxes. Mailboxes that are not selected are only looked at: nothing of them changes, \Recent included.
+
+import { BackendError, type MailboxEntry } from '../backend.ts'
+import { writeExtended } from '../search/answer.ts'
+import { usesRecent, usesSaved, usesSequence } from '../search/keys.ts'
+import { Progress } from '../search/pace.ts'
+import {
+  checkRequest,
+  checkTag,
+  find,
+  keep,
+  parseSearchArguments,
+  refuseUpdate,
+  resultOf,
+  type SearchRequest,
+} from '../search/request.ts'
+import { RETURN_ALL, type ReturnOptions } from '../search/return-options.ts'
+import { mailboxesOf, parseSources } from '../search/sources.ts'
+import { type SearchTarget, targetOfSnapshot, targetOfView } from '../search/target.ts'
+import { defineCommand } from '../server/command.ts'
+import type { ImapServerSession } from '../server/session.ts'
+import { astring } from '../wire/encode.ts'
+import { bad, CommandError } from '../wire/errors.ts'
+import { encodeMutf7 } from '../wire/mailbox-name.ts'
+
+export const esearch = defineCommand({
+  name: 'ESEARCH',
+  state: 'authenticated',
+  news: 'uid',
+  withUid: true,
+  parse(parser) {
+    parser.space()
+    const sources = parseSources(parser)
+    const { returns = RETURN_ALL, request } = parseSearchArguments(parser)
+    return { sources, returns, request }
+  },
+  async execute(session, { sources, returns, request }, tag) {
+    const view = session.selected ? session.view : undefined
+    const selected = sources.some(({ kind }) => kind === 'selected')
+    if (selected && view === undefined) throw bad('No mailbox is selected')
+    // RFC 7377 §2.3: what is saved or updated belongs to the selected mailbox.
+    const alone = selected && sources.length === 1
+    if (returns.words.has('SAVE') && !alone)
+      throw bad('SAVE is only possible when the selected mailbox alone is searched')
+    if (!(request instanceof CommandError)) {
+      checkRequest(session, request, returns)
+      if (!alone && (usesSequence(request.key) || usesSaved(request.key)))
+        throw bad('Sequence numbers and $ are only known of the selected mailbox')
+    }
+    if (alone && view !== undefined) {
+      checkTag(view, tag, returns)
+      if (returns.words.has('SAVE')) view.saved = new Uint32Array(0)
+    }
+    if (request instanceof CommandError) throw request
+
+    const { account } = session
+    const progress = new Progress(session, tag)
+    const here = view?.mailbox.id
+    if (selected && view !== undefined) {
+      const target = targetOfView(view)
+      const positions = await searchOne(session, tag, target, view.name, request, returns, progress)
+      if (alone) keep(session, view, tag, true, request, returns, target, positions)
+    }
+    if (returns.words.has('UPDATE') && !alone)
+      refuseUpdate(session, tag, 'Only searches of the selected mailbox are updated')
+    if (sources.every(({ kind }) => kind === 'selected')) return
+    const searched = new Set(selected && here !== undefined ? [here] : [])
+    for (const entry of mailboxesOf(sources, await account.list(), account.namespaces ?? {})) {
+      if (searched.has(entry.id)) continue
+      searched.add(entry.id)
+      const target =
+        view !== undefined && entry.id === here ? targetOfView(view) : await openTarget(session, entry, request)
+      if (target !== undefined) await searchOne(session, tag, target, entry.name, request, returns, progress)
+      if (session.winded) await session.breathe()
+    }
+  },
+})
+
+/** Undefined when the mailbox has gone in this moment. */
+async function openTarget(
+  { account }: ImapServerSession,
+  { name }: MailboxEntry,
+  { key }: SearchRequest,
+): Promise<SearchTarget | undefined> {
+  try {
+    const mailbox = await account.open(name)
+    const recentUid = usesRecent(key) ? (await account.status(name)).recentUid : Infinity
+    return targetOfSnapshot(mailbox, await mailbox.snapshot(), recentUid)
+  } catch (error) {
+    if (error instanceof BackendError && (error.code === 'NONEXISTENT' || error.code === 'NOPERM')) return undefined
+    throw error
+  }
+}
+
+/** Searches and answers; without a match there is no answer (RFC 7377 §2.1). Answers the positions found. */
+async function searchOne(
+  session: ImapServerSession,
+  tag: string,
+  target: SearchTarget,
+  name: string,
+  request: SearchRequest,
+  returns: ReturnOptions,
+  progress: Progress,
+): Promise<Uint32Array> {
+  const found = await find(session, target, request, returns, progress)
+  if (found.positions.length > 0) {
+    const where = ` MAILBOX ${astring(encodeMutf7(name))} UIDVALIDITY ${target.mailbox.uidValidity}`
+    await writeExtended(session, tag, returns, resultOf(target, request, found, true), where)
+  }
+  return found.positions
+}

@@ -1,0 +1,78 @@
+// RFC 4466 §2.1: parameters of SELECT and EXAMINE: CONDSTORE (RFC 7162 §3.1.8) and QRESYNC (RFC 7162 §3.2.5).
+
+import type { ImapServerSession } from '../server/session.ts'
+import { fetchOpening, formatFlags } from '../server/telling.ts'
+import type { MailboxView } from '../server/view.ts'
+import { bad } from '../wire/errors.ts'
+import type { NumberSet } from '../wire/number-set.ts'
+import type { Parser } from '../wire/parser.ts'
+import { tellVanishedEarlier } from './fetch-modifiers.ts'
+
+/** What the client knew of the mailbox when it last saw it. */
+export interface KnownState {
+  readonly uidValidity: number
+  readonly modseq: number
+  /** The UIDs that it knows; absent: all up to then. */
+  readonly uids: NumberSet | undefined
+}
+
+export interface SelectParameters {
+  readonly condstore: boolean
+  readonly known: KnownState | undefined
+}
+
+export function parseSelectParameters(parser: Parser): SelectParameters {
+  let condstore = false
+  let known: KnownState | undefined
+  if (parser.trySpace()) {
+    parser.list(() => {
+      const name = parser.word()
+      if (name === 'CONDSTORE') condstore = true
+      else if (name === 'QRESYNC') {
+        parser.space()
+        known = parseKnown(parser)
+      } else throw bad(`SELECT does not know the parameter ${name.slice(0, 40)}`)
+    })
+  }
+  return { condstore, known }
+}
+
+/** `(uidvalidity modseq [known-uids] [(known-sequence-set known-uid-set)])` */
+function parseKnown(parser: Parser): KnownState {
+  parser.char('(')
+  const uidValidity = parser.nonZero()
+  parser.space()
+  const modseq = parser.number64()
+  let uids: NumberSet | undefined
+  while (parser.trySpace()) {
+    if (parser.tryChar('(')) {
+      // Pairs of sequence number and UID only spare a server without a full history some UIDs: it may leave them unused.
+      parser.numberSet()
+      parser.space()
+      parser.numberSet()
+      parser.char(')')
+      break
+    }
+    if (uids !== undefined) throw bad('QRESYNC takes one set of known UIDs')
+    uids = parser.numberSet()
+  }
+  parser.char(')')
+  return { uidValidity, modseq, uids }
+}
+
+/** Tells what happened since the client last saw the mailbox: VANISHED (EARLIER), then FETCH with UID, FLAGS and MODSEQ. */
+export async function tellSince(session: ImapServerSession, view: MailboxView, known: KnownState): Promise<void> {
+  if (known.uidValidity !== view.mailbox.uidValidity) return
+  await tellVanishedEarlier(session, view, known.uids, known.modseq)
+  const cursor = view.cursor([{ start: 0, end: view.count }])
+  let count = 0
+  while (cursor.next()) {
+    if (cursor.modseq > known.modseq) {
+      const uid = session.uidOnly ? '' : `UID ${cursor.uid} `
+      session.out.text(
+        `${fetchOpening(session, cursor.position, cursor.uid)}${uid}FLAGS ${formatFlags(view, cursor.uid, cursor.flags)} MODSEQ (${cursor.modseq}))\r\n`,
+      )
+    }
+    if ((++count & 255) === 0 && session.winded) await session.breathe()
+  }
+}

@@ -1,0 +1,99 @@
+// RFC 7162: mod-sequences and quick resynchronisation, as two clients see them.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { fill, world } from './harness.ts'
+
+const modseqOf = (text: string): number => Number(/HIGHESTMODSEQ (\d+)/.exec(text)?.[1])
+
+test('SELECT tells HIGHESTMODSEQ; MODSEQ comes with every change once the client has shown that it knows it', async (t) => {
+  const { mail, wire } = await world(t)
+  await fill(mail, 3)
+  const c = await wire()
+  await c.login()
+  const selected = await c.ask('a SELECT INBOX')
+  assert.ok(modseqOf(selected) > 0)
+  assert.doesNotMatch(await c.ask('b STORE 1 +FLAGS (\\Seen)'), /MODSEQ/)
+  const fetched = await c.ask('c FETCH 1:3 (FLAGS MODSEQ)')
+  assert.match(fetched, /^\* OK \[HIGHESTMODSEQ \d+\]/)
+  assert.match(fetched, /\* 2 FETCH \(FLAGS \([^)]*\) MODSEQ \(\d+\)\)/)
+  assert.match(await c.ask('d STORE 2 +FLAGS (\\Seen)'), /\* 2 FETCH \(FLAGS \(.*\) MODSEQ \(\d+\)\)/)
+  // Silent about the flags, not about the mod-sequence (RFC 7162 §3.1.3).
+  assert.match(await c.ask('e UID STORE 3 +FLAGS.SILENT (\\Seen)'), /^\* 3 FETCH \(UID 3 MODSEQ \(\d+\)\)\r\ne OK/)
+})
+
+test('49: UNCHANGEDSINCE fails for what another session changed, and does the rest', async (t) => {
+  const { mail, wire } = await world(t)
+  await fill(mail, 3)
+  const [c, other] = [await wire(), await wire()]
+  await c.login()
+  await other.login()
+  const modseq = modseqOf(await c.ask('a SELECT INBOX (CONDSTORE)'))
+  await other.ask('a SELECT INBOX')
+  await other.ask('b STORE 2 +FLAGS (\\Flagged)')
+  const stored = await c.ask(`b STORE 1:3 (UNCHANGEDSINCE ${modseq}) +FLAGS (\\Seen)`)
+  assert.match(stored, /b OK \[MODIFIED 2\]/)
+  assert.match(stored, /\* 1 FETCH \(FLAGS \(\\Seen \\Recent\) MODSEQ/)
+  assert.doesNotMatch(stored, /\* 2 FETCH \(FLAGS \(.*\\Seen/)
+  assert.match(await c.ask('c UID STORE 1 (UNCHANGEDSINCE 0) +FLAGS (x)'), /c OK \[MODIFIED 1\]/)
+})
+
+test('CHANGEDSINCE fetches only what changed', async (t) => {
+  const { mail, wire } = await world(t)
+  await fill(mail, 4)
+  const c = await wire()
+  await c.login()
+  const modseq = modseqOf(await c.ask('a SELECT INBOX'))
+  await c.ask('b STORE 2,4 +FLAGS (\\Seen)')
+  const fetched = await c.ask(`c UID FETCH 1:* (FLAGS) (CHANGEDSINCE ${modseq})`)
+  assert.deepEqual(
+    [...fetched.matchAll(/^\* (\d+) FETCH \(UID \d+ FLAGS .* MODSEQ \(\d+\)\)/gm)].map((match) => match[1]),
+    ['2', '4'],
+  )
+  assert.match(await c.ask(`d UID FETCH 1:* (FLAGS) (CHANGEDSINCE 1 VANISHED)`), /^d BAD/)
+  assert.match(await c.ask(`e FETCH 1:* (FLAGS) (CHANGEDSINCE 1 VANISHED)`), /^e BAD/)
+  assert.match(await c.ask(`f UID FETCH 1:* (FLAGS) (VANISHED)`), /^f BAD/)
+})
+
+test('QRESYNC: a client that comes back hears what vanished and what changed, and only VANISHED from then on', async (t) => {
+  const { mail, wire } = await world(t)
+  await fill(mail, 6)
+  const first = await wire()
+  await first.login()
+  const selected = await first.ask('a SELECT INBOX')
+  const validity = /UIDVALIDITY (\d+)/.exec(selected)?.[1]
+  const modseq = modseqOf(selected)
+  await first.ask('b STORE 2,3,5 +FLAGS (\\Deleted)')
+  await first.ask('c EXPUNGE')
+  await first.ask('d STORE 2 +FLAGS (\\Answered)')
+
+  const c = await wire()
+  await c.login()
+  assert.match(await c.ask(`a SELECT INBOX (QRESYNC (${validity} ${modseq}))`), /^a BAD/)
+  assert.match(await c.ask('b ENABLE QRESYNC'), /^\* ENABLED QRESYNC\r\n/)
+  const back = await c.ask(`c SELECT INBOX (QRESYNC (${validity} ${modseq} 1:6 (1,2 1,2)))`)
+  assert.match(back, /\* 3 EXISTS/)
+  assert.match(back, /\* VANISHED \(EARLIER\) 2:3,5\r\n/)
+  assert.match(back, /\* 2 FETCH \(UID 4 FLAGS \(\\Answered\) MODSEQ \(\d+\)\)/)
+  assert.doesNotMatch(back, /\* 1 FETCH/)
+  // Known UIDs narrow it, another UIDVALIDITY makes it an ordinary SELECT.
+  assert.match(await c.ask(`d SELECT INBOX (QRESYNC (${validity} ${modseq} 4:6))`), /VANISHED \(EARLIER\) 5\r\n/)
+  assert.doesNotMatch(await c.ask(`e SELECT INBOX (QRESYNC (1 ${modseq}))`), /VANISHED|FETCH/)
+  assert.match(await c.ask(`f UID FETCH 1:4 (FLAGS) (CHANGEDSINCE ${modseq} VANISHED)`), /VANISHED \(EARLIER\) 2:3\r\n/)
+
+  await first.ask('e STORE 1 +FLAGS (\\Deleted)')
+  await first.ask('f EXPUNGE')
+  const news = await c.ask('g NOOP')
+  assert.match(news, /\* VANISHED 1\r\n/)
+  assert.doesNotMatch(news, /EXPUNGE/)
+  assert.match(await c.ask('h STORE 1 +FLAGS (\\Deleted)'), /\* 1 FETCH \(FLAGS .* MODSEQ/)
+  assert.match(await c.ask('i EXPUNGE'), /\* VANISHED 4\r\ni OK \[HIGHESTMODSEQ \d+\]/)
+})
+
+test('14: the mailbox selected before is told to be closed', async (t) => {
+  const { wire } = await world(t)
+  const c = await wire()
+  await c.login()
+  await c.ask('a SELECT INBOX')
+  assert.match(await c.ask('b SELECT INBOX'), /^\* OK \[CLOSED\]/)
+})
