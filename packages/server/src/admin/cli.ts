@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander'
 import { accountCommand } from './commands/account.ts'
 import { configCommand } from './commands/config.ts'
 import { aliasCommand, domainCommand, rosterCommand } from './commands/directory.ts'
+import { doctorCommand } from './commands/doctor.ts'
 import { mailboxCommand } from './commands/mailbox.ts'
 import { mailCommand } from './commands/mail.ts'
 import { messageCommand } from './commands/message.ts'
@@ -29,6 +30,7 @@ export async function runCommandLine(programme: Programme, args: readonly string
     mailboxCommand(programme),
     messageCommand(programme),
     mailCommand(programme),
+    doctorCommand(programme),
     rosterCommand(programme),
     configCommand(programme),
   ]

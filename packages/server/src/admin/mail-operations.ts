@@ -1,7 +1,7 @@
 // Operations on the mail of accounts. Octets cross the control socket as base64, in pieces of a size that its lines can have.
 
 import type { FlagSet, MailboxRole } from '@aviso/imap'
-import type { ImportAnswer, MessageQuery, NewMail } from '../mail/administration.ts'
+import type { Examination, ImportAnswer, MessageQuery, NewMail } from '../mail/administration.ts'
 import type { Moment } from '../mail/transfer/contracts.ts'
 import type { AdminContext } from './operations.ts'
 
@@ -140,6 +140,10 @@ export const mailOperations = {
         mail: message === undefined ? undefined : newMail(message),
       })),
     }),
+  'mail.examine': (
+    { mail }: AdminContext,
+    { address, repair }: { readonly address: string; readonly repair: boolean },
+  ): Promise<Examination> => mail.examine(address, repair),
   'mail.forget-imports': ({ mail }: AdminContext, { address }: { readonly address: string }) =>
     mail.forgetImports(address),
 } as const

@@ -17,6 +17,7 @@ import type { AccountAdmin } from '../accounts/administration.ts'
 import { AccountError } from '../accounts/errors.ts'
 import { nearest } from '../kernel/nearest.ts'
 import {
+  type Examination,
   type ImportAnswer,
   type MailAdmin,
   MailAdminError,
@@ -28,6 +29,7 @@ import {
   type MessageQuery,
   type NewMail,
 } from './administration.ts'
+import type { Finding } from './mailboxes/check-operations.ts'
 import type { Import } from './mailboxes/import.ts'
 import type { Mailboxes } from './mailboxes/mailboxes.ts'
 import { Staging } from './transfer/staging.ts'
@@ -37,6 +39,8 @@ const AT_ONCE = 5000
 /** Headers that one page looks at, of messages that may not match. */
 const HEADERS_A_PAGE = 2000
 const HEADERS_AT_ONCE = 200
+/** Findings that one examination lists: a disk that failed has no end of them. */
+const MOST_FINDINGS = 1000
 
 /** Makes the door to the mail of this server's accounts. Keep it: large messages come in over several calls. */
 export function createMailAdmin(
@@ -216,6 +220,23 @@ class Door implements MailAdmin {
     } catch (error) {
       throw asMailAdminError(error)
     }
+  }
+
+  async examine(address: string, repair: boolean): Promise<Examination> {
+    const { id, address: name } = await this.#account(address)
+    const findings: Finding[] = []
+    let more = 0
+    let open = 0
+    try {
+      for await (const finding of this.#mailboxes().examine(id, repair)) {
+        if (!finding.repaired) open++
+        if (findings.length < MOST_FINDINGS) findings.push(finding)
+        else more++
+      }
+    } catch (error) {
+      throw asMailAdminError(error)
+    }
+    return { address: name, findings, more, open }
   }
 
   #whole({ bytes, flags, date }: NewMail): AppendMessage {

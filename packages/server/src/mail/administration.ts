@@ -1,6 +1,7 @@
 // What an administrator does with the mail of an account: for the command line and the web.
 
 import type { FlagSet, MailboxRole } from '@aviso/imap'
+import type { Finding } from './mailboxes/check-operations.ts'
 import type { Moment } from './transfer/contracts.ts'
 
 /** A mailbox, as lists show it. Numbers are 0 for a name that is no mailbox itself (`selectable` false). */
@@ -87,6 +88,16 @@ export type ImportAnswer =
   | { readonly kind: 'wanted'; readonly nth: number }
   | { readonly kind: 'failed'; readonly reason: string }
 
+/** What the doctor found in an account's mail. */
+export interface Examination {
+  readonly address: string
+  /** The first of them; `more` were found besides. */
+  readonly findings: readonly Finding[]
+  readonly more: number
+  /** All findings that are not put right. */
+  readonly open: number
+}
+
 /**
  * The mail of accounts, by their addresses. Methods reject with `MailAdminError` (or `AccountError` for the account), whose message is fit to be shown; what they resolve with is
  * durable. No method holds more of a mailbox than one page.
@@ -131,6 +142,9 @@ export interface MailAdmin {
   stage(token: string, piece: Uint8Array): Promise<void>
   import(address: string, order: MailImport): Promise<readonly ImportAnswer[]>
   forgetImports(address: string): Promise<void>
+
+  /** Looks at everything that the account's mail is made of, while it is in use; with `repair`, puts right what can be computed anew. */
+  examine(address: string, repair: boolean): Promise<Examination>
 }
 
 /** Why: `not-found` no such mailbox or message; `exists` it is there already; `invalid` the value cannot be used; `limit` too many or no room left; `unavailable` not now. */
