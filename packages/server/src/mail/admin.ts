@@ -91,7 +91,22 @@ class Door implements MailAdmin {
   }
 
   renameMailbox(address: string, from: string, to: string): Promise<void> {
-    return this.#with(address, (account) => account.rename(from, to), from)
+    return this.#with(
+      address,
+      async (account) => {
+        const before = await account.list()
+        await account.rename(from, to)
+        // IMAP leaves subscriptions to its clients, who rename them too; here nobody else will. INBOX stays where it is.
+        if (same('INBOX', from)) return account.subscribe(to, true)
+        for (const { name, subscribed } of before) {
+          if (!subscribed || !(same(name, from) || name.startsWith(`${from}/`))) continue
+          await account.subscribe(to + name.slice(from.length), true)
+          await account.subscribe(name, false)
+        }
+        return undefined
+      },
+      from,
+    )
   }
 
   deleteMailbox(address: string, name: string): Promise<void> {

@@ -130,7 +130,7 @@ class Folder {
     const before = this.#keywords.length
     for (const { flags } of lines)
       for (const flag of flags)
-        if (!flag.startsWith('\\') && flag.toLowerCase() !== '$forwarded' && this.#place(flag) === undefined) {
+        if (!flag.startsWith('\\') && this.#place(flag) === undefined) {
           if (this.#keywords.length < MAX_LETTERS) this.#keywords.push(flag)
           else this.#homeless.add(flag)
         }

@@ -43,7 +43,9 @@ export async function findFolders(named: string): Promise<Found> {
   if (!there.isFile()) throw new Error(`${named} is neither a file nor a folder`)
   const kind = await kindOfFile(source)
   if (kind === undefined)
-    throw new Error(`${named} is neither an mbox nor a message: it begins with no From_ line and no header field`)
+    throw new Error(
+      `${named} is neither an mbox nor a message: it begins with no From_ line and no header of a message`,
+    )
   return {
     folders: [
       {
@@ -153,6 +155,10 @@ async function countFiles(path: string): Promise<number> {
   return units
 }
 
+/** A header with a field that every message has: other text has lines with colons too. */
+const LETTER =
+  /^(?:[!-9;-~]+[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*)*?(?:from|date|subject|received|return-path|message-id|mime-version|to|delivered-to)[ \t]*:/i
+
 /** By its first octets: an mbox, a message, or neither. An empty file is an empty mbox. */
 async function kindOfFile(path: string): Promise<'mbox' | 'eml' | undefined> {
   const file = await openRegular(path)
@@ -164,7 +170,7 @@ async function kindOfFile(path: string): Promise<'mbox' | 'eml' | undefined> {
       .replace(/^[\r\n]+/, '')
     const [line = ''] = text.split(/\r?\n/, 1)
     if (text === '' || parseFromLine(line) !== undefined) return 'mbox'
-    return /^[!-9;-~]+[ \t]*:/.test(line) ? 'eml' : undefined
+    return LETTER.test(text) ? 'eml' : undefined
   } finally {
     await file.close()
   }

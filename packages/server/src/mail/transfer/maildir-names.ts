@@ -49,9 +49,10 @@ export function lettersOfFlags(flags: readonly string[], keywords: (keyword: str
   const letters = new Set<string>()
   for (const flag of flags) {
     const letter = LETTERS.find(([, name]) => name.toLowerCase() === flag.toLowerCase())?.[0]
-    const place = letter === undefined && !flag.startsWith('\\') ? keywords(flag) : undefined
+    // $Forwarded has both: Dovecot knows no P, others know no keywords.
+    const place = flag.startsWith('\\') ? undefined : keywords(flag)
     if (letter !== undefined) letters.add(letter)
-    else if (place !== undefined && place < MAX_LETTERS) letters.add(String.fromCharCode(0x61 + place))
+    if (place !== undefined && place < MAX_LETTERS) letters.add(String.fromCharCode(0x61 + place))
   }
   return [...letters].sort().join('')
 }
