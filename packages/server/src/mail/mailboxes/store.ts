@@ -13,6 +13,7 @@ import {
   references,
   whereabouts,
 } from './check-operations.ts'
+import { checkStrays } from './check-strays.ts'
 import { forgetImports, importMessages } from './import-operations.ts'
 import { claimRecent, create, find, get, listAll, prepare, remove, rename, subscribe } from './mailbox-operations.ts'
 import { append, copy, deliver, expunge, move, replace, storeFlags } from './message-operations.ts'
@@ -64,6 +65,7 @@ export const mailStore = defineStore({
     setQuota,
     sweep,
     blobs: read(heldBlobs),
+    checkStrays,
     checkCounters,
     checkTotals,
     references,

@@ -166,6 +166,23 @@ describe('the doctor', () => {
     )
   })
 
+  test('finds messages whose mailbox is gone, and gives them one', async (t) => {
+    const folder = await filled(t)
+    sql(folder, "DELETE FROM mail_mailbox WHERE name = 'Archive'")
+    const { before, by, after } = await treat(folder)
+    assert.ok(before.some(([kind]) => kind === 'stray'))
+    assert.ok(
+      by.every(([, repaired]) => repaired === true),
+      JSON.stringify(by),
+    )
+    assert.deepEqual(after, [])
+    await opened(folder, async (door) => {
+      const found = (await door.mailboxes(ANNA)).find(({ name }) => name.startsWith('Recovered '))
+      assert.deepEqual([found?.messages, found?.unseen, found?.subscribed], [2, 1, true])
+      assert.equal(await door.add(ANNA, found?.name ?? '', { bytes: message('next'), flags: [], date: undefined }), 3)
+    })
+  })
+
   test('has what is kept ready made anew', async (t) => {
     const folder = await filled(t)
     sql(folder, 'DELETE FROM mail_keys WHERE email = 1', 'DELETE FROM mail_listing WHERE email = 2')
