@@ -25,7 +25,7 @@ export class ProgressLine {
     if (!this.#shown || now - this.#drawn < EVERY) return
     this.#drawn = now
     const line = progressText(step, (now - this.#started) / 1000)
-    process.stderr.write(`\r${line.slice(0, Math.max(20, process.stderr.columns - 1))}\u001b[K`)
+    process.stderr.write(`\r${line.slice(0, (process.stderr.columns || 80) - 1)}\u001b[K`)
   }
 
   /** Takes the line away, so that what is written next has it to itself. */
