@@ -20,6 +20,8 @@ import { House, layFoundation, openRooms, type SettingsSource } from './house.ts
 import { checkConfig, inlineSource, loadConfig, type Loaded } from './kernel/config/load.ts'
 import { openLog, silentLog } from './kernel/log.ts'
 import { version } from './kernel/version.ts'
+import { createMailAdmin } from './mail/admin.ts'
+import type { MailAdmin } from './mail/administration.ts'
 import { Mailboxes } from './mail/mailboxes/mailboxes.ts'
 import { queueStore } from './mail/targets/queue/store.ts'
 import { actAs } from './net/privileges.ts'
@@ -76,7 +78,14 @@ async function run(
     source,
     log,
     environment,
-    prepare: (built) => serveControl(built.scope, built.folder, () => context(built, signals.end)),
+    prepare: (built) => {
+      const mail = createMailAdmin(
+        () => built.accounts.admin,
+        () => built.mailboxes,
+        () => built.settings.mail['max-message-size'],
+      )
+      return serveControl(built.scope, built.folder, () => context(built, mail, signals.end))
+    },
   })
   try {
     await started?.(house)
@@ -124,8 +133,8 @@ function listenToSignals(): Signals {
   }
 }
 
-const context = (house: House, stop: () => void): AdminContext => ({
-  ...operationsOn(house.scope.use(Store), house.accounts.admin, house.mailboxes),
+const context = (house: House, mail: MailAdmin, stop: () => void): AdminContext => ({
+  ...operationsOn(house.scope.use(Store), house.accounts.admin, mail, house.mailboxes),
   running: {
     status: async () => ({ ...(await house.status()), queue: await house.scope.use(Store).core(queueStore).count() }),
     reload: () => house.reload(),
@@ -133,8 +142,14 @@ const context = (house: House, stop: () => void): AdminContext => ({
   },
 })
 
-const operationsOn = (store: Store, accounts: AccountAdmin, mailboxes: Mailboxes): Omit<AdminContext, 'running'> => ({
+const operationsOn = (
+  store: Store,
+  accounts: AccountAdmin,
+  mail: MailAdmin,
+  mailboxes: Mailboxes,
+): Omit<AdminContext, 'running'> => ({
   accounts: accounts.as('command line'),
+  mail,
   importRosters: (entries) => importRosters(store, accounts, entries),
   queue: () => store.core(queueStore).list({ limit: 1000 }),
   mailboxes,
@@ -152,7 +167,15 @@ async function openOffline(config: LoadedConfig, environment: NodeJS.ProcessEnv)
   try {
     const rooms = foundation.scope.child('command')
     const { admin } = (await openRooms(rooms, settings)).accounts
-    const here: AdminContext = { ...operationsOn(foundation.store, admin, rooms.use(Mailboxes)), running: undefined }
+    const mail = createMailAdmin(
+      () => admin,
+      () => rooms.use(Mailboxes),
+      () => settings.mail['max-message-size'],
+    )
+    const here: AdminContext = {
+      ...operationsOn(foundation.store, admin, mail, rooms.use(Mailboxes)),
+      running: undefined,
+    }
     return {
       running: false,
       ask: async <Name extends OperationName>(name: Name, args: ArgumentsOf<Name>) =>

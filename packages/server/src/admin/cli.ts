@@ -4,6 +4,10 @@ import { Command, CommanderError } from 'commander'
 import { accountCommand } from './commands/account.ts'
 import { configCommand } from './commands/config.ts'
 import { aliasCommand, domainCommand, rosterCommand } from './commands/directory.ts'
+import { doctorCommand } from './commands/doctor.ts'
+import { mailboxCommand } from './commands/mailbox.ts'
+import { mailCommand } from './commands/mail.ts'
+import { messageCommand } from './commands/message.ts'
 import { quickstartCommand } from './commands/quickstart.ts'
 import { serverCommands } from './commands/server.ts'
 import { NotRunning } from './context.ts'
@@ -23,6 +27,10 @@ export async function runCommandLine(programme: Programme, args: readonly string
     accountCommand(programme),
     domainCommand(programme),
     aliasCommand(programme),
+    mailboxCommand(programme),
+    messageCommand(programme),
+    mailCommand(programme),
+    doctorCommand(programme),
     rosterCommand(programme),
     configCommand(programme),
   ]

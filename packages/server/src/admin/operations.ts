@@ -3,12 +3,15 @@
 import type { AccountAdmin, ImportReport } from '../accounts/administration.ts'
 import type { Role } from '../accounts/contracts.ts'
 import { ConfigError } from '../kernel/config/load.ts'
+import type { MailAdmin } from '../mail/administration.ts'
 import type { Mailboxes } from '../mail/mailboxes/mailboxes.ts'
 import { StartError } from '../net/start-error.ts'
+import { mailOperations } from './mail-operations.ts'
 
 /** What operations work on. `running` is undefined where no server runs. */
 export interface AdminContext {
   readonly accounts: AccountAdmin
+  readonly mail: MailAdmin
   readonly running: RunningServer | undefined
   importRosters(entries: readonly RosterLine[]): Promise<number>
   queue(): Promise<readonly QueueLine[]>
@@ -136,6 +139,7 @@ export const operations = {
   'roster.import': operation(({ importRosters }, args: { readonly entries: readonly RosterLine[] }) =>
     importRosters(args.entries),
   ),
+  ...mailOperations,
   'queue.list': operation(({ queue }) => queue()),
   status: operation(async ({ running }) => needed(running).status()),
   reload: operation(async ({ running }) => needed(running).reload()),

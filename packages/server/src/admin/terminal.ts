@@ -90,4 +90,16 @@ export async function newPassword(fromStdin: boolean): Promise<string> {
   return first
 }
 
+/** Goes on with `--yes`, or when somebody on the terminal says so; throws a UsageError otherwise. `what`: what is about to happen. */
+export async function agreed(yes: boolean, what: string): Promise<void> {
+  if (yes) return
+  if (!process.stdin.isTTY || !process.stdout.isTTY) throw new UsageError(`${what}: add --yes if you mean it`)
+  const { confirm } = await import('@clack/prompts')
+  if (
+    (await confirm({ message: `${what.charAt(0).toUpperCase()}${what.slice(1)}. Really?`, initialValue: false })) !==
+    true
+  )
+    throw new UsageError('cancelled')
+}
+
 export const when = (ms: number): string => new Date(ms).toISOString().replace('T', ' ').slice(0, 16)

@@ -11,6 +11,8 @@ export type FindingKind =
   | 'counter'
   /** How often an email stands in mailboxes is counted wrongly: it would be dropped too early, or never. */
   | 'references'
+  /** Messages of a mailbox that is not there. */
+  | 'stray'
   /** A message that says nothing: its email is not there. */
   | 'dangling'
   /** Pieces that are rendered of an email are missing. */
@@ -81,7 +83,7 @@ export const checkCounters = write(async (tx, { after, repair }: StepOrder): Pro
 
 type Counts = Pick<MailboxRow, 'messages' | 'unseen' | 'deleted' | 'octets' | 'deletedOctets'>
 
-async function recounted(tx: Transaction, mailbox: number): Promise<Counts> {
+export async function recounted(tx: Transaction, mailbox: number): Promise<Counts> {
   const row = await tx.get(
     `SELECT count(*), coalesce(sum(1 - f.seen), 0), coalesce(sum(f.deleted), 0), coalesce(sum(m.size), 0), coalesce(sum(m.size * f.deleted), 0)
      FROM mail_message m JOIN mail_flagset f ON f.id = m.flagset WHERE m.mailbox = ?`,

@@ -21,6 +21,7 @@ export interface Examined {
 /** Everything found, one after the other, while the account is in use. Rejects with `BackendError` where the database cannot be read at all. */
 export async function* examine({ account, source, large, repair }: Examined): AsyncGenerator<Finding> {
   const { calls } = source
+  yield* steps((after) => calls.checkStrays({ after, repair }))
   yield* steps((after) => calls.checkCounters({ after, repair }))
   yield* (await answered(calls.checkTotals({ repair }))).findings
   yield* references(calls, repair)

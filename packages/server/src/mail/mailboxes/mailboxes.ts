@@ -10,6 +10,8 @@ import { Caches } from './cache.ts'
 import { CatchUp, renderStale } from './catch-up.ts'
 import type { Finding } from './check-operations.ts'
 import { examine } from './doctor.ts'
+import { type Import, importInto } from './import.ts'
+import type { Imported } from './import-operations.ts'
 import { LargeMessages } from './large-messages.ts'
 import { mailboxId, type SharedRoom } from './mailbox.ts'
 import type { Source } from './pieces.ts'
@@ -41,6 +43,10 @@ export interface Delivered {
 export interface Mailboxes {
   /** Resolves when the message is safe from power loss. Rejects with `BackendError`: TOOBIG for ever, anything else means: try again later. */
   deliver(accountId: string, delivery: Delivery): Promise<Delivered>
+  /** Takes messages from elsewhere, all or none, and each once however often it is tried. Rejects with `BackendError`. */
+  import(accountId: string, order: Import): Promise<readonly Imported[]>
+  /** Forgets which messages were imported. */
+  forgetImports(accountId: string): Promise<void>
   /** The account's mail for one IMAP session. Makes no I/O. */
   open(account: Account): MailAccount
   /** Lets go of what nobody needs any more: contents and history of expunged messages, unused blobs, old delivery ids. True when something is left that falls due later. */
@@ -181,6 +187,15 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
       })
       snapshots.changed(accountId, calls, placed.mailbox, 1)
       return { uid: placed.uid, mailboxId: mailboxId(accountId, placed.mailbox) }
+    },
+
+    async import(accountId, order) {
+      touch(accountId)
+      return importInto(accountId, store.account(mailStore, accountId), await shared, order, { appendLimit, limits })
+    },
+
+    async forgetImports(accountId) {
+      while (await answered(store.account(mailStore, accountId).forgetImports()));
     },
 
     open(account) {

@@ -2,6 +2,7 @@
 
 import { SEARCH_TABLES } from './search/tables.ts'
 import { SHARING_TABLES } from './sharing/tables.ts'
+import { importMigration } from './import-operations.ts'
 
 /**
  * `mail_state` is the account's single clock and the source of every number that is never given twice. A message is a row of `mail_message`; what it says lives in
@@ -151,4 +152,5 @@ CREATE TABLE mail_deleted (mailbox INTEGER PRIMARY KEY) STRICT;
   SEARCH_TABLES,
   // 4: annotations and access lists.
   SHARING_TABLES,
+  importMigration,
 ]

@@ -1,6 +1,6 @@
 // The mail of one account, in that account's database.
 
-import { defineStore, read } from '../../store/contracts.ts'
+import { defineStore, read, write } from '../../store/contracts.ts'
 import {
   checkContent,
   checkCounters,
@@ -13,6 +13,8 @@ import {
   references,
   whereabouts,
 } from './check-operations.ts'
+import { checkStrays } from './check-strays.ts'
+import { forgetImports, importMessages } from './import-operations.ts'
 import { claimRecent, create, find, get, listAll, prepare, remove, rename, subscribe } from './mailbox-operations.ts'
 import { append, copy, deliver, discard, expunge, move, replace } from './message-operations.ts'
 import { keys } from './keys-operations.ts'
@@ -50,6 +52,8 @@ export const mailStore = defineStore({
     copy,
     move,
     replace,
+    importMessages,
+    forgetImports: write(forgetImports),
     begin,
     changes,
     changedPage,
@@ -76,6 +80,7 @@ export const mailStore = defineStore({
     setAnnotations,
     sweep,
     blobs: read(heldBlobs),
+    checkStrays,
     checkCounters,
     checkTotals,
     references,

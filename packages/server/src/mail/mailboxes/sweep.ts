@@ -1,6 +1,7 @@
 // What nobody needs any more goes: content of expunged messages, history, emails without a reference, old delivery ids.
 
 import { type Transaction, write } from '../../store/contracts.ts'
+import { forgetOldImports } from './import-operations.ts'
 import { dropEmail } from './emails.ts'
 
 /** Rows that one sweep touches at most, so that nobody waits long behind it. */
@@ -32,6 +33,7 @@ export const sweep = write(async (tx, order: SweepOrder): Promise<SweepOutcome> 
   const trimmed = await trimHistory(tx, order)
   const dropped = await dropEmails(tx)
   await tx.run('DELETE FROM mail_delivery WHERE at < ?', order.deliveriesBefore)
+  await forgetOldImports(tx)
   await forgetFlags(tx)
   const waiting = await tx.get(
     'SELECT 1 WHERE EXISTS (SELECT 1 FROM mail_expunged) OR EXISTS (SELECT 1 FROM mail_delivery) OR EXISTS (SELECT 1 FROM mail_email WHERE refcount = 0) OR EXISTS (SELECT 1 FROM mail_deleted)',
