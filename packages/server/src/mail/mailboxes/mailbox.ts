@@ -249,9 +249,10 @@ export class StoredMailbox implements Mailbox {
     yield* keysOf(this.#around, this.#number, uidList(uids), field)
   }
 
-  find(query: TextQuery, uids: readonly number[]): AsyncIterable<FoundBatch> {
+  async *find(query: TextQuery, uids: readonly number[]): AsyncGenerator<FoundBatch> {
+    await this.#allowed()
     const { blobs } = this.#around
-    return find({ calls: this.#calls, blobs, mailbox: this.#number, cache: this.cache }, query, uids)
+    yield* find({ calls: this.#calls, blobs, mailbox: this.#number, cache: this.cache }, query, uids)
   }
 
   async raw(uid: number, start = 0, end?: number): Promise<Bytes | undefined> {
