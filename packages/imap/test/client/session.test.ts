@@ -62,7 +62,7 @@ test('a day in a mailbox: list, file, read, flag, search, copy, move, expunge', 
     header: ['Subject', 'Date'],
     source: true,
   })
-  assert.deepEqual(first?.flags, ['\\Seen', '$Work', '\\Recent'])
+  assert.deepEqual(first?.flags, ['\\Seen', '$Work'])
   assert.equal(first?.envelope?.subject, 'Hello there')
   assert.deepEqual(first?.envelope?.to, [{ kind: 'mailbox', name: 'Bob', address: 'bob@example.net' }])
   assert.equal(first?.bodyStructure?.type, 'text/plain')
