@@ -81,6 +81,9 @@ test('QRESYNC: a client that comes back hears what vanished and what changed, an
   assert.doesNotMatch(await c.ask(`e SELECT INBOX (QRESYNC (1 ${modseq}))`), /VANISHED|FETCH/)
   assert.match(await c.ask(`f UID FETCH 1:4 (FLAGS) (CHANGEDSINCE ${modseq} VANISHED)`), /VANISHED \(EARLIER\) 2:3\r\n/)
 
+  for (const wrong of ['1:*', '$', '1:6 (1 *)'])
+    assert.match(await c.ask(`x SELECT INBOX (QRESYNC (${validity} ${modseq} ${wrong}))`), /^x BAD/, wrong)
+
   await first.ask('e STORE 1 +FLAGS (\\Deleted)')
   await first.ask('f EXPUNGE')
   const news = await c.ask('g NOOP')

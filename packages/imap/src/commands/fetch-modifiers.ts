@@ -1,5 +1,6 @@
 // RFC 4466 §2.4: what FETCH can be told beside its items: CHANGEDSINCE and VANISHED (RFC 7162 §3.1.4.1, §3.2.6), PARTIAL (RFC 9394 §3.3).
 
+import { parsePartial, type PartialRange, partialSlice } from '../search/partial.ts'
 import type { ImapServerSession } from '../server/session.ts'
 import type { MailboxView } from '../server/view.ts'
 import { bad } from '../wire/errors.ts'
@@ -12,7 +13,7 @@ export interface FetchModifiers {
   /** Tell which of the UIDs asked for have vanished since. */
   readonly vanished: boolean
   /** Only the messages at these places of the set: 1 is the first, -1 the last. */
-  readonly partial?: { readonly from: number; readonly to: number }
+  readonly partial?: PartialRange
 }
 
 /** ` (CHANGEDSINCE 12 VANISHED)`; nothing there means no modifiers. */
@@ -35,7 +36,7 @@ export function parseFetchModifiers(parser: Parser, uid: boolean): FetchModifier
         case 'PARTIAL':
           if (!uid) throw bad('PARTIAL is only possible with UID FETCH')
           parser.space()
-          partial = parsePartialRange(parser)
+          partial = parsePartial(parser)
           return
         default:
           throw bad(`FETCH does not know the modifier ${name.slice(0, 40)}`)
@@ -50,23 +51,11 @@ export function parseFetchModifiers(parser: Parser, uid: boolean): FetchModifier
   }
 }
 
-/** `1:100` or `-1:-100`, ends in any order (RFC 9394 §4: both of one sign). */
-export function parsePartialRange(parser: Parser): { readonly from: number; readonly to: number } {
-  const negative = parser.tryChar('-')
-  const from = parser.nonZero()
-  parser.char(':')
-  if (parser.tryChar('-') !== negative) throw bad('Both ends of PARTIAL count from the same end')
-  const to = parser.nonZero()
-  const [low, high] = from <= to ? [from, to] : [to, from]
-  return negative ? { from: -high, to: -low } : { from: low, to: high }
-}
-
 /** The part of the positions that `partial` names. */
-export function partialSpans(spans: readonly Span[], { from, to }: { from: number; to: number }): Span[] {
+export function partialSpans(spans: readonly Span[], partial: PartialRange): Span[] {
   let total = 0
   for (const { start, end } of spans) total += end - start
-  const first = from > 0 ? from - 1 : Math.max(0, total + from)
-  const last = from > 0 ? Math.min(total, to) : total + to + 1
+  const { start: first, end: last } = partialSlice(partial, total)
   const out: Span[] = []
   let before = 0
   for (const { start, end } of spans) {

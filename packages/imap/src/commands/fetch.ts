@@ -63,7 +63,6 @@ interface Ahead {
   readonly row: MessageRow
   readonly meta: MessageMeta
   readonly contents: Promise<Contents | undefined>
-  readonly octets: number
 }
 
 /** One FETCH on its way. */
@@ -164,9 +163,9 @@ class Fetch {
     const contents = this.#response.contents(row, meta)
     // What failed is told when its turn comes; if the command ends before that, nobody is there to hear.
     contents.catch(() => undefined)
-    const octets = Math.min(row.size, PIECE)
-    this.#ahead.push({ position, row, meta, contents, octets })
-    this.#aheadOctets += octets
+    // A part is cut from the whole message, so a message counts with its whole size: large ones are read one after the other.
+    this.#ahead.push({ position, row, meta, contents })
+    this.#aheadOctets += row.size
     while (this.#ahead.length > AHEAD || this.#aheadOctets > AHEAD_OCTETS) await this.#writeNext()
   }
 
@@ -174,7 +173,7 @@ class Fetch {
     const next = this.#ahead.shift()
     if (next === undefined) return
     const contents = await next.contents
-    this.#aheadOctets -= next.octets
+    this.#aheadOctets -= next.row.size
     if (contents === undefined) this.#missing = true
     else await this.#response.message(next.position, next.row, next.meta, contents)
     if (this.#session.winded) await this.#session.breathe()

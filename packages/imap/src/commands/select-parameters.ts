@@ -4,7 +4,7 @@ import type { ImapServerSession } from '../server/session.ts'
 import { fetchOpening, formatFlags } from '../server/telling.ts'
 import type { MailboxView } from '../server/view.ts'
 import { bad } from '../wire/errors.ts'
-import type { NumberSet } from '../wire/number-set.ts'
+import { type NumberSet, SAVED } from '../wire/number-set.ts'
 import type { Parser } from '../wire/parser.ts'
 import { tellVanishedEarlier } from './fetch-modifiers.ts'
 
@@ -47,17 +47,25 @@ function parseKnown(parser: Parser): KnownState {
   while (parser.trySpace()) {
     if (parser.tryChar('(')) {
       // Pairs of sequence number and UID only spare a server without a full history some UIDs: it may leave them unused.
-      parser.numberSet()
+      plainSet(parser)
       parser.space()
-      parser.numberSet()
+      plainSet(parser)
       parser.char(')')
       break
     }
     if (uids !== undefined) throw bad('QRESYNC takes one set of known UIDs')
-    uids = parser.numberSet()
+    uids = plainSet(parser)
   }
   parser.char(')')
   return { uidValidity, modseq, uids }
+}
+
+/** A set without `*` and `$`, which mean nothing in a mailbox that is not open yet (RFC 7162 §3.2.5.1). */
+function plainSet(parser: Parser): NumberSet {
+  const set = parser.numberSet()
+  if (set === SAVED || set.some(({ from, to }) => from === 0 || to === 0))
+    throw bad('The sets of QRESYNC name numbers, not * or $')
+  return set
 }
 
 /** Tells what happened since the client last saw the mailbox: VANISHED (EARLIER), then FETCH with UID, FLAGS and MODSEQ. */

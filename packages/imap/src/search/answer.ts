@@ -3,7 +3,8 @@
 import type { ImapServerSession } from '../server/session.ts'
 import { quote } from '../wire/encode.ts'
 import { numberPieces } from '../wire/number-set.ts'
-import { partialSlice, type ReturnOptions } from './return-options.ts'
+import { partialSlice } from './partial.ts'
+import type { ReturnOptions } from './return-options.ts'
 
 export interface SearchResult {
   /** UIDs or sequence numbers, in the order asked for. */
