@@ -63,14 +63,23 @@ async function pages(
       rows.append(page.columns)
       after = page.next
     }
-  else
+  else {
+    // A row that changes while its neighbours are read comes again; flagged ones are as they are now, so they come last.
     for (let after: RecentPage['next'] = { modseq: since, uid: 0xffffffff }; after !== undefined;) {
       const page: RecentPage = await answered(calls.recentPage({ mailbox, ...after, until: moment.highestModseq }))
       sets.push(...page.sets)
-      // A row that changes while its neighbours are read comes again.
       columns = mergeColumns(columns, page.columns, new Uint32Array())
       after = page.next
     }
+    const flagged = new ColumnsBuilder()
+    for (let after: number | undefined = 0; after !== undefined;) {
+      const page: RowPage = await answered(calls.flaggedPage({ mailbox, since, after }))
+      sets.push(...page.sets)
+      flagged.append(page.columns)
+      after = page.next
+    }
+    columns = mergeColumns(columns, flagged.finish(), new Uint32Array())
+  }
   const gone: Uint32Array[] = []
   for (let after: number | undefined = 0; after !== undefined;) {
     const page: VanishedPage = await answered(calls.vanishedPage({ mailbox, since, after }))

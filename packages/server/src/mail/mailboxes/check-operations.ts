@@ -2,7 +2,9 @@
 // finds it. Nothing here guesses: what is lost is only told.
 
 import { read, type SqlValue, type Transaction, write } from '../../store/contracts.ts'
-import { allMailboxes, type MailboxRow } from './mailbox-rows.ts'
+import { BLOCK, blockIds, firstUid, FlagBlocks } from './flag-blocks.ts'
+import { FlagSets } from './flags.ts'
+import { allMailboxes, count, type Growth, type MailboxRow } from './mailbox-rows.ts'
 import { CODEC, opened } from './octets.ts'
 import { usageOf, NO_LIMITS } from './quota.ts'
 
@@ -90,12 +92,37 @@ export async function recounted(tx: Transaction, mailbox: number): Promise<Count
     mailbox,
   )
   const [messages, unseen, deleted, octets, deletedOctets] = (row ?? []).map(Number)
-  return {
+  const counts = {
     messages: messages ?? 0,
     unseen: unseen ?? 0,
     deleted: deleted ?? 0,
     octets: octets ?? 0,
     deletedOctets: deletedOctets ?? 0,
+  }
+  await recountChanged(tx, mailbox, counts)
+  return counts
+}
+
+/** Puts messages whose flags changed since they came from the counts of those flags to the counts of what they have now. */
+async function recountChanged(tx: Transaction, mailbox: number, counts: Growth): Promise<void> {
+  const sets = new FlagSets(tx)
+  const blocks = new FlagBlocks(tx, mailbox)
+  const [lowest, highest] = blockIds(mailbox)
+  for (const [id] of await tx.all('SELECT id FROM mail_flags WHERE id BETWEEN ? AND ?', lowest, highest)) {
+    const first = firstUid(Number(id))
+    await blocks.load(first, first)
+    for (const row of await tx.all(
+      'SELECT uid, flagset, size FROM mail_message WHERE mailbox = ? AND uid BETWEEN ? AND ?',
+      mailbox,
+      first,
+      first + BLOCK - 1,
+    )) {
+      const [uid = 0, flagset = 0, size = 0] = row as readonly number[]
+      const now = blocks.flagset(uid, flagset)
+      if (now === flagset) continue
+      count(counts, await sets.byId(flagset), size, -1)
+      count(counts, await sets.byId(now), size, 1)
+    }
   }
 }
 

@@ -14,18 +14,17 @@ export interface Columns {
 /** From this many rows on, columns lie in memory that threads share: handing them over then costs nothing. */
 const SHARED_ROWS = 1024
 
-function allocate(length: number): Columns {
-  const memory = (octets: number): ArrayBufferLike =>
-    length < SHARED_ROWS ? new ArrayBuffer(octets) : new SharedArrayBuffer(octets)
-  return {
-    uids: new Uint32Array(memory(length * 4)),
-    flagsets: new Uint32Array(memory(length * 4)),
-    modseqs: new Float64Array(memory(length * 8)),
-    sizes: new Float64Array(memory(length * 8)),
-    internalDates: new Float64Array(memory(length * 8)),
-    zones: new Int16Array(memory(length * 2)),
-  }
-}
+const memoryFor = (rows: number, octetsEach: number): ArrayBufferLike =>
+  rows < SHARED_ROWS ? new ArrayBuffer(rows * octetsEach) : new SharedArrayBuffer(rows * octetsEach)
+
+const allocate = (rows: number): Columns => ({
+  uids: new Uint32Array(memoryFor(rows, 4)),
+  flagsets: new Uint32Array(memoryFor(rows, 4)),
+  modseqs: new Float64Array(memoryFor(rows, 8)),
+  sizes: new Float64Array(memoryFor(rows, 8)),
+  internalDates: new Float64Array(memoryFor(rows, 8)),
+  zones: new Int16Array(memoryFor(rows, 2)),
+})
 
 export const NO_ROWS: Columns = allocate(0)
 
@@ -129,10 +128,13 @@ export function distinct(numbers: Uint32Array): number[] {
 /** Each number as `names` has it, 0 for one that it has not. */
 export function translate(numbers: Uint32Array, names: ReadonlyMap<number, number>): Uint32Array {
   const most = largest(numbers)
-  if (most >= SMALL_NUMBERS) return numbers.map((number) => names.get(number) ?? 0)
+  const out = new Uint32Array(memoryFor(numbers.length, 4))
+  if (most >= SMALL_NUMBERS) {
+    for (let i = 0; i < out.length; i++) out[i] = names.get(numbers[i] ?? 0) ?? 0
+    return out
+  }
   const table = new Uint32Array(most + 1)
   for (const [number, name] of names) if (number <= most) table[number] = name
-  const out = new Uint32Array(numbers.length)
   for (let i = 0; i < out.length; i++) out[i] = table[numbers[i] ?? 0] ?? 0
   return out
 }
@@ -188,8 +190,10 @@ function changeFlags(old: Columns, changed: Columns): Columns | undefined {
     if (old.uids[from] !== uid) return undefined
     at[i] = from++
   }
-  const flagsets = old.flagsets.slice()
-  const modseqs = old.modseqs.slice()
+  const flagsets = new Uint32Array(memoryFor(old.uids.length, 4))
+  const modseqs = new Float64Array(memoryFor(old.uids.length, 8))
+  flagsets.set(old.flagsets)
+  modseqs.set(old.modseqs)
   for (let i = 0; i < at.length; i++) {
     flagsets[at[i] ?? 0] = changed.flagsets[i] ?? 0
     modseqs[at[i] ?? 0] = changed.modseqs[i] ?? 0

@@ -68,6 +68,9 @@ export interface SharedRoom {
 /** The stable identity that IMAP shows (RFC 8474 MAILBOXID). */
 export const mailboxId = (account: string, id: number): string => `m${id}-${account}`
 
+/** A STORE on as many messages as this is spared reading them. */
+const MANY = 256
+
 export class StoredMailbox implements Mailbox {
   readonly id: string
   readonly name: string
@@ -137,8 +140,10 @@ export class StoredMailbox implements Mailbox {
   }
 
   async store(uids: readonly number[], change: FlagChange, unchangedSince?: number): Promise<StoreResult> {
+    const { account } = this.#around
     const outcome = await answered(
       this.#calls.storeFlags({
+        known: uids.length < MANY ? undefined : this.#shared.snapshots.known(account, this.#number),
         mailbox: this.#number,
         uids: uidList(uids),
         action: change.action,
@@ -147,7 +152,7 @@ export class StoredMailbox implements Mailbox {
         visitor: this.#around.visitor,
       }),
     )
-    this.#shared.snapshots.changedFlags(this.#around.account, this.#calls, this.#number, outcome)
+    this.#shared.snapshots.changedFlags(account, this.#calls, this.#number, outcome)
     return {
       rows: messageRows(outcome.rows, new Map(outcome.sets)),
       modified: Array.from(outcome.modified),

@@ -1,9 +1,10 @@
 // Operations that change which messages a mailbox has: delivery, APPEND, REPLACE, EXPUNGE, COPY, MOVE.
 
 import { StoreError, type Transaction, write } from '../../store/contracts.ts'
+import { FlagBlocks } from './flag-blocks.ts'
 import { FlagSets } from './flags.ts'
 import { insert, type NewMessage } from './insert.ts'
-import { changeMailbox, destinationByName, mailboxById, type MailboxRow, noGrowth } from './mailbox-rows.ts'
+import { changeMailbox, count, destinationByName, mailboxById, type MailboxRow, noGrowth } from './mailbox-rows.ts'
 import { deliveryMailbox } from './mailbox-operations.ts'
 import { canonicalName } from './names.ts'
 import type { Limits } from './quota.ts'
@@ -148,30 +149,25 @@ async function restrictFlags(tx: Transaction, mailbox: number, uids: Uint32Array
   const first = uids[0]
   const last = uids.at(-1)
   if (first === undefined || last === undefined || ['s', 't', 'w'].every((right) => rights.includes(right))) return
+  const { modseq } = await mailboxById(tx, mailbox)
   const sets = new FlagSets(tx)
+  const blocks = new FlagBlocks(tx, mailbox)
+  await blocks.load(first, last)
   const growth = noGrowth()
-  for (const [id = 0, messages = 0, octets = 0] of await tx.all(
-    'SELECT flagset, count(*), sum(size) FROM mail_message WHERE mailbox = ? AND uid BETWEEN ? AND ? GROUP BY flagset',
+  for (const row of await tx.all(
+    'SELECT uid, flagset, size FROM mail_message WHERE mailbox = ? AND uid BETWEEN ? AND ? ORDER BY uid',
     mailbox,
     first,
     last,
   )) {
-    const old = await sets.byId(Number(id))
+    const [uid = 0, flagset = 0, size = 0] = row as readonly number[]
+    const old = await sets.byId(blocks.flagset(uid, flagset))
     const next = await sets.intern(allowedFlags(rights, old.flags))
     if (next.id === old.id) continue
-    if (old.seen && !next.seen) growth.unseen += Number(messages)
-    if (old.deleted && !next.deleted) {
-      growth.deleted -= Number(messages)
-      growth.deletedOctets -= Number(octets)
-    }
-    await tx.run(
-      'UPDATE mail_message SET flagset = ? WHERE mailbox = ? AND uid BETWEEN ? AND ? AND flagset = ?',
-      next.id,
-      mailbox,
-      first,
-      last,
-      old.id,
-    )
+    count(growth, old, size, -1)
+    count(growth, next, size, 1)
+    blocks.set(uid, next.id, modseq)
   }
-  await changeMailbox(tx, mailbox, (await mailboxById(tx, mailbox)).modseq, growth)
+  await blocks.write(modseq)
+  await changeMailbox(tx, mailbox, modseq, growth)
 }

@@ -2,6 +2,7 @@
 
 import { SEARCH_TABLES } from './search/tables.ts'
 import { SHARING_TABLES } from './sharing/tables.ts'
+import { FLAG_BLOCKS } from './flag-blocks.ts'
 import { importMigration } from './import-operations.ts'
 
 /**
@@ -153,4 +154,6 @@ CREATE TABLE mail_deleted (mailbox INTEGER PRIMARY KEY) STRICT;
   // 4: annotations and access lists.
   SHARING_TABLES,
   importMigration,
+  // 6: flags that changed. Rows of `mail_message` stay as they are: what earlier editions wrote into them counts as what the message came with.
+  FLAG_BLOCKS,
 ]

@@ -2,13 +2,17 @@
 
 import type { FlagSet } from '@aviso/imap'
 import { read, type SqlRow, type Transaction, write } from '../../store/contracts.ts'
-import { type Columns, ColumnsBuilder, distinct, NO_ROWS, unpackColumns } from './columns.ts'
+import { type Columns, ColumnsBuilder, distinct, mergeColumns, NO_ROWS, unpackColumns } from './columns.ts'
+import { BLOCK, firstUid, type FlagBlock, FlagBlocks, readBlock } from './flag-blocks.ts'
 import { mailboxById, type MailboxRow } from './mailbox-rows.ts'
+import { MESSAGE_COLUMNS, rowsOf } from './message-rows.ts'
 
 /** Rows in one page: about 4 ms. */
 const PAGE = 4096
-/** Changed rows that are counted: with more, the rows are read in their own order, which is quicker for each. */
+/** New rows that are counted: with more, the rows are read in their own order, which is quicker for each. */
 const MANY = 8 * PAGE
+/** Blocks of flags in one page. */
+const BLOCKS_PAGE = PAGE / BLOCK
 /** UIDs of expunged messages in one page. */
 const VANISHED_PAGE = 16_384
 
@@ -51,55 +55,93 @@ export interface Changes extends NamedRows {
   readonly vanished: Uint32Array
   /** False when history before was trimmed. */
   readonly complete: boolean
-  /** Where there is too much for one answer, nothing is in this one, and all of it in pages: by modseq, or by UID where most rows changed. */
-  readonly paged: 'by-modseq' | 'by-uid' | undefined
+  /** Where there is too much for one answer, nothing is in this one, and all of it in pages: new rows, then flagged ones, or by UID where most rows are new. */
+  readonly paged: 'by-change' | 'by-uid' | undefined
 }
 
 async function changesOf(tx: Transaction, mailbox: MailboxRow, since: number): Promise<Changes> {
   const moment = momentOf(mailbox)
   const complete = since >= mailbox.trimmedModseq
-  if (since === mailbox.modseq)
-    return { moment, columns: NO_ROWS, sets: [], vanished: new Uint32Array(), complete, paged: undefined }
+  const nothing = { moment, columns: NO_ROWS, sets: [], vanished: new Uint32Array(), complete }
+  if (since === mailbox.modseq) return { ...nothing, paged: undefined }
   const counts = await tx.get(
-    `SELECT (SELECT count(*) FROM (SELECT 1 FROM mail_message WHERE mailbox = ? AND modseq > ? LIMIT ?) AS changed),
+    `SELECT (SELECT count(*) FROM (SELECT 1 FROM mail_message WHERE mailbox = ? AND modseq > ? LIMIT ?) AS fresh),
+            (SELECT count(*) FROM (SELECT 1 FROM mail_flags WHERE mailbox = ? AND modseq > ? LIMIT ?) AS flagged),
             (SELECT count(*) FROM (SELECT 1 FROM mail_expunged WHERE mailbox = ? AND modseq > ? LIMIT ?) AS gone)`,
     mailbox.id,
     since,
     MANY + 1,
     mailbox.id,
     since,
+    BLOCKS_PAGE + 1,
+    mailbox.id,
+    since,
     VANISHED_PAGE + 1,
   )
-  const rows = Number(counts?.[0])
-  if (rows > PAGE || Number(counts?.[1]) > VANISHED_PAGE) {
-    const paged = rows > MANY || rows > mailbox.messages / 3 ? 'by-uid' : 'by-modseq'
-    return { moment, columns: NO_ROWS, sets: [], vanished: new Uint32Array(), complete, paged }
+  const [fresh = 0, blocks = 0, gone = 0] = (counts ?? []).map(Number)
+  if (fresh > PAGE || blocks > BLOCKS_PAGE || gone > VANISHED_PAGE) {
+    const paged = fresh > MANY || fresh > mailbox.messages / 3 ? 'by-uid' : 'by-change'
+    return { ...nothing, paged }
   }
-  const changed = await tx.all(
-    'SELECT uid, flagset, modseq, size, internal_date, zone FROM mail_message WHERE mailbox = ? AND modseq > ?',
+  const inserted = await tx.all(
+    `SELECT ${MESSAGE_COLUMNS} FROM mail_message WHERE mailbox = ? AND modseq > ?`,
     mailbox.id,
     since,
   )
   const vanished = await tx.all('SELECT uid FROM mail_expunged WHERE mailbox = ? AND modseq > ?', mailbox.id, since)
-  const columns = new ColumnsBuilder(changed.length)
-  for (const row of byUid(changed)) pushRow(columns, row)
-  const finished = columns.finish()
+  const flagged = blocks === 0 ? { columns: NO_ROWS } : await flaggedRows(tx, mailbox.id, since, 0)
+  // What was flagged since it came is in both, and as it is now in the second.
+  const columns = mergeColumns(columnsOf(byUid(inserted)), flagged.columns, new Uint32Array())
   return {
-    moment,
-    columns: finished,
-    sets: await namedSets(tx, finished),
+    ...nothing,
+    columns,
+    sets: await namedSets(tx, columns),
     vanished: Uint32Array.from(vanished, (row) => Number(row[0])).sort(),
-    complete,
     paged: undefined,
   }
 }
 
-const byUid = (rows: readonly SqlRow[]): SqlRow[] => [...rows].sort((a, b) => Number(a[0]) - Number(b[0]))
-
-function pushRow(columns: ColumnsBuilder, row: SqlRow): void {
-  const [uid = 0, flagset = 0, modseq = 0, size = 0, internalDate = 0, zone = 0] = row as readonly number[]
-  columns.push(uid, flagset, modseq, size, internalDate, zone)
+function columnsOf(rows: readonly SqlRow[]): Columns {
+  const columns = new ColumnsBuilder(rows.length)
+  for (const row of rows) {
+    const [uid = 0, flagset = 0, modseq = 0, size = 0, internalDate = 0, zone = 0] = row as readonly number[]
+    columns.push(uid, flagset, modseq, size, internalDate, zone)
+  }
+  return columns.finish()
 }
+
+/** Messages whose flags changed after `since`, in the blocks above the id `after`; at most so many blocks. */
+async function flaggedRows(
+  tx: Transaction,
+  mailbox: number,
+  since: number,
+  after: number,
+): Promise<{ readonly columns: Columns; readonly next: number | undefined }> {
+  const changed = await tx.all(
+    'SELECT id, entries FROM mail_flags WHERE mailbox = ? AND modseq > ? AND id > ? ORDER BY id LIMIT ?',
+    mailbox,
+    since,
+    after,
+    BLOCKS_PAGE,
+  )
+  const uids: number[] = []
+  const blocks = new Map<number, FlagBlock>()
+  for (const [id, entries] of changed) {
+    const block = readBlock(Number(id), entries)
+    const first = firstUid(Number(id))
+    blocks.set(first, block)
+    for (let i = 0; i < BLOCK; i++) if ((block.modseqs[i] ?? 0) > since) uids.push(first + i)
+  }
+  const columns = new ColumnsBuilder(uids.length)
+  for (const row of await rowsOf(tx, mailbox, Uint32Array.from(uids))) {
+    const [uid = 0, , , size = 0, internalDate = 0, zone = 0] = row as readonly number[]
+    const { flagsets, modseqs } = blocks.get(uid - (uid % BLOCK)) ?? { flagsets: [], modseqs: [] }
+    columns.push(uid, flagsets[uid % BLOCK] ?? 0, modseqs[uid % BLOCK] ?? 0, size, internalDate, zone)
+  }
+  return { columns: columns.finish(), next: changed.length < BLOCKS_PAGE ? undefined : Number(changed.at(-1)?.[0]) }
+}
+
+const byUid = (rows: readonly SqlRow[]): SqlRow[] => [...rows].sort((a, b) => Number(a[0]) - Number(b[0]))
 
 /** What happened after `since`. */
 export const changes = read(async (tx, { mailbox, since }: { mailbox: number; since: number }): Promise<Changes> => {
@@ -112,7 +154,7 @@ export interface PageOrder {
   readonly mailbox: number
   /** Rows that changed after this modseq. */
   readonly since: number
-  /** UIDs above this. */
+  /** UIDs above this; 0: from the beginning. */
   readonly after: number
 }
 
@@ -126,13 +168,19 @@ export interface RowPage extends NamedRows {
 export const changedPage = read(async (tx, { mailbox, since, after }: PageOrder): Promise<RowPage> => {
   await mailboxById(tx, mailbox)
   const rows = await tx.all(
-    'SELECT uid, flagset, modseq, size, internal_date, zone FROM mail_message WHERE mailbox = ? AND uid > ? ORDER BY uid LIMIT ?',
+    `SELECT ${MESSAGE_COLUMNS} FROM mail_message WHERE mailbox = ? AND uid > ? ORDER BY uid LIMIT ?`,
     mailbox,
     after,
     PAGE,
   )
+  const blocks = new FlagBlocks(tx, mailbox)
+  if (rows.length > 0) await blocks.load(Number(rows[0]?.[0]), Number(rows.at(-1)?.[0]))
   const columns = new ColumnsBuilder(rows.length)
-  for (const row of rows) if (Number(row[2]) > since) pushRow(columns, row)
+  for (const row of rows) {
+    const [uid = 0, flagset = 0, inserted = 0, size = 0, internalDate = 0, zone = 0] = row as readonly number[]
+    const modseq = blocks.modseq(uid, inserted)
+    if (modseq > since) columns.push(uid, blocks.flagset(uid, flagset), modseq, size, internalDate, zone)
+  }
   const finished = columns.finish()
   return {
     columns: finished,
@@ -143,10 +191,10 @@ export const changedPage = read(async (tx, { mailbox, since, after }: PageOrder)
 
 export interface RecentOrder {
   readonly mailbox: number
-  /** Rows that changed after this: by modseq, and by UID where that is the same. */
+  /** Rows that came after this: by modseq, and by UID where that is the same. */
   readonly modseq: number
   readonly uid: number
-  /** Rows that changed later than this modseq are left to those who ask what happened since. */
+  /** Rows that came later than this modseq are left to those who ask what happened since. */
   readonly until: number
 }
 
@@ -154,26 +202,31 @@ export interface RecentPage extends NamedRows {
   readonly next: { readonly modseq: number; readonly uid: number } | undefined
 }
 
-/** Rows in the order in which they changed; those of one answer ascending by UID. */
+/** Rows in the order in which they came, as they were then: `flaggedPage` has what changed since. Those of one answer ascend by UID. */
 export const recentPage = read(async (tx, { mailbox, modseq, uid, until }: RecentOrder): Promise<RecentPage> => {
   await mailboxById(tx, mailbox)
   const rows = await tx.all(
-    'SELECT uid, flagset, modseq, size, internal_date, zone FROM mail_message WHERE mailbox = ? AND (modseq, uid) > (?, ?) AND modseq <= ? ORDER BY modseq, uid LIMIT ?',
+    `SELECT ${MESSAGE_COLUMNS} FROM mail_message WHERE mailbox = ? AND (modseq, uid) > (?, ?) AND modseq <= ? ORDER BY modseq, uid LIMIT ?`,
     mailbox,
     modseq,
     uid,
     until,
     PAGE,
   )
-  const columns = new ColumnsBuilder(rows.length)
-  for (const row of byUid(rows)) pushRow(columns, row)
-  const finished = columns.finish()
+  const finished = columnsOf(byUid(rows))
   const last = rows.length < PAGE ? undefined : rows.at(-1)
   return {
     columns: finished,
     sets: await namedSets(tx, finished),
     next: last === undefined ? undefined : { modseq: Number(last[2]), uid: Number(last[0]) },
   }
+})
+
+/** Rows whose flags changed after `since`, as they are now, by UID. `after` and `next` are ids of blocks. */
+export const flaggedPage = read(async (tx, { mailbox, since, after }: PageOrder): Promise<RowPage> => {
+  await mailboxById(tx, mailbox)
+  const { columns, next } = await flaggedRows(tx, mailbox, since, after)
+  return { columns, sets: await namedSets(tx, columns), next }
 })
 
 export interface VanishedPage {

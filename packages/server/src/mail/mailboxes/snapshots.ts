@@ -7,7 +7,7 @@ import { answered } from './answers.ts'
 import type { MailCalls } from './calls.ts'
 import { changesSince, type WholeChanges } from './changes.ts'
 import { type Columns, mergeColumns, NO_ROWS, packColumns, translate } from './columns.ts'
-import type { StoreOutcome } from './store-flags.ts'
+import type { KnownRows, StoreOutcome } from './store-flags.ts'
 
 /** A snapshot and what the next one is made from. In `columns`, flag sets are indexes into the snapshot's list. */
 interface Kept {
@@ -70,6 +70,13 @@ export class Snapshots {
     const fresh = (old === undefined ? undefined : await advance(calls, mailbox, old)) ?? (await load(calls, mailbox))
     if (fresh !== old) this.#keep(key, fresh, calls, mailbox)
     return fresh.snapshot
+  }
+
+  /** The rows of the mailbox as far as they are known here, for a STORE on many. */
+  known(account: string, mailbox: number): KnownRows | undefined {
+    const kept = this.#kept.peek(keyOf(account, mailbox))
+    if (kept === undefined) return undefined
+    return { modseq: kept.snapshot.highestModseq, columns: kept.columns, sets: [...kept.indexOf.keys()] }
   }
 
   /** Says that one call changed flags of many rows, and how: so that nobody need read them again. */

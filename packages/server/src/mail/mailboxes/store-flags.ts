@@ -1,13 +1,24 @@
 // STORE: flags of any number of messages, as one change.
 
 import type { FlagChange, FlagSet } from '@aviso/imap'
-import { type SqlRow, StoreError, type Transaction, write } from '../../store/contracts.ts'
+import { StoreError, type Transaction, write } from '../../store/contracts.ts'
 import { tick } from './clock.ts'
-import { type Columns, ColumnsBuilder } from './columns.ts'
+import { type Columns, ColumnsBuilder, lowerBound } from './columns.ts'
+import { FlagBlocks } from './flag-blocks.ts'
 import { applyFlags, FlagSets, type StoredFlagSet } from './flags.ts'
-import { changeMailbox, count, mailboxById, noGrowth } from './mailbox-rows.ts'
+import { changeMailbox, count, mailboxById, type MailboxRow, noGrowth } from './mailbox-rows.ts'
+import { rowsInSpans } from './message-rows.ts'
 import { maskFlags, mayFlag, rightsOf, type Visitor } from './sharing/rights.ts'
-import { type Span, spans } from './uids.ts'
+import { spans } from './uids.ts'
+
+/** All rows of a mailbox as they were at `modseq`. Where that is still the mailbox's, nothing need be read to know what a STORE meets. */
+export interface KnownRows {
+  readonly modseq: number
+  /** Flag sets are indexes into `sets`. */
+  readonly columns: Columns
+  /** Ids of flag sets. */
+  readonly sets: readonly number[]
+}
 
 export interface StoreOrder {
   readonly mailbox: number
@@ -16,6 +27,7 @@ export interface StoreOrder {
   readonly flags: FlagSet
   readonly unchangedSince: number | undefined
   readonly visitor?: Visitor | undefined
+  readonly known?: KnownRows | undefined
 }
 
 export interface StoreOutcome {
@@ -39,29 +51,19 @@ export const storeFlags = write(async (tx, order: StoreOrder): Promise<StoreOutc
   const rows = new ColumnsBuilder(order.uids.length)
   const modified: number[] = []
   const growth = noGrowth()
+  const blocks = new FlagBlocks(tx, mailbox.id)
   let modseq = 0
-  for (const span of spans(order.uids)) {
-    const changes = new Stretches()
-    const apart = isSparse(span)
-    let at = span.start
-    for (const row of await rowsOf(tx, mailbox.id, order.uids, span, apart)) {
-      const [uid = 0, flagset = 0, rowModseq = 0, size = 0, internalDate = 0, zone = 0] = row as readonly number[]
-      while ((order.uids[at] ?? Infinity) < uid) at++
-      const chosen = order.uids[at] === uid
-      const failed = chosen && order.unchangedSince !== undefined && rowModseq > order.unchangedSince
-      if (failed) modified.push(uid)
-      if (!chosen || failed) {
-        changes.interrupt()
+  for await (const met of messagesMet(tx, blocks, mailbox, order)) {
+    for (const [uid, flagset, rowModseq, size, internalDate, zone] of met) {
+      if (order.unchangedSince !== undefined && rowModseq > order.unchangedSince) {
+        modified.push(uid)
         continue
       }
       let change = becomes.get(flagset)
       if (change === undefined) {
         const old = await sets.byId(flagset)
-        change = {
-          old,
-          next: await sets.intern(maskFlags(rights, old.flags, applyFlags(old.flags, order.action, given))),
-        }
-        becomes.set(flagset, change)
+        const flags = maskFlags(rights, old.flags, applyFlags(old.flags, order.action, given))
+        becomes.set(flagset, (change = { old, next: await sets.intern(flags) }))
       }
       if (change.next.id === flagset) {
         rows.push(uid, flagset, rowModseq, size, internalDate, zone)
@@ -71,11 +73,9 @@ export const storeFlags = write(async (tx, order: StoreOrder): Promise<StoreOutc
       count(growth, change.old, size, -1)
       count(growth, change.next, size, 1)
       rows.push(uid, change.next.id, modseq, size, internalDate, zone)
-      // Where each row was named, nobody knows what lies between.
-      if (apart) changes.alone(uid, change.next.id)
-      else changes.add(uid, flagset, change.next.id)
+      blocks.set(uid, change.next.id, modseq)
     }
-    await changes.write(tx, mailbox.id, modseq)
+    await blocks.write(modseq)
   }
   if (modseq > 0) await changeMailbox(tx, mailbox.id, modseq, growth)
   const finished = rows.finish()
@@ -93,114 +93,44 @@ export const storeFlags = write(async (tx, order: StoreOrder): Promise<StoreOutc
 const changesAny = (rights: string, { action, flags }: StoreOrder): boolean =>
   action === 'set' ? /[stw]/.test(rights) : flags.some((flag) => mayFlag(rights, flag))
 
-/** UIDs that one statement names. */
-const NAMED = 64
-const NAMES = Array.from({ length: NAMED }, () => '?').join(', ')
+/** `uid, flagset, modseq, size, internalDate, zone`, as it is now. */
+type Met = readonly [uid: number, flagset: number, modseq: number, size: number, internalDate: number, zone: number]
 
-/** The list in pieces of NAMED; the last one is filled up with its last UID. */
-function* pieces(uids: ArrayLike<number>): Generator<readonly number[]> {
-  for (let at = 0; at < uids.length; at += NAMED) {
-    const last = Math.min(at + NAMED, uids.length) - 1
-    yield Array.from({ length: NAMED }, (_, i) => uids[Math.min(at + i, last)] ?? 0)
-  }
-}
-
-/** True where so few rows of a span are wanted that naming each is quicker than reading all. */
-const isSparse = (span: Span): boolean => {
-  const wanted = span.end - span.start
-  return wanted >= NAMED && (span.last - span.first + 1) / wanted >= 3
-}
-
-/** The rows of a span; those between too, unless each is named. */
-async function rowsOf(
+/** The messages that the order is about, span by span; the blocks of the span are loaded meanwhile. */
+async function* messagesMet(
   tx: Transaction,
-  mailbox: number,
-  uids: Uint32Array,
-  span: Span,
-  named: boolean,
-): Promise<readonly SqlRow[]> {
-  if (!named)
-    return tx.all(
-      'SELECT uid, flagset, modseq, size, internal_date, zone FROM mail_message WHERE mailbox = ? AND uid BETWEEN ? AND ? ORDER BY uid',
-      mailbox,
-      span.first,
-      span.last,
-    )
-  const rows: SqlRow[] = []
-  for (const piece of pieces(uids.subarray(span.start, span.end)))
-    rows.push(
-      ...(await tx.all(
-        `SELECT uid, flagset, modseq, size, internal_date, zone FROM mail_message WHERE mailbox = ? AND uid IN (${NAMES}) ORDER BY uid`,
-        mailbox,
-        ...piece,
-      )),
-    )
-  return rows
-}
-
-/** Rows of one old flag set that follow one another with none between that is spared: one statement changes them. */
-interface Stretch {
-  readonly uids: number[]
-  readonly old: number
-  readonly next: number
-}
-
-/** Below this many rows a stretch is not worth a statement of its own. */
-const LONG = 16
-
-/** What is to be written in one span. */
-class Stretches {
-  /** By old flag set: those that may still grow. */
-  #open = new Map<number, Stretch>()
-  readonly #long: Stretch[] = []
-  /** UIDs of short stretches, by the flag set that they get. */
-  readonly #short = new Map<number, number[]>()
-
-  add(uid: number, old: number, next: number): void {
-    const stretch = this.#open.get(old)
-    if (stretch === undefined) this.#open.set(old, { uids: [uid], old, next })
-    else stretch.uids.push(uid)
-  }
-
-  alone(uid: number, next: number): void {
-    const list = this.#short.get(next)
-    if (list === undefined) this.#short.set(next, [uid])
-    else list.push(uid)
-  }
-
-  /** A row that is spared lies here. */
-  interrupt(): void {
-    if (this.#open.size === 0) return
-    for (const stretch of this.#open.values()) {
-      // Each set of a stretch costs a pass over all of it.
-      if (stretch.uids.length >= LONG * this.#open.size) this.#long.push(stretch)
-      else for (const uid of stretch.uids) this.alone(uid, stretch.next)
+  blocks: FlagBlocks,
+  mailbox: MailboxRow,
+  { uids, known }: StoreOrder,
+): AsyncGenerator<Iterable<Met>> {
+  if (known?.modseq === mailbox.modseq) {
+    for (const span of spans(uids)) {
+      await blocks.load(span.first, span.last)
+      yield knownRows(known, uids.subarray(span.start, span.end))
     }
-    this.#open = new Map()
+    return
   }
+  for await (const { span, rows } of rowsInSpans(tx, mailbox.id, uids)) {
+    await blocks.load(span.first, span.last)
+    const met: Met[] = []
+    let at = span.start
+    for (const row of rows) {
+      const [uid = 0, flagset = 0, modseq = 0, size = 0, internalDate = 0, zone = 0] = row as readonly number[]
+      while ((uids[at] ?? Infinity) < uid) at++
+      if (uids[at] === uid)
+        met.push([uid, blocks.flagset(uid, flagset), blocks.modseq(uid, modseq), size, internalDate, zone])
+    }
+    yield met
+  }
+}
 
-  async write(tx: Transaction, mailbox: number, modseq: number): Promise<void> {
-    this.interrupt()
-    for (const { uids, old, next } of this.#long)
-      // `modseq <` keeps a row that this very STORE gave the set `old` a moment ago.
-      await tx.run(
-        'UPDATE mail_message SET flagset = ?, modseq = ? WHERE mailbox = ? AND uid BETWEEN ? AND ? AND flagset = ? AND modseq < ?',
-        next,
-        modseq,
-        mailbox,
-        uids[0] ?? 0,
-        uids.at(-1) ?? 0,
-        old,
-        modseq,
-      )
-    for (const [next, uids] of this.#short)
-      for (const piece of pieces(uids))
-        await tx.run(
-          `UPDATE mail_message SET flagset = ?, modseq = ? WHERE mailbox = ? AND uid IN (${NAMES})`,
-          next,
-          modseq,
-          mailbox,
-          ...piece,
-        )
+function* knownRows({ columns, sets }: KnownRows, wanted: Uint32Array): Generator<Met> {
+  const { uids, flagsets, modseqs, sizes, internalDates, zones } = columns
+  let at = 0
+  for (const uid of wanted) {
+    if (uids[at] !== uid) at = lowerBound(uids, uid, at)
+    if (uids[at] !== uid) continue
+    yield [uid, sets[flagsets[at] ?? 0] ?? 0, modseqs[at] ?? 0, sizes[at] ?? 0, internalDates[at] ?? 0, zones[at] ?? 0]
+    at++
   }
 }

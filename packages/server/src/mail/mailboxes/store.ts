@@ -22,7 +22,16 @@ import { meta } from './meta-operations.ts'
 import { raw } from './octet-operations.ts'
 import { quota, setQuota } from './quota.ts'
 import { catchUp, prerender, rendered } from './rendering-operations.ts'
-import { begin, changedPage, changes, keywords, pack, recentPage, vanishedPage } from './snapshot-operations.ts'
+import {
+  begin,
+  changedPage,
+  changes,
+  flaggedPage,
+  keywords,
+  pack,
+  recentPage,
+  vanishedPage,
+} from './snapshot-operations.ts'
 import { migrations } from './schema.ts'
 import * as search from './search/operations.ts'
 import { acl, allGrants, forgetVisitor, rights, setAcl, shared, visit } from './sharing/acl-operations.ts'
@@ -58,6 +67,7 @@ export const mailStore = defineStore({
     changes,
     changedPage,
     recentPage,
+    flaggedPage,
     vanishedPage,
     pack,
     keywords,

@@ -3,6 +3,7 @@
 import { type Transaction, write } from '../../store/contracts.ts'
 import { forgetOldImports } from './import-operations.ts'
 import { dropEmail } from './emails.ts'
+import { BLOCK, blockIds, firstUid, type FlagBlock, mailboxOf, readBlock } from './flag-blocks.ts'
 
 /** Rows that one sweep touches at most, so that nobody waits long behind it. */
 const STEP = 1000
@@ -63,6 +64,7 @@ async function clearMailbox(tx: Transaction): Promise<boolean> {
   for (const [, email = null] of expunged)
     if (email !== null) await tx.run('UPDATE mail_email SET refcount = refcount - 1 WHERE id = ?', email)
   await tx.run('DELETE FROM mail_expunged WHERE mailbox = ? AND uid <= ?', mailbox, expunged.at(-1)?.[0] ?? 0)
+  await dropEmptyBlocks(tx, Number(mailbox))
   if (expunged.length < STEP) await tx.run('DELETE FROM mail_deleted WHERE mailbox = ?', mailbox)
   return true
 }
@@ -101,9 +103,23 @@ async function trimHistory(tx: Transaction, { historyBefore, historyRows }: Swee
       removed++
     }
     if (removed === STEP) full = true
-    if (trimmed >= 0) await tx.run('UPDATE mail_mailbox SET trimmed_modseq = ? WHERE id = ?', trimmed, mailbox)
+    if (trimmed < 0) continue
+    await tx.run('UPDATE mail_mailbox SET trimmed_modseq = ? WHERE id = ?', trimmed, mailbox)
+    await dropEmptyBlocks(tx, Number(mailbox))
   }
   return full
+}
+
+/** The flags of messages that are gone. */
+async function dropEmptyBlocks(tx: Transaction, mailbox: number): Promise<void> {
+  const [first] = blockIds(mailbox)
+  await tx.run(
+    `DELETE FROM mail_flags WHERE mailbox = ? AND NOT EXISTS
+     (SELECT 1 FROM mail_message m WHERE m.mailbox = mail_flags.mailbox AND m.uid BETWEEN (id - ?) * ${BLOCK} AND (id - ?) * ${BLOCK} + ${BLOCK - 1})`,
+    mailbox,
+    first,
+    first,
+  )
 }
 
 /** Emails that no message and no expunged row holds are dropped. */
@@ -121,12 +137,46 @@ const MANY_KEYWORDS = 500
 async function forgetFlags(tx: Transaction): Promise<void> {
   const counts = await tx.get('SELECT (SELECT count(*) FROM mail_flagset), (SELECT count(*) FROM mail_keyword)')
   if (Number(counts?.[0]) < MANY_SETS && Number(counts?.[1]) < MANY_KEYWORDS) return
-  await tx.run('DELETE FROM mail_flagset WHERE id NOT IN (SELECT flagset FROM mail_message)')
+  const held = new Set<number>()
+  await eachBlock(tx, (_, { flagsets }) => flagsets.forEach((set) => held.add(set)))
+  await eachBlock(tx, (id, block) => forgetBirthFlags(tx, id, block, held))
+  for (const [id] of await tx.all('SELECT DISTINCT flagset FROM mail_message')) held.add(Number(id))
+  for (const [id = 0] of await tx.all('SELECT id FROM mail_flagset'))
+    if (!held.has(Number(id))) await tx.run('DELETE FROM mail_flagset WHERE id = ?', id)
   const used = new Set<string>()
   for (const [flags] of await tx.all('SELECT flags FROM mail_flagset'))
     for (const flag of String(flags).split(' ')) used.add(flag)
   for (const [fold = '', name] of await tx.all('SELECT fold, name FROM mail_keyword'))
     if (!used.has(String(name))) await tx.run('DELETE FROM mail_keyword WHERE fold = ?', fold)
+}
+
+async function eachBlock(tx: Transaction, see: (id: number, block: FlagBlock) => unknown): Promise<void> {
+  for (let after = 0; ;) {
+    const blocks = await tx.all('SELECT id, entries FROM mail_flags WHERE id > ? ORDER BY id LIMIT 64', after)
+    for (const [id, entries] of blocks) await see(Number(id), readBlock(Number(id), entries))
+    if (blocks.length < 64) return
+    after = Number(blocks.at(-1)?.[0])
+  }
+}
+
+/** Messages of the block that came with a set which none of `held` is, and have another now, forget it: else it would stay for their sake alone. */
+async function forgetBirthFlags(
+  tx: Transaction,
+  id: number,
+  { flagsets }: FlagBlock,
+  held: ReadonlySet<number>,
+): Promise<void> {
+  const [mailbox, first] = [mailboxOf(id), firstUid(id)]
+  for (const [uid = 0, born] of await tx.all(
+    'SELECT uid, flagset FROM mail_message WHERE mailbox = ? AND uid BETWEEN ? AND ?',
+    mailbox,
+    first,
+    first + BLOCK - 1,
+  )) {
+    const now = flagsets[Number(uid) - first] ?? 0
+    if (now !== 0 && !held.has(Number(born)))
+      await tx.run('UPDATE mail_message SET flagset = ? WHERE mailbox = ? AND uid = ?', now, mailbox, uid)
+  }
 }
 
 /** The blobs that this account's messages are in. */

@@ -2,16 +2,21 @@
 
 import { StoreError, type Transaction } from '../../store/contracts.ts'
 import { tick } from './clock.ts'
+import { FlagBlocks } from './flag-blocks.ts'
 import { FlagSets } from './flags.ts'
 import { changeMailbox, count, haveUids, type MailboxRow, noGrowth } from './mailbox-rows.ts'
 import { haveRoom, type Limits } from './quota.ts'
-import { type Run, spans } from './uids.ts'
+import { MESSAGE_COLUMNS, rowsOf } from './message-rows.ts'
+import { consecutive, NAMES, pieces, type Run, spans } from './uids.ts'
 
 /** Rows chosen by their UIDs, ascending. */
 interface Chosen {
   readonly uids: number[]
   readonly emails: number[]
+  /** As they are now. */
   readonly flagsets: number[]
+  /** Indexes of rows whose flags changed since they came. */
+  readonly changed: number[]
   readonly sizes: number[]
   /** The same rows in stretches with no other row between, so that one statement serves each. */
   readonly runs: Run[]
@@ -21,8 +26,11 @@ const PAGE = 8192
 
 /** The rows of `mailbox` among `wanted`; all rows where that is undefined. */
 async function choose(tx: Transaction, mailbox: number, wanted: Uint32Array | undefined): Promise<Chosen> {
-  const chosen: Chosen = { uids: [], emails: [], flagsets: [], sizes: [], runs: [] }
-  const take = (rows: readonly (readonly unknown[])[], from: number): void => {
+  const chosen: Chosen = { uids: [], emails: [], flagsets: [], changed: [], sizes: [], runs: [] }
+  const blocks = new FlagBlocks(tx, mailbox)
+  const take = async (rows: readonly (readonly unknown[])[], from: number): Promise<void> => {
+    if (rows.length === 0) return
+    await blocks.load(Number(rows[0]?.[0]), Number(rows.at(-1)?.[0]))
     let at = from
     let run: Run | undefined
     for (const row of rows) {
@@ -34,8 +42,10 @@ async function choose(tx: Transaction, mailbox: number, wanted: Uint32Array | un
           continue
         }
       }
+      const now = blocks.flagset(uid, flagset)
+      if (now !== flagset) chosen.changed.push(chosen.uids.length)
       chosen.uids.push(uid)
-      chosen.flagsets.push(flagset)
+      chosen.flagsets.push(now)
       chosen.emails.push(email)
       chosen.sizes.push(size)
       if (run === undefined) chosen.runs.push((run = { first: uid, last: uid, rows: 1 }))
@@ -47,7 +57,7 @@ async function choose(tx: Transaction, mailbox: number, wanted: Uint32Array | un
   }
   if (wanted !== undefined) {
     for (const span of spans(wanted))
-      take(
+      await take(
         await tx.all(
           'SELECT uid, flagset, email, size FROM mail_message WHERE mailbox = ? AND uid BETWEEN ? AND ? ORDER BY uid',
           mailbox,
@@ -65,7 +75,7 @@ async function choose(tx: Transaction, mailbox: number, wanted: Uint32Array | un
       last,
       PAGE,
     )
-    take(rows, 0)
+    await take(rows, 0)
     if (rows.length < PAGE) return chosen
     last = Number(rows.at(-1)?.[0])
   }
@@ -123,12 +133,28 @@ async function copyChosen(
     )
     uid += rows
   }
+  await carryFlags(tx, to, chosen, modseq)
   return {
     mailbox: to.id,
     uidValidity: to.uidValidity,
     source: Uint32Array.from(chosen.uids),
     destination: Uint32Array.from(chosen.uids, (_, i) => to.uidNext + i),
   }
+}
+
+/** The rows of copies were made like the rows copied: flags that changed since those came are put right. */
+async function carryFlags(
+  tx: Transaction,
+  to: MailboxRow,
+  { changed, flagsets }: Chosen,
+  modseq: number,
+): Promise<void> {
+  const first = changed[0]
+  if (first === undefined) return
+  const blocks = new FlagBlocks(tx, to.id)
+  await blocks.load(to.uidNext + first, to.uidNext + (changed.at(-1) ?? first))
+  for (const i of changed) blocks.set(to.uidNext + i, flagsets[i] ?? 0, modseq)
+  await blocks.write(modseq)
 }
 
 async function growthOf(tx: Transaction, chosen: Chosen, by: 1 | -1): Promise<ReturnType<typeof noGrowth>> {
@@ -172,18 +198,7 @@ export async function moveRows(
     return { mailbox: to.id, uidValidity: to.uidValidity, source: new Uint32Array(), destination: new Uint32Array() }
   const { modseq } = await tick(tx)
   const result = await copyChosen(tx, from, to, chosen, modseq)
-  for (const { first, last } of chosen.runs) {
-    await tx.run(
-      `INSERT INTO mail_expunged (mailbox, uid, modseq, email, at)
-       SELECT mailbox, uid, CAST(? AS BIGINT), email, CAST(? AS BIGINT) FROM mail_message WHERE mailbox = ? AND uid BETWEEN ? AND ?`,
-      modseq,
-      tx.now,
-      from.id,
-      first,
-      last,
-    )
-    await tx.run('DELETE FROM mail_message WHERE mailbox = ? AND uid BETWEEN ? AND ?', from.id, first, last)
-  }
+  for (const { first, last } of chosen.runs) await takeOut(tx, from.id, modseq, 'BETWEEN ? AND ?', [first, last])
   await changeMailbox(tx, to.id, modseq, await growthOf(tx, chosen, 1), chosen.uids.length)
   await changeMailbox(tx, from.id, modseq, await growthOf(tx, chosen, -1))
   return result
@@ -196,76 +211,75 @@ export async function expungeRows(
   wanted: Uint32Array,
 ): Promise<{ readonly uids: Uint32Array; readonly highestModseq: number }> {
   const gone: number[] = []
-  const runs: Run[] = []
   const sets = new FlagSets(tx)
   const growth = noGrowth()
-  if (from.deleted > 0)
-    for (const span of spans(wanted)) {
-      let at = span.start
-      let run: Run | undefined
-      for (const row of await tx.all(
-        `SELECT uid, flagset, size FROM mail_message
-         WHERE mailbox = ? AND uid BETWEEN ? AND ? AND flagset IN (SELECT id FROM mail_flagset WHERE deleted = 1) ORDER BY uid`,
+  if (from.deleted > 0) {
+    const deleted = new Set((await tx.all('SELECT id FROM mail_flagset WHERE deleted = 1')).map(([id]) => Number(id)))
+    const blocks = new FlagBlocks(tx, from.id)
+    for (const { start, end, first, last } of spans(wanted)) {
+      await blocks.load(first, last)
+      const asked = new Set(wanted.subarray(start, end))
+      // Flagged since they came; and those that came so, unless the flag was taken away.
+      const flagged = await rowsOf(
+        tx,
         from.id,
-        span.first,
-        span.last,
-      )) {
-        const [uid = 0, flagset = 0, size = 0] = row as readonly number[]
-        while ((wanted[at] ?? Infinity) < uid) at++
-        if (wanted[at] !== uid) {
-          run = undefined
-          continue
-        }
+        Uint32Array.from(blocks.having(deleted)).filter((uid) => asked.has(uid)),
+      )
+      const born = (
+        await tx.all(
+          `SELECT ${MESSAGE_COLUMNS} FROM mail_message
+           WHERE mailbox = ? AND uid BETWEEN ? AND ? AND flagset IN (SELECT id FROM mail_flagset WHERE deleted = 1) ORDER BY uid`,
+          from.id,
+          first,
+          last,
+        )
+      ).filter(([uid]) => asked.has(Number(uid)) && blocks.stored(Number(uid)) === 0)
+      const rows = born.length === 0 ? flagged : [...flagged, ...born].sort((a, b) => Number(a[0]) - Number(b[0]))
+      for (const row of rows) {
+        const [uid = 0, flagset = 0, , size = 0] = row as readonly number[]
         gone.push(uid)
-        count(growth, await sets.byId(flagset), size, -1)
-        if (run === undefined) runs.push((run = { first: uid, last: uid, rows: 1 }))
-        else {
-          run.last = uid
-          run.rows++
-        }
+        count(growth, await sets.byId(blocks.flagset(uid, flagset)), size, -1)
       }
     }
+  }
   if (gone.length === 0) return { uids: new Uint32Array(), highestModseq: from.modseq }
   const { modseq } = await tick(tx)
-  // Between the ends of a run there is no other row flagged \Deleted, but there may be rows that stay.
-  for (const { first, last } of runs) {
-    await tx.run(
-      `INSERT INTO mail_expunged (mailbox, uid, modseq, email, at)
-       SELECT mailbox, uid, CAST(? AS BIGINT), email, CAST(? AS BIGINT) FROM mail_message
-       WHERE mailbox = ? AND uid BETWEEN ? AND ? AND flagset IN (SELECT id FROM mail_flagset WHERE deleted = 1)`,
-      modseq,
-      tx.now,
-      from.id,
-      first,
-      last,
-    )
-    await tx.run(
-      'DELETE FROM mail_message WHERE mailbox = ? AND uid BETWEEN ? AND ? AND flagset IN (SELECT id FROM mail_flagset WHERE deleted = 1)',
-      from.id,
-      first,
-      last,
-    )
-  }
+  const { runs, single } = consecutive(gone)
+  for (const { first, last } of runs) await takeOut(tx, from.id, modseq, 'BETWEEN ? AND ?', [first, last])
+  for (const piece of pieces(single)) await takeOut(tx, from.id, modseq, `IN (${NAMES})`, piece)
   await changeMailbox(tx, from.id, modseq, growth)
   return { uids: Uint32Array.from(gone), highestModseq: modseq }
 }
 
+/** Rows become history. `which` is what follows "uid". */
+async function takeOut(
+  tx: Transaction,
+  mailbox: number,
+  modseq: number,
+  which: 'BETWEEN ? AND ?' | `IN (${string})`,
+  uids: readonly number[],
+): Promise<void> {
+  await tx.run(
+    `INSERT INTO mail_expunged (mailbox, uid, modseq, email, at)
+     SELECT mailbox, uid, CAST(? AS BIGINT), email, CAST(? AS BIGINT) FROM mail_message WHERE mailbox = ? AND uid ${which}`,
+    modseq,
+    tx.now,
+    mailbox,
+    ...uids,
+  )
+  await tx.run(`DELETE FROM mail_message WHERE mailbox = ? AND uid ${which}`, mailbox, ...uids)
+}
+
 /** Takes one message out, flagged \\Deleted or not. `StoreError('EXPUNGEISSUED')` when it is gone already. */
 export async function expungeOne(tx: Transaction, from: MailboxRow, uid: number): Promise<void> {
-  const row = await tx.get('SELECT flagset, email, size FROM mail_message WHERE mailbox = ? AND uid = ?', from.id, uid)
+  const row = await tx.get('SELECT flagset, size FROM mail_message WHERE mailbox = ? AND uid = ?', from.id, uid)
   if (row === undefined) throw new StoreError('EXPUNGEISSUED', 'The message is expunged already')
-  const [flagset = 0, email = 0, size = 0] = row as readonly number[]
+  const [flagset = 0, size = 0] = row as readonly number[]
   const growth = noGrowth()
-  count(growth, await new FlagSets(tx).byId(flagset), size, -1)
+  const blocks = new FlagBlocks(tx, from.id)
+  await blocks.load(uid, uid)
+  count(growth, await new FlagSets(tx).byId(blocks.flagset(uid, flagset)), size, -1)
   const { modseq } = await tick(tx)
-  await tx.run(
-    'INSERT INTO mail_expunged (mailbox, uid, modseq, email, at) VALUES (?, ?, ?, ?, ?)',
-    from.id,
-    uid,
-    modseq,
-    email,
-    tx.now,
-  )
-  await tx.run('DELETE FROM mail_message WHERE mailbox = ? AND uid = ?', from.id, uid)
+  await takeOut(tx, from.id, modseq, 'BETWEEN ? AND ?', [uid, uid])
   await changeMailbox(tx, from.id, modseq, growth)
 }

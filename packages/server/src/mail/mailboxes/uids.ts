@@ -46,3 +46,37 @@ export interface Run {
   last: number
   rows: number
 }
+
+/** UIDs that one statement names. */
+export const NAMED = 64
+/** As many parameters. */
+export const NAMES = Array.from({ length: NAMED }, () => '?').join(', ')
+
+/** The list in pieces of NAMED; the last one is filled up with its last UID. */
+export function* pieces(uids: ArrayLike<number>): Generator<readonly number[]> {
+  for (let at = 0; at < uids.length; at += NAMED) {
+    const last = Math.min(at + NAMED, uids.length) - 1
+    yield Array.from({ length: NAMED }, (_, i) => uids[Math.min(at + i, last)] ?? 0)
+  }
+}
+
+/** Below this many UIDs a run is not worth a statement of its own. */
+const LONG = 16
+
+/** The list as numbers that follow one another, where that is worth a statement for each run, and the UIDs that are left. */
+export function consecutive(uids: readonly number[]): {
+  readonly runs: readonly Run[]
+  readonly single: readonly number[]
+} {
+  const runs: Run[] = []
+  const single: number[] = []
+  for (let start = 0; start < uids.length;) {
+    const first = uids[start] ?? 0
+    let end = start + 1
+    while (uids[end] === first + end - start) end++
+    if (end - start >= LONG) runs.push({ first, last: first + end - start - 1, rows: end - start })
+    else single.push(...uids.slice(start, end))
+    start = end
+  }
+  return { runs, single }
+}
