@@ -25,6 +25,8 @@ export interface AccountSurroundings extends Surroundings {
   readonly holder: string
   /** Called when it may have changed what is shared with whom. */
   readonly sharesChanged?: () => Promise<void>
+  /** Called when the mail is used: a login alone opens no database. */
+  readonly used: () => void
   readonly bus: Bus
 }
 
@@ -104,6 +106,7 @@ export class StoredMailAccount implements MailAccount {
   }
 
   async open(name: string): Promise<Mailbox> {
+    this.#around.used()
     const { mailbox, rights } = await this.#find(canonicalName(name))
     return new StoredMailbox(this.#around, await this.#around.shared, mailbox, rights)
   }
@@ -112,7 +115,8 @@ export class StoredMailAccount implements MailAccount {
     for (const { bytes } of messages)
       if (bytes.byteLength > this.appendLimit)
         throw new BackendError('TOOBIG', `Messages may have ${this.appendLimit} octets at most`)
-    const { account, calls, limits, visitor } = this.#around
+    const { account, calls, limits, visitor, used } = this.#around
+    used()
     const { large, snapshots } = await this.#around.shared
     const { mailbox, uidValidity, firstUid } = await large.keep(
       account,

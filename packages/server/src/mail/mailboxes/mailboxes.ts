@@ -169,6 +169,10 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
     limits,
     bus: store.bus,
     shared,
+    used: () => {
+      touch(account.id)
+      void sharing?.heal(account)
+    },
   })
   const sharing = options.neighbours === undefined ? undefined : new Sharing(scope, store, options.neighbours)
 
@@ -199,9 +203,7 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
     },
 
     open(account) {
-      touch(account.id)
       if (sharing === undefined) return new StoredMailAccount(surroundings(account))
-      void sharing.heal(account)
       return new SharedMailAccount({
         account,
         sharing,

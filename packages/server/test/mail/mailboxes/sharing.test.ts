@@ -404,7 +404,7 @@ test('a crash between the two lists: a share unseen, or a look in vain, until th
     assert.deepEqual(await shared(ben), [], 'what was taken back is gone, whatever the other list says')
     assert.deepEqual(await shared(cem), [])
     const seen = until(cem, async () => (await shared(cem)).length === 1)
-    as('anna')
+    await as('anna').open('INBOX')
     await seen
     const core = store.core(shareStore)
     assert.equal((await core.sharedWith({ account: 'cem', domain: 'example.org' })).length, 1)

@@ -31,7 +31,10 @@ export interface Caught {
 /** Works a slice on what the index lacks: emails that came, merges that are due, chunks that nobody needs. Answers at once when there is nothing to do. */
 export const searchCatchUp = write(async (tx, { fetched }: { fetched?: Fetched | undefined }): Promise<Caught> => {
   const known = await tx.get('SELECT 1 FROM mail_search WHERE id = 1 AND version = ?', INDEX_VERSION)
-  if (known === undefined) await startAnew(tx)
+  if (known === undefined) {
+    if ((await tx.get('SELECT 1 FROM mail_email LIMIT 1')) === undefined) return { more: false }
+    await startAnew(tx)
+  }
   // A little each time: what merges leave behind is then used again by the next ones, and the file does not grow.
   const deleted = await deleteGone(tx)
   // What came in counts first: until then each search must look at it by itself. But a heap of small segments is slow, too.
