@@ -49,15 +49,16 @@ export class Authenticator {
 
   begin(mechanism: string, context: LoginContext): ServerMechanism | undefined {
     const attempt = new Attempt(this.#house, context)
+    const offered = this.mechanisms(context)
     const inner = serverMechanism(mechanism, {
-      offered: this.mechanisms(context),
+      offered,
       credentials: attempt,
       secret: this.#house.secret,
       iterations: this.#house.config.passwords.iterations,
       // One may be named in several ways: `anna`, `Anna@Example.org`. Nobody acts as another.
       authorize: async (_authcid, wanted) =>
         attempt.account !== undefined && canonical(wanted) === attempt.account.address,
-      channelBinding: channelBindingOf(context),
+      channelBinding: offered.some((name) => name.endsWith('-PLUS')) ? channelBindingOf(context) : undefined,
       nonce: () => this.#house.scope.random.bytes(18).toString('base64'),
     })
     return inner === undefined ? undefined : new GuardedExchange(this.#house, this.#logins, inner, attempt, context)

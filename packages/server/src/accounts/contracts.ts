@@ -26,7 +26,7 @@ export interface LoginContext {
   readonly remoteAddress: string
   readonly secure: boolean
   /** Channel binding data by type (`tls-exporter`, `tls-server-end-point`), where TLS gives them. */
-  readonly channelBinding?: ReadonlyMap<string, Uint8Array>
+  readonly channelBinding?: ReadonlyMap<string, Uint8Array> | undefined
   /** The domain that the peer addressed (XMPP `to`, TLS SNI): completes a login name without `@`. */
   readonly domain?: string
 }

@@ -182,24 +182,26 @@ export class SocketTlsFacts implements TlsFacts {
   }
 
   get channelBinding(): ReadonlyMap<string, Uint8Array> {
-    const socket = this.#socket
-    if (socket.destroyed) return NO_BINDINGS
-    const bindings = new Map<string, Uint8Array>()
-    // RFC 9266 §4.2: below TLS 1.3 the exporter is only unique with extended master secrets, of which Node does not tell.
-    if (socket.getProtocol() === 'TLSv1.3') {
-      bindings.set('tls-exporter', socket.exportKeyingMaterial(32, 'EXPORTER-Channel-Binding', Buffer.alloc(0)))
-    }
-    // RFC 5929 §3. RFC 9266 §3 leaves it undefined for TLS 1.3, yet clients of today (slixmpp) bind to the client's Finished there too, and offering -PLUS
-    // without it locks them out. A resumed session has none: its Finished does not prove that the certificate was seen.
-    const finished = socket.isSessionReused() ? undefined : socket.getPeerFinished()
-    if (finished !== undefined) bindings.set('tls-unique', finished)
-    const certificate = socket.getX509Certificate()
-    const hash = certificate === undefined ? undefined : endPointHash(certificate.signatureAlgorithm)
-    if (certificate !== undefined && hash !== undefined) {
-      bindings.set('tls-server-end-point', createHash(hash).update(certificate.raw).digest())
-    }
-    return bindings
+    return this.#socket.destroyed ? NO_BINDINGS : bindingsOf(this.#socket)
   }
+}
+
+function bindingsOf(socket: TLSSocket): ReadonlyMap<string, Uint8Array> {
+  const bindings = new Map<string, Uint8Array>()
+  // RFC 9266 §4.2: below TLS 1.3 the exporter is only unique with extended master secrets, of which Node does not tell.
+  if (socket.getProtocol() === 'TLSv1.3') {
+    bindings.set('tls-exporter', socket.exportKeyingMaterial(32, 'EXPORTER-Channel-Binding', Buffer.alloc(0)))
+  }
+  // RFC 5929 §3. RFC 9266 §3 leaves it undefined for TLS 1.3, yet clients of today (slixmpp) bind to the client's Finished there too, and offering -PLUS
+  // without it locks them out. A resumed session has none: its Finished does not prove that the certificate was seen.
+  const finished = socket.isSessionReused() ? undefined : socket.getPeerFinished()
+  if (finished !== undefined) bindings.set('tls-unique', finished)
+  const certificate = socket.getX509Certificate()
+  const hash = certificate === undefined ? undefined : endPointHash(certificate.signatureAlgorithm)
+  if (certificate !== undefined && hash !== undefined) {
+    bindings.set('tls-server-end-point', createHash(hash).update(certificate.raw).digest())
+  }
+  return bindings
 }
 
 /** RFC 5929 §4.1: the hash of the certificate's signature, SHA-256 in place of MD5 and SHA-1; undefined where the signature has no single hash (Ed25519, RSA-PSS). */

@@ -232,7 +232,9 @@ class ClientConnection implements ServerStreamHandlers, NetSession {
       remoteAddress,
       secure: stream.secure,
       domain: stream.host,
-      ...(tls && { channelBinding: tls.channelBinding }),
+      get channelBinding() {
+        return tls?.channelBinding
+      },
     }
   }
 }

@@ -10,6 +10,9 @@ export function loginContext(protocol: string, { id, remoteAddress, tls }: Conne
     session: id,
     remoteAddress,
     secure: tls !== undefined,
-    ...(tls === undefined ? {} : { channelBinding: tls.channelBinding }),
+    // Costs a look into the TLS session: only whoever offers mechanisms that bind to it asks.
+    get channelBinding() {
+      return tls?.channelBinding
+    },
   }
 }
