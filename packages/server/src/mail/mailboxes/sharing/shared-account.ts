@@ -70,7 +70,13 @@ export class SharedMailAccount implements MailAccount {
       holder: account.id,
       place: (name) => this.#place(name, owner),
       sharesChanged: () => sharing.compare(owner ?? account),
-      ...(owner === undefined ? {} : { visitor: sharing.visitor(account, owner), prefix: prefixOf(owner) }),
+      ...(owner === undefined
+        ? {}
+        : {
+            visitor: sharing.visitor(account, owner),
+            prefix: prefixOf(owner),
+            admit: () => sharing.admit(owner.id),
+          }),
     })
   }
 
@@ -249,10 +255,14 @@ export class SharedMailAccount implements MailAccount {
         log(error)
       }
     }
-    const stopShares = sharing.watch(account, () => {
-      this.#following = follow()
-      listener(undefined)
-    })
+    const stopShares = sharing.watch(
+      account,
+      (owner) => this.#sharers.has(owner),
+      () => {
+        this.#following = follow()
+        listener(undefined)
+      },
+    )
     listen()
     this.#following = follow()
     const stop = (): void => {
