@@ -22,7 +22,7 @@ const at = fc.record({ owner, name, visiting: fc.nat(3).map((dice) => dice === 0
 /** Which of the rows: a bit mask, walked round. */
 const choice = fc.nat(0xffff)
 const flags = fc.subarray(['\\Seen', '\\Deleted', '\\Flagged', 'work', '$Junk'])
-const rights = fc.constantFrom(undefined, 'lr', 'lrswite', ALL_RIGHTS)
+const rights = fc.constantFrom(undefined, 'lr', 'lri', 'lrswite', ALL_RIGHTS)
 const limit = fc.constantFrom('none' as const, 'tight' as const, 'loose' as const)
 
 const frequent = fc.oneof(
@@ -100,6 +100,8 @@ class Life {
       for (const entry of await this.session(id).list())
         if (entry.selectable) await this.#meet(id, entry.name, entry.id)
     }
+    await this.run({ kind: 'share', owner: 'anna', name: 'INBOX', rights: 'lri' })
+    await this.run({ kind: 'share', owner: 'ben', name: 'INBOX', rights: 'lrswite' })
   }
 
   async #start(): Promise<void> {

@@ -284,6 +284,17 @@ test('a disabled owner’s mailboxes are closed to visitors, open ones too, unti
     assert.deepEqual([...(await box.snapshot()).uids], uids)
   }))
 
+test('rights of a disabled account can be taken back, and none can be given to it', () =>
+  village(async ({ as, people }) => {
+    const anna = as('anna')
+    await grant(anna, 'INBOX', 'ben@example.org', 'lr')
+    people.set('ben', { ...account('ben'), disabled: true })
+    await refused(grant(anna, 'INBOX', 'ben@example.org', 'lri'), 'CANNOT')
+    await grant(anna, 'INBOX', 'Ben@example.org', undefined)
+    assert.deepEqual([...((await anna.acl?.('INBOX')) ?? [])], [['anna@example.org', ALL_RIGHTS]])
+    await refused(grant(anna, 'INBOX', 'nobody@example.org', undefined), 'CANNOT')
+  }))
+
 test('changes of a shared mailbox are heard by those it is shared with, others are not', () =>
   village(async ({ as }) => {
     const [anna, ben] = [as('anna'), as('ben')]
