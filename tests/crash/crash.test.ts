@@ -81,7 +81,7 @@ async function voyage(folder: string, first: number, rounds: number): Promise<st
   const mails = [...ledger.mails.values()]
   return (
     `rounds ${first + 1}-${first + rounds}: ${mails.filter(({ state }) => state === 'acknowledged').length} of ${mails.length} mails acknowledged, ` +
-    `${chats} chat messages, ${ledger.appended.size} appended, ${restarts} crashes at the start, ${blobs}`
+    `${chats} chat messages, ${ledger.appended.size} appended, ${ledger.imports.seen.size} imported, ${restarts} crashes at the start, ${blobs}`
   )
 }
 

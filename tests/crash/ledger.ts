@@ -40,6 +40,17 @@ export interface Filing {
   readonly validity: [number, number]
 }
 
+/** What one account imports into a mailbox of its own. */
+export interface ImportBook {
+  readonly account: string
+  readonly name: string
+  /** By name, in their order. */
+  readonly messages: Map<string, Buffer>
+  readonly acknowledged: Set<string>
+  /** Those that were there after a crash. */
+  readonly seen: Map<string, number>
+}
+
 /** The roster of one account as its only writer knows it: address to name. */
 export interface RosterBook {
   readonly account: string
@@ -52,6 +63,9 @@ export class Ledger {
   readonly messages = new Map<string, SentMessage>()
   readonly filings: readonly Filing[]
   readonly roster: RosterBook
+  readonly imports: ImportBook
+  /** Mailboxes of an account, with the highest HIGHESTMODSEQ that was seen of each. */
+  readonly clocks = new Map<string, number>()
   /** SHA-256 of the messages that were appended, by name. */
   readonly appended = new Map<string, string>()
   /** Answers that nobody should have got. */
@@ -67,6 +81,13 @@ export class Ledger {
       highest: [0, 0],
       validity: [0, 0],
     }))
+    this.imports = {
+      account: accounts[0],
+      name: 'Imported',
+      messages: new Map(),
+      acknowledged: new Set(),
+      seen: new Map(),
+    }
     this.roster = { account: accounts[0], items: new Map(), pending: undefined }
   }
 

@@ -1,5 +1,6 @@
 // Everything at once: mail in, mail out, filing, chat, roster. Each actor goes on until its connection breaks, and writes down what was acknowledged.
 
+import { createHash } from 'node:crypto'
 import type { ImapClient } from '@aviso/imap'
 import { type SmtpClient, SmtpConnectionError } from '@aviso/smtp'
 import { type Client, el, NS, StanzaError } from '@aviso/xmpp'
@@ -22,6 +23,7 @@ export async function load(server: Server, ledger: Ledger, seed: number): Promis
     untilDead(server, () => filing(server, ledger, bert, random(6))),
     untilDead(server, () => chatting(server, ledger, random(7))),
     untilDead(server, () => rostering(server, ledger, random(8))),
+    untilDead(server, () => importing(server, ledger, random(9))),
   ])
 }
 
@@ -99,7 +101,8 @@ async function filing(server: Server, ledger: Ledger, filed: Filing, random: () 
     if (here.length > 0 && dice < 0.1) {
       selected = selected === 0 ? 1 : 0
       await client.select(filed.names[selected])
-    } else if (here.length < 4 || dice < 0.35) await append(client, ledger, filed, random)
+    } else if (here.length < 4 || dice < 0.25) await append(client, ledger, filed, random, between(random, 1, 5))
+    else if (dice < 0.35) await replace(client, ledger, filed, selected, random)
     else if (dice < 0.6) await store(client, filed, selected, random)
     else if (dice < 0.75) await transfer(client, filed, selected, 'COPY', random)
     else if (dice < 0.9) await transfer(client, filed, selected, 'MOVE', random)
@@ -125,17 +128,75 @@ async function doing(
 
 const FLAGS = ['\\Seen', '\\Flagged', '\\Answered', '\\Deleted', '$Work', 'Blue']
 
-async function append(client: ImapClient, ledger: Ledger, filed: Filing, random: () => number): Promise<void> {
-  const place: Place = random() < 0.5 ? 0 : 1
+/** A new message for the ledger. */
+function compose(
+  ledger: Ledger,
+  filed: Filing,
+  random: () => number,
+): { name: string; bytes: Buffer; flags: string[] } {
   const name = ledger.name('filed')
   const bytes = mailOf(name, sizeOf(random), filed.account, [filed.account])
   ledger.appended.set(name, digest(bytes))
-  const flags = FLAGS.filter(() => random() < 0.2).sort()
-  const added = (uid: number): readonly [MailboxState, MailboxState] =>
-    with2(filed.mailboxes, place, [...filed.mailboxes[place], { uid, name, flags }])
-  await doing(filed, added(0), async () => {
-    const reply = await client.append(filed.names[place], bytes, flags)
-    return added(Number(/^APPENDUID \d+ (\d+)$/.exec(reply.code ?? '')?.[1]))
+  return { name, bytes, flags: FLAGS.filter(() => random() < 0.2).sort() }
+}
+
+/** Several messages are one command: all or none (RFC 3502). */
+async function append(
+  client: ImapClient,
+  ledger: Ledger,
+  filed: Filing,
+  random: () => number,
+  count: number,
+): Promise<void> {
+  const place: Place = random() < 0.5 ? 0 : 1
+  const made = Array.from({ length: count }, () => compose(ledger, filed, random))
+  const added = (uids: readonly number[]): readonly [MailboxState, MailboxState] =>
+    with2(filed.mailboxes, place, [
+      ...filed.mailboxes[place],
+      ...made.map(({ name, flags }, i) => ({ uid: uids[i] ?? 0, name, flags })),
+    ])
+  await doing(filed, added([]), async () => {
+    const announced = made.map(({ flags, bytes }) => ` (${flags.join(' ')}) {${bytes.length}}`)
+    const reply = await client.command(
+      `APPEND ${filed.names[place]}${announced[0] ?? ''}`,
+      made.map(({ bytes }, i) => {
+        const next = announced[i + 1]
+        return next === undefined ? bytes : Buffer.concat([bytes, Buffer.from(next)])
+      }),
+    )
+    return added(uidsOf(/^APPENDUID \d+ (\S+)$/.exec(reply.code ?? '')?.[1] ?? ''))
+  })
+}
+
+/** The new message comes and the old one goes, in one step (RFC 8508). */
+async function replace(
+  client: ImapClient,
+  ledger: Ledger,
+  filed: Filing,
+  place: Place,
+  random: () => number,
+): Promise<void> {
+  const old = pick(random, filed.mailboxes[place])
+  const there: Place = random() < 0.5 ? 0 : 1
+  const { name, bytes, flags } = compose(ledger, filed, random)
+  const after = (uid: number): readonly [MailboxState, MailboxState] => {
+    const rest = with2(
+      filed.mailboxes,
+      place,
+      filed.mailboxes[place].filter((message) => message !== old),
+    )
+    return with2(rest, there, [...rest[there], { uid, name, flags }])
+  }
+  await doing(filed, after(0), async () => {
+    const reply = await client.command(
+      `UID REPLACE ${old.uid} ${filed.names[there]} (${flags.join(' ')}) {${bytes.length}}`,
+      [bytes],
+    )
+    const codes = [
+      reply.code ?? '',
+      ...reply.untagged.map(({ text }) => /\[(APPENDUID [^\]]*)\]/.exec(text)?.[1] ?? ''),
+    ]
+    return after(Number(/^APPENDUID \d+ (\d+)$/.exec(codes.find((code) => code.startsWith('APPENDUID')) ?? '')?.[1]))
   })
 }
 
@@ -206,6 +267,34 @@ async function expunge(client: ImapClient, filed: Filing, place: Place): Promise
     await client.command('EXPUNGE')
     return after
   })
+}
+
+/** Brings mail from elsewhere, a batch at a time; what an earlier crash left undone is given again, as the next run of the command would. */
+async function importing(server: Server, ledger: Ledger, random: () => number): Promise<void> {
+  const { imports } = ledger
+  const run = Math.floor(random() * 2 ** 40)
+  const give = async (names: readonly string[]): Promise<void> => {
+    const entries = names.map((name) => {
+      const bytes = imports.messages.get(name) ?? Buffer.alloc(0)
+      const key = createHash('sha256').update(bytes).digest('base64')
+      return { key, mail: { content: bytes.toString('base64'), flags: [] } }
+    })
+    const answers = await server.ask('mail.import', { address: imports.account, mailbox: imports.name, run, entries })
+    for (const [i, answer] of answers.entries()) {
+      const name = names[i] ?? ''
+      if (answer.kind === 'imported' || answer.kind === 'known') imports.acknowledged.add(name)
+      else ledger.complaints.push(`${name}: ${JSON.stringify(answer)}`)
+      if (answer.kind === 'imported' && imports.seen.has(name)) ledger.complaints.push(`${name} was imported again`)
+    }
+  }
+  // Everything from the start, once in each round.
+  const before = [...imports.messages.keys()]
+  for (let at = 0; at < before.length; at += 20) await give(before.slice(at, at + 20))
+  for (;;) {
+    const names = Array.from({ length: between(random, 1, 12) }, () => ledger.name('import'))
+    for (const name of names) imports.messages.set(name, mailOf(name, sizeOf(random) / 4, BERT, [imports.account]))
+    await give(names)
+  }
 }
 
 // XMPP

@@ -4,6 +4,7 @@ import type { ImapClient, ImapReply } from '@aviso/imap'
 import { el, NS } from '@aviso/xmpp'
 import type { Filing, Ledger, MailboxState } from './ledger.ts'
 import { digest, openImap, openXmpp, subjectOf } from './peers.ts'
+import { verifyCounters } from './verify-counters.ts'
 import { ANNA, BERT, delay, DOMAIN, type Server } from './server.ts'
 
 /** What was seen of the inboxes so far, by account. */
@@ -30,7 +31,13 @@ export class Verification {
       await this.#inbox(client, account, everything)
       const filed = this.#ledger.filings.find((filing) => filing.account === account)
       if (filed !== undefined) await this.#filing(client, filed)
+      if (account === this.#ledger.imports.account) await this.#imported(client)
+      await verifyCounters(client, account, this.#ledger.clocks, (text) => this.#fault(text))
       await client.logout()
+      const { findings } = await server.ask('mail.examine', { address: account, repair: false })
+      // Octets of large messages that were being kept when it was killed wait for the sweep.
+      for (const { text } of findings)
+        if (!text.startsWith('no message is in the blob ')) this.#fault(`doctor: ${text}`)
     }
     await this.#offline(server)
     await this.#roster(server)
@@ -119,6 +126,28 @@ export class Verification {
     filed.pending = undefined
     for (const place of [0, 1] as const)
       filed.highest[place] = Math.max(filed.highest[place], found[place]?.at(-1)?.uid ?? 0)
+  }
+
+  /** Each message once and whole, those that were acknowledged all there, and none under another number than before. */
+  async #imported(client: ImapClient): Promise<void> {
+    const { name, messages, acknowledged, seen } = this.#ledger.imports
+    if ((await client.raw(`SELECT ${name}`)).status !== 'OK') {
+      if (acknowledged.size > 0) this.#fault(`${name} is gone`)
+      return
+    }
+    const found = new Map<string, number>()
+    const some = (await client.search('ALL', true)).length > 0
+    for (const { text, literals } of some ? await client.fetch('1:*', '(UID BODY.PEEK[])', true) : []) {
+      const octets = literals[0] ?? Buffer.alloc(0)
+      const subject = subjectOf(octets)
+      if (found.has(subject)) this.#fault(`${subject} was imported twice`)
+      if (messages.get(subject)?.equals(octets) !== true) this.#fault(`${subject} is not as it was imported`)
+      found.set(subject, Number(/UID (\d+)/.exec(text)?.[1]))
+    }
+    for (const one of acknowledged) if (!found.has(one)) this.#fault(`${one} was imported and is not there`)
+    for (const [one, uid] of seen)
+      if (found.get(one) !== uid) this.#fault(`${one} had UID ${uid} and has ${found.get(one) ?? 'gone'}`)
+    for (const [one, uid] of found) seen.set(one, uid)
   }
 
   /** What waits for Bert comes at his login, once; at the next one there is nothing left. */

@@ -45,6 +45,8 @@ export interface Surroundings extends Source {
   readonly shared: Promise<SharedRoom>
   /** Somebody else uses this account's mail; undefined: its owner. */
   readonly visitor?: Visitor | undefined
+  /** Throws NONEXISTENT where visitors are not let in now, whatever their rights. Absent: the owner uses it. */
+  readonly admit?: () => Promise<void>
   /** What the visitor knows the names of this account's mailboxes by, in front of the owner's names. */
   readonly prefix?: string
   /** Whose a name is, as the user of the session knows it; absent: everything is the account's own. */
@@ -105,6 +107,7 @@ export class StoredMailbox implements Mailbox {
   async #allowed(): Promise<void> {
     const { visitor } = this.#around
     if (visitor === undefined) return
+    await this.#around.admit?.()
     if (!(await answered(this.#calls.rights({ mailbox: this.#number, visitor }))).includes('r'))
       throw new BackendError('NONEXISTENT', 'The mailbox is not shared any more')
   }
@@ -141,6 +144,7 @@ export class StoredMailbox implements Mailbox {
 
   async store(uids: readonly number[], change: FlagChange, unchangedSince?: number): Promise<StoreResult> {
     const { account } = this.#around
+    await this.#around.admit?.()
     const outcome = await answered(
       this.#calls.storeFlags({
         known: uids.length < MANY ? undefined : this.#shared.snapshots.known(account, this.#number),
@@ -164,6 +168,7 @@ export class StoredMailbox implements Mailbox {
     uids: readonly number[],
   ): Promise<{ readonly uids: readonly number[]; readonly highestModseq: number }> {
     const { visitor } = this.#around
+    await this.#around.admit?.()
     const gone = await answered(this.#calls.expunge({ mailbox: this.#number, uids: uidList(uids), visitor }))
     this.#changed(this.#number, gone.uids.length)
     return { uids: Array.from(gone.uids), highestModseq: gone.highestModseq }
@@ -171,6 +176,7 @@ export class StoredMailbox implements Mailbox {
 
   async copy(uids: readonly number[], destination: string): Promise<CopyResult> {
     const { limits, visitor } = this.#around
+    await this.#around.admit?.()
     const place = await this.#place(destination)
     if (place.elsewhere !== undefined) return copyBetween(this, uids, place.elsewhere, place.name)
     const order = { mailbox: this.#number, uids: uidList(uids), destination: place.name, limits, visitor }
@@ -181,6 +187,7 @@ export class StoredMailbox implements Mailbox {
 
   async move(uids: readonly number[], destination: string): Promise<CopyResult> {
     const { visitor } = this.#around
+    await this.#around.admit?.()
     const place = await this.#place(destination)
     if (place.elsewhere !== undefined) {
       await this.#mayDiscard()
@@ -200,6 +207,7 @@ export class StoredMailbox implements Mailbox {
     const { account, appendLimit, limits, visitor } = this.#around
     if (message.bytes.byteLength > appendLimit)
       throw new BackendError('TOOBIG', `Messages may have ${appendLimit} octets at most`)
+    await this.#around.admit?.()
     const { flags, internalDate, zone } = message
     const place = await this.#place(destination)
     if (place.elsewhere !== undefined) {

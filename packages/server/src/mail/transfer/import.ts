@@ -59,6 +59,8 @@ export interface ImportReport {
 /** One batch is one commit. */
 const BATCH_MESSAGES = 250
 const BATCH_OCTETS = 1024 * 1024
+/** Of so many octets it is always asked first whether they are wanted: to send them in vain costs more, and the server's memory too. */
+const ASK_OCTETS = 8 * 1024 * 1024
 
 type Message = Extract<SourceItem, { readonly kind: 'message' }>
 interface Ready {
@@ -147,7 +149,7 @@ class Run {
 
   async #send(report: FolderReport, batch: readonly Ready[]): Promise<void> {
     const parcel = ({ key, message }: Ready, nth?: number): Parcel => ({ key, nth, message })
-    const asked = this.#asking
+    const asked = this.#asking || batch.reduce((sum, { message }) => sum + message.bytes.byteLength, 0) >= ASK_OCTETS
     const first = await this.#options.sink(
       report.mailbox,
       batch.map((one) => (asked ? { key: one.key, nth: undefined, message: undefined } : parcel(one))),

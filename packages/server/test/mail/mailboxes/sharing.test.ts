@@ -234,6 +234,67 @@ test('what is taken back is gone at once, and the session hears of it', () =>
     assert.equal((await anna.status('INBOX')).unseen, 1)
   }))
 
+test('a disabled owner’s mailboxes are closed to visitors, open ones too, until the owner is enabled', () =>
+  village(async ({ as, people, told }) => {
+    const [anna, ben] = [as('anna'), as('ben')]
+    const able = people.get('anna')
+    assert.ok(able !== undefined)
+    const { uids } = await anna.append('INBOX', [{ bytes: message('one'), flags: ['\\Deleted'] }])
+    await ben.append('INBOX', [{ bytes: message('mine'), flags: [] }])
+    const found = until(ben, async () => (await shared(ben)).length === 1)
+    await grant(anna, 'INBOX', 'ben@example.org', ALL_RIGHTS)
+    await found
+    const name = 'Other Users/anna@example.org/INBOX'
+    const box = await ben.open(name)
+    const own = await ben.open('INBOX')
+    const lost = until(ben, async () => (await shared(ben)).length === 0)
+    people.set('anna', { ...able, disabled: true })
+    for (const tell of told) tell({ kind: 'disabled', accountId: 'anna', address: able.address })
+    await lost
+    const one = { bytes: message('x'), flags: [] }
+    await refused(ben.open(name), 'NONEXISTENT')
+    await refused(ben.status(name), 'NONEXISTENT')
+    await refused(ben.append(name, [one]), 'TRYCREATE')
+    await refused(ben.create(`${name}/Below`), 'NONEXISTENT')
+    await refused(ben.rename(name, `${name}/Below`), 'NONEXISTENT')
+    await refused(ben.delete(name), 'NONEXISTENT')
+    await refused(ben.metadata?.(name), 'NONEXISTENT')
+    await refused(ben.acl?.(name), 'NONEXISTENT')
+    await refused(grant(ben, name, 'cem@example.org', 'lr'), 'NONEXISTENT')
+    await refused(own.copy([1], name), 'TRYCREATE')
+    await refused(own.move([1], name), 'TRYCREATE')
+    await refused(own.replace(1, name, one), 'TRYCREATE')
+    // A session that had it selected.
+    await refused(box.snapshot(), 'NONEXISTENT')
+    await refused(box.delta(0), 'NONEXISTENT')
+    await refused(box.keywords(), 'NONEXISTENT')
+    await refused(box.raw(uids[0] ?? 0), 'NONEXISTENT')
+    await refused(box.meta(uids, ['envelope'])[Symbol.asyncIterator]().next(), 'NONEXISTENT')
+    await refused(box.store(uids, { action: 'add', flags: ['\\Seen'] }), 'NONEXISTENT')
+    await refused(box.expunge(uids), 'NONEXISTENT')
+    await refused(box.copy(uids, 'INBOX'), 'NONEXISTENT')
+    await refused(box.move(uids, 'INBOX'), 'NONEXISTENT')
+    await refused(box.replace(uids[0] ?? 0, 'INBOX', one), 'NONEXISTENT')
+    const { messages, unseen } = await anna.status('INBOX')
+    assert.deepEqual([messages, unseen, (await ben.status('INBOX')).messages], [1, 1, 1])
+    const back = until(ben, async () => (await shared(ben)).length === 1)
+    people.set('anna', able)
+    for (const tell of told) tell({ kind: 'enabled', accountId: 'anna', address: able.address })
+    await back
+    assert.deepEqual([...(await box.snapshot()).uids], uids)
+  }))
+
+test('rights of a disabled account can be taken back, and none can be given to it', () =>
+  village(async ({ as, people }) => {
+    const anna = as('anna')
+    await grant(anna, 'INBOX', 'ben@example.org', 'lr')
+    people.set('ben', { ...account('ben'), disabled: true })
+    await refused(grant(anna, 'INBOX', 'ben@example.org', 'lri'), 'CANNOT')
+    await grant(anna, 'INBOX', 'Ben@example.org', undefined)
+    assert.deepEqual([...((await anna.acl?.('INBOX')) ?? [])], [['anna@example.org', ALL_RIGHTS]])
+    await refused(grant(anna, 'INBOX', 'nobody@example.org', undefined), 'CANNOT')
+  }))
+
 test('changes of a shared mailbox are heard by those it is shared with, others are not', () =>
   village(async ({ as }) => {
     const [anna, ben] = [as('anna'), as('ben')]

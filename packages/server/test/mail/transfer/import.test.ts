@@ -10,6 +10,7 @@ import * as fc from 'fast-check'
 import { findFolders } from '../../../src/mail/transfer/folders.ts'
 import { mapping } from '../../../src/mail/transfer/mapping.ts'
 import { fileLevel, levelOfFile, maildirFolder, maildirLevels, mboxPath } from '../../../src/mail/transfer/names.ts'
+import type { ImportSink } from '../../../src/mail/transfer/import.ts'
 import { ANNA, openRoom } from './fixture.ts'
 
 const FROM = 'From a@example.net Sat Feb  3 04:05:06 2024\n'
@@ -226,6 +227,23 @@ describe('importing', () => {
         ['md/cur/3:2,', undefined, 'it has 3000'],
       ],
     )
+  })
+
+  test('asks before it sends a message that is large', async (t) => {
+    const room = await openRoom(t, { appendLimit: 16 * 1024 * 1024 })
+    room.files({ INBOX: `${FROM}Subject: large\n\n${`${'long line '.repeat(100_000)}\n`.repeat(9)}\n${mbox(['b'])}` })
+    let sent = 0
+    const counting =
+      (real: ImportSink): ImportSink =>
+      async (mailbox, parcels) => {
+        for (const { message } of parcels) sent += message?.bytes.byteLength ?? 0
+        return real(mailbox, parcels)
+      }
+    assert.equal((await room.import('INBOX', counting)).imported, 2)
+    assert.ok(sent > 9_000_000 && sent < 9_001_000, `${sent}`)
+    sent = 0
+    assert.equal((await room.import('INBOX', counting)).known, 2)
+    assert.ok(sent < 1000, `${sent} octets were sent in vain`)
   })
 
   test('leaves what cannot be kept with a message, not the message', async (t) => {

@@ -70,7 +70,13 @@ export class SharedMailAccount implements MailAccount {
       holder: account.id,
       place: (name) => this.#place(name, owner),
       sharesChanged: () => sharing.compare(owner ?? account),
-      ...(owner === undefined ? {} : { visitor: sharing.visitor(account, owner), prefix: prefixOf(owner) }),
+      ...(owner === undefined
+        ? {}
+        : {
+            visitor: sharing.visitor(account, owner),
+            prefix: prefixOf(owner),
+            admit: () => sharing.admit(owner.id),
+          }),
     })
   }
 
@@ -216,7 +222,9 @@ export class SharedMailAccount implements MailAccount {
     const { owner, name } = await this.#owned(wanted)
     const whose = owner ?? account
     const visitor = owner === undefined ? undefined : sharing.visitor(account, owner)
-    const known = await sharing.identifierOf(identifier)
+    const known =
+      (await sharing.identifierOf(identifier)) ??
+      (rights === undefined ? await this.#listed(whose, name, identifier) : undefined)
     if (known === undefined)
       throw new BackendError('CANNOT', 'Rights are given to the address of an account here, or to "anyone"')
     if (known === whose.id) {
@@ -226,6 +234,15 @@ export class SharedMailAccount implements MailAccount {
     // The owner's list first: what it does not say, nobody can do. Whose mail to look into is second.
     await answered(sharing.mailOf(whose.id).setAcl({ name, visitor, identifier: known, rights }))
     await sharing.compare(whose)
+  }
+
+  /** The identifier that the access list shows under this address: of a disabled account, too, so that its rights can be taken back. */
+  async #listed(whose: Account, name: string, address: string): Promise<string | undefined> {
+    const { account, sharing } = this.#around
+    const visitor = whose.id === account.id ? undefined : sharing.visitor(account, whose)
+    for (const [identifier] of await answered(sharing.mailOf(whose.id).acl({ name, visitor })))
+      if ((await sharing.nameOf(identifier)) === address.toLowerCase()) return identifier
+    return undefined
   }
 
   watch(listener: (mailboxId: string | undefined, annotations?: readonly string[]) => void): () => void {
@@ -249,10 +266,14 @@ export class SharedMailAccount implements MailAccount {
         log(error)
       }
     }
-    const stopShares = sharing.watch(account, () => {
-      this.#following = follow()
-      listener(undefined)
-    })
+    const stopShares = sharing.watch(
+      account,
+      (owner) => this.#sharers.has(owner),
+      () => {
+        this.#following = follow()
+        listener(undefined)
+      },
+    )
     listen()
     this.#following = follow()
     const stop = (): void => {

@@ -77,6 +77,12 @@ export class Sharing {
     return this.#neighbours.byAddress(address)
   }
 
+  /** Throws NONEXISTENT where the owner's mail is closed to visitors now: the account has gone or is disabled. */
+  async admit(owner: string): Promise<void> {
+    const now = this.#gone.has(owner) ? undefined : await this.#neighbours.byId(owner)
+    if (now === undefined || now.disabled) throw new BackendError('NONEXISTENT', 'The mailbox is not shared any more')
+  }
+
   /** What `anyone` or an address of this server is called in access lists. Undefined for an unknown one. */
   async identifierOf(name: string): Promise<string | undefined> {
     return name === ANYONE ? ANYONE : (await this.#neighbours.byAddress(name))?.id
@@ -129,12 +135,19 @@ export class Sharing {
     return owners
   }
 
-  /** Calls `listener` when it changed whose mailboxes the account may use. Returns the way to stop. */
-  watch(account: Account, listener: () => void): () => void {
-    return this.#store.bus.subscribe(CORE_TOPIC, (change: Change) => {
+  /** Calls `listener` when it changed whose mailboxes the account may use; `isSharer` tells the owners that matter to it. Returns the way to stop. */
+  watch(account: Account, isSharer: (owner: string) => boolean, listener: () => void): () => void {
+    const stopShares = this.#store.bus.subscribe(CORE_TOPIC, (change: Change) => {
       if (!isSharesChange(change)) return
       if (change.identifiers.some((one) => one === account.id || one === everybodyIn(account.domain))) listener()
     })
+    const stopAccounts = this.#neighbours.watch(({ kind, accountId }) => {
+      if ((kind === 'disabled' || kind === 'enabled') && accountId !== undefined && isSharer(accountId)) listener()
+    })
+    return () => {
+      stopShares()
+      stopAccounts()
+    }
   }
 
   /** Brings the core database into step with the owner's access lists. */
