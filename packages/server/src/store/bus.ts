@@ -25,6 +25,11 @@ export class LocalBus implements Bus {
     }
   }
 
+  /** Publishes `change` on every topic. */
+  broadcast(change: Change): void {
+    for (const topic of this.#topics.keys()) this.publish(topic, change)
+  }
+
   subscribe(topic: string, listener: Listener): () => void {
     let listeners = this.#topics.get(topic)
     if (listeners === undefined) this.#topics.set(topic, (listeners = new Set()))

@@ -36,6 +36,9 @@ export interface Change {
   readonly kind: string
 }
 
+/** The kind of a change that says: changes may have been committed of which nobody was told, as a store worker died. What is kept of them is to be read anew. */
+export const LOST = 'lost'
+
 /** One operation: runs inside a transaction in a store worker. Arguments and result are structured-cloneable. A throw rolls back this operation alone. */
 export interface Operation<Arguments, Result> {
   readonly mode: 'read' | 'write'

@@ -12,6 +12,7 @@ import {
   accountTopic,
   type Calls,
   CORE_TOPIC,
+  LOST,
   type Operations,
   type Scale,
   type Store,
@@ -255,6 +256,7 @@ class SqliteStore implements Store {
       thread.on('error', (error) => this.#scope.log.error({ err: error, lane: index }, 'a store worker died'))
       thread.on('exit', () => {
         current = undefined
+        this.bus.broadcast({ kind: LOST })
         // Nothing that it had not answered is known to be durable: the callers say "later". The next call starts a new thread.
         const lost = new StoreError('unavailable', 'the store worker died: try again')
         for (const [id, waiting] of this.#waiting)

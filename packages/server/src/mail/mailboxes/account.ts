@@ -107,8 +107,16 @@ export class StoredMailAccount implements MailAccount {
 
   async open(name: string): Promise<Mailbox> {
     this.#around.used()
-    const { mailbox, rights } = await this.#find(canonicalName(name))
-    return new StoredMailbox(this.#around, await this.#around.shared, mailbox, rights)
+    const { account, calls, visitor } = this.#around
+    const shared = await this.#around.shared
+    if (visitor !== undefined) {
+      const { mailbox, rights } = await this.#find(canonicalName(name))
+      return new StoredMailbox(this.#around, shared, mailbox, { rights })
+    }
+    const watch = shared.snapshots.news.follow(account)
+    const { changes } = watch
+    const { mailbox, keywords } = await answered(calls.opening({ name: canonicalName(name) }))
+    return new StoredMailbox(this.#around, shared, mailbox, { opened: { mailbox, keywords, watch, changes } })
   }
 
   async append(name: string, messages: readonly AppendMessage[]): Promise<AppendResult> {

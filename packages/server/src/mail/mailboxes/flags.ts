@@ -29,6 +29,10 @@ function compare(a: string, b: string): number {
   return x < y ? -1 : x > y ? 1 : 0
 }
 
+/** The keywords of the account, in the spelling that came first. */
+export const allKeywords = async (tx: Transaction): Promise<readonly string[]> =>
+  (await tx.all('SELECT name FROM mail_keyword ORDER BY fold')).map(([name]) => String(name))
+
 /** The flag sets that one transaction meets, each read once. */
 export class FlagSets {
   readonly #tx: Transaction

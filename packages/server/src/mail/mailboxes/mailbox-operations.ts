@@ -3,6 +3,7 @@
 import type { MailboxRole } from '@aviso/imap'
 import { read, StoreError, type Transaction, write } from '../../store/contracts.ts'
 import { tick } from './clock.ts'
+import { allKeywords } from './flags.ts'
 import { allMailboxes, announce, mailboxById, mailboxByName, type MailboxRow, makeMailbox } from './mailbox-rows.ts'
 import { canonicalName, parents, validName } from './names.ts'
 import { changeTotals, haveRoom, type Limits, NO_LIMITS } from './quota.ts'
@@ -203,6 +204,13 @@ export const find = read(async (tx, { name }: { name: string }) => {
   const mailbox = await mailboxByName(tx, canonicalName(name))
   if (mailbox === undefined) throw new StoreError('NONEXISTENT', 'There is no such mailbox')
   return mailbox
+})
+
+/** What an owner who opens the mailbox is told. */
+export const opening = read(async (tx, { name }: { name: string }) => {
+  const mailbox = await mailboxByName(tx, canonicalName(name))
+  if (mailbox === undefined) throw new StoreError('NONEXISTENT', 'There is no such mailbox')
+  return { mailbox, keywords: await allKeywords(tx) }
 })
 
 /** The mailbox with that id, its counts included. */

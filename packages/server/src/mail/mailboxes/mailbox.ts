@@ -27,6 +27,8 @@ import type { Caches } from './cache.ts'
 import type { MailCalls } from './calls.ts'
 import { changesSince } from './changes.ts'
 import type { LargeMessages } from './large-messages.ts'
+import type { MailboxRow } from './mailbox-rows.ts'
+import type { Watch } from './news.ts'
 import { keysOf, metaOf, type Source } from './pieces.ts'
 import type { Limits } from './quota.ts'
 import { find } from './search/find.ts'
@@ -70,6 +72,15 @@ export interface SharedRoom {
 /** The stable identity that IMAP shows (RFC 8474 MAILBOXID). */
 export const mailboxId = (account: string, id: number): string => `m${id}-${account}`
 
+/** How the mailbox was when it was opened: true until the account's mail changes. */
+interface Opened {
+  readonly mailbox: MailboxRow
+  readonly keywords: readonly string[]
+  readonly watch: Watch
+  /** What the watch said then. */
+  readonly changes: number
+}
+
 /** A STORE on as many messages as this is spared reading them. */
 const MANY = 256
 
@@ -82,13 +93,15 @@ export class StoredMailbox implements Mailbox {
   readonly #number: number
   readonly #around: Surroundings
   readonly #shared: SharedRoom
+  readonly #opened: Opened | undefined
 
   constructor(
     around: Surroundings,
     shared: SharedRoom,
     row: { readonly id: number; readonly name: string; readonly uidValidity: number },
-    rights?: Rights,
+    { rights, opened }: { readonly rights?: Rights | undefined; readonly opened?: Opened } = {},
   ) {
+    this.#opened = opened
     this.#around = around
     this.#shared = shared
     this.#number = row.id
@@ -112,7 +125,13 @@ export class StoredMailbox implements Mailbox {
       throw new BackendError('NONEXISTENT', 'The mailbox is not shared any more')
   }
 
+  /** How the mailbox was when it was opened, where nothing has changed since. */
+  get #still(): Opened | undefined {
+    return this.#opened?.watch.changes === this.#opened?.changes ? this.#opened : undefined
+  }
+
   async keywords(): Promise<readonly string[]> {
+    if (this.#still !== undefined) return this.#still.keywords
     await this.#allowed()
     return answered(this.#calls.keywords({ mailbox: this.#number }))
   }
@@ -137,7 +156,7 @@ export class StoredMailbox implements Mailbox {
   async claimRecent(): Promise<{ readonly from: number; readonly to: number }> {
     await this.#allowed()
     // Most SELECTs find nothing to claim: those need no commit.
-    const { recentUid, uidNext } = await answered(this.#calls.get({ mailbox: this.#number }))
+    const { recentUid, uidNext } = this.#still?.mailbox ?? (await answered(this.#calls.get({ mailbox: this.#number })))
     if (recentUid === uidNext) return { from: uidNext, to: uidNext }
     return answered(this.#calls.claimRecent({ mailbox: this.#number }))
   }

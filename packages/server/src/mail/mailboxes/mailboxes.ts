@@ -14,6 +14,7 @@ import { type Import, importInto } from './import.ts'
 import type { Imported } from './import-operations.ts'
 import { LargeMessages } from './large-messages.ts'
 import { mailboxId, type SharedRoom } from './mailbox.ts'
+import { News } from './news.ts'
 import type { Source } from './pieces.ts'
 import { type Limits, NO_LIMITS, type QuotaChange, type Usage } from './quota.ts'
 import { Indexer } from './search/indexer.ts'
@@ -114,7 +115,7 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
   const keepHistory = options.keepHistory ?? 7 * DAY
   const shared = scope.keep(Shared, (kept) => ({
     large: new LargeMessages(store),
-    snapshots: new Snapshots(kept.log, options.snapshotOctets ?? 48 * 1024 * 1024),
+    snapshots: new Snapshots(kept.log, options.snapshotOctets ?? 48 * 1024 * 1024, new News(store.bus)),
     caches: new Caches(options.cacheOctets ?? 32 * 1024 * 1024),
   }))
   const limits = options.limits ?? NO_LIMITS
@@ -236,6 +237,7 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
         touched.delete(account.id)
         catchUp.forget(account.id)
         indexer.drop(account.id)
+        ;(await shared).snapshots.news.forget(account.id)
         await sharing?.erase(account)
       },
     },

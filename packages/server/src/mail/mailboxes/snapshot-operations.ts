@@ -4,6 +4,7 @@ import type { FlagSet } from '@aviso/imap'
 import { read, type SqlRow, type Transaction, write } from '../../store/contracts.ts'
 import { type Columns, ColumnsBuilder, distinct, mergeColumns, NO_ROWS, unpackColumns } from './columns.ts'
 import { BLOCK, firstUid, type FlagBlock, FlagBlocks, readBlock } from './flag-blocks.ts'
+import { allKeywords } from './flags.ts'
 import { mailboxById, type MailboxRow } from './mailbox-rows.ts'
 import { MESSAGE_COLUMNS, rowsOf } from './message-rows.ts'
 
@@ -293,5 +294,5 @@ export const pack = write(async (tx, { mailbox: id, modseq, columns }: PackOrder
 
 export const keywords = read(async (tx, { mailbox }: { mailbox: number }) => {
   await mailboxById(tx, mailbox)
-  return (await tx.all('SELECT name FROM mail_keyword ORDER BY fold')).map(([name]) => String(name))
+  return allKeywords(tx)
 })

@@ -6,6 +6,7 @@ import type { Log } from '../../kernel/log.ts'
 import { answered } from './answers.ts'
 import type { MailCalls } from './calls.ts'
 import { changesSince, type WholeChanges } from './changes.ts'
+import type { News, Watch } from './news.ts'
 import { type Columns, mergeColumns, NO_ROWS, packColumns, translate } from './columns.ts'
 import type { KnownRows, StoreOutcome } from './store-flags.ts'
 
@@ -16,6 +17,8 @@ interface Kept {
   readonly indexOf: ReadonlyMap<number, number>
   /** Rows that the packed columns have not, or not as they are now. */
   readonly loose: number
+  /** Tells when the mailbox is another. */
+  readonly watch?: Watch | undefined
 }
 
 /** Octets of one row in `Kept`. */
@@ -54,8 +57,11 @@ export class Snapshots {
   readonly #packing = new Set<string>()
   readonly #log: Log
 
-  constructor(log: Log, octets: number) {
+  readonly news: News
+
+  constructor(log: Log, octets: number, news: News) {
     this.#log = log
+    this.news = news
     this.#kept = new LRUCache<string, Kept>({
       maxSize: octets,
       sizeCalculation: (kept) => 1024 + kept.columns.uids.length * ROW_OCTETS + kept.snapshot.flagSets.length * 64,
@@ -65,10 +71,12 @@ export class Snapshots {
   /** The mailbox as it is now. Rejects with `BackendError`. */
   async snapshot(account: string, calls: MailCalls, mailbox: number): Promise<MailboxSnapshot> {
     const key = keyOf(account, mailbox)
+    const watch = this.news.follow(account)
     let old = this.#kept.get(key)
+    if (old?.watch?.knows(mailbox, old.snapshot.highestModseq) === true) return old.snapshot
     if (old !== undefined && old.snapshot.flagSets.length > PAST_SETS + old.columns.uids.length) old = undefined
     const fresh = (old === undefined ? undefined : await advance(calls, mailbox, old)) ?? (await load(calls, mailbox))
-    if (fresh !== old) this.#keep(key, fresh, calls, mailbox)
+    if (fresh !== old || old.watch !== watch) this.#keep(key, { ...fresh, watch }, calls, mailbox)
     return fresh.snapshot
   }
 
@@ -96,7 +104,7 @@ export class Snapshots {
       vanished: new Uint32Array(),
       complete: true,
     }
-    this.#keep(key, next(old, changes), calls, mailbox)
+    this.#keep(key, { ...next(old, changes), watch: old.watch }, calls, mailbox)
   }
 
   /** Says that `rows` rows of a mailbox were changed: after many, its columns are packed in the background. */

@@ -15,7 +15,18 @@ import {
 } from './check-operations.ts'
 import { checkStrays } from './check-strays.ts'
 import { forgetImports, importMessages } from './import-operations.ts'
-import { claimRecent, create, find, get, listAll, prepare, remove, rename, subscribe } from './mailbox-operations.ts'
+import {
+  claimRecent,
+  create,
+  find,
+  get,
+  listAll,
+  opening,
+  prepare,
+  remove,
+  rename,
+  subscribe,
+} from './mailbox-operations.ts'
 import { append, copy, deliver, discard, expunge, move, replace } from './message-operations.ts'
 import { keys } from './keys-operations.ts'
 import { meta } from './meta-operations.ts'
@@ -51,6 +62,7 @@ export const mailStore = defineStore({
     rename,
     subscribe,
     find,
+    opening,
     get,
     claimRecent,
     append,

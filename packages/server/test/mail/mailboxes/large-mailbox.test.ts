@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { MailboxSnapshot } from '@aviso/imap'
 import { silentLog } from '../../../src/kernel/log.ts'
+import { News } from '../../../src/mail/mailboxes/news.ts'
 import { Snapshots } from '../../../src/mail/mailboxes/snapshots.ts'
 import { mailStore } from '../../../src/mail/mailboxes/store.ts'
 import { account, type House, message, openHouse } from './fixture.ts'
@@ -114,7 +115,8 @@ test('the packed columns of a large mailbox give the same snapshot as its rows',
     const calls = house.store.account(mailStore, 'anna')
     const { id: mailbox } = await calls.find({ name: 'INBOX' })
     /** What a server that was just started makes of them. */
-    const anew = (): Promise<MailboxSnapshot> => new Snapshots(silentLog(), 1).snapshot('anna', calls, mailbox)
+    const anew = (): Promise<MailboxSnapshot> =>
+      new Snapshots(silentLog(), 1, new News(house.store.bus)).snapshot('anna', calls, mailbox)
     const same = async (): Promise<void> => assert.deepEqual(rowsOf(await anew()), rowsOf(await inbox.snapshot()))
     assert.equal((await inbox.snapshot()).uids.length, MESSAGES)
     // That snapshot was packed; calls are served in their order.

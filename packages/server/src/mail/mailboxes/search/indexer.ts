@@ -16,6 +16,10 @@ export interface IndexerOptions {
   readonly forget?: number
 }
 
+/** How long indexing rests, in times of the slice before: while the account's mail keeps changing, and else. */
+const BUSY_REST = 4
+const REST = 0.5
+
 /** Milliseconds between two looks at all accounts, at least. */
 const SPACING = 100
 
@@ -72,8 +76,8 @@ export class Indexer {
     this.#followed.delete(account)
   }
 
-  /** Brings the account's index up to date. Between two slices it waits `rest` times as long as the slice took. Rejects with `BackendError`. */
-  async catchUp(account: string, rest = 0): Promise<void> {
+  /** Brings the account's index up to date. Between two slices it waits `rest()` times as long as the slice took. Rejects with `BackendError`. */
+  async catchUp(account: string, rest = (): number => 0): Promise<void> {
     const calls = this.#store.account(mailStore, account)
     let fetched: { readonly email: number; readonly octets: Uint8Array | undefined } | undefined
     while (!this.#scope.signal.aborted) {
@@ -82,7 +86,8 @@ export class Indexer {
       if (!more) return
       fetched = elsewhere && { email: elsewhere.email, octets: await this.#octets(account, elsewhere) }
       // A worker that is busy takes longer to answer: then it is left alone for longer, too.
-      if (rest > 0) await this.#pause(Math.min(1000, rest * (this.#scope.clock.monotonic() - begin)))
+      const times = rest()
+      if (times > 0) await this.#pause(Math.min(1000, times * (this.#scope.clock.monotonic() - begin)))
     }
   }
 
@@ -129,10 +134,11 @@ export class Indexer {
           continue
         }
         if (now < this.#due(followed.since, followed.last)) continue
-        const busy = now < followed.last + this.#quiet
         followed.since = undefined
+        // Looked at anew for each slice: a large mailbox takes minutes, and its user comes and goes.
+        const rest = (): number => (this.#scope.clock.monotonic() < followed.last + this.#quiet ? BUSY_REST : REST)
         try {
-          await this.catchUp(account, busy ? 4 : 0.5)
+          await this.catchUp(account, rest)
         } catch (error) {
           if (this.#scope.signal.aborted) return
           this.#scope.log.warn({ err: error, account }, 'indexing the mail of an account failed')
