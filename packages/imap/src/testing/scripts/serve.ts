@@ -1,0 +1,43 @@
+// A mail store behind the library's server, for scripts.
+
+import { connect, createServer, type AddressInfo } from 'node:net'
+import { once } from 'node:events'
+import type { MailAccount } from '../../backend.ts'
+import { ImapServerSession } from '../../server/session.ts'
+import type { ScriptedServer } from './declare.ts'
+
+/** Serves one account on a port of loopback. `open` opens it as one more session does; `close` is called when all sessions have ended. */
+export async function serveAccount(
+  open: () => Promise<MailAccount>,
+  close?: () => Promise<void> | void,
+): Promise<ScriptedServer> {
+  const [user, password] = ['anna', 'secret']
+  const sessions: ImapServerSession[] = []
+  const server = createServer((socket) => {
+    const session = new ImapServerSession(socket, {
+      hostname: 'mail.example.org',
+      login: async (name, given) =>
+        name === user && given === password ? { authcid: name, authzid: name } : undefined,
+      open,
+    })
+    sessions.push(session)
+    void session.start()
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  return {
+    user,
+    password,
+    async connect() {
+      const socket = connect(port, '127.0.0.1')
+      await once(socket, 'connect')
+      return socket
+    },
+    async close() {
+      server.close()
+      await Promise.all(sessions.map((session) => session.closed))
+      await close?.()
+    },
+  }
+}
