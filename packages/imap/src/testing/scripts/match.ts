@@ -31,6 +31,8 @@ export function fill(text: string, bound: Variables, lenient = false): string {
 
 class Matching {
   readonly bound: Map<string, string>
+  /** Strings are compared without regard to case, as most of a BODYSTRUCTURE is to be read. */
+  #fold = false
 
   constructor(bound: Map<string, string>) {
     this.bound = bound
@@ -44,8 +46,10 @@ class Matching {
         expected.length === actual.length &&
         words[1] === second &&
         this.#value(expected[0], actual[0]) &&
-        this.#pairs(itemsOf(expected[2]), itemsOf(actual[2]), new Set(['UID', 'MODSEQ']))
+        (nameOf(expected[2]) === '$' ||
+          this.#pairs(itemsOf(expected[2]), itemsOf(actual[2]), new Set(['UID', 'MODSEQ'])))
       )
+    if (/^\d+$/.test(first ?? '')) return this.#sequence(expected, actual)
     if (first !== words[0]) return false
     switch (first) {
       case 'OK':
@@ -109,7 +113,10 @@ class Matching {
       const value = left.get(name)
       if (value === undefined) return false
       const wanted = expected[++i]
-      if (name === 'FLAGS' ? !this.#flags(wanted, value) : !this.#value(wanted, value)) return false
+      this.#fold = name === 'BODYSTRUCTURE' || name === 'BODY'
+      const same = name === 'FLAGS' ? this.#flags(wanted, value) : this.#value(wanted, value)
+      this.#fold = false
+      if (!same) return false
       left.delete(name)
     }
     return open || [...left.keys()].every((name) => free.has(name))
@@ -172,11 +179,12 @@ class Matching {
         return plain.toUpperCase() === actual.text.toUpperCase() || sameSet(plain, actual.text)
       return actual.kind === 'string' && plain === actual.text && plain.toUpperCase() !== 'NIL'
     }
-    if (expected.kind === 'string')
-      return (
-        (actual.kind === 'string' && actual.text === expected.text) ||
-        (actual.kind === 'atom' && actual.text === expected.text && actual.text.toUpperCase() !== 'NIL')
-      )
+    if (expected.kind === 'string') {
+      const wanted = fill(expected.text, this.bound, true)
+      const [one, other] = [wanted, textOf(actual)]
+      if (actual.kind === 'atom' && actual.text.toUpperCase() === 'NIL') return false
+      return one === other || (this.#fold && one.toUpperCase() === other?.toUpperCase())
+    }
     if (expected.kind !== actual.kind) return false
     const name = nameOf(expected.items[0])
     if (name === 'PERMANENTFLAGS' && expected.kind === 'code')
@@ -189,6 +197,9 @@ const itemsOf = (value: Value | undefined): readonly Value[] =>
   value?.kind === 'list' || value?.kind === 'code' ? value.items : value === undefined ? [] : [value]
 
 const nameOf = (value: Value | undefined): string => (value?.kind === 'atom' ? value.text.toUpperCase() : '')
+
+const textOf = (value: Value): string | undefined =>
+  value.kind === 'atom' || value.kind === 'string' ? value.text : undefined
 
 /** `1:3` is `1,2,3`, in whatever order. */
 function sameSet(one: string, other: string): boolean {

@@ -26,6 +26,7 @@
 //   closed                               waits for the end of the connection
 //   check $b > $a                        numbers: > < >= = !=
 //
+// EXPUNGE has the numbers that the messages had before the first of them since the last wait.
 // In answers `$` is any value, `$name` is bound to the first value it meets, /x/ is a pattern, `...` in a list stands for anything else that is in it.
 
 import { escapes } from './value.ts'

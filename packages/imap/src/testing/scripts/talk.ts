@@ -43,7 +43,7 @@ export class Talk {
 
   /** The bindings that make all required answers be among `came`; else the first expectation that is not met. */
   meet(came: readonly string[], messages: ReadonlyMap<string, string>, bound: Variables): Met {
-    const left = [...came]
+    const left = withFirstNumbers(came)
     let now = bound
     let from = 0
     for (const expectation of this.expectations) {
@@ -71,7 +71,7 @@ export class Talk {
     for (const { line, text, when } of this.expectations) {
       if (when !== 'never') continue
       const expected = readExpected(text, messages)
-      const wrong = this.came.find((answer) => match(expected, readAnswer(answer), now))
+      const wrong = withFirstNumbers(this.came).find((answer) => match(expected, readAnswer(answer), now))
       if (wrong !== undefined) throw new Mismatch(line, `must not come: * ${wrong}`)
     }
     const extra = this.others ? undefined : left.find((answer) => !CHATTER.test(answer))
@@ -103,4 +103,18 @@ export function readAnswer(answer: string): Value[] {
   const status = /^(OK|NO|BAD|BYE|PREAUTH)(?: (\[(?:"(?:\\.|[^"\\])*"|[^\]"])*\]))?/i.exec(answer)
   if (!status) return readValues(answer)
   return readValues([status[1], status[2]].join(' '))
+}
+
+/** The responses, EXPUNGE with the numbers that the messages had before the first of them: servers may tell `2 EXPUNGE` twice, or 3 and then 2. */
+function withFirstNumbers(came: readonly string[]): string[] {
+  const gone: number[] = []
+  return came.map((answer) => {
+    const expunged = /^(\d+) EXPUNGE$/i.exec(answer)
+    if (!expunged) return answer
+    let number = Number(expunged[1])
+    for (const before of gone) if (before <= number) number++
+    gone.push(number)
+    gone.sort((a, b) => a - b)
+    return `${number} EXPUNGE`
+  })
 }
