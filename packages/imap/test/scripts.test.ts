@@ -24,10 +24,7 @@ testScripts(
   () => {
     const path = mkdtempSync(join(ROOM, 'aviso-scripts-'))
     const mail = new MaildirMail(path, { layout: 'fs' })
-    return serveAccount(
-      async () => mail.open(),
-      () => rmSync(path, { recursive: true, force: true }),
-    )
+    return serveAccount(async () => mail.open(), { close: () => rmSync(path, { recursive: true, force: true }) })
   },
   { partial: true },
 )

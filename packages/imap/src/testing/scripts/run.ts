@@ -52,6 +52,8 @@ class Run {
     this.#bound = new Map([
       ['user', server.user],
       ['password', server.password],
+      // The initial response of SASL PLAIN (RFC 4616).
+      ['plain', Buffer.from(`\0${server.user}\0${server.password}`, 'utf8').toString('base64')],
     ])
   }
 
@@ -114,7 +116,7 @@ class Run {
 
   async #login(talk: Talk): Promise<void> {
     const [greeting = ''] = await talk.connection.until('a greeting', (heard) => (heard.length > 0 ? 1 : undefined))
-    if (!/^\* PREAUTH/i.test(greeting)) await this.#ask(talk, `LOGIN ${this.#server.user} ${this.#server.password}`)
+    if (!/^\* PREAUTH/i.test(greeting)) await this.#ask(talk, 'LOGIN "$user" "$password"')
     const answers = await this.#ask(talk, 'CAPABILITY')
     for (const answer of answers)
       if (/^\* CAPABILITY /i.test(answer)) this.#capabilities = new Set(answer.toUpperCase().split(' '))

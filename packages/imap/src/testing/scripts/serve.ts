@@ -6,10 +6,17 @@ import type { MailAccount } from '../../backend.ts'
 import { ImapServerSession } from '../../server/session.ts'
 import type { ScriptedServer } from './declare.ts'
 
-/** Serves one account on a port of loopback. `open` opens it as one more session does; `close` is called when all sessions have ended. */
+export interface ServeOptions {
+  /** Called when all sessions have ended. */
+  readonly close?: () => Promise<void> | void
+  /** The store's clock, milliseconds since the epoch. Default `Date.now`. */
+  readonly date?: () => number
+}
+
+/** Serves one account on a port of loopback. `open` opens it as one more session does. */
 export async function serveAccount(
   open: () => Promise<MailAccount>,
-  close?: () => Promise<void> | void,
+  options: ServeOptions = {},
 ): Promise<ScriptedServer> {
   const [user, password] = ['anna', 'secret']
   const sessions: ImapServerSession[] = []
@@ -19,6 +26,7 @@ export async function serveAccount(
       login: async (name, given) =>
         name === user && given === password ? { authcid: name, authzid: name } : undefined,
       open,
+      ...(options.date ? { date: options.date } : {}),
     })
     sessions.push(session)
     void session.start()
@@ -37,7 +45,7 @@ export async function serveAccount(
     async close() {
       server.close()
       await Promise.all(sessions.map((session) => session.closed))
-      await close?.()
+      await options.close?.()
     },
   }
 }

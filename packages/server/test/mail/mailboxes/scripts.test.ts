@@ -21,8 +21,8 @@ after(async () => {
 
 // One house, and in it an account for every story.
 testScripts('mailboxes', SCRIPTS, async () => {
-  const { mailboxes, open } = await (house ??= openHouse({ folder }))
+  const { mailboxes, open, clock } = await (house ??= openHouse({ folder }))
   const id = `person${++people}`
   await mailboxes.room.create(account(id))
-  return serveAccount(async () => open(id))
+  return serveAccount(async () => open(id), { date: () => clock.now() })
 })
