@@ -6,10 +6,11 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { needs, run } from './programs.ts'
 import { type DemoJourney, startDemo } from './server.ts'
-import { fillMailbox, fillMaildir, mailboxOf, marksOfMaildir } from './sync-mail.ts'
+import { fillMailbox, fillMaildir, mailboxOf, mails, marksOfMaildir } from './sync-mail.ts'
 
-/** Mails on each side at the beginning, in INBOX and in another mailbox. */
-const INBOX = 2000
+/** Mails at the beginning: in the Maildir's INBOX, in the server's, in a folder of each. */
+const NEAR = 3000
+const FAR = 1000
 const FOLDER = 500
 
 /** mbsync knows a mail again by this field, which it adds. */
@@ -71,15 +72,15 @@ SyncState *
     const states = (): Promise<string[]> =>
       Promise.all(NAMES.map(async ([name]) => (await mailboxOf(reach, anna, name)).state))
 
-    fillMaildir(join(maildirs, 'INBOX'), 0, INBOX)
-    await fillMailbox(reach, anna, 'INBOX', INBOX, INBOX)
-    fillMaildir(join(maildirs, NAMES[1][1]), 2 * INBOX, FOLDER)
-    await fillMailbox(reach, anna, NAMES[2][0], 2 * INBOX + FOLDER, FOLDER)
+    fillMaildir(join(maildirs, 'INBOX'), mails(0, NEAR))
+    await fillMailbox(reach, anna, 'INBOX', mails(NEAR, FAR))
+    fillMaildir(join(maildirs, NAMES[1][1]), mails(NEAR + FAR, FOLDER))
+    await fillMailbox(reach, anna, NAMES[2][0], mails(NEAR + FAR + FOLDER, FOLDER))
     await sync()
 
     for (const [name, wire] of NAMES) {
       const { marks } = await mailboxOf(reach, anna, name, TUID)
-      assert.equal(marks.length, name === 'INBOX' ? 2 * INBOX : FOLDER, name)
+      assert.equal(marks.length, name === 'INBOX' ? NEAR + FAR : FOLDER, name)
       assert.deepEqual(marksOfMaildir(join(maildirs, wire), TUID), marks, name)
     }
     const [before, there] = [files(), await states()]

@@ -33,10 +33,17 @@ export function oddMail(n: number): { readonly text: string; readonly flags: str
   return { text: head + (body?.(n) ?? ''), flags: FLAGS[n % FLAGS.length] ?? '' }
 }
 
+/** `count` numbers of mails. */
+export const mails = (from: number, count: number): number[] =>
+  Array.from({ length: count }, (_, index) => from + index)
+
+/** False for mails that Python's email package changes when it reads and writes them: those whose parts have no end. */
+export const pythonKeeps = (n: number): boolean => n % ODD.length !== 2 && n % ODD.length !== 3
+
 /** Writes mails into a Maildir. */
-export function fillMaildir(path: string, from: number, count: number): void {
+export function fillMaildir(path: string, numbers: readonly number[]): void {
   for (const part of ['cur', 'new', 'tmp']) mkdirSync(join(path, part), { recursive: true })
-  for (let n = from; n < from + count; n++) {
+  for (const n of numbers) {
     const { text, flags } = oddMail(n)
     writeFileSync(join(path, 'cur', `${1_700_000_000 + n}.P1Q${n}.here:2,${flags}`), text)
   }
@@ -88,30 +95,30 @@ export const mailboxOf = (
     return { marks: marks.sort(), state: [status.uidNext, status.highestModseq, ...uids].join(' ') }
   })
 
-/** Appends mails to a mailbox, which is made where it is not there. */
+/** Appends mails to a mailbox, which is made where it is not there. Their order is not told. */
 export async function fillMailbox(
   reach: Reach,
   account: DemoAccount,
   mailbox: string,
-  from: number,
-  count: number,
+  numbers: readonly number[],
 ): Promise<void> {
-  const client = await imapClient(reach, account)
   const names = new Map([...LETTERS].map(([flag, letter]) => [letter, flag]))
-  try {
-    if (mailbox !== 'INBOX') await client.mailboxCreate(mailbox)
-    await Promise.all(
-      Array.from({ length: count }, (_, index) => {
-        const { text, flags } = oddMail(from + index)
+  const left = [...numbers]
+  // Several connections: each waits for its message to be safe.
+  const clients = await Promise.all(Array.from({ length: 6 }, () => imapClient(reach, account)))
+  if (mailbox !== 'INBOX') await clients[0]?.mailboxCreate(mailbox)
+  await Promise.all(
+    clients.map(async (client) => {
+      for (let number = left.pop(); number !== undefined; number = left.pop()) {
+        const { text, flags } = oddMail(number)
         const bytes = Buffer.from(text.replaceAll('\n', '\r\n'), 'utf8')
-        return client.append(
+        await client.append(
           mailbox,
           bytes,
           [...flags].map((letter) => names.get(letter) ?? ''),
         )
-      }),
-    )
-  } finally {
-    await client.logout()
-  }
+      }
+      await client.logout()
+    }),
+  )
 }
