@@ -14,7 +14,7 @@ const SCRIPTS = fileURLToPath(new URL('scripts', import.meta.url))
 const ROOM = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
 
 testScripts('memory', SCRIPTS, () => {
-  const mail = new MemoryMail({ name: 'anna' })
+  const mail = new MemoryMail({ name: 'anna', users: new Map() })
   return serveAccount(async (): Promise<MailAccount> => mail.open())
 })
 
