@@ -15,5 +15,6 @@ export {
   type ScriptTestOptions,
   type ScriptedServer,
   serveAccount,
+  serverAt,
   testScripts,
 } from './scripts/index.ts'

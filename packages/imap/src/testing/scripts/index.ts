@@ -3,4 +3,4 @@
 export { type ScriptFile, type ScriptStory, readScript } from './script.ts'
 export { ScriptFault, type ScriptRunOptions, type ScriptServer, runStory } from './run.ts'
 export { readScripts, type ScriptedServer, type ScriptTestOptions, testScripts } from './declare.ts'
-export { serveAccount } from './serve.ts'
+export { serveAccount, serverAt } from './serve.ts'

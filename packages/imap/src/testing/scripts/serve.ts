@@ -5,6 +5,18 @@ import { once } from 'node:events'
 import type { MailAccount } from '../../backend.ts'
 import { ImapServerSession } from '../../server/session.ts'
 import type { ScriptedServer } from './declare.ts'
+import type { ScriptServer } from './run.ts'
+
+/** A server that listens somewhere, without TLS. */
+export const serverAt = (host: string, port: number, user: string, password: string): ScriptServer => ({
+  user,
+  password,
+  async connect() {
+    const socket = connect(port, host)
+    await once(socket, 'connect')
+    return socket
+  },
+})
 
 export interface ServeOptions {
   /** Called when all sessions have ended. */
@@ -18,7 +30,7 @@ export async function serveAccount(
   open: () => Promise<MailAccount>,
   options: ServeOptions = {},
 ): Promise<ScriptedServer> {
-  const [user, password] = ['anna', 'secret']
+  const [user, password] = ['anna', 'secret'] as const
   const sessions: ImapServerSession[] = []
   const server = createServer((socket) => {
     const session = new ImapServerSession(socket, {
@@ -35,13 +47,7 @@ export async function serveAccount(
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
   return {
-    user,
-    password,
-    async connect() {
-      const socket = connect(port, '127.0.0.1')
-      await once(socket, 'connect')
-      return socket
-    },
+    ...serverAt('127.0.0.1', port, user, password),
     async close() {
       server.close()
       await Promise.all(sessions.map((session) => session.closed))
