@@ -3,3 +3,18 @@
 export { testBackend } from './backend-kit.ts'
 export type { BackendUnderTest, KitOptions, Optional } from './kit.ts'
 export { MemoryMail, type MemoryMailOptions } from '../memory/account.ts'
+export {
+  readScript,
+  readScripts,
+  runStory,
+  ScriptFault,
+  type ScriptFile,
+  type ScriptRunOptions,
+  type ScriptServer,
+  type ScriptStory,
+  type ScriptTestOptions,
+  type ScriptedServer,
+  serveAccount,
+  serverAt,
+  testScripts,
+} from './scripts/index.ts'
