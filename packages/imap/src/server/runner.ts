@@ -11,7 +11,7 @@ import { findCommand, judgeLiteral, refusalOf } from './dispatch.ts'
 import type { ImapServerSession } from './session.ts'
 
 /** Commands that expunge: they are answered with EXPUNGE responses. */
-const EXPUNGING: ReadonlySet<string> = new Set(['EXPUNGE', 'UID EXPUNGE', 'MOVE', 'UID MOVE'])
+const EXPUNGING: ReadonlySet<string> = new Set(['EXPUNGE', 'UID EXPUNGE', 'MOVE', 'UID MOVE', 'REPLACE', 'UID REPLACE'])
 
 /** Runs the commands of one session. A throw in one of them is answered `NO [SERVERBUG]` and harms nobody else. */
 export class CommandRunner {
@@ -88,11 +88,10 @@ export class CommandRunner {
   #answer(tag: string | undefined, name: string | undefined, outcome: Completion | Refusal): void {
     if (this.#channel.ending && !('after' in outcome)) return
     const status = outcome.status ?? 'OK'
+    const code = typeof outcome.code === 'function' ? outcome.code() : outcome.code
     const text = 'message' in outcome ? outcome.message : (outcome.text ?? `${name ?? 'Command'} completed`)
     // A tag that is no tag is not said back.
-    this.#session.out.text(
-      `${tag ?? '*'} ${status} ${outcome.code === undefined ? '' : `[${outcome.code}] `}${humanText(text)}\r\n`,
-    )
+    this.#session.out.text(`${tag ?? '*'} ${status} ${code === undefined ? '' : `[${code}] `}${humanText(text)}\r\n`)
     this.#session.options.count?.(name ?? 'unknown', status)
     if (status !== 'BAD') return
     this.#badCommands++
