@@ -104,7 +104,7 @@ test('RFC 7162 §3.2.7: MOVE and REPLACE end as EXPUNGE does, with the mod-seque
   await c.ask('b SELECT INBOX')
   await other.ask('c STORE 2 +FLAGS.SILENT (\\Flagged)')
   const highest = async (tag: string): Promise<number> =>
-    modseqOf(await other.ask(`${tag} STATUS INBOX (HIGHESTMODSEQ)`))
+    Number(/STATUS INBOX \(HIGHESTMODSEQ (\d+)/.exec(await other.ask(`${tag} STATUS INBOX (HIGHESTMODSEQ)`))?.[1])
   const moved = await c.ask('c UID MOVE 2 box')
   assert.match(moved, /^\* OK \[COPYUID .*\r\n\* VANISHED 2\r\n\* 1 FETCH \(UID 3 FLAGS .*\r\nc OK \[HIGHESTMODSEQ/m)
   assert.equal(modseqOf(moved), await highest('d'))
