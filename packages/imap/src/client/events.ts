@@ -4,6 +4,7 @@ import type { ImapClientError } from './errors.ts'
 import type { MailboxChange } from './cache.ts'
 import type { Quirk } from './response/quirks.ts'
 
+/** What a session is told without having asked just now; see `ImapClientSession.listen`. */
 export type ClientEvent =
   /** The selected mailbox has this many messages now. */
   | { readonly kind: 'exists'; readonly count: number }

@@ -37,6 +37,7 @@ export const DEFAULT_CLIENT_LIMITS: ClientLimits = {
   responses: 1_000_000,
 }
 
+/** Who logs in, and with what. */
 export interface ClientCredentials {
   readonly user: string
   readonly password?: string
@@ -48,6 +49,7 @@ export interface ClientCredentials {
   readonly mechanisms?: readonly MechanismName[]
 }
 
+/** Where to connect, how, and as whom. */
 export interface ClientOptions {
   readonly host: string
   /** Default 993 with implicit TLS, else 143. */

@@ -7,6 +7,7 @@ import { MailboxState } from '../mailbox-state.ts'
 import type { StatusResponse, UntaggedResponse } from '../response/types.ts'
 import { follow, synchronise } from './synchronise.ts'
 
+/** How a mailbox is selected. */
 export interface SelectOptions {
   /** EXAMINE: nothing is changed, not even by reading. */
   readonly readOnly?: boolean

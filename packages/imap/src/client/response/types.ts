@@ -24,6 +24,7 @@ export type ResponseCode = { readonly name: string; readonly text: string } & (
   | { readonly kind: 'modified'; readonly numbers: readonly number[] }
 )
 
+/** OK, NO, BAD, BYE or PREAUTH, with its code (RFC 9051 §7.1). */
 export interface StatusResponse {
   readonly kind: 'status'
   /** Undefined: untagged. */
@@ -139,6 +140,7 @@ export interface QuotaResource {
   readonly limit: number
 }
 
+/** Everything a server can say with `*` in front (RFC 9051 §7). */
 export type UntaggedResponse =
   | StatusResponse
   | FetchResponse
@@ -165,4 +167,5 @@ export type UntaggedResponse =
   /** A response this client does not know, or cannot read: as it came, literals left out. */
   | { readonly kind: 'unknown'; readonly name: string; readonly text: string }
 
+/** Everything a server can say. */
 export type ImapResponse = UntaggedResponse | ContinueResponse
