@@ -41,7 +41,7 @@ export const DEFAULT_CLIENT_LIMITS: ClientLimits = {
 export interface ClientCredentials {
   readonly user: string
   readonly password?: string
-  /** OAuth 2 access token, for OAUTHBEARER. */
+  /** OAuth 2 access token, for OAUTHBEARER and XOAUTH2. */
   readonly token?: string
   /** Whom to act as, when that is another. */
   readonly authzid?: string

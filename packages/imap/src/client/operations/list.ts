@@ -210,7 +210,8 @@ export async function status(
 
 const sameName = (a: string, b: string): boolean => a === b || (/^inbox$/i.test(a) && /^inbox$/i.test(b))
 
-function asStatus({ numbers, mailboxId }: MailboxStatusResponse): MailboxStatus {
+/** The counts that a STATUS response tells. */
+export function asStatus({ numbers, mailboxId }: MailboxStatusResponse): MailboxStatus {
   const pairs = Object.entries({
     messages: numbers.get('MESSAGES'),
     uidNext: numbers.get('UIDNEXT'),

@@ -103,6 +103,9 @@ class News {
       }
       case 'recent':
         return true
+      case 'list':
+        // RFC 9051 §6.3.2: the mailbox itself is listed, under its own name.
+        return [response.name, response.oldName].some((name) => name?.toLowerCase() === state.name.toLowerCase())
       default:
         return false
     }

@@ -163,6 +163,23 @@ export type UntaggedResponse =
     }
   | { readonly kind: 'quota'; readonly root: string; readonly resources: readonly QuotaResource[] }
   | { readonly kind: 'quota-root'; readonly name: string; readonly roots: readonly string[] }
+  /** Annotations with their values, or (NOTIFY) the names of those that changed. `name` is '' for the server. */
+  | {
+      readonly kind: 'metadata'
+      readonly name: string
+      readonly entries: ReadonlyMap<string, Buffer | undefined>
+      readonly changed: readonly string[]
+    }
+  /** Identifier → rights (RFC 4314). */
+  | { readonly kind: 'acl'; readonly name: string; readonly rights: ReadonlyMap<string, string> }
+  | {
+      readonly kind: 'list-rights'
+      readonly name: string
+      readonly identifier: string
+      readonly required: string
+      readonly optional: readonly string[]
+    }
+  | { readonly kind: 'my-rights'; readonly name: string; readonly rights: string }
   | { readonly kind: 'id'; readonly fields: ReadonlyMap<string, string | undefined> | undefined }
   /** A response this client does not know, or cannot read: as it came, literals left out. */
   | { readonly kind: 'unknown'; readonly name: string; readonly text: string }
