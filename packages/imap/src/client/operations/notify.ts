@@ -18,7 +18,7 @@ export type NotifyEvent =
   | 'MailboxMetadataChange'
   | 'ServerMetadataChange'
 
-/** Of which mailboxes, and what. Where several groups name a mailbox, the first decides. */
+/** Of which mailboxes, and what. Groups that mean the same mailbox add up. */
 export interface NotifyGroup {
   readonly mailboxes:
     | 'selected'
