@@ -90,6 +90,7 @@ export interface MailboxDelta {
   readonly complete: boolean
 }
 
+/** A message to be kept, as it came. */
 export interface AppendMessage {
   readonly bytes: Bytes
   readonly flags: FlagSet
@@ -99,6 +100,7 @@ export interface AppendMessage {
   readonly zone?: number
 }
 
+/** Under which UIDs messages were kept (RFC 4315 APPENDUID). */
 export interface AppendResult {
   readonly uidValidity: number
   /** In the order of the messages given. */
@@ -112,11 +114,13 @@ export interface CopyResult {
   readonly destination: readonly number[]
 }
 
+/** What STORE does to the flags of a message (RFC 9051 §6.4.6). */
 export interface FlagChange {
   readonly action: 'set' | 'add' | 'remove'
   readonly flags: FlagSet
 }
 
+/** What came of a change of flags. */
 export interface StoreResult {
   /** Rows in their state after the change, ascending by UID; a row that the change left as it was is included with its old modseq. */
   readonly rows: readonly MessageRow[]

@@ -1,4 +1,4 @@
-// @aviso/imap: IMAP4rev1 wire, server, a small client, the backend contract and the renderers a mail store needs.
+// @aviso/imap: IMAP4rev1 and rev2: wire, server, client, the backend contract and the renderers a mail store needs.
 
 export * from './backend.ts'
 export * from './client/index.ts'

@@ -93,6 +93,29 @@ test('QRESYNC: a client that comes back hears what vanished and what changed, an
   assert.match(await c.ask('i EXPUNGE'), /\* VANISHED 4\r\ni OK \[HIGHESTMODSEQ \d+\]/)
 })
 
+test('RFC 7162 §3.2.7: MOVE and REPLACE end as EXPUNGE does, with the mod-sequence up to which all is told', async (t) => {
+  const { mail, wire } = await world(t, { mailboxes: { box: undefined } })
+  await fill(mail, 4)
+  const [c, other] = [await wire(), await wire()]
+  for (const one of [c, other]) await one.login()
+  await other.ask('a SELECT INBOX')
+  assert.match(await other.ask('b MOVE 1 box'), /^b OK MOVE/m)
+  await c.ask('a ENABLE QRESYNC')
+  await c.ask('b SELECT INBOX')
+  await other.ask('c STORE 2 +FLAGS.SILENT (\\Flagged)')
+  const highest = async (tag: string): Promise<number> =>
+    Number(/STATUS INBOX \(HIGHESTMODSEQ (\d+)/.exec(await other.ask(`${tag} STATUS INBOX (HIGHESTMODSEQ)`))?.[1])
+  const moved = await c.ask('c UID MOVE 2 box')
+  assert.match(moved, /^\* OK \[COPYUID .*\r\n\* VANISHED 2\r\n\* 1 FETCH \(UID 3 FLAGS .*\r\nc OK \[HIGHESTMODSEQ/m)
+  assert.equal(modseqOf(moved), await highest('d'))
+  assert.match(await c.ask('d UID MOVE 2 box'), /^d OK UID/)
+  // Also for a client that wants no news: what it replaced itself is gone.
+  await c.ask('e NOTIFY NONE')
+  const replaced = await c.ask('f UID REPLACE 3 INBOX {3+}\r\nnew')
+  assert.match(replaced, /^\* OK \[APPENDUID .*\r\n\* VANISHED 3\r\n\* 2 EXISTS\r\n[^]*f OK \[HIGHESTMODSEQ/m)
+  assert.equal(modseqOf(replaced), await highest('e'))
+})
+
 test('14: the mailbox selected before is told to be closed', async (t) => {
   const { wire } = await world(t)
   const c = await wire()

@@ -310,6 +310,28 @@ test('a lock that is held is waited for, and one of a dead program is taken', as
   assert.deepEqual(names('tmp'), [])
 })
 
+test('an expunged message stays readable for an hour, and is then swept away by whoever uses the mailbox', async (t) => {
+  const { open, write, names } = tree(t)
+  write('cur/1.host:2,ST', letter('one'))
+  write('tmp/other.program', 'not ours')
+  let now = Date.now()
+  const account = open({ now: () => now })
+  const inbox = await account.open('INBOX')
+  await inbox.expunge([1])
+  assert.deepEqual(names('tmp'), ['aviso-gone.1', 'other.program'])
+  now += 50 * 60_000
+  await account.status('INBOX')
+  assert.match(await raw(inbox, 1), /Subject: one/)
+  now += 20 * 60_000
+  // The sweep runs beside what it was begun by.
+  for (let i = 0; names('tmp').length > 1; i++) {
+    assert.ok(i < 1000, 'the sweep never came')
+    await account.status('INBOX')
+  }
+  assert.deepEqual(names('tmp'), ['other.program'])
+  account.close()
+})
+
 test('an expunged file that is put back, and one that lies in two places, are messages of their own or one', async (t) => {
   const { path, names, open, write } = tree(t)
   const account = open()

@@ -330,7 +330,12 @@ test('MULTISEARCH: mailboxes are named in many ways, looked at without side effe
   )
   assert.deepEqual(await found('ESEARCH UNSEEN'), ['INBOX ALL 1,3'])
   assert.deepEqual(await found('ESEARCH IN (selected) UNSEEN'), ['INBOX ALL 1,3'])
-  assert.deepEqual(await found('ESEARCH IN (inboxes) RETURN (MIN) ALL'), ['INBOX MIN 1'])
+  assert.deepEqual(await found('ESEARCH IN (mailboxes inbox) RETURN (MIN) ALL'), ['INBOX MIN 1'])
+  // RFC 5465 §6.3: who cannot tell where mail is delivered to takes all personal mailboxes.
+  assert.deepEqual(
+    await found('ESEARCH IN (inboxes) RETURN (MIN) ALL'),
+    await found('ESEARCH IN (personal) RETURN (MIN) ALL'),
+  )
   assert.deepEqual(await found('ESEARCH IN (subtree work) RETURN (COUNT) ALL'), [
     'work COUNT 2',
     'work/old COUNT 2',
@@ -365,7 +370,7 @@ test('MULTISEARCH: mailboxes are named in many ways, looked at without side effe
   assert.equal(await say('SEARCH $'), '* SEARCH 2 3')
   await say('UNSELECT')
   assert.match(await say('ESEARCH IN (selected) ALL'), /BAD/)
-  assert.deepEqual(await found('ESEARCH IN (inboxes) RETURN (COUNT) ALL'), ['INBOX COUNT 3'])
+  assert.deepEqual(await found('ESEARCH IN (mailboxes INBOX) RETURN (COUNT) ALL'), ['INBOX COUNT 3'])
 })
 
 test('MULTISEARCH: which mailboxes are meant', () => {
@@ -387,11 +392,12 @@ test('MULTISEARCH: which mailboxes are meant', () => {
     entry('Shared/news'),
   ]
   const named = (...sources: Parameters<typeof mailboxesOf>[0]): string[] =>
-    mailboxesOf(sources, entries, { others: 'Other/', shared: 'Shared/' }).map(({ name }) => name)
+    mailboxesOf(sources, entries, { namespaces: { others: 'Other/', shared: 'Shared/' } }).map(({ name }) => name)
   assert.deepEqual(named({ kind: 'personal' }), ['INBOX', 'work', 'work/old'])
   assert.deepEqual(named({ kind: 'subscribed' }), ['work', 'Other/bob/plans'])
-  assert.deepEqual(named({ kind: 'inboxes' }, { kind: 'subtree', names: ['Other'] }), ['INBOX', 'Other/bob/plans'])
-  assert.deepEqual(named({ kind: 'mailboxes', names: ['Other/bob/secret', 'Shared/news'] }), ['Shared/news'])
+  assert.deepEqual(named({ kind: 'subtree', names: new Set(['Other', 'INBOX']) }), ['INBOX', 'Other/bob/plans'])
+  assert.deepEqual(named({ kind: 'subtree-one', names: new Set(['Other', 'work']) }), ['work', 'work/old'])
+  assert.deepEqual(named({ kind: 'mailboxes', names: new Set(['Other/bob/secret', 'Shared/news']) }), ['Shared/news'])
   assert.deepEqual(named({ kind: 'selected' }), [])
 })
 

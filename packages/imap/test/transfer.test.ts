@@ -123,6 +123,51 @@ test('RFC 9738: MESSAGELIMIT is announced and kept: the newest first, COPY all o
   assert.match(await c.ask(`i APPEND box ${three}`), /^i OK/)
 })
 
+test('RFC 9738 §3.1: SEARCH looks at the newest messages that its numbers allow, and says how far down it went', async (t) => {
+  const { mail, wire } = await world(t, {}, { limits: { messageLimit: 3 } })
+  await fill(mail, 8)
+  const c = await wire()
+  await c.login()
+  await c.ask('s SELECT INBOX')
+  assert.match(await c.ask('a SEARCH ALL'), /^\* SEARCH 6 7 8\r\na OK \[MESSAGELIMIT 3 6\]/)
+  assert.match(await c.ask('b UID SEARCH UIDBEFORE 6 UNSEEN'), /^\* SEARCH 3 4 5\r\nb OK \[MESSAGELIMIT 3 3\]/)
+  assert.match(await c.ask('c UID SEARCH (UIDBEFORE 3)'), /^\* SEARCH 1 2\r\nc OK UID SEARCH/)
+  assert.match(await c.ask('d UID SEARCH UIDAFTER 5'), /^\* SEARCH 6 7 8\r\nd OK UID SEARCH/)
+  assert.match(await c.ask('e UID SEARCH UIDAFTER 8'), /^\* SEARCH\r\ne OK UID SEARCH/)
+  // What is looked at counts, not what is found; a set under OR narrows nothing down.
+  assert.match(await c.ask('f SEARCH SEEN'), /^\* SEARCH\r\nf OK \[MESSAGELIMIT 3 6\]/)
+  assert.match(await c.ask('g SEARCH OR 1:2 SEEN'), /^\* SEARCH\r\ng OK \[MESSAGELIMIT 3 6\]/)
+  assert.match(await c.ask('h SEARCH UIDBEFORE 0'), /^h BAD/)
+  // What is saved is what was found.
+  assert.match(await c.ask('i SEARCH RETURN (SAVE COUNT) ALL'), /COUNT 3\r\ni OK \[MESSAGELIMIT 3 6\]/)
+  assert.match(await c.ask('j UID FETCH $ UID'), /^(\* [678] FETCH .*\r\n){3}j OK UID/)
+  assert.match(
+    await c.ask('k UID SEARCH RETURN (UPDATE ALL) ALL'),
+    /\* NO \[NOUPDATE "k"\].*\r\nk OK \[MESSAGELIMIT 3 6\]/,
+  )
+  assert.match(await c.ask('l UID FETCH 1:* UID (PARTIAL 1:4)'), /^l NO \[MESSAGELIMIT 3\]/)
+  assert.match(await c.ask('m UID FETCH 1:* UID (PARTIAL 1:3)'), /^(\* [123] FETCH .*\r\n){3}m OK UID/)
+})
+
+test('RFC 9738 §3.1: where the tagged response has a code of its own, the limit is told in an untagged NO', async (t) => {
+  const { mail, wire } = await world(t, { mailboxes: { box: undefined } }, { limits: { messageLimit: 2 } })
+  await fill(mail, 6)
+  const c = await wire()
+  await c.login()
+  await c.ask('s SELECT INBOX (CONDSTORE)')
+  assert.match(
+    await c.ask('a UID STORE 1:* (UNCHANGEDSINCE 1) +FLAGS (\\Deleted)'),
+    /^\* NO \[MESSAGELIMIT 2 5\].*\r\na OK \[MODIFIED 5:6\]/m,
+  )
+  assert.match(
+    await c.ask('b UID MOVE 1:* box'),
+    /^\* NO \[MESSAGELIMIT 2 5\].*\r\n(\* \d+ EXPUNGE\r\n){2}b OK \[HIGHESTMODSEQ \d+\]/m,
+  )
+  // Only what is \\Deleted counts for UID EXPUNGE.
+  await c.ask('c UID STORE 1,3 +FLAGS.SILENT (\\Deleted)')
+  assert.match(await c.ask('d UID EXPUNGE 1:*'), /^\* 3 EXPUNGE\r\n\* 1 EXPUNGE\r\nd OK \[HIGHESTMODSEQ/)
+})
+
 test('RFC 9738: SAVELIMIT limits COPY and APPEND only', async (t) => {
   const { mail, wire } = await world(t, { mailboxes: { box: undefined } }, { limits: { saveLimit: 2 } })
   await fill(mail, 4)

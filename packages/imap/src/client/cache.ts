@@ -13,6 +13,7 @@ export interface MailboxCacheState {
   readonly flags: readonly (readonly string[])[]
 }
 
+/** One difference between what was known of a mailbox and what is known now. See `SelectOptions.cache`. */
 export type MailboxChange =
   | { readonly kind: 'added' | 'flags'; readonly uid: number; readonly flags: readonly string[] }
   | { readonly kind: 'removed'; readonly uid: number }

@@ -18,6 +18,7 @@ const REV2 = new Set([
   'UNSELECT',
 ])
 
+/** What the server offers at this moment: it changes with TLS, login and ENABLE (RFC 9051 §6.1.1). */
 export class Capabilities {
   /** In capitals, as announced. */
   readonly names: ReadonlySet<string>

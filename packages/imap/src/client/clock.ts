@@ -7,6 +7,7 @@ export interface ClockTimer {
   cancel(): void
 }
 
+/** Timers, handed in so that a test can turn the clock by hand. Times are milliseconds. */
 export interface Clock {
   after(milliseconds: number, action: () => void): ClockTimer
 }

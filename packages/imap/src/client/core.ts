@@ -9,9 +9,10 @@ import { ClientConnection, type ConnectionObserver } from './connection.ts'
 import { ImapClientError } from './errors.ts'
 import type { ClientEvent } from './events.ts'
 import type { ClientLimits, ClientTimeouts } from './options.ts'
+import { fetched } from './operations/fetch.ts'
 import type { CommandPart, Request } from './request.ts'
 import type { Quirk } from './response/quirks.ts'
-import type { ResponseCode, StatusResponse, UntaggedResponse } from './response/types.ts'
+import type { FetchResponse, ResponseCode, StatusResponse, UntaggedResponse } from './response/types.ts'
 import type { MailboxState } from './mailbox-state.ts'
 
 export interface CoreOptions {
@@ -20,6 +21,9 @@ export interface CoreOptions {
   readonly limits: ClientLimits
 }
 
+/** What servers tell of messages without NOTIFY. */
+const UNASKED = new Set(['UID', 'FLAGS', 'MODSEQ'])
+
 export class SessionCore implements ConnectionObserver {
   readonly connection: ClientConnection
   readonly clock: Clock
@@ -27,6 +31,8 @@ export class SessionCore implements ConnectionObserver {
   /** By `ENABLE`, in capitals. */
   readonly enabled = new Set<string>()
   selected: MailboxState | undefined
+  /** NOTIFY was asked to tell more of new messages than that they are there. */
+  notified = false
   /** The server's answer to ID. */
   serverId: ReadonlyMap<string, string | undefined> = new Map()
   #capabilities = new Capabilities([])
@@ -87,7 +93,7 @@ export class SessionCore implements ConnectionObserver {
 
   /** Runs a command and gathers what `pick` makes of its responses; those it makes nothing of are not for this command. */
   async collect<T>(
-    request: Pick<Request, 'name' | 'parts'>,
+    request: Pick<Request, 'name' | 'parts' | 'ended'>,
     pick: (response: UntaggedResponse, tag: string) => T | undefined,
     signal?: AbortSignal,
   ): Promise<{ results: T[]; end: StatusResponse }> {
@@ -138,8 +144,14 @@ export class SessionCore implements ConnectionObserver {
       case 'capability':
         this.#learn(response.capabilities)
         break
-      case 'list':
+      case 'list': {
         if (response.encoded !== encodeMutf7(response.name)) this.#remember(response.name, response.encoded)
+        const { name, oldName, attributes } = response
+        if (!taken) this.emit({ kind: 'mailbox', name, oldName, attributes })
+        break
+      }
+      case 'metadata':
+        if (!taken) this.emit({ kind: 'metadata', name: response.name, entries: response.changed })
         break
       case 'enabled':
         for (const name of response.capabilities) this.enabled.add(name.toUpperCase())
@@ -151,7 +163,15 @@ export class SessionCore implements ConnectionObserver {
         break
       default:
         this.selected?.take(response, taken)
+        if (response.kind === 'fetch' && !taken && this.notified) this.#message(response)
     }
+  }
+
+  /** More than flags was told unasked: NOTIFY was asked to. */
+  #message(response: FetchResponse): void {
+    const { uid, items } = response.message
+    if (uid === undefined || [...items].every((item) => UNASKED.has(item))) return
+    this.emit({ kind: 'message', message: fetched(uid, response) })
   }
 
   tagged(response: StatusResponse): void {
@@ -161,6 +181,7 @@ export class SessionCore implements ConnectionObserver {
   #status({ status, code, text }: StatusResponse, taken: boolean): void {
     // RFC 9051 §7.1: an alert must be shown to the user.
     if (code?.name === 'ALERT') this.emit({ kind: 'alert', text })
+    else if (code?.name === 'NOTIFICATIONOVERFLOW') this.emit({ kind: 'notify-overflow' })
     else if (status === 'BYE') this.emit({ kind: 'bye', text })
     else if (!taken && status !== 'OK') this.emit({ kind: 'notice', status, text })
   }

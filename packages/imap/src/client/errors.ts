@@ -20,6 +20,7 @@ export type FailureStatus =
   /** The client will not do this with this server: the text says why. */
   | 'UNSUPPORTED'
 
+/** Why a command, or the connection, failed. `status` says how, `code` is the response code of a refusal (RFC 9051 §7.1, RFC 5530), `message` a sentence for people. */
 export class ImapClientError extends Error {
   readonly status: FailureStatus
   /** Name of the server's response code in capitals (RFC 9051 §7.1), e.g. `TRYCREATE`, `AUTHENTICATIONFAILED`. */

@@ -2,8 +2,10 @@
 
 import type { ImapClientError } from './errors.ts'
 import type { MailboxChange } from './cache.ts'
+import type { FetchedMessage } from './operations/fetch.ts'
 import type { Quirk } from './response/quirks.ts'
 
+/** What a session is told without having asked just now; see `ImapClientSession.listen`. */
 export type ClientEvent =
   /** The selected mailbox has this many messages now. */
   | { readonly kind: 'exists'; readonly count: number }
@@ -23,6 +25,19 @@ export type ClientEvent =
   /** The cache of the selected mailbox has changed: see `SelectOptions.cache`. */
   | { readonly kind: 'change'; readonly change: MailboxChange }
   | { readonly kind: 'mailbox-status'; readonly name: string; readonly numbers: ReadonlyMap<string, number> }
+  /** Told by NOTIFY: a mailbox was made, renamed (from `oldName`), deleted (`\\NonExistent`), or (un)subscribed. */
+  | {
+      readonly kind: 'mailbox'
+      readonly name: string
+      readonly oldName: string | undefined
+      readonly attributes: readonly string[]
+    }
+  /** These annotations have changed; `name` is '' for the server's. */
+  | { readonly kind: 'metadata'; readonly name: string; readonly entries: readonly string[] }
+  /** A new message in the selected mailbox, with what NOTIFY was asked to tell of it. */
+  | { readonly kind: 'message'; readonly message: FetchedMessage }
+  /** There was more to tell than the server can keep: NOTIFY is off, and has to be asked for anew. */
+  | { readonly kind: 'notify-overflow' }
   /** Must be shown to the user. */
   | { readonly kind: 'alert'; readonly text: string }
   /** A NO or BAD that answers no command. */

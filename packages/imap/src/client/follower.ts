@@ -6,6 +6,7 @@ import { ImapClientError } from './errors.ts'
 import type { IdleOptions } from './idle.ts'
 import type { ImapClientSession } from './session.ts'
 
+/** Which mailbox is followed, from what state on, and who hears of changes. */
 export interface FollowOptions {
   /** Makes a session that is logged in: `() => connectImap({ ... })`. */
   readonly connect: (signal: AbortSignal) => Promise<ImapClientSession>

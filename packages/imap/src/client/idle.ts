@@ -5,6 +5,7 @@ import type { SessionCore } from './core.ts'
 import { ImapClientError } from './errors.ts'
 import type { Request } from './request.ts'
 
+/** How long to wait for news, and how often to ask where the server has no IDLE (RFC 2177). Times are milliseconds. */
 export interface IdleOptions {
   /** Ends the idling: there is no other way. */
   readonly signal: AbortSignal

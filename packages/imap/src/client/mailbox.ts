@@ -21,6 +21,7 @@ import type { ThreadNode } from './response/types.ts'
 import { flagList, type SearchQuery } from './search-query.ts'
 import type { Uids } from './uid-set.ts'
 
+/** The selected mailbox. Messages are named by UID everywhere. Methods reject with `ImapClientError`, with status CLOSED once another mailbox was selected. */
 export class SelectedMailbox {
   readonly #core: SessionCore
   readonly #state: MailboxState

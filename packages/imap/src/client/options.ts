@@ -37,10 +37,11 @@ export const DEFAULT_CLIENT_LIMITS: ClientLimits = {
   responses: 1_000_000,
 }
 
+/** Who logs in, and with what. */
 export interface ClientCredentials {
   readonly user: string
   readonly password?: string
-  /** OAuth 2 access token, for OAUTHBEARER. */
+  /** OAuth 2 access token, for OAUTHBEARER and XOAUTH2. */
   readonly token?: string
   /** Whom to act as, when that is another. */
   readonly authzid?: string
@@ -48,6 +49,7 @@ export interface ClientCredentials {
   readonly mechanisms?: readonly MechanismName[]
 }
 
+/** Where to connect, how, and as whom. */
 export interface ClientOptions {
   readonly host: string
   /** Default 993 with implicit TLS, else 143. */

@@ -20,6 +20,7 @@ export interface ImapReply {
   readonly untagged: readonly ImapLine[]
 }
 
+/** Limits of `ImapClient`. */
 export interface ImapClientOptions {
   /** Octets of one literal that are taken from the server. Default 64 MiB. */
   readonly literalLimit?: number
@@ -35,6 +36,7 @@ interface Waiting {
 
 const LINE = 64 * 1_048_576
 
+/** A bare client for tests and scripts: sends command lines and gives back what came, unread. `connectImap` is the one for programs. */
 export class ImapClient {
   readonly #socket: Duplex
   readonly #literalLimit: number

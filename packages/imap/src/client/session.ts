@@ -8,6 +8,7 @@ import type { ClientEvent } from './events.ts'
 import { idle, type IdleOptions } from './idle.ts'
 import { SelectedMailbox } from './mailbox.ts'
 import { type Namespaces, namespaces, quota, type QuotaRoot } from './operations/account.ts'
+import { acl, type AclChange, grantable, type GrantableRights, myRights, setAcl } from './operations/acl.ts'
 import { append, type Appended, type AppendMessage } from './operations/append.ts'
 import {
   list,
@@ -17,6 +18,8 @@ import {
   status,
   type StatusItem,
 } from './operations/list.ts'
+import { getMetadata, type Metadata, type MetadataOptions, setMetadata } from './operations/metadata.ts'
+import { notify, type NotifyGroup, type NotifyOptions } from './operations/notify.ts'
 import { select, type SelectOptions } from './operations/select.ts'
 import type { Quirk } from './response/quirks.ts'
 import type { StatusResponse, UntaggedResponse } from './response/types.ts'
@@ -126,6 +129,60 @@ export class ImapClientSession {
   /** What limits a mailbox, and how much is used; none where the server has no QUOTA. */
   async quota(mailbox = 'INBOX', signal?: AbortSignal): Promise<QuotaRoot[]> {
     return quota(this.#core, mailbox, signal)
+  }
+
+  /**
+   * Annotations (RFC 5464) of a mailbox, or (`undefined`) of the server: `/private/comment`, `/shared/comment`, ... Names may come back in another case.
+   */
+  async metadata(
+    mailbox: string | undefined,
+    names: readonly string[],
+    options: MetadataOptions = {},
+  ): Promise<Metadata> {
+    return getMetadata(this.#core, mailbox, names, options)
+  }
+
+  /** Sets annotations of a mailbox, or (`undefined`) of the server; those that are undefined are removed. All or none. */
+  async setMetadata(
+    mailbox: string | undefined,
+    entries: Readonly<Record<string, string | Uint8Array | undefined>>,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    return setMetadata(this.#core, mailbox, entries, signal)
+  }
+
+  /** Who may do what with a mailbox: identifier → rights, any of `lrswipkxtea` (RFC 4314). Needs the right `a`, as all of ACL but `myRights` does. */
+  async acl(mailbox: string, signal?: AbortSignal): Promise<ReadonlyMap<string, string>> {
+    return acl(this.#core, mailbox, signal)
+  }
+
+  async setAcl(mailbox: string, identifier: string, change: AclChange, signal?: AbortSignal): Promise<void> {
+    return setAcl(this.#core, mailbox, identifier, change, signal)
+  }
+
+  async deleteAcl(mailbox: string, identifier: string, signal?: AbortSignal): Promise<void> {
+    return setAcl(this.#core, mailbox, identifier, undefined, signal)
+  }
+
+  /** Which rights `identifier` can be given (LISTRIGHTS). */
+  async grantableRights(mailbox: string, identifier: string, signal?: AbortSignal): Promise<GrantableRights> {
+    return grantable(this.#core, mailbox, identifier, signal)
+  }
+
+  /** What this user may do with a mailbox. */
+  async myRights(mailbox: string, signal?: AbortSignal): Promise<string> {
+    return myRights(this.#core, mailbox, signal)
+  }
+
+  /**
+   * Asks to be told of changes unasked (RFC 5465), as events: `exists`, `expunge`, `flags` and `message` of the selected mailbox, `mailbox-status` of others,
+   * `mailbox`, `metadata`, `notify-overflow`. Replaces what was asked for before; without groups nothing is told any more. Answers the counts that `status` asks for.
+   */
+  async notify(
+    groups: readonly NotifyGroup[],
+    options: NotifyOptions = {},
+  ): Promise<ReadonlyMap<string, MailboxStatus>> {
+    return notify(this.#core, groups, options)
   }
 
   /** Files one message, or many: all or none where the server has MULTIAPPEND. With TRYCREATE as `code` the mailbox has to be made first. */

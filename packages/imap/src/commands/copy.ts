@@ -2,7 +2,8 @@
 
 import type { CopyResult } from '../backend.ts'
 import { defineCommand } from '../server/command.ts'
-import { limited, refuseBeyond, spansOf, uidsOf } from '../server/message-set.ts'
+import { limited, refuseBeyond, spansOf, uidsOf, withLimit } from '../server/message-set.ts'
+import { expunged } from '../server/telling.ts'
 import { no } from '../wire/errors.ts'
 import { formatNumbers } from '../wire/number-set.ts'
 import type { Parser } from '../wire/parser.ts'
@@ -58,7 +59,7 @@ const defineMove = (uid: boolean) =>
       if (result.source.length === 0) throw no(GONE, 'EXPUNGEISSUED')
       // Before the EXPUNGEs, so that the client can still tell which is which (RFC 6851 §4.3).
       session.out.untagged(`OK [${copyUid(result)}] Moved`)
-      return { code }
+      return withLimit(session, code, expunged(session, view))
     },
   })
 

@@ -64,7 +64,7 @@ export const esearch = defineCommand({
       refuseUpdate(session, tag, 'Only searches of the selected mailbox are updated')
     if (sources.every(({ kind }) => kind === 'selected')) return
     const searched = new Set(selected && here !== undefined ? [here] : [])
-    for (const entry of mailboxesOf(sources, await account.list(), account.namespaces ?? {})) {
+    for (const entry of mailboxesOf(sources, await account.list(), account)) {
       if (searched.has(entry.id)) continue
       searched.add(entry.id)
       try {

@@ -3,12 +3,12 @@
 import type { MessageMeta, MessageRow } from '../backend.ts'
 import { type Completion, defineCommand } from '../server/command.ts'
 import { type Contents, FetchResponse, neededFields, PIECE } from '../server/fetch-response.ts'
-import { limited, spansOf } from '../server/message-set.ts'
+import { limited, spansOf, withLimit } from '../server/message-set.ts'
 import type { ImapServerSession } from '../server/session.ts'
 import { announceKeywords } from '../server/telling.ts'
 import type { MailboxView, RowCursor } from '../server/view.ts'
 import type { NumberSet, Span } from '../wire/number-set.ts'
-import { bad } from '../wire/errors.ts'
+import { bad, no } from '../wire/errors.ts'
 import { type FetchItem, isOctetsItem, parseFetchItems } from './fetch-items.ts'
 import { type FetchModifiers, parseFetchModifiers, partialSpans, tellVanishedEarlier } from './fetch-modifiers.ts'
 
@@ -85,19 +85,26 @@ class Fetch {
   async run(set: NumberSet, uid: boolean, modifiers: FetchModifiers): Promise<Completion> {
     const { changedSince, vanished, partial } = modifiers
     let spans = spansOf(this.#view, set, uid)
+    const limit = this.#session.limits.messageLimit
+    // RFC 9738 §3.1: a range wider than the limit is refused before anything is done.
+    if (limit !== undefined && partial !== undefined && partial.to - partial.from >= limit)
+      throw no(`At most ${limit} messages can be fetched at once: ask for fewer`, `MESSAGELIMIT ${limit}`)
     if (vanished && changedSince !== undefined) await tellVanishedEarlier(this.#session, this.#view, set, changedSince)
     if (changedSince !== undefined) spans = this.#changed(spans, changedSince)
     if (partial !== undefined) spans = partialSpans(spans, partial)
-    const { spans: few, code } = limited(this.#view, spans, this.#session.limits.messageLimit)
+    const { spans: few, code } = limited(this.#view, spans, limit)
     spans = [...few]
     if (this.#items.some((item) => isOctetsItem(item) && !item.peek) && !this.#view.readOnly)
       await this.#markSeen(spans)
     const cursor = this.#view.cursor(spans)
     if (neededFields(this.#items).length === 0 && !this.#response.needsOctets) await this.#columns(cursor)
     else await this.#messages(cursor)
-    return this.#missing
-      ? { status: 'NO', code: 'EXPUNGEISSUED', text: 'Some of the messages are expunged and gone' }
-      : { code }
+    const missing: Completion = {
+      status: 'NO',
+      code: 'EXPUNGEISSUED',
+      text: 'Some of the messages are expunged and gone',
+    }
+    return withLimit(this.#session, code, this.#missing ? missing : {})
   }
 
   /** The positions whose mod-sequence is above `since`. */

@@ -2,7 +2,8 @@
 
 import type { MailAccount } from '../backend.ts'
 import { defineCommand } from '../server/command.ts'
-import type { MailboxEvents, MailboxFilter, NotifyRequest, SelectedEvents } from '../server/notify-request.ts'
+import { type MailboxFilter, parseMailboxFilter } from '../server/mailbox-filter.ts'
+import type { MailboxEvents, NotifyRequest, SelectedEvents } from '../server/notify-request.ts'
 import { bad, no } from '../wire/errors.ts'
 import type { Parser } from '../wire/parser.ts'
 import { type FetchItem, parseFetchItems } from './fetch-items.ts'
@@ -83,20 +84,12 @@ function parseFilter(parser: Parser): Group['filter'] {
       return 'selected'
     case 'SELECTED-DELAYED':
       return 'selected-delayed'
-    case 'INBOXES':
-    case 'PERSONAL':
-      return { kind: 'personal' }
-    case 'SUBSCRIBED':
-      return { kind: 'subscribed' }
-    case 'SUBTREE':
-    case 'MAILBOXES': {
-      parser.space()
-      const names = parser.atList ? parser.list(() => parser.mailbox()) : [parser.mailbox()]
-      if (names.length === 0) throw bad(`${word} needs at least one mailbox`)
-      return { kind: word === 'SUBTREE' ? 'subtree' : 'mailboxes', names: new Set(names) }
+    default: {
+      // SUBTREE-ONE is a word of ESEARCH alone (RFC 7377 §2.2).
+      const filter = word === 'SUBTREE-ONE' ? undefined : parseMailboxFilter(parser, word)
+      if (filter === undefined) throw bad(`NOTIFY does not know the mailboxes ${word.slice(0, 40)}`)
+      return filter
     }
-    default:
-      throw bad(`NOTIFY does not know the mailboxes ${word.slice(0, 40)}`)
   }
 }
 

@@ -2,6 +2,7 @@
 
 import { defineCommand } from '../server/command.ts'
 import { spansOf, uidsOf } from '../server/message-set.ts'
+import { expunged } from '../server/telling.ts'
 import type { MailboxView } from '../server/view.ts'
 import { bad, no } from '../wire/errors.ts'
 import { formatNumbers, type NumberSet } from '../wire/number-set.ts'
@@ -50,7 +51,7 @@ const define = (uid: boolean) =>
       view.stale = true
       // Before the EXPUNGE, so that the client can tell what took the place of what (RFC 8508 §4.3).
       session.out.untagged(`OK [APPENDUID ${uidValidity} ${formatNumbers(uids)}] The new message is in place`)
-      return {}
+      return expunged(session, view)
     },
   })
 

@@ -1,4 +1,4 @@
-// RFC 9051 §6.4.4 SEARCH, UID SEARCH, with RETURN of ESEARCH (RFC 4731), SEARCHRES (RFC 5182), CONTEXT=SEARCH (RFC 5267), SEARCH=FUZZY (RFC 6203) and PARTIAL (RFC 9394)
+// RFC 9051 §6.4.4 SEARCH, UID SEARCH, with RETURN of ESEARCH (RFC 4731), SEARCHRES (RFC 5182), CONTEXT=SEARCH (RFC 5267), SEARCH=FUZZY (RFC 6203), PARTIAL (RFC 9394) and MESSAGELIMIT (RFC 9738)
 
 import { answerSearch, parseSearchArguments } from '../search/request.ts'
 import { defineCommand } from '../server/command.ts'

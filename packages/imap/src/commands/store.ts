@@ -3,7 +3,7 @@
 import type { FlagSet } from '../backend.ts'
 import { defineCommand } from '../server/command.ts'
 import { storeAllowed } from '../server/flag-rights.ts'
-import { limited, spansOf, uidsOf } from '../server/message-set.ts'
+import { limited, spansOf, uidsOf, withLimit } from '../server/message-set.ts'
 import { announceKeywords, fetchOpening, flagsLine } from '../server/telling.ts'
 import { bad } from '../wire/errors.ts'
 import { formatNumbers } from '../wire/number-set.ts'
@@ -91,14 +91,13 @@ const define = (uid: boolean) =>
       view.update(rows)
       if (modified.length > 0) {
         const failed = uid ? modified : modified.map((one) => view.position(one) + 1).filter((number) => number > 0)
-        return {
+        return withLimit(session, code, {
           code: `MODIFIED ${formatNumbers(failed)}`,
           text: 'Done, except for messages that were changed meanwhile',
-        }
+        })
       }
-      return rows.length < uids.length
-        ? { code: 'EXPUNGEISSUED', text: 'Done, except for messages that are expunged already' }
-        : { code }
+      const missing = { code: 'EXPUNGEISSUED', text: 'Done, except for messages that are expunged already' }
+      return withLimit(session, code, rows.length < uids.length ? missing : {})
     },
   })
 

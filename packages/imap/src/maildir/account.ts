@@ -20,6 +20,7 @@ import { type Arrival, arrive, withFolders } from './transfer.ts'
 import { Tree } from './tree.ts'
 import { Watcher } from './watcher.ts'
 
+/** How a Maildir is served. */
 export interface MaildirOptions {
   /** The user, for logs and NAMESPACE. Default: the path. */
   readonly name?: string

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { canonicalName, decodeMutf7, encodeMutf7 } from '../wire/mailbox-name.ts'
 import { ifThere } from './files.ts'
 
+/** How folders lie on the disk: `maildir++` as `.Folder.Sub` side by side, `fs` as folders in folders. */
 export type LayoutName = 'maildir++' | 'fs'
 
 /** A mailbox found in the tree. */

@@ -24,6 +24,9 @@ export interface TreeOptions {
   readonly tell: (id: string | undefined) => void
 }
 
+/** Milliseconds between two looks at one folder's `tmp`. */
+const SWEEP = 600_000
+
 const SUBSCRIPTIONS = 'subscriptions'
 
 export class Tree {
@@ -33,6 +36,8 @@ export class Tree {
   readonly #layout: Layout
   readonly #around: Surroundings
   #folders = new Map<string, Folder>()
+  /** By path: when `tmp` was looked at. */
+  #swept = new Map<string, number>()
   #turn: Promise<unknown> = Promise.resolve()
   #ready: Promise<void> | undefined
 
@@ -99,11 +104,19 @@ export class Tree {
 
   #folder({ path, name }: Located): Folder {
     const known = this.#folders.get(path)
+    this.#sweep(path)
     if (known !== undefined && !known.dead) return known
     const folder = new Folder(this.#around, path, name)
     this.#folders.set(path, folder)
-    void sweep(path, this.files, Date.now())
     return folder
+  }
+
+  /** Looks for what is old in the folder's `tmp`, now and then: whoever uses the mailbox keeps it clean. */
+  #sweep(path: string): void {
+    const now = this.#options.now()
+    if (now - (this.#swept.get(path) ?? -Infinity) < SWEEP) return
+    this.#swept.set(path, now)
+    void sweep(path, this.files, now)
   }
 
   /** The folder of that name, its files not looked at yet. Rejects with `code` when there is none. */

@@ -20,6 +20,7 @@ import { Annotations } from './annotations.ts'
 import { type Arrival, MemoryMailbox, type StoredMessage } from './mailbox.ts'
 import { MemorySession } from './session.ts'
 
+/** What a mail store in memory begins with. */
 export interface MemoryMailOptions {
   readonly name?: string
   /** Octets; default 1 MiB. */

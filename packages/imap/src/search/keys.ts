@@ -1,5 +1,5 @@
 // RFC 9051 §6.4.4, RFC 3501 §6.4.4: search keys, from the wire to a tree. With OLDER and YOUNGER (RFC 5032), FUZZY (RFC 6203), MODSEQ (RFC 7162), EMAILID and
-// THREADID (RFC 8474), and the SAVED keys (RFC 8514).
+// THREADID (RFC 8474), the SAVED keys (RFC 8514), UIDAFTER and UIDBEFORE (RFC 9738 §3.2).
 
 import type { TextQuery } from '../backend.ts'
 import { bad, no } from '../wire/errors.ts'
@@ -11,6 +11,7 @@ export type SearchKey =
   | { readonly kind: 'and' | 'or'; readonly keys: readonly SearchKey[] }
   | { readonly kind: 'not'; readonly key: SearchKey }
   | { readonly kind: 'sequence' | 'uid'; readonly set: NumberSet }
+  | { readonly kind: 'uidAfter' | 'uidBefore'; readonly uid: number }
   | { readonly kind: 'flag'; readonly flag: string }
   | { readonly kind: 'recent' }
   | { readonly kind: 'larger' | 'smaller'; readonly size: number }
@@ -183,6 +184,10 @@ function argumentKey(parser: Parser, name: string): SearchKey {
       return not({ kind: 'flag', flag: parser.atom() })
     case 'UID':
       return { kind: 'uid', set: parser.numberSet() }
+    case 'UIDAFTER':
+      return { kind: 'uidAfter', uid: parser.nonZero() }
+    case 'UIDBEFORE':
+      return { kind: 'uidBefore', uid: parser.nonZero() }
     case 'EMAILID':
       return { kind: 'emailId', id: parser.atom() }
     case 'THREADID':

@@ -1,5 +1,6 @@
 // A searching command on the selected mailbox, from its arguments to its answer: what SEARCH and SORT, and their UID forms, have in common.
 
+import type { Completion } from '../server/command.ts'
 import type { ImapServerSession } from '../server/session.ts'
 import type { MailboxView } from '../server/view.ts'
 import { pick, pickWhole } from '../sort/align.ts'
@@ -19,10 +20,11 @@ import {
   usesModseq,
   usesSequence,
 } from './keys.ts'
+import { limitedSearch, type LimitedSearch } from './limit.ts'
 import { Progress, type SearchPace } from './pace.ts'
 import { relevancy } from './relevancy.ts'
 import { parseReturn, RETURN_ALL, type ReturnOptions } from './return-options.ts'
-import { runSearch } from './run.ts'
+import { type Mask, runSearch } from './run.ts'
 import { type SearchTarget, targetOfView } from './target.ts'
 
 /** What is to be searched for. */
@@ -76,7 +78,7 @@ export async function answerSearch(
   tag: string,
   uid: boolean,
   { returns: given, request }: SearchArguments,
-): Promise<void> {
+): Promise<Completion> {
   const { view } = session
   if (!(request instanceof CommandError)) checkRequest(session, request, given)
   checkTag(view, tag, given)
@@ -86,16 +88,20 @@ export async function answerSearch(
   if (request instanceof CommandError) throw request
 
   const progress = new Progress(session, tag)
-  const found = await find(session, target, request, given, progress)
-  const result = resultOf(target, request, found, uid)
   const sorted = request.program !== undefined
+  // Orders are kept ready here, so SORT need not be limited (RFC 9738 §3.3).
+  const limited = sorted ? undefined : limitedSearch(target, request.key, session.limits.messageLimit)
+  const found = await find(session, target, request, given, progress, limited?.among)
+  const result = resultOf(target, request, found, uid)
+  const done = { code: limited?.code }
   const returns = given ?? (session.rev2 && !sorted ? RETURN_ALL : undefined)
   if (returns === undefined) {
     await writePlain(session, sorted ? 'SORT' : 'SEARCH', result)
-    return
+    return done
   }
   await writeExtended(session, tag, returns, result)
-  keep(session, view, tag, uid, request, returns, target, found.positions)
+  keep(session, view, tag, uid, request, returns, target, found.positions, limited)
+  return done
 }
 
 /** What was found, in the order asked for, with its scores where they are wanted. */
@@ -134,10 +140,11 @@ export async function find(
   { key, program }: SearchRequest,
   returns: ReturnOptions | undefined,
   pace: SearchPace,
+  among?: Mask,
 ): Promise<Found> {
   // RFC 7162 §3.1: a client that searches by mod-sequence knows them.
   if (usesModseq(key)) session.enableCondstore()
-  const positions = await runSearch(target, key, pace, session.options.date?.() ?? Date.now())
+  const positions = await runSearch(target, key, pace, session.options.date?.() ?? Date.now(), among)
   const byRelevancy = program?.some(({ by }) => by === 'RELEVANCY') === true
   const scored = byRelevancy || returns?.words.has('RELEVANCY') === true
   const scores = scored ? await relevancy(target, positions, key, pace) : undefined
@@ -172,12 +179,17 @@ export function keep(
   returns: ReturnOptions,
   { rows }: SearchTarget,
   positions: Uint32Array,
+  limited?: LimitedSearch,
 ): void {
   const { words } = returns
   if (words.has('SAVE'))
     view.saved = pickWhole(rows.uids, pickWhole(positions, chosen(returns, positions.length))).sort()
   if (!words.has('UPDATE')) return
   // Scores of later messages would be compared with what the client has seen of others long ago.
+  if (limited !== undefined) {
+    refuseUpdate(session, tag, 'Not all messages were searched')
+    return
+  }
   const possible = program?.some(({ by }) => by === 'RELEVANCY') !== true
   view.contexts ??= new SearchContexts(session, view)
   if (!possible || !view.contexts.add(tag, uid, key, program, pickWhole(rows.uids, positions), returns.fetch))

@@ -19,6 +19,14 @@ export function rowTest(key: SearchKey, target: SearchTarget, now: number): RowT
     case 'sequence':
     case 'uid':
       return member(spansOfKey(key, target), target.count)
+    case 'uidAfter': {
+      const { uids } = rows
+      return (position) => (uids[position] ?? 0) > key.uid
+    }
+    case 'uidBefore': {
+      const { uids } = rows
+      return (position) => (uids[position] ?? 0) < key.uid
+    }
     case 'flag':
       return flagTest(key.flag, target)
     case 'recent': {

@@ -25,15 +25,16 @@ const KEPT = 1
 const FOUND = 2
 const READ = 3
 
-/** Positions (sequence number - 1) of the messages found, ascending. `now` is in milliseconds since the epoch. */
+/** Positions (sequence number - 1) of the messages found among those in `among` (default: all), ascending. `now` is in milliseconds since the epoch. */
 export async function runSearch(
   target: SearchTarget,
   key: SearchKey,
   progress: SearchPace,
   now: number,
+  among: Mask = new Uint8Array(target.count).fill(1),
 ): Promise<Uint32Array> {
   progress.begin(target.count)
-  return positionsOf(await new Search(target, progress, now).match(key, new Uint8Array(target.count).fill(1)))
+  return positionsOf(await new Search(target, progress, now).match(key, among))
 }
 
 /** Which of the messages in `among` match. */

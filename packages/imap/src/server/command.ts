@@ -9,8 +9,8 @@ export type CommandState = 'any' | 'unauthenticated' | 'authenticated' | 'select
 
 /** How a command ended well: the tagged `OK`. */
 export interface Completion {
-  /** Response code without brackets. */
-  readonly code?: string | undefined
+  /** Response code without brackets; as a function, asked for once the news that belong to the command have been told. */
+  readonly code?: string | (() => string) | undefined
   readonly text?: string | undefined
   /** Some of it could not be done: `NO` in place of `OK`, with what was done already said. */
   readonly status?: 'OK' | 'NO'

@@ -1,7 +1,10 @@
 // From the numbers of a command to messages of the view.
 
+import { humanText } from '../wire/encode.ts'
 import { bad, no } from '../wire/errors.ts'
 import { type NumberSet, SAVED, type Span, spansOfKnown, spansOfSequence, spansOfUids } from '../wire/number-set.ts'
+import type { Completion } from './command.ts'
+import type { ImapServerSession } from './session.ts'
 import type { MailboxView } from './view.ts'
 
 /** Positions that a command names. A sequence number beyond the mailbox is BAD; an unknown UID is passed over. */
@@ -31,7 +34,7 @@ export interface LimitedSpans {
 }
 
 /**
- * RFC 9738 §3: at most `limit` messages, the newest of them, so that the client goes on below the UID it is told. Without a limit, all.
+ * RFC 9738 §3.1: at most `limit` messages, the newest of them, so that the client goes on below the UID it is told. Without a limit, all.
  */
 export function limited(view: MailboxView, spans: readonly Span[], limit: number | undefined): LimitedSpans {
   if (limit === undefined || countOf(spans) <= limit) return { spans, code: undefined }
@@ -50,6 +53,17 @@ export function limited(view: MailboxView, spans: readonly Span[], limit: number
 export function refuseBeyond(spans: readonly Span[], limit: number | undefined): void {
   if (limit !== undefined && countOf(spans) > limit)
     throw no(`At most ${limit} messages can be worked on at once: take fewer`, `MESSAGELIMIT ${limit}`)
+}
+
+/**
+ * The end of a command of which `limit` (a code of `limited`) says that it left messages out. One response has one code: where the tagged one is needed for
+ * another, the limit is told before it, in an untagged NO (RFC 9738 §3.1).
+ */
+export function withLimit(session: ImapServerSession, limit: string | undefined, done: Completion): Completion {
+  if (limit === undefined) return done
+  if (done.code === undefined) return { ...done, code: limit }
+  session.out.untagged(`NO [${limit}] ${humanText('Only the newest of the messages were worked on')}`)
+  return done
 }
 
 const countOf = (spans: readonly Span[]): number => spans.reduce((sum, { start, end }) => sum + end - start, 0)

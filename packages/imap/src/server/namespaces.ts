@@ -3,7 +3,7 @@
 import type { MailAccount } from '../backend.ts'
 
 /** True when the name is in the user's own namespace. */
-export function personal({ namespaces }: MailAccount, name: string): boolean {
+export function personal({ namespaces }: Pick<MailAccount, 'namespaces'>, name: string): boolean {
   for (const prefix of [namespaces?.others, namespaces?.shared])
     if (prefix !== undefined && (name.startsWith(prefix) || name === prefix.slice(0, -1))) return false
   return true

@@ -2,13 +2,7 @@
 
 import type { MailAccount, MailboxEntry } from '../backend.ts'
 import type { FetchItem } from '../commands/fetch-items.ts'
-import { parentsOf } from './listing.ts'
-import { personal } from './namespaces.ts'
-
-/** Which mailboxes a group of events is about. `inboxes` is `personal`: where mail is delivered to is no business of this library (RFC 5465 §6.3). */
-export type MailboxFilter =
-  | { readonly kind: 'personal' | 'subscribed' }
-  | { readonly kind: 'subtree' | 'mailboxes'; readonly names: ReadonlySet<string> }
+import { filterMeans, type MailboxFilter } from './mailbox-filter.ts'
 
 /** Events of mailboxes that are not selected. */
 export interface MailboxEvents {
@@ -51,7 +45,7 @@ export const NO_EVENTS: MailboxEvents = {
 export function eventsOf(request: NotifyRequest, account: MailAccount, entry: MailboxEntry): MailboxEvents {
   let all = NO_EVENTS
   for (const { filter, events } of request.groups) {
-    if (!matches(filter, account, entry)) continue
+    if (!filterMeans(filter, account, entry)) continue
     all = {
       messages: all.messages || events.messages,
       flags: all.flags || events.flags,
@@ -61,17 +55,4 @@ export function eventsOf(request: NotifyRequest, account: MailAccount, entry: Ma
     }
   }
   return all
-}
-
-function matches(filter: MailboxFilter, account: MailAccount, { name, subscribed }: MailboxEntry): boolean {
-  switch (filter.kind) {
-    case 'personal':
-      return personal(account, name)
-    case 'subscribed':
-      return subscribed
-    case 'mailboxes':
-      return filter.names.has(name)
-    case 'subtree':
-      return filter.names.has(name) || parentsOf(name).some((top) => filter.names.has(top))
-  }
 }

@@ -16,6 +16,7 @@ export interface ImapConnection {
   readonly remoteAddress: string | undefined
 }
 
+/** What one client may take of the server. Beyond a limit a command is refused, or the connection ends. */
 export interface ImapLimits {
   /** Octets of a command's text before and after login. Defaults 8 KiB, 64 KiB. */
   readonly lineBeforeLogin: number
@@ -31,7 +32,7 @@ export interface ImapLimits {
    */
   readonly literalTimeout: number
   readonly literalPace: number
-  /** RFC 9738 MESSAGELIMIT: messages that one command works on. Default: no limit, none announced. */
+  /** RFC 9738 MESSAGELIMIT: messages that one command works on, or looks at when it searches; should be 1000 at least (§3). Default: no limit, none announced. */
   readonly messageLimit: number | undefined
   /** RFC 9738 SAVELIMIT: messages that one COPY or APPEND saves, where there is no `messageLimit`, which holds for these too. Default: no limit. */
   readonly saveLimit: number | undefined
@@ -46,6 +47,7 @@ export interface ImapLimits {
   readonly idleTimeout: number
 }
 
+/** The limits where none are given. */
 export const DEFAULT_LIMITS: ImapLimits = {
   lineBeforeLogin: 8192,
   line: 65536,
@@ -69,6 +71,7 @@ export interface Alarm {
   stop(): void
 }
 
+/** What a server session is given: policy, limits, the way to the mail, and where the outside world comes from (time, log). */
 export interface ImapServerOptions {
   /** Name of this server, for the greeting. */
   readonly hostname: string

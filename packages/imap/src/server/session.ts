@@ -1,36 +1,27 @@
-// RFC 9051 §3: one IMAP connection, seen from the server. Its state, its turn-taking, and how it ends. What commands mean is in `commands/`.
+// RFC 9051 §3: one IMAP connection as its commands see it: who logged in, what is selected and enabled, and which news are told when.
+// Octets and turns are in `channel.ts`, the way of one command in `runner.ts`.
 
 import type { Identity } from '@aviso/sasl'
 import type { Duplex } from 'node:stream'
 import { BackendError, type MailAccount } from '../backend.ts'
-import { CommandReader, type ReaderEvent, type Refusal } from '../wire/command-reader.ts'
 import { humanText } from '../wire/encode.ts'
 import { bad, no } from '../wire/errors.ts'
-import { Parser } from '../wire/parser.ts'
-import { ResponseStream, StreamClosed } from '../wire/response-stream.ts'
+import { type ResponseStream, StreamClosed } from '../wire/response-stream.ts'
+import { fetchArrivals } from './arrivals.ts'
 import { capabilityList } from './capabilities.ts'
-import type { Command, Completion } from './command.ts'
-import { findCommand, judgeLiteral, refusalOf } from './dispatch.ts'
-import { LiteralShare } from './literal-budget.ts'
-import { compressed } from './compression.ts'
+import { Channel, type ChannelOwner } from './channel.ts'
 import { Notifications } from './notifications.ts'
 import {
-  type Alarm,
   DEFAULT_LIMITS,
-  defaultAlarm,
   type ImapConnection,
   type ImapLimits,
   type ImapServerOptions,
   type SaslMechanisms,
 } from './options.ts'
-import { fetchArrivals } from './arrivals.ts'
+import { CommandRunner } from './runner.ts'
 import { syncView } from './sync.ts'
 import type { MailboxView } from './view.ts'
 
-/** Milliseconds of work before the event loop gets its turn. */
-const SLICE = 4
-/** Commands that expunge: they are answered with EXPUNGE responses. */
-const EXPUNGING: ReadonlySet<string> = new Set(['EXPUNGE', 'UID EXPUNGE', 'MOVE', 'UID MOVE'])
 const NO_MECHANISMS: SaslMechanisms = new Map()
 
 /**
@@ -46,53 +37,51 @@ export class ImapServerSession {
   readonly enabled = new Set<string>()
   /** What this session is told without asking (RFC 5465). */
   readonly notifications = new Notifications(this)
-  #resolveClosed: () => void = () => undefined
-  #socket: Duplex
-  #secure: boolean
-  #reader: CommandReader
-  #alarm: Alarm
+  readonly #channel: Channel
+  readonly #runner: CommandRunner
   #account: MailAccount | undefined
   #identity: Identity | undefined
   #unwatch: (() => void) | undefined
   #view: MailboxView | undefined
-  #busy = false
-  #ending = false
-  #gone = false
-  #inputEnded = false
-  #badCommands = 0
   #failedLogins = 0
   #greeted = false
-  /** A TLS handshake is under way: nothing can be said, and a peer that does not go on is cut off. */
-  #upgrading = false
-  /** Octets that came since the alarm was wound up. */
-  #heard = 0
-  /** Memory held for the literals of the command that is being read or runs. */
-  #literals: LiteralShare
-  #compressed = false
-  #sliceStart = 0
   /** Something happened since news were told last between commands. */
   #untold = false
-  #waitingLine: { resolve: (line: Uint8Array) => void; reject: (error: Error) => void } | undefined
-  #shutdownText: string | undefined
   /** Called when the store has news and a command (IDLE) waits for them. */
   #onNews: (() => void) | undefined
 
   constructor(socket: Duplex, options: ImapServerOptions) {
     this.options = options
     this.limits = { ...DEFAULT_LIMITS, ...options.limits }
-    this.#socket = socket
-    this.#secure = options.secure ?? false
-    this.out = new ResponseStream(socket)
-    this.#reader = new CommandReader({ line: this.limits.lineBeforeLogin, skip: this.limits.skip })
-    this.#literals = options.literalBudget?.share() ?? new LiteralShare(undefined)
-    this.#alarm = (options.alarm ?? defaultAlarm)(() => this.#timeout())
-    this.closed = new Promise((resolve) => (this.#resolveClosed = resolve))
+    this.#channel = new Channel(this.#owner(), socket, options, this.limits)
+    this.#runner = new CommandRunner(this, this.#channel)
+    this.out = this.#channel.out
+    this.closed = this.#channel.closed
+  }
+
+  #owner(): ChannelOwner {
+    const authenticated = (): boolean => this.authenticated
+    return {
+      get authenticated() {
+        return authenticated()
+      },
+      serve: (event) => {
+        // What the command leaves untold (an expunge that it cannot tell) is told behind it.
+        this.#untold = true
+        return this.#runner.serve(event)
+      },
+      rest: () => this.#tellUnasked(),
+      gone: () => {
+        this.#view = undefined
+        this.#closeAccount()
+      },
+    }
   }
 
   // --- What commands see -------------------------------------------------------------------------------------------------------------
 
   get connection(): ImapConnection {
-    return { secure: this.#secure, socket: this.#socket, remoteAddress: this.options.remoteAddress }
+    return { secure: this.#channel.secure, socket: this.#channel.socket, remoteAddress: this.options.remoteAddress }
   }
 
   get identity(): Identity | undefined {
@@ -135,7 +124,7 @@ export class ImapServerSession {
       withheld: new Set(this.options.withheldCapabilities),
       limits: this.limits,
       literalMinus: this.options.literalMinus === true,
-      compressed: this.#compressed,
+      compressed: this.compressed,
     })
   }
 
@@ -172,11 +161,11 @@ export class ImapServerSession {
   }
 
   get canStartTls(): boolean {
-    return !this.#secure && this.options.startTls !== undefined
+    return !this.#channel.secure && this.options.startTls !== undefined
   }
 
   get loginAllowed(): boolean {
-    return this.#secure || (this.options.plaintextLogin ?? this.options.startTls === undefined)
+    return this.#channel.secure || (this.options.plaintextLogin ?? this.options.startTls === undefined)
   }
 
   get mechanisms(): SaslMechanisms {
@@ -186,7 +175,7 @@ export class ImapServerSession {
   /** Opens the mail of who has proved to be `identity`. */
   async login(identity: Identity): Promise<void> {
     const account = await this.options.open(identity, this.connection)
-    if (this.#gone) {
+    if (this.#channel.gone) {
       account.close()
       throw new StreamClosed()
     }
@@ -195,7 +184,7 @@ export class ImapServerSession {
     this.#unwatch = account.watch((id, annotations) => this.#news(id, annotations))
     // Whoever need not wait with a message still hears why it was refused: it is read over, not kept.
     const skip = Math.max(this.limits.skip, 2 * this.limits.line, account.appendLimit)
-    this.#reader.limits = { line: this.limits.line, skip }
+    this.#channel.readerLimits = { line: this.limits.line, skip }
     this.options.log?.('login', { authcid: identity.authcid, authzid: identity.authzid })
   }
 
@@ -210,19 +199,9 @@ export class ImapServerSession {
     this.#view = view
   }
 
-  /** The next line of a continuation (AUTHENTICATE, IDLE). Send the `+` first. */
-  async readLine(): Promise<Uint8Array> {
-    this.out.flush()
-    this.#reader.lineMode = true
-    try {
-      return await new Promise<Uint8Array>((resolve, reject) => {
-        this.#waitingLine = { resolve, reject }
-        this.#pull()
-      })
-    } finally {
-      this.#waitingLine = undefined
-      this.#reader.lineMode = false
-    }
+  /** The next line of a continuation (AUTHENTICATE, IDLE). Send the `+` first. Rejects with `StreamClosed` when the peer has gone. */
+  readLine(): Promise<Uint8Array> {
+    return this.#channel.readLine()
   }
 
   /** While set, called whenever the store has news of the selected mailbox. */
@@ -263,82 +242,37 @@ export class ImapServerSession {
   }
 
   /** In every long loop: gives the event loop its turn every few milliseconds, and waits while the peer does not read. */
-  async breathe(): Promise<void> {
-    await this.out.room()
-    const now = this.#now()
-    if (now - this.#sliceStart < SLICE) return
-    await new Promise<void>((resolve) => setImmediate(resolve))
-    if (this.#gone) throw new StreamClosed()
-    this.#sliceStart = this.#now()
+  breathe(): Promise<void> {
+    return this.#channel.breathe()
   }
 
   /** Waits until the command that runs may hold so many octets more, until it is done. */
   reserve(octets: number): Promise<void> {
-    return this.#literals.take(octets)
+    return this.#channel.reserve(octets)
   }
 
   /** True when it is time to `await breathe()`: cheaper to ask than to await for every message. */
   get winded(): boolean {
-    return this.#socket.writableNeedDrain || this.#now() - this.#sliceStart >= SLICE
+    return this.#channel.winded
   }
 
   /** More commands are waiting behind the one that runs. */
   get pipelined(): boolean {
-    return this.#reader.buffered > 0
+    return this.#channel.pipelined
   }
 
   /** STARTTLS, after its OK was written. */
-  async startTls(): Promise<void> {
-    const upgrade = this.options.startTls
-    // What stands behind STARTTLS in the clear must never be taken for something said under TLS (CVE-2011-0411).
-    if (upgrade === undefined || this.pipelined || this.#socket.readableLength > 0) {
-      this.end('Nothing may follow STARTTLS before TLS is on')
-      return
-    }
-    this.out.flush()
-    // What comes now is TLS: it waits for whoever reads it.
-    this.#socket.pause()
-    this.#detach()
-    const plain = this.#socket
-    // From here on the plain socket's end is seen through the TLS one; unheard, its error would end the process.
-    plain.on('error', () => undefined)
-    this.#upgrading = true
-    try {
-      const socket = await upgrade(plain)
-      if (this.#gone) {
-        socket.on('error', () => undefined)
-        socket.destroy()
-        return
-      }
-      this.#socket = socket
-    } catch (error) {
-      this.options.log?.('starttls-failed', { error })
-      this.#destroy()
-      return
-    } finally {
-      this.#upgrading = false
-    }
-    this.#secure = true
-    this.out.replaceSocket(this.#socket)
-    this.#attach()
+  startTls(): Promise<void> {
+    return this.#channel.startTls()
   }
 
   get compressed(): boolean {
-    return this.#compressed
+    return this.#channel.compressed
   }
 
   /** COMPRESS, after its OK was written (RFC 4978 §3). */
   compress(): void {
-    if (this.pipelined || this.#socket.readableLength > 0) {
-      this.end('Nothing may follow COMPRESS before its answer')
-      return
-    }
-    this.out.flush()
-    this.#detach()
-    this.#socket = compressed(this.#socket, this.options.alarm ?? defaultAlarm)
-    this.#compressed = true
-    this.out.replaceSocket(this.#socket)
-    this.#attach()
+    this.#channel.compress()
   }
 
   /** UNAUTHENTICATE: all that the login brought is given back; TLS stays (RFC 8437 §3). */
@@ -347,22 +281,18 @@ export class ImapServerSession {
     this.notifications.none()
     this.enabled.clear()
     this.#identity = undefined
-    this.#reader.limits = { line: this.limits.lineBeforeLogin, skip: this.limits.skip }
+    this.#channel.readerLimits = { line: this.limits.lineBeforeLogin, skip: this.limits.skip }
     this.#closeAccount()
   }
 
   /** `* BYE text`, then the connection closes. */
   end(text: string): void {
-    if (this.#ending) return
-    this.#ending = true
-    this.out.untagged(`BYE ${humanText(text)}`)
-    this.#finish()
+    this.#channel.end(text)
   }
 
   /** Closes after what was written has left (LOGOUT has said BYE itself). */
   hangUp(): void {
-    this.#ending = true
-    this.#finish()
+    this.#channel.hangUp()
   }
 
   // --- Life ------------------------------------------------------------------------------------------------------------------------
@@ -374,101 +304,17 @@ export class ImapServerSession {
     const text = this.options.greeting ?? `${this.options.hostname} is ready`
     this.out.untagged(`OK [CAPABILITY ${this.capabilities}] ${humanText(text)}`)
     this.out.flush()
-    this.#alarm.reset(this.limits.loginTimeout)
-    this.#attach()
+    this.#channel.open()
   }
 
   /** Ends politely: a command that runs finishes first, then `* BYE`. Resolves when the connection is closed. */
   shutdown(text = 'The server is going down'): Promise<void> {
-    this.#shutdownText = text
-    // IDLE is no work to wait for.
-    if (!this.#busy || this.#waitingLine !== undefined) this.end(text)
-    return this.closed
+    return this.#channel.shutdown(text)
   }
 
   /** Ends at once, whatever runs: for a deadline after `shutdown`. */
   destroy(): void {
-    this.#destroy()
-  }
-
-  #now(): number {
-    return this.options.now?.() ?? performance.now()
-  }
-
-  readonly #onData = (chunk: Uint8Array): void => {
-    if (this.#ending) return
-    this.#heard += chunk.length
-    this.#reader.push(chunk)
-    this.#pull()
-  }
-  readonly #onEnd = (): void => {
-    this.#inputEnded = true
-    // What was answered still has to leave.
-    if (!this.#ending && (!this.#busy || this.#waitingLine !== undefined)) this.hangUp()
-  }
-  readonly #onError = (): void => this.#destroy()
-  readonly #onClose = (): void => this.#destroy()
-
-  #attach(): void {
-    // Responses leave in whole turns already: waiting for more (Nagle) would only cost time.
-    if ('setNoDelay' in this.#socket && typeof this.#socket.setNoDelay === 'function') this.#socket.setNoDelay(true)
-    this.#socket.on('data', this.#onData)
-    this.#socket.on('end', this.#onEnd)
-    this.#socket.on('error', this.#onError)
-    this.#socket.on('close', this.#onClose)
-    this.#socket.resume()
-  }
-
-  #detach(): void {
-    this.#socket.off('data', this.#onData)
-    this.#socket.off('end', this.#onEnd)
-    this.#socket.off('error', this.#onError)
-    this.#socket.off('close', this.#onClose)
-  }
-
-  #timeout(): void {
-    if (this.#gone) return
-    const working = this.#busy && !this.#upgrading && this.#waitingLine === undefined && !this.out.stalled
-    // A long literal on a slow line is no silence, as long as it keeps nobody else waiting; before login, only whole commands count.
-    const pace = this.#literals.held > 0 ? this.limits.literalPace : 1
-    if (!this.#ending && (working || (this.authenticated && this.#heard >= pace))) {
-      this.#windUp()
-      return
-    }
-    if (this.out.stalled || this.#ending || this.#upgrading) this.#destroy()
-    else this.end('Nothing was heard for too long: logged out')
-  }
-
-  #windUp(): void {
-    this.#heard = 0
-    const { literalTimeout, idleTimeout, loginTimeout } = this.limits
-    this.#alarm.reset(!this.authenticated ? loginTimeout : this.#literals.held > 0 ? literalTimeout : idleTimeout)
-  }
-
-  /** Stops reading and closes once everything written has left; a peer that does not take it is cut off. */
-  #finish(): void {
-    this.#waitingLine?.reject(new StreamClosed())
-    this.out.flush()
-    // Input is still read and dropped: closing over unread octets would reset the connection and lose the BYE.
-    this.#socket.resume()
-    this.#socket.end(() => setImmediate(() => this.#destroy()))
-    this.#alarm.reset(5000)
-  }
-
-  #destroy(): void {
-    if (this.#gone) return
-    this.#gone = true
-    this.#ending = true
-    this.#alarm.stop()
-    this.#literals.close()
-    this.#view = undefined
-    this.out.close()
-    this.#detach()
-    this.#socket.on('error', () => undefined)
-    this.#socket.destroy()
-    this.#waitingLine?.reject(new StreamClosed())
-    this.#closeAccount()
-    this.#resolveClosed()
+    this.#channel.destroy()
   }
 
   #closeAccount(): void {
@@ -496,12 +342,12 @@ export class ImapServerSession {
 
   /** RFC 5465 §3.1: with NOTIFY, news are told while no command runs. They take their turn as a command would. */
   #tellUnasked(): void {
-    if (!this.#untold || !this.notifications.active || this.#busy || this.#ending || this.#gone) return
+    if (!this.#untold || !this.notifications.active || this.#channel.busy || this.#channel.ending) return
     this.#untold = false
     const { selected } = this.notifications
     // Sequence numbers that a client still uses may not change between commands (RFC 5465 §6.1.2).
     const expunge = typeof selected === 'object' && !selected.delayed
-    this.#turn(async () => {
+    this.#channel.turn(async () => {
       try {
         await this.tellNews(expunge, true)
       } catch (error) {
@@ -510,164 +356,5 @@ export class ImapServerSession {
         this.options.log?.('defect', { error })
       }
     })
-  }
-
-  /** Nothing else is begun before `work` is done. */
-  #turn(work: () => Promise<void>): void {
-    this.#busy = true
-    this.#sliceStart = this.#now()
-    work()
-      .catch((error: unknown) => {
-        if (!(error instanceof StreamClosed)) this.#defect(error)
-      })
-      .finally(() => {
-        this.#busy = false
-        if (this.#shutdownText !== undefined) this.end(this.#shutdownText)
-        if (!this.#ending) this.#windUp()
-        this.#pull()
-      })
-  }
-
-  // --- Turn-taking -----------------------------------------------------------------------------------------------------------------
-
-  /** Takes what the reader has, as long as nothing runs. */
-  #pull(): void {
-    while (!this.#ending) {
-      if (this.#busy && this.#waitingLine === undefined) {
-        if (this.#reader.buffered > 0) this.#socket.pause()
-        return
-      }
-      const event = this.#reader.next()
-      if (event === undefined) {
-        this.out.flush()
-        if (this.#inputEnded) this.hangUp()
-        else if (this.#socket.isPaused()) this.#socket.resume()
-        this.#tellUnasked()
-        return
-      }
-      this.#take(event)
-    }
-  }
-
-  #take(event: ReaderEvent): void {
-    if (this.#waitingLine !== undefined) {
-      const waiting = this.#waitingLine
-      this.#waitingLine = undefined
-      if (event.kind === 'line') waiting.resolve(event.octets)
-      else if (event.kind === 'refused') waiting.reject(bad('The line is too long'))
-      else this.end('The line is too long')
-      return
-    }
-    if (event.kind === 'fatal') {
-      this.end(`[TOOBIG] ${event.message}`)
-      return
-    }
-    this.#windUp()
-    // What the command left untold (an expunge that it could not tell) is told behind it.
-    this.#untold = true
-    this.#turn(() => this.#handle(event))
-  }
-
-  #defect(error: unknown): void {
-    this.options.log?.('defect', { error })
-    this.end('An internal error ended this session; it has been logged')
-  }
-
-  async #handle(event: ReaderEvent): Promise<void> {
-    switch (event.kind) {
-      case 'command':
-        return this.#command(event.segments)
-      case 'literal':
-        return this.#literal(event)
-      case 'refused':
-        this.#literals.release()
-        return this.#answer(new Parser([event.start]).tag(), undefined, event.refusal)
-      default:
-    }
-  }
-
-  async #literal(event: Extract<ReaderEvent, { kind: 'literal' }>): Promise<void> {
-    try {
-      await judgeLiteral(this, event)
-    } catch (error) {
-      const refusal = refusalOf(this, error)
-      if (!event.synchronising && event.size > this.#reader.limits.skip) {
-        this.out.untagged(`BYE [TOOBIG] ${humanText(refusal.message)}`)
-        this.hangUp()
-        return
-      }
-      this.#reader.refuse(refusal)
-      return
-    }
-    // Until there is room, nothing more is read from this client.
-    await this.#literals.take(event.size)
-    if (this.#ending) return
-    this.#reader.accept()
-    if (event.synchronising) {
-      this.out.text('+ Ready for the literal\r\n')
-      this.out.flush()
-    }
-  }
-
-  async #command(segments: Extract<ReaderEvent, { kind: 'command' }>['segments']): Promise<void> {
-    const parser = new Parser(segments, this.utf8)
-    const tag = parser.tag()
-    let command: Command | undefined
-    let outcome: Completion | Refusal
-    try {
-      if (tag === undefined) throw bad('A command begins with a tag of letters and digits, and a space')
-      command = findCommand(this, parser)
-      const run = command.prepare(parser)
-      const done = (await run(this, tag)) ?? {}
-      await this.#tellNews(command)
-      outcome = done
-    } catch (error) {
-      if (error instanceof StreamClosed) throw error
-      outcome = refusalOf(this, error)
-      if (command !== undefined && !this.#ending) await this.#tellNews(command, 'no-expunge')
-    }
-    this.#literals.release()
-    this.#answer(tag, command?.name, outcome)
-    if ('after' in outcome) await outcome.after?.()
-  }
-
-  async #tellNews(command: Command, news = command.news): Promise<void> {
-    if (news === 'none') return
-    try {
-      const expunge = news === 'all' || (news === 'uid' && !this.pipelined)
-      // What a client expunges itself is the answer to its command, whatever news it wants.
-      if (EXPUNGING.has(command.name)) await this.tellSelected(expunge, command.withUid)
-      else await this.sync(expunge, command.withUid)
-      if (this.notifications.pending && news !== 'no-expunge') await this.notifications.tell()
-    } catch (error) {
-      if (error instanceof StreamClosed) throw error
-      // The command itself is done, and its answer must not depend on this. The news are asked for again with the next one.
-      this.options.log?.('defect', { error })
-    }
-  }
-
-  #answer(tag: string | undefined, name: string | undefined, outcome: Completion | Refusal): void {
-    if (this.#ending && !('after' in outcome)) return
-    const status = outcome.status ?? 'OK'
-    const text = 'message' in outcome ? outcome.message : (outcome.text ?? `${name ?? 'Command'} completed`)
-    // A tag that is no tag is not said back.
-    this.out.text(
-      `${tag ?? '*'} ${status} ${outcome.code === undefined ? '' : `[${outcome.code}] `}${humanText(text)}\r\n`,
-    )
-    this.options.count?.(name ?? 'unknown', status)
-    if (status !== 'BAD') return
-    this.#badCommands++
-    // The first thing heard is no IMAP: another protocol's client, made to talk to us (cross-protocol attacks).
-    if (
-      !this.authenticated &&
-      this.#badCommands === 1 &&
-      name === undefined &&
-      tag !== undefined &&
-      /^(GET|POST|PUT|HEAD|OPTIONS|CONNECT|EHLO|HELO)$/i.test(tag)
-    ) {
-      this.end('This is an IMAP server')
-    } else if (this.#badCommands >= this.limits.badCommands) {
-      this.end('Too many bad commands')
-    }
   }
 }

@@ -2,6 +2,7 @@
 
 import type { FlagSet, MessageRow } from '../backend.ts'
 import { formatNumbers } from '../wire/number-set.ts'
+import type { Completion } from './command.ts'
 import type { ImapServerSession } from './session.ts'
 import type { MailboxView } from './view.ts'
 
@@ -35,6 +36,13 @@ export function tellExpunged(session: ImapServerSession, view: MailboxView): voi
   if (session.qresync || session.uidOnly) session.out.untagged(`VANISHED ${formatNumbers(uids)}`)
   else for (const number of numbers) session.out.text(`* ${number} EXPUNGE\r\n`)
 }
+
+/**
+ * The end of a command that expunged by itself: who knows mod-sequences is told the one up to which it has heard everything (RFC 7162 §3.2.7 for EXPUNGE; RFC 6851 §3
+ * and RFC 8508 §3.4 make MOVE and REPLACE answer as the commands do that they stand for).
+ */
+export const expunged = (session: ImapServerSession, view: MailboxView): Completion =>
+  session.condstore ? { code: () => `HIGHESTMODSEQ ${view.modseq}` } : {}
 
 /** FLAGS and PERMANENTFLAGS with the keywords the client may meet. */
 export function announceFlags(session: ImapServerSession, view: MailboxView): void {

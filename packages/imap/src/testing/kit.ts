@@ -26,6 +26,7 @@ export interface BackendUnderTest {
 /** Optional members of the contract that a store declares to have. Others are tested too where they are found. */
 export type Optional = 'quota' | 'metadata' | 'acl' | 'find'
 
+/** What a store has to be able to do. */
 export interface KitOptions {
   readonly expects?: readonly Optional[]
 }

@@ -122,6 +122,8 @@ export function nameFault(name: string): string | undefined {
   for (let i = 0; i < name.length; i++) {
     const unit = name.charCodeAt(i)
     if (unit < 0x20 || (unit >= 0x7f && unit < 0xa0)) return 'A mailbox name cannot hold control characters'
+    // RFC 9755 §3
+    if (unit === 0x2028 || unit === 0x2029) return 'A mailbox name cannot hold line or paragraph separators'
   }
   if (name.includes('*') || name.includes('%')) return 'A mailbox name cannot hold the wildcards * and %'
   if (name.split('/').some((level) => level === '')) return 'A mailbox name cannot hold an empty level between slashes'

@@ -91,6 +91,22 @@ test('STARTTLS, then the strongest mechanism: bound to TLS, with a password, wit
   await (await log(t, plain)).noop()
 })
 
+test('XOAUTH2 where a server has no OAUTHBEARER, before the password is given away', async (t) => {
+  const began: string[] = []
+  const place = await world(t, {}, { startTls, mechanisms: mechanisms(['XOAUTH2', 'PLAIN'], began) })
+  await (await log(t, place, { auth: { user: 'anna', token: 'good', password: 'secret' } })).noop()
+  await assert.rejects(log(t, place, { auth: { user: 'anna', token: 'bad' } }), { code: 'AUTHENTICATIONFAILED' })
+  await (
+    await log(t, place, { auth: { user: 'anna', token: 'good', password: 'secret', mechanisms: ['PLAIN'] } })
+  ).noop()
+  await assert.rejects(log(t, place, { auth: { user: 'anna', token: 'no\x01token' } }), {
+    condition: 'malformed-request',
+  })
+  const both = await world(t, {}, { startTls, mechanisms: mechanisms(['XOAUTH2', 'OAUTHBEARER'], began) })
+  await (await log(t, both, { auth: { user: 'anna', token: 'good' } })).noop()
+  assert.deepEqual(began, ['XOAUTH2', 'XOAUTH2', 'PLAIN', 'OAUTHBEARER'])
+})
+
 test('without TLS, SCRAM still keeps the password', async (t) => {
   const began: string[] = []
   const place = await world(t, {}, { mechanisms: mechanisms(['SCRAM-SHA-256', 'PLAIN'], began) })

@@ -4,6 +4,7 @@ import { quote } from '../../wire/encode.ts'
 import type { SessionCore } from '../core.ts'
 import type { NamespaceEntry, QuotaResource } from '../response/types.ts'
 
+/** Where mailboxes of one's own, of other users, and shared ones are (RFC 2342). */
 export interface Namespaces {
   readonly personal: readonly NamespaceEntry[]
   readonly others: readonly NamespaceEntry[]
@@ -29,6 +30,7 @@ export async function namespaces(core: SessionCore, signal?: AbortSignal): Promi
   return { personal, others, shared }
 }
 
+/** What is used and allowed together under one name (RFC 9208). */
 export interface QuotaRoot {
   readonly root: string
   readonly resources: readonly QuotaResource[]

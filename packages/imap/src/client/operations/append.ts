@@ -6,6 +6,7 @@ import { ImapClientError } from '../errors.ts'
 import type { CommandPart, LiteralPart } from '../request.ts'
 import { flagList } from '../search-query.ts'
 
+/** A message to be filed. */
 export interface AppendMessage {
   /** The message with CRLF line ends: octets, or a stream whose size is known. */
   readonly content: Uint8Array | { readonly size: number; readonly octets: AsyncIterable<Uint8Array> }
@@ -13,6 +14,7 @@ export interface AppendMessage {
   readonly internalDate?: Date
 }
 
+/** Where messages were filed (RFC 4315 APPENDUID). */
 export interface Appended {
   /** Undefined where the server does not say (no UIDPLUS). */
   readonly uidValidity: number | undefined

@@ -9,6 +9,7 @@ import { ImapClientError } from '../errors.ts'
 import { ResultStream } from '../result-stream.ts'
 import { mayHold, type Uids, uidSets } from '../uid-set.ts'
 
+/** How FETCH is limited, and given up. */
 export interface FetchOptions {
   /** Only messages changed since this mod-sequence (CONDSTORE). */
   readonly changedSince?: number
@@ -138,6 +139,7 @@ function isFor(uid: number, segments: Segments): boolean {
   return told === null || Number(told[1]) === uid
 }
 
+/** A change of flags: exactly one of `add`, `remove` and `set`. */
 export interface StoreOptions {
   readonly add?: readonly string[]
   readonly remove?: readonly string[]
@@ -148,6 +150,7 @@ export interface StoreOptions {
   readonly signal?: AbortSignal
 }
 
+/** What came of a change of flags. */
 export interface Stored {
   /** UIDs that were left alone because of `unchangedSince`. */
   readonly modified: readonly number[]

@@ -4,6 +4,7 @@ import type { SessionCore } from '../core.ts'
 import { unlessRefused } from '../errors.ts'
 import type { ListResponse, MailboxStatusResponse, UntaggedResponse } from '../response/types.ts'
 
+/** What STATUS can be asked for (RFC 9051 §6.3.11). */
 export type StatusItem =
   | 'MESSAGES'
   | 'UIDNEXT'
@@ -31,6 +32,7 @@ export interface MailboxStatus {
   readonly mailboxId?: string
 }
 
+/** Which mailboxes are listed, and what is told of each. */
 export interface ListOptions {
   /** Names with `*` (anything) and `%` (anything within a level). Default `*`. */
   readonly patterns?: readonly string[]
@@ -42,6 +44,7 @@ export interface ListOptions {
   readonly signal?: AbortSignal
 }
 
+/** A mailbox as LIST tells of it (RFC 9051 §7.3.1). */
 export interface ListedMailbox {
   readonly name: string
   /** What separates levels of names; undefined: there are none. */
@@ -207,7 +210,8 @@ export async function status(
 
 const sameName = (a: string, b: string): boolean => a === b || (/^inbox$/i.test(a) && /^inbox$/i.test(b))
 
-function asStatus({ numbers, mailboxId }: MailboxStatusResponse): MailboxStatus {
+/** The counts that a STATUS response tells. */
+export function asStatus({ numbers, mailboxId }: MailboxStatusResponse): MailboxStatus {
   const pairs = Object.entries({
     messages: numbers.get('MESSAGES'),
     uidNext: numbers.get('UIDNEXT'),

@@ -6,10 +6,12 @@ import type { CommandPart } from '../request.ts'
 import type { EsearchResponse, ThreadNode, UntaggedResponse } from '../response/types.ts'
 import { searchKeys, type SearchQuery, word } from '../search-query.ts'
 
+/** How a search is given up. */
 export interface SearchOptions {
   readonly signal?: AbortSignal
 }
 
+/** What can be sorted by (RFC 5256 §3, RFC 5957). */
 export type SortKey = 'ARRIVAL' | 'CC' | 'DATE' | 'FROM' | 'SIZE' | 'SUBJECT' | 'TO' | 'DISPLAYFROM' | 'DISPLAYTO'
 /** `-DATE`: the latest first. */
 export type SortOrder = SortKey | `-${SortKey}`
@@ -52,6 +54,7 @@ export async function search(
 const ours = (response: UntaggedResponse, tag: string): EsearchResponse | undefined =>
   response.kind === 'esearch' && (response.tag === undefined || response.tag === tag) ? response : undefined
 
+/** How much a search found, without the list of it (RFC 4731). */
 export interface Found {
   readonly count: number
   /** UIDs; undefined when nothing was found. */

@@ -7,6 +7,7 @@ import { MailboxState } from '../mailbox-state.ts'
 import type { StatusResponse, UntaggedResponse } from '../response/types.ts'
 import { follow, synchronise } from './synchronise.ts'
 
+/** How a mailbox is selected. */
 export interface SelectOptions {
   /** EXAMINE: nothing is changed, not even by reading. */
   readonly readOnly?: boolean
@@ -102,6 +103,9 @@ class News {
       }
       case 'recent':
         return true
+      case 'list':
+        // RFC 9051 §6.3.2: the mailbox itself is listed, under its own name.
+        return [response.name, response.oldName].some((name) => name?.toLowerCase() === state.name.toLowerCase())
       default:
         return false
     }

@@ -7,6 +7,7 @@ import { type Uids, uidSets } from '../uid-set.ts'
 import { store } from './fetch.ts'
 import { search } from './search.ts'
 
+/** What was copied, and where it is found there (RFC 4315 COPYUID). */
 export interface Copied {
   /** Of the mailbox copied to; undefined where the server does not say (no UIDPLUS), or nothing was copied. */
   readonly uidValidity: number | undefined
@@ -14,6 +15,7 @@ export interface Copied {
   readonly uids: ReadonlyMap<number, number>
 }
 
+/** What was moved, and whether it is gone from here. */
 export interface Moved extends Copied {
   /** False: the messages were copied and are marked \Deleted, but could not be expunged without expunging others too. */
   readonly expunged: boolean

@@ -5,6 +5,7 @@ import { isList, readEnvelope, text, type Envelope } from './envelope.ts'
 import type { Quirk } from './quirks.ts'
 import { readNumber, ResponseFault, type Tree } from './scanner.ts'
 
+/** A part of a message as BODYSTRUCTURE tells of it (RFC 9051 §7.5.2). */
 export interface BodyPart {
   /** Part number for BODY[...]: `1`, `2.1`; '' for a multipart that is the whole message. */
   readonly section: string
@@ -31,6 +32,7 @@ export interface BodyPart {
   readonly envelope: Envelope | undefined
 }
 
+/** Content-Disposition of a part (RFC 2183). */
 export interface Disposition {
   /** In lower case. */
   readonly type: string

@@ -4,6 +4,7 @@ import { decodeWords } from '@aviso/mime'
 import type { Quirk } from './quirks.ts'
 import { ResponseFault, type Tree } from './scanner.ts'
 
+/** One address. */
 export interface EnvelopeAddress {
   readonly kind: 'mailbox'
   /** Display name, decoded. */
@@ -12,14 +13,17 @@ export interface EnvelopeAddress {
   readonly address: string
 }
 
+/** A named group of addresses (RFC 5322 §3.4). */
 export interface EnvelopeGroup {
   readonly kind: 'group'
   readonly name: string
   readonly members: readonly EnvelopeAddress[]
 }
 
+/** The addresses of one header field, in its order. */
 export type EnvelopeAddresses = readonly (EnvelopeAddress | EnvelopeGroup)[]
 
+/** The header of a message as ENVELOPE tells of it (RFC 9051 §7.5.2). */
 export interface Envelope {
   /** The Date field as written. */
   readonly date: string | undefined

@@ -6,7 +6,7 @@ import { readNumber, ResponseFault, type Scanner, type Tree } from './scanner.ts
 import type { ListResponse, MailboxStatusResponse, NamespaceEntry, QuotaResource, UntaggedResponse } from './types.ts'
 
 /** A name from its octets. `utf8`: the server sends names in UTF-8 (UTF8=ACCEPT or IMAP4rev2 was enabled). */
-function readName(octets: Buffer, utf8: boolean, note: Scanner['note']): { name: string; encoded: string } {
+export function readName(octets: Buffer, utf8: boolean, note: Scanner['note']): { name: string; encoded: string } {
   const encoded = octets.toString('latin1')
   const name = utf8 ? octets.toString('utf8') : decodeMutf7(encoded)
   if (name === undefined) {

@@ -1,6 +1,7 @@
 // RFC 9051 §7, §9 `response`: what kind of response it is, and its reading.
 
 import { parseNumberSet } from '../../wire/number-set.ts'
+import { readAcl, readListRights, readMetadata, readMyRights } from './annotations.ts'
 import { readCode } from './codes.ts'
 import { readFetch } from './fetch.ts'
 import { readList, readNamespace, readQuota, readQuotaRoot, readStatus } from './mailboxes.ts'
@@ -91,6 +92,10 @@ const LISTED = new Set([
   'QUOTAROOT',
   'VANISHED',
   'ID',
+  'METADATA',
+  'ACL',
+  'LISTRIGHTS',
+  'MYRIGHTS',
 ])
 
 function listed(scanner: Scanner, name: string, utf8: boolean): UntaggedResponse {
@@ -109,6 +114,14 @@ function listed(scanner: Scanner, name: string, utf8: boolean): UntaggedResponse
       return vanished(scanner)
     case 'ID':
       return id(scanner)
+    case 'METADATA':
+      return readMetadata(scanner, utf8)
+    case 'ACL':
+      return readAcl(scanner, utf8)
+    case 'LISTRIGHTS':
+      return readListRights(scanner, utf8)
+    case 'MYRIGHTS':
+      return readMyRights(scanner, utf8)
     default:
       return readList(scanner, name as 'LIST' | 'LSUB' | 'XLIST', utf8)
   }

@@ -34,4 +34,5 @@ export const QUIRKS = {
   'unreadable-response': 'A response cannot be read at all: it is passed over.',
 } as const
 
+/** A way in which a server got something wrong: a key of `QUIRKS`. */
 export type Quirk = keyof typeof QUIRKS

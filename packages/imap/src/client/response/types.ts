@@ -24,6 +24,7 @@ export type ResponseCode = { readonly name: string; readonly text: string } & (
   | { readonly kind: 'modified'; readonly numbers: readonly number[] }
 )
 
+/** OK, NO, BAD, BYE or PREAUTH, with its code (RFC 9051 §7.1). */
 export interface StatusResponse {
   readonly kind: 'status'
   /** Undefined: untagged. */
@@ -139,6 +140,7 @@ export interface QuotaResource {
   readonly limit: number
 }
 
+/** Everything a server can say with `*` in front (RFC 9051 §7). */
 export type UntaggedResponse =
   | StatusResponse
   | FetchResponse
@@ -161,8 +163,26 @@ export type UntaggedResponse =
     }
   | { readonly kind: 'quota'; readonly root: string; readonly resources: readonly QuotaResource[] }
   | { readonly kind: 'quota-root'; readonly name: string; readonly roots: readonly string[] }
+  /** Annotations with their values, or (NOTIFY) the names of those that changed. `name` is '' for the server. */
+  | {
+      readonly kind: 'metadata'
+      readonly name: string
+      readonly entries: ReadonlyMap<string, Buffer | undefined>
+      readonly changed: readonly string[]
+    }
+  /** Identifier → rights (RFC 4314). */
+  | { readonly kind: 'acl'; readonly name: string; readonly rights: ReadonlyMap<string, string> }
+  | {
+      readonly kind: 'list-rights'
+      readonly name: string
+      readonly identifier: string
+      readonly required: string
+      readonly optional: readonly string[]
+    }
+  | { readonly kind: 'my-rights'; readonly name: string; readonly rights: string }
   | { readonly kind: 'id'; readonly fields: ReadonlyMap<string, string | undefined> | undefined }
   /** A response this client does not know, or cannot read: as it came, literals left out. */
   | { readonly kind: 'unknown'; readonly name: string; readonly text: string }
 
+/** Everything a server can say. */
 export type ImapResponse = UntaggedResponse | ContinueResponse
