@@ -13,6 +13,7 @@ export interface ScriptedServer extends ScriptServer {
   close(): Promise<void> | void
 }
 
+/** How scripts become tests. */
 export interface ScriptTestOptions extends ScriptRunOptions {
   /** Stories that need what this server does not offer are skipped; otherwise that is a failure. */
   readonly partial?: boolean

@@ -15,6 +15,7 @@ export interface ScriptServer {
   readonly password: string
 }
 
+/** How stories are run. */
 export interface ScriptRunOptions {
   /** Milliseconds that are waited for any one answer. Default 5 s. */
   readonly patience?: number

@@ -31,6 +31,7 @@
 
 import { escapes } from './value.ts'
 
+/** A script: its stories, which share a name and run each on an account of its own. */
 export interface ScriptFile {
   /** For reports. */
   readonly name: string
@@ -39,6 +40,7 @@ export interface ScriptFile {
   readonly stories: readonly ScriptStory[]
 }
 
+/** One conversation with a server, from an empty account on. */
 export interface ScriptStory {
   readonly title: string
   readonly line: number
@@ -51,11 +53,13 @@ export interface ScriptStory {
   readonly steps: readonly ScriptStep[]
 }
 
+/** A message that the account has before the story begins. */
 export interface GivenMail {
   readonly mailbox: string
   readonly messages: readonly { readonly name: string; readonly flags: string }[]
 }
 
+/** One line of a story, and the connection that it is about. */
 export type ScriptStep = { readonly line: number; readonly session: number } & (
   | { readonly kind: 'command'; readonly text: string; readonly together: boolean }
   | { readonly kind: 'octets'; readonly text: string }

@@ -18,6 +18,7 @@ export const serverAt = (host: string, port: number, user: string, password: str
   },
 })
 
+/** What the server offers. */
 export interface ServeOptions {
   /** Called when all sessions have ended. */
   readonly close?: () => Promise<void> | void
