@@ -107,8 +107,12 @@ export async function judgeMessageLiteral(
 
   // Said before the octets are sent, when the client asks, or when they are many.
   if (!synchronising && size < LARGE) return true
-  if (total === size) await checkMailbox(session, mailbox)
-  if (!replaces) await checkQuota(session, total, given.length)
+  // Asked together; a mailbox that is not there is the first thing to say.
+  const [there, room] = await Promise.allSettled([
+    total === size ? checkMailbox(session, mailbox) : undefined,
+    replaces ? undefined : checkQuota(session, total, given.length),
+  ])
+  for (const answer of [there, room]) if (answer.status === 'rejected') throw answer.reason
   return true
 }
 

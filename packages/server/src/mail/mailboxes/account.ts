@@ -91,6 +91,7 @@ export class StoredMailAccount implements MailAccount {
 
   async status(name: string): Promise<MailboxStatus> {
     const { mailbox: row } = await this.#find(name)
+    const { recent } = await this.#around.shared
     return {
       messages: row.messages,
       unseen: row.unseen,
@@ -101,7 +102,7 @@ export class StoredMailAccount implements MailAccount {
       uidValidity: row.uidValidity,
       uidNext: row.uidNext,
       highestModseq: row.modseq,
-      recentUid: row.recentUid,
+      recentUid: recent.told(this.#around.account, row.id, row.recentUid),
     }
   }
 

@@ -216,8 +216,7 @@ export const opening = read(async (tx, { name }: { name: string }) => {
 /** The mailbox with that id, its counts included. */
 export const get = read(async (tx, { mailbox }: { mailbox: number }) => mailboxById(tx, mailbox))
 
-export const claimRecent = write(async (tx, { mailbox: id }: { mailbox: number }) => {
-  const mailbox = await mailboxById(tx, id)
-  await tx.run('UPDATE mail_mailbox SET recent_uid = uidnext WHERE id = ?', id)
-  return { from: mailbox.recentUid, to: mailbox.uidNext }
+/** Notes that messages with UIDs below `upTo` are not \Recent any more. A mailbox that is gone needs no note. */
+export const toldRecent = write(async (tx, { mailbox, upTo }: { mailbox: number; upTo: number }): Promise<void> => {
+  await tx.run('UPDATE mail_mailbox SET recent_uid = ? WHERE id = ? AND recent_uid < ?', upTo, mailbox, upTo)
 })

@@ -32,6 +32,7 @@ import type { Watch } from './news.ts'
 import { keysOf, metaOf, type Source } from './pieces.ts'
 import type { Limits } from './quota.ts'
 import { find } from './search/find.ts'
+import type { RecentClaims } from './recent.ts'
 import type { Snapshots } from './snapshots.ts'
 import { copyBetween } from './sharing/between.ts'
 import type { Visitor } from './sharing/rights.ts'
@@ -67,6 +68,7 @@ export interface SharedRoom {
   readonly large: LargeMessages
   readonly snapshots: Snapshots
   readonly caches: Caches
+  readonly recent: RecentClaims
 }
 
 /** The stable identity that IMAP shows (RFC 8474 MAILBOXID). */
@@ -155,10 +157,8 @@ export class StoredMailbox implements Mailbox {
 
   async claimRecent(): Promise<{ readonly from: number; readonly to: number }> {
     await this.#allowed()
-    // Most SELECTs find nothing to claim: those need no commit.
-    const { recentUid, uidNext } = this.#still?.mailbox ?? (await answered(this.#calls.get({ mailbox: this.#number })))
-    if (recentUid === uidNext) return { from: uidNext, to: uidNext }
-    return answered(this.#calls.claimRecent({ mailbox: this.#number }))
+    const row = this.#still?.mailbox ?? (await answered(this.#calls.get({ mailbox: this.#number })))
+    return this.#shared.recent.claim(this.#around.account, this.#number, row)
   }
 
   async store(uids: readonly number[], change: FlagChange, unchangedSince?: number): Promise<StoreResult> {

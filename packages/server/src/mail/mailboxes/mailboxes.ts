@@ -17,6 +17,7 @@ import { mailboxId, type SharedRoom } from './mailbox.ts'
 import { News } from './news.ts'
 import type { Source } from './pieces.ts'
 import { type Limits, NO_LIMITS, type QuotaChange, type Usage } from './quota.ts'
+import { RecentClaims } from './recent.ts'
 import { Indexer } from './search/indexer.ts'
 import { SharedMailAccount } from './sharing/shared-account.ts'
 import { type Neighbours, Sharing } from './sharing/sharing.ts'
@@ -117,6 +118,7 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
     large: new LargeMessages(store),
     snapshots: new Snapshots(kept.log, options.snapshotOctets ?? 48 * 1024 * 1024, new News(store.bus)),
     caches: new Caches(options.cacheOctets ?? 32 * 1024 * 1024),
+    recent: new RecentClaims(kept, store),
   }))
   const limits = options.limits ?? NO_LIMITS
   const source = (accountId: string): Source => ({

@@ -16,7 +16,7 @@ import {
 import { checkStrays } from './check-strays.ts'
 import { forgetImports, importMessages } from './import-operations.ts'
 import {
-  claimRecent,
+  toldRecent,
   create,
   find,
   get,
@@ -64,7 +64,7 @@ export const mailStore = defineStore({
     find,
     opening,
     get,
-    claimRecent,
+    toldRecent,
     append,
     deliver,
     storeFlags,
