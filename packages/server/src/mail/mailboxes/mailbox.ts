@@ -145,6 +145,8 @@ export class StoredMailbox implements Mailbox {
 
   async delta(since: number): Promise<MailboxDelta> {
     await this.#allowed()
+    const known = this.#shared.snapshots.delta(this.#around.account, this.#number, since)
+    if (known !== undefined) return known
     const { moment, columns, sets, vanished, complete } = await changesSince(this.#calls, this.#number, since)
     return {
       highestModseq: moment.highestModseq,

@@ -2,7 +2,7 @@
 
 import type { FlagSet } from '@aviso/imap'
 import { read, type SqlRow, type Transaction, write } from '../../store/contracts.ts'
-import { type Columns, ColumnsBuilder, distinct, mergeColumns, NO_ROWS, unpackColumns } from './columns.ts'
+import { type Columns, ColumnsBuilder, distinct, lowerBound, mergeColumns, NO_ROWS, unpackColumns } from './columns.ts'
 import { BLOCK, firstUid, type FlagBlock, FlagBlocks, readBlock } from './flag-blocks.ts'
 import { allKeywords } from './flags.ts'
 import { mailboxById, type MailboxRow } from './mailbox-rows.ts'
@@ -60,7 +60,8 @@ export interface Changes extends NamedRows {
   readonly paged: 'by-change' | 'by-uid' | undefined
 }
 
-async function changesOf(tx: Transaction, mailbox: MailboxRow, since: number): Promise<Changes> {
+/** Without `flagged`, rows that were only flagged since are left out. */
+async function changesOf(tx: Transaction, mailbox: MailboxRow, since: number, flagged = true): Promise<Changes> {
   const moment = momentOf(mailbox)
   const complete = since >= mailbox.trimmedModseq
   const nothing = { moment, columns: NO_ROWS, sets: [], vanished: new Uint32Array(), complete }
@@ -80,7 +81,7 @@ async function changesOf(tx: Transaction, mailbox: MailboxRow, since: number): P
     VANISHED_PAGE + 1,
   )
   const [fresh = 0, blocks = 0, gone = 0] = (counts ?? []).map(Number)
-  if (fresh > PAGE || blocks > BLOCKS_PAGE || gone > VANISHED_PAGE) {
+  if (fresh > PAGE || (flagged && blocks > BLOCKS_PAGE) || gone > VANISHED_PAGE) {
     const paged = fresh > MANY || fresh > mailbox.messages / 3 ? 'by-uid' : 'by-change'
     return { ...nothing, paged }
   }
@@ -90,9 +91,14 @@ async function changesOf(tx: Transaction, mailbox: MailboxRow, since: number): P
     since,
   )
   const vanished = await tx.all('SELECT uid FROM mail_expunged WHERE mailbox = ? AND modseq > ?', mailbox.id, since)
-  const flagged = blocks === 0 ? { columns: NO_ROWS } : await flaggedRows(tx, mailbox.id, since, 0)
   // What was flagged since it came is in both, and as it is now in the second.
-  const columns = mergeColumns(columnsOf(byUid(inserted)), flagged.columns, new Uint32Array())
+  const columns = flagged
+    ? mergeColumns(
+        columnsOf(byUid(inserted)),
+        blocks === 0 ? NO_ROWS : (await flaggedRows(tx, mailbox.id, since, 0)).columns,
+        new Uint32Array(),
+      )
+    : await columnsNow(tx, mailbox.id, byUid(inserted))
   return {
     ...nothing,
     columns,
@@ -109,6 +115,45 @@ function columnsOf(rows: readonly SqlRow[]): Columns {
     columns.push(uid, flagset, modseq, size, internalDate, zone)
   }
   return columns.finish()
+}
+
+/** Rows, ascending by UID, as they are now. */
+async function columnsNow(tx: Transaction, mailbox: number, rows: readonly SqlRow[], since = -1): Promise<Columns> {
+  const blocks = new FlagBlocks(tx, mailbox)
+  if (rows.length > 0) await blocks.load(Number(rows[0]?.[0]), Number(rows.at(-1)?.[0]))
+  const columns = new ColumnsBuilder(rows.length)
+  for (const row of rows) {
+    const [uid = 0, flagset = 0, inserted = 0, size = 0, internalDate = 0, zone = 0] = row as readonly number[]
+    const modseq = blocks.modseq(uid, inserted)
+    if (modseq > since) columns.push(uid, blocks.flagset(uid, flagset), modseq, size, internalDate, zone)
+  }
+  return columns.finish()
+}
+
+/** Writes into `columns`, which are as of `since`, the flags that changed later. */
+async function flagNow(tx: Transaction, mailbox: number, columns: Columns, since: number): Promise<void> {
+  for (let after = 0; ;) {
+    const changed = await tx.all(
+      'SELECT id, entries FROM mail_flags WHERE mailbox = ? AND modseq > ? AND id > ? ORDER BY id LIMIT ?',
+      mailbox,
+      since,
+      after,
+      BLOCK,
+    )
+    for (const [id, entries] of changed) {
+      const { flagsets, modseqs } = readBlock(Number(id), entries)
+      const first = firstUid(Number(id))
+      for (let at = lowerBound(columns.uids, first); ; at++) {
+        const entry = (columns.uids[at] ?? Infinity) - first
+        if (entry >= BLOCK) break
+        if ((modseqs[entry] ?? 0) <= since) continue
+        columns.flagsets[at] = flagsets[entry] ?? 0
+        columns.modseqs[at] = modseqs[entry] ?? 0
+      }
+    }
+    if (changed.length < BLOCK) return
+    after = Number(changed.at(-1)?.[0])
+  }
 }
 
 /** Messages whose flags changed after `since`, in the blocks above the id `after`; at most so many blocks. */
@@ -174,15 +219,7 @@ export const changedPage = read(async (tx, { mailbox, since, after }: PageOrder)
     after,
     PAGE,
   )
-  const blocks = new FlagBlocks(tx, mailbox)
-  if (rows.length > 0) await blocks.load(Number(rows[0]?.[0]), Number(rows.at(-1)?.[0]))
-  const columns = new ColumnsBuilder(rows.length)
-  for (const row of rows) {
-    const [uid = 0, flagset = 0, inserted = 0, size = 0, internalDate = 0, zone = 0] = row as readonly number[]
-    const modseq = blocks.modseq(uid, inserted)
-    if (modseq > since) columns.push(uid, blocks.flagset(uid, flagset), modseq, size, internalDate, zone)
-  }
-  const finished = columns.finish()
+  const finished = await columnsNow(tx, mailbox, rows, since)
   return {
     columns: finished,
     sets: await namedSets(tx, finished),
@@ -255,9 +292,9 @@ export const vanishedPage = read(async (tx, { mailbox, since, after }: PageOrder
 
 /** What a snapshot is made of where nothing is known yet. */
 export interface Beginning {
-  /** Columns as they were at `modseq`; none where nothing was packed, or nothing that can still be brought up to date. */
+  /** Columns as they were at `modseq`, their flags and modseqs as they are now; none where nothing was packed, or nothing that can still be brought up to date. */
   readonly packed: (NamedRows & { readonly modseq: number }) | undefined
-  /** What happened after that; everything, where nothing was packed. */
+  /** What else happened after that; everything, where nothing was packed. */
   readonly changes: Changes
 }
 
@@ -267,9 +304,10 @@ export const begin = read(async (tx, { mailbox: id }: { mailbox: number }): Prom
   const modseq = Number(row?.[0] ?? -1)
   const columns = row?.[1] instanceof Uint8Array && modseq >= mailbox.trimmedModseq ? unpackColumns(row[1]) : undefined
   if (columns === undefined) return { packed: undefined, changes: await changesOf(tx, mailbox, 0) }
+  await flagNow(tx, id, columns, modseq)
   return {
     packed: { modseq, columns, sets: await namedSets(tx, columns) },
-    changes: await changesOf(tx, mailbox, modseq),
+    changes: await changesOf(tx, mailbox, modseq, false),
   }
 })
 

@@ -1,6 +1,6 @@
 // Snapshots of the mailboxes in use: shared by their sessions, brought up to date by what changed, packed for the next start.
 
-import type { FlagSet, MailboxSnapshot } from '@aviso/imap'
+import type { FlagSet, MailboxDelta, MailboxSnapshot, MessageRow } from '@aviso/imap'
 import { LRUCache } from 'lru-cache'
 import type { Log } from '../../kernel/log.ts'
 import { answered } from './answers.ts'
@@ -17,6 +17,8 @@ interface Kept {
   readonly indexOf: ReadonlyMap<number, number>
   /** Rows that the packed columns have not, or not as they are now. */
   readonly loose: number
+  /** Nothing was expunged after this modseq. */
+  readonly vanishedAt: number
   /** Tells when the mailbox is another. */
   readonly watch?: Watch | undefined
 }
@@ -46,6 +48,7 @@ const NOTHING: Kept = {
   columns: NO_ROWS,
   indexOf: new Map(),
   loose: 0,
+  vanishedAt: 0,
 }
 
 /** Keeps the newest snapshots, up to `octets` in all. */
@@ -78,6 +81,29 @@ export class Snapshots {
     const fresh = (old === undefined ? undefined : await advance(calls, mailbox, old)) ?? (await load(calls, mailbox))
     if (fresh !== old || old.watch !== watch) this.#keep(key, { ...fresh, watch }, calls, mailbox)
     return fresh.snapshot
+  }
+
+  /** What changed in the mailbox after `since`, where that is known here; else undefined. */
+  delta(account: string, mailbox: number, since: number): MailboxDelta | undefined {
+    const kept = this.#kept.peek(keyOf(account, mailbox))
+    if (kept === undefined || since < kept.vanishedAt) return undefined
+    const { uidNext, highestModseq, flagSets } = kept.snapshot
+    if (since > highestModseq || kept.watch?.knows(mailbox, highestModseq) !== true) return undefined
+    const { uids, flagsets, modseqs, sizes, internalDates, zones } = kept.columns
+    const changed: MessageRow[] = []
+    for (let i = 0; i < uids.length; i++) {
+      const modseq = modseqs[i] ?? 0
+      if (modseq <= since) continue
+      changed.push({
+        uid: uids[i] ?? 0,
+        flags: flagSets[flagsets[i] ?? 0] ?? [],
+        modseq,
+        size: sizes[i] ?? 0,
+        internalDate: internalDates[i] ?? 0,
+        zone: zones[i] ?? 0,
+      })
+    }
+    return { highestModseq, uidNext, changed, vanished: [], complete: true }
   }
 
   /** The rows of the mailbox as far as they are known here, for a STORE on many. */
@@ -185,7 +211,9 @@ function next(old: Kept, { moment, columns: changed, sets, vanished }: WholeChan
   return {
     columns,
     indexOf,
-    loose: old.loose + changed.uids.length + vanished.length,
+    // Flags are in blocks, which are read quickly: what is packed need not have them.
+    loose: old.loose + (columns.uids === old.columns.uids ? 0 : changed.uids.length) + vanished.length,
+    vanishedAt: vanished.length > 0 || old === NOTHING ? highestModseq : old.vanishedAt,
     snapshot: {
       uidValidity,
       uidNext,
