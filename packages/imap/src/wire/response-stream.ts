@@ -5,6 +5,8 @@ import type { Duplex } from 'node:stream'
 const FIRST = 512
 /** A piece handed to the socket: one write, one TLS record run. */
 const PIECE = 65536
+/** Text that is gathered before it goes into the buffer: a copy into octets costs more by its beginning than by its length. */
+const TEXT = 4096
 /** Octets this long are handed over as they are, without a copy. */
 const LARGE = 32768
 
@@ -21,6 +23,10 @@ export class ResponseStream {
   #socket: Duplex
   #buffer: Buffer | undefined
   #length = 0
+  /** Said, and not in the buffer yet. */
+  #text = ''
+  /** A whole piece was filled in this turn: more of that size is likely. */
+  #streaming = false
   #scheduled = false
   #closed = false
   #wake: (() => void) | undefined
@@ -36,6 +42,15 @@ export class ResponseStream {
 
   /** Appends ASCII (or latin1) text. */
   text(text: string): void {
+    this.#text += text
+    if (this.#text.length >= TEXT) this.#gather()
+    else this.#schedule()
+  }
+
+  #gather(): void {
+    const text = this.#text
+    if (text === '') return
+    this.#text = ''
     const at = this.#reserve(text.length)
     this.#length += at.write(text, this.#length, 'latin1')
   }
@@ -51,6 +66,7 @@ export class ResponseStream {
       if (!this.#closed) this.#socket.write(octets)
       return
     }
+    this.#gather()
     this.#reserve(octets.length).set(octets, this.#length)
     this.#length += octets.length
   }
@@ -61,9 +77,12 @@ export class ResponseStream {
     if (buffer !== undefined && needed <= buffer.length) return buffer
     if (needed > PIECE && this.#length > 0) {
       this.flush()
+      this.#streaming = true
       return this.#reserve(length)
     }
-    const grown = Buffer.allocUnsafeSlow(Math.max(needed, Math.min(PIECE, (buffer?.length ?? FIRST / 4) * 4)))
+    const grown = Buffer.allocUnsafeSlow(
+      Math.max(needed, Math.min(PIECE, this.#streaming ? PIECE : (buffer?.length ?? FIRST / 4) * 4)),
+    )
     if (buffer !== undefined) buffer.copy(grown, 0, 0, this.#length)
     else this.#schedule()
     this.#buffer = grown
@@ -76,11 +95,13 @@ export class ResponseStream {
     this.#scheduled = true
     setImmediate(() => {
       this.#scheduled = false
+      this.#streaming = false
       this.flush()
     })
   }
 
   flush(): void {
+    this.#gather()
     const buffer = this.#buffer
     if (buffer === undefined) return
     const length = this.#length
@@ -116,6 +137,7 @@ export class ResponseStream {
     this.#closed = true
     this.#buffer = undefined
     this.#length = 0
+    this.#text = ''
     this.#wake?.()
   }
 }
