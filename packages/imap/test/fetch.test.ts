@@ -290,3 +290,25 @@ test('a long message is streamed in pieces and arrives whole', async (t) => {
   const [again] = await c.fetch('2', 'BODY.PEEK[]')
   assert.ok(again?.literals[0]?.equals(big))
 })
+
+test('thousands of responses, more than a socket takes at a time, arrive as they were written, to a slow reader too', async (t) => {
+  const { mail, wire } = await world(t)
+  await fill(mail, 3000)
+  const c = await wire()
+  await c.login()
+  await c.ask('a SELECT INBOX')
+  for (const tag of ['b', 'c', 'd']) {
+    const answer = c.ask(`${tag} UID FETCH 1:* (UID ENVELOPE BODYSTRUCTURE BODY.PEEK[HEADER])`)
+    c.socket.pause()
+    // The server fills what the connection takes, and waits.
+    await new Promise((resolve) => setImmediate(resolve))
+    c.socket.resume()
+    const found = [
+      ...(await answer).matchAll(
+        /^\* (\d+) FETCH \(UID (\d+) ENVELOPE \(NIL "(\d+)" .*\) BODYSTRUCTURE .*\}\r\nSubject: (\d+)\r$/gm,
+      ),
+    ]
+    assert.equal(found.length, 3000)
+    for (const [i, [, ...numbers]] of found.entries()) assert.deepEqual(numbers, Array(4).fill(`${i + 1}`))
+  }
+})

@@ -98,7 +98,8 @@ class Fetch {
       await this.#markSeen(spans)
     const cursor = this.#view.cursor(spans)
     if (neededFields(this.#items).length === 0 && !this.#response.needsOctets) await this.#columns(cursor)
-    else await this.#messages(cursor)
+    else if (this.#response.needsOctets) await this.#messages(cursor)
+    else await this.#rendered(spans)
     const missing: Completion = {
       status: 'NO',
       code: 'EXPUNGEISSUED',
@@ -126,6 +127,37 @@ class Fetch {
     while (cursor.next()) {
       this.#response.row(cursor.position, cursor)
       if ((++count & 63) === 0 && this.#session.winded) await this.#session.breathe()
+    }
+  }
+
+  /** Rows and what the store has rendered of them: one cursor tells what to ask for, another follows the answers, and no row is made an object of. */
+  async #rendered(spans: readonly Span[]): Promise<void> {
+    const fields = neededFields(this.#items)
+    const asked = this.#view.cursor(spans)
+    const row = this.#view.cursor(spans)
+    for (let more = true; more;) {
+      const uids: number[] = []
+      while (uids.length < BATCH && (more = asked.next())) uids.push(asked.uid)
+      if (uids.length === 0) return
+      let at = 0
+      for await (const metas of this.#view.mailbox.meta(uids, fields)) {
+        for (let i = 0; i < metas.length; i++) {
+          const meta = metas[i] as MessageMeta
+          for (; at < uids.length && (uids[at] ?? 0) < meta.uid; at++) {
+            row.next()
+            this.#missing = true
+          }
+          if (uids[at] !== meta.uid) continue
+          at++
+          row.next()
+          this.#response.row(row.position, row, meta)
+          if ((i & 31) === 31 && this.#session.winded) await this.#session.breathe()
+        }
+      }
+      for (; at < uids.length; at++) {
+        row.next()
+        this.#missing = true
+      }
     }
   }
 
@@ -158,9 +190,7 @@ class Fetch {
         const found = batch[at]
         if (found === undefined || found.row.uid !== meta.uid) continue
         at++
-        if (this.#response.needsOctets) await this.#message(found.position, found.row, meta)
-        else this.#response.row(found.position, found.row, meta)
-        if ((i & 31) === 31 && this.#session.winded) await this.#session.breathe()
+        await this.#message(found.position, found.row, meta)
       }
     }
     if (at < batch.length) this.#missing = true

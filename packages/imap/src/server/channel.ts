@@ -343,6 +343,7 @@ export class Channel {
       })
       .finally(() => {
         this.#busy = false
+        this.out.settle()
         if (this.#shutdownText !== undefined) this.end(this.#shutdownText)
         if (!this.#ending) this.#windUp()
         this.#pull()
