@@ -11,16 +11,28 @@ import type { Parser } from '../wire/parser.ts'
 
 const ACTIONS = { FLAGS: 'set', '+FLAGS': 'add', '-FLAGS': 'remove' } as const
 
-/** The flags a message has after the change, as this client expects it. */
-function expected(old: FlagSet, action: 'set' | 'add' | 'remove', flags: FlagSet): Set<string> {
+/** Tells whether a message that had the flags `old` has, with `now`, just what this client's change makes of them. Many messages share their lists of flags: each pair is compared once. */
+function expectation(action: 'set' | 'add' | 'remove', flags: FlagSet): (old: FlagSet, now: FlagSet) => boolean {
   const given = flags.map((flag) => flag.toLowerCase())
-  const out = new Set(action === 'set' ? [] : old.map((flag) => flag.toLowerCase()))
-  for (const flag of given) {
-    if (action === 'remove') out.delete(flag)
-    else out.add(flag)
+  const known = new Map<FlagSet, Map<FlagSet, boolean>>()
+  const compare = (old: FlagSet, now: FlagSet): boolean => {
+    const wanted = new Set(action === 'set' ? [] : old.map((flag) => flag.toLowerCase()))
+    for (const flag of given) {
+      if (action === 'remove') wanted.delete(flag)
+      else wanted.add(flag)
+    }
+    return now.length === wanted.size && now.every((flag) => wanted.has(flag.toLowerCase()))
   }
-  return out
+  return (old, now) => {
+    let answers = known.get(old)
+    if (answers === undefined) known.set(old, (answers = new Map()))
+    let answer = answers.get(now)
+    if (answer === undefined) answers.set(now, (answer = compare(old, now)))
+    return answer
+  }
 }
+
+const NO_FLAGS: FlagSet = []
 
 /** `(UNCHANGEDSINCE 12) `, if it is there. */
 function parseUnchangedSince(parser: Parser): number | undefined {
@@ -69,6 +81,7 @@ const define = (uid: boolean) =>
           rows.map((row) => row.flags),
         )
       }
+      const asExpected = expectation(action, flags)
       let count = 0
       for (const row of rows) {
         const position = view.position(row.uid)
@@ -77,8 +90,7 @@ const define = (uid: boolean) =>
           session.out.text(flagsLine(session, view, position, row, uid))
         } else {
           // Silent about my own change only: what another session changed meanwhile is told with the news.
-          const wanted = expected(view.row(row.uid)?.flags ?? [], action, flags)
-          if (row.flags.length !== wanted.size || !row.flags.every((flag) => wanted.has(flag.toLowerCase()))) continue
+          if (!asExpected(view.row(row.uid)?.flags ?? NO_FLAGS, row.flags)) continue
           // Also of a silent STORE, the new mod-sequence is told (RFC 7162 §3.1.3).
           if (session.condstore)
             session.out.text(

@@ -7,7 +7,7 @@
 //
 //   === COPY tells the new UIDs          a story, on an account of its own
 //   needs UIDPLUS                        capabilities without which it is passed over
-//   unlike dovecot: why                  that server is known to answer otherwise
+//   unlike dovecot: why                  that server is known to answer otherwise (`at times ...`: now and then)
 //   given INBOX hello*2 hello(\Seen)     messages that are there before, with flags
 //   sessions 2                           connections, one by default
 //   start login                          how they begin: greeting, login, select NAME, examine NAME (select INBOX by default)
