@@ -1,6 +1,6 @@
 // Dovecot's lock of a Maildir: the file `dovecot-uidlist.lock`, made by whoever changes the folder.
 
-import { open, readFile, stat, unlink, utimes } from 'node:fs/promises'
+import { link, open, readFile, stat, unlink, utimes } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
@@ -29,15 +29,22 @@ export async function lockFile(path: string, patience: number): Promise<() => Pr
   }
 }
 
-/** Answers the inode of the lock made, undefined when there is one. */
+/** Locks made by this process: each is written under a name of its own first. */
+let made = 0
+
+/** Answers the inode of the lock made, undefined when there is one. It comes with its content: who dies meanwhile leaves none that names nobody. */
 async function take(path: string): Promise<number | undefined> {
+  const draft = `${path}.${process.pid}.${++made}`
   try {
-    const handle = await open(path, 'wx', 0o644)
+    // One that a dead process of this number left is not written to: it may be the lock itself, by its other name.
+    const handle = await open(draft, 'wx', 0o644)
     try {
       await handle.writeFile(`${process.pid}:${hostname()}`)
+      await link(draft, path)
       return (await handle.stat()).ino
     } finally {
       await handle.close()
+      await unlink(draft).catch(() => undefined)
     }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return undefined
@@ -81,7 +88,7 @@ async function isStale(path: string): Promise<boolean> {
   const age = Date.now() - mtimeMs
   const match = /^(\d{1,10}):(.*?)\s*$/.exec(text)
   if (match?.[2] === hostname() && !isAlive(Number(match[1]))) return true
-  // Made a moment ago and not yet written, or of another machine.
+  // Of another machine, or of a program that has not written it yet.
   return age > STALE
 }
 
