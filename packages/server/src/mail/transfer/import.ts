@@ -59,7 +59,7 @@ export interface ImportReport {
 /** One batch is one commit. */
 const BATCH_MESSAGES = 250
 const BATCH_OCTETS = 1024 * 1024
-/** Of so many octets it is always asked first whether they are wanted: to send them in vain costs more, and the server's memory too. */
+/** Of so many octets it is always asked first whether they are wanted: to send them in vain costs more. */
 const ASK_OCTETS = 8 * 1024 * 1024
 
 type Message = Extract<SourceItem, { readonly kind: 'message' }>
