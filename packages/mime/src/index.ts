@@ -17,7 +17,7 @@ export { Headers, type HeaderField } from './headers.ts'
 export { visibleText } from './html-text.ts'
 export { MailAddress, normaliseDomain, parseMailAddress, quoteLocal } from './mail-address.ts'
 export { messageIds } from './message-ids.ts'
-export { normaliseNewlines } from './newlines.ts'
+export { copyNormalised, normalisedLength, normaliseNewlines } from './newlines.ts'
 export { parseStructure, type Part, type StructureLimits } from './structure.ts'
 export { baseSubject } from './subject.ts'
 export {

@@ -20,7 +20,8 @@ import {
   StoreError,
   type StoreFigures,
 } from './contracts.ts'
-import { type Call, databasePath, Engine, type Round } from './engine.ts'
+import { type Call, databasePath, Engine } from './engine.ts'
+import { memoryOf } from './moving.ts'
 import { storeError } from './sqlite.ts'
 import type { Answer, Order } from './worker.ts'
 
@@ -42,7 +43,8 @@ export interface StoreOptions {
 interface Lane {
   /** False as long as there was nothing to do. */
   readonly started: boolean
-  post(order: Order): void
+  /** `moving` is the memory that goes over with the order. */
+  post(order: Order, moving?: readonly ArrayBuffer[]): void
   stop(): Promise<void>
 }
 
@@ -73,6 +75,8 @@ class SqliteStore implements Store {
     { readonly lane: number; resolve(value: unknown): void; reject(error: Error): void; readonly what: string }
   >()
   readonly #outbox: Call[][] = []
+  /** For each lane: octets that go over with the calls in its outbox. */
+  readonly #moving: (Uint8Array | undefined)[][] = []
   readonly #callers = new Map<string, new (scale: Scale, database: string) => object>()
   #nextId = 1
   #flushing = false
@@ -87,6 +91,7 @@ class SqliteStore implements Store {
     const threads = options.worker === undefined ? 1 : (options.threads ?? Math.min(4, availableParallelism()))
     for (let lane = 0; lane < threads; lane++) {
       this.#outbox.push([])
+      this.#moving.push([])
       this.#lanes.push(this.#startLane(lane, Math.max(4, Math.ceil((options.open ?? 64) / threads))))
     }
   }
@@ -152,14 +157,28 @@ class SqliteStore implements Store {
     let Caller = this.#callers.get(definition.name)
     if (Caller === undefined) {
       Caller = callerOf(definition, (to, name, operation, args) =>
-        this.#call(to, name, definition.name, operation, args),
+        this.#call(
+          to,
+          name,
+          definition.name,
+          operation,
+          args,
+          definition.operations[operation]?.given?.(args as never),
+        ),
       )
       this.#callers.set(definition.name, Caller)
     }
     return new Caller(scale, database) as Calls<Ops>
   }
 
-  #call(scale: Scale, database: string, store: string, operation: string, args: unknown): Promise<unknown> {
+  #call(
+    scale: Scale,
+    database: string,
+    store: string,
+    operation: string,
+    args: unknown,
+    given?: readonly (Uint8Array | undefined)[],
+  ): Promise<unknown> {
     if (this.#closed) return Promise.reject(new StoreError('unavailable', 'the store is closed'))
     if (this.#waiting.size >= (this.#options.waiting ?? 20_000))
       return Promise.reject(new StoreError('unavailable', 'too much is waiting for the disk: try again later'))
@@ -168,6 +187,7 @@ class SqliteStore implements Store {
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { lane, resolve, reject, what: `${store}.${operation}` })
       this.#outbox[lane]?.push([id, scale, database, store, operation, args])
+      if (given !== undefined) this.#moving[lane]?.push(...given)
       if (this.#flushing) return
       this.#flushing = true
       // Not a microtask: what other sockets ask for in the same turn of the event loop then shares this message, and its sync.
@@ -180,8 +200,10 @@ class SqliteStore implements Store {
     for (const [index, calls] of this.#outbox.entries()) {
       if (calls.length === 0) continue
       this.#outbox[index] = []
+      const moving = memoryOf(this.#moving[index] ?? [])
+      this.#moving[index] = []
       try {
-        this.#lanes[index]?.post({ kind: 'calls', calls, now: this.#scope.clock.now() })
+        this.#lanes[index]?.post({ kind: 'calls', calls, now: this.#scope.clock.now() }, moving)
       } catch (error) {
         // An argument that cannot be cloned: a defect of the caller, who gets to know.
         for (const [id] of calls) this.#settle(id, (waiting) => waiting.reject(error as Error))
@@ -268,9 +290,9 @@ class SqliteStore implements Store {
       get started() {
         return current !== undefined
       },
-      post(order) {
+      post(order, moving = []) {
         current ??= start()
-        current.postMessage(order)
+        current.postMessage(order, moving)
       },
       stop: async () => void (await current?.terminate()),
     }
@@ -303,8 +325,8 @@ function inlineLane(engine: Engine, answer: (answer: Answer) => void): Lane {
   let chain: Promise<void> = Promise.resolve()
   const work = async (order: Order): Promise<void> => {
     if (order.kind === 'calls') {
-      const round: Round = await engine.run(structuredClone(order.calls), order.now)
-      answer({ kind: 'round', ...structuredClone(round) })
+      const { moving, ...round } = await engine.run(order.calls, order.now)
+      answer({ kind: 'round', ...structuredClone(round, { transfer: [...moving] }) })
       return
     }
     let error: string | undefined
@@ -318,7 +340,10 @@ function inlineLane(engine: Engine, answer: (answer: Answer) => void): Lane {
   }
   return {
     started: true,
-    post: (order) => void (chain = chain.then(() => work(order))),
+    post(order, moving = []) {
+      const sent = structuredClone(order, { transfer: [...moving] })
+      chain = chain.then(() => work(sent))
+    },
     stop: () => chain,
   }
 }

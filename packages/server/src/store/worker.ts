@@ -43,15 +43,20 @@ export function serveStores(definitions: readonly StoreDefinition[]): void {
           now = order.now
           continue
         }
-        if (calls.length > 0) answer({ kind: 'round', ...(await engine.run(calls, now)) })
+        if (calls.length > 0) await round(calls, now)
         calls = []
         answer(control(engine, order))
       }
-      if (calls.length > 0) answer({ kind: 'round', ...(await engine.run(calls, now)) })
+      if (calls.length > 0) await round(calls, now)
     }
   }
 
-  const answer = (value: Answer): void => port.postMessage(value)
+  async function round(calls: readonly Call[], now: number): Promise<void> {
+    const { moving, ...done } = await engine.run(calls, now)
+    answer({ kind: 'round', ...done }, moving)
+  }
+
+  const answer = (value: Answer, moving: readonly ArrayBuffer[] = []): void => port.postMessage(value, moving)
 }
 
 /** Also takes what came in since: while one group was being synced, the next one gathered. */
