@@ -39,10 +39,17 @@ export interface StoreOptions {
   readonly waiting?: number
 }
 
+/** With fewer calls waiting, one more is soon answered. */
+const LITTLE = 8
+
 /** One thread (or, in tests, this one) that runs calls. */
 interface Lane {
   /** False as long as there was nothing to do. */
   readonly started: boolean
+  /** True once it takes calls at once. */
+  readonly up: boolean
+  /** Makes it come up, if it does not already. */
+  start(): void
   /** `moving` is the memory that goes over with the order. */
   post(order: Order, moving?: readonly ArrayBuffer[]): void
   stop(): Promise<void>
@@ -78,6 +85,8 @@ class SqliteStore implements Store {
   /** For each lane: octets that go over with the calls in its outbox. */
   readonly #moving: (Uint8Array | undefined)[][] = []
   readonly #callers = new Map<string, new (scale: Scale, database: string) => object>()
+  /** The lanes of the databases that came to be used before a lane of their own was up. */
+  readonly #placed = new Map<string, number>()
   #nextId = 1
   #flushing = false
   #closed = false
@@ -219,14 +228,26 @@ class SqliteStore implements Store {
     })
   }
 
+  /** The lane of a database: always the same one, as it has the database open. */
   #laneOf(scale: Scale, database: string): number {
     if (scale === 'core' || this.#lanes.length === 1) return 0
     let hash = scale.length
     for (let i = 0; i < database.length; i++) hash = (hash * 31 + database.charCodeAt(i)) >>> 0
-    return hash % this.#lanes.length
+    const index = hash % this.#lanes.length
+    const key = `${scale}/${database}`
+    const placed = this.#placed.size > 0 ? this.#placed.get(key) : undefined
+    if (placed !== undefined) return placed
+    const lane = this.#lanes[index]
+    if (lane === undefined || lane.up) return index
+    // A thread takes tens of milliseconds to start. Who comes meanwhile is served by the one that is up since the start, as long as that has little to do.
+    lane.start()
+    const chosen = this.#waiting.size < LITTLE ? 0 : index
+    this.#placed.set(key, chosen)
+    return chosen
   }
 
   #answer(answer: Answer): void {
+    if (answer.kind === 'up') return
     if (answer.kind === 'done') {
       this.#settle(answer.id, (waiting) =>
         answer.error === undefined ? waiting.resolve(answer.open) : waiting.reject(new Error(answer.error)),
@@ -268,16 +289,21 @@ class SqliteStore implements Store {
       return inlineLane(new Engine({ folder, definitions, open }), (answer) => this.#answer(answer))
     // A thread costs some 15 MiB: it is started when there is work for it.
     let current: Worker | undefined
+    let up = false
     const start = (): Worker => {
       const thread = new Worker(worker, {
         name: `store-${index}`,
         workerData: { folder, open },
         resourceLimits: { maxYoungGenerationSizeMb: 8 },
       })
-      thread.on('message', (answer: Answer) => this.#answer(answer))
+      thread.on('message', (answer: Answer) => {
+        if (answer.kind === 'up') up = true
+        else this.#answer(answer)
+      })
       thread.on('error', (error) => this.#scope.log.error({ err: error, lane: index }, 'a store worker died'))
       thread.on('exit', () => {
         current = undefined
+        up = false
         this.bus.broadcast({ kind: LOST })
         // Nothing that it had not answered is known to be durable: the callers say "later". The next call starts a new thread.
         const lost = new StoreError('unavailable', 'the store worker died: try again')
@@ -290,6 +316,10 @@ class SqliteStore implements Store {
       get started() {
         return current !== undefined
       },
+      get up() {
+        return up
+      },
+      start: () => void (current ??= start()),
       post(order, moving = []) {
         current ??= start()
         current.postMessage(order, moving)
@@ -340,6 +370,8 @@ function inlineLane(engine: Engine, answer: (answer: Answer) => void): Lane {
   }
   return {
     started: true,
+    up: true,
+    start: () => undefined,
     post(order, moving = []) {
       const sent = structuredClone(order, { transfer: [...moving] })
       chain = chain.then(() => work(sent))

@@ -11,8 +11,9 @@ export type Order =
   | { readonly kind: 'figures'; readonly id: number }
   | { readonly kind: 'close'; readonly id: number }
 
-/** What the worker answers. */
+/** What the worker answers; `up` once, when it takes orders. */
 export type Answer =
+  | { readonly kind: 'up' }
   | ({ readonly kind: 'round' } & Round)
   | { readonly kind: 'done'; readonly id: number; readonly open: number; readonly error?: string }
 
@@ -56,7 +57,10 @@ export function serveStores(definitions: readonly StoreDefinition[]): void {
     answer({ kind: 'round', ...done }, moving)
   }
 
-  const answer = (value: Answer, moving: readonly ArrayBuffer[] = []): void => port.postMessage(value, moving)
+  function answer(value: Answer, moving: readonly ArrayBuffer[] = []): void {
+    port?.postMessage(value, moving)
+  }
+  answer({ kind: 'up' })
 }
 
 /** Also takes what came in since: while one group was being synced, the next one gathered. */

@@ -91,6 +91,18 @@ for (const [where, extra] of [
     await scope.close()
   })
 
+test('accounts that are used before all threads are up keep their place', async () => {
+  const scope = testScope()
+  const store = await openStore(scope, { folder: folder(), definitions: [notes], worker, threads: 3 })
+  const accounts = 'abcdefghijklmnopqrstuvwxyz'.split('').map((name) => store.account(notes, name))
+  // The first few find the thread idle that is up, the others do not; all come back while theirs may still be starting.
+  await Promise.all(accounts.map((one) => one.add({ text: 'one' })))
+  for (const one of accounts) await one.add({ text: 'two' })
+  for (const one of accounts) assert.deepEqual(await one.all(), ['one', 'two'])
+  assert.equal((await store.figures()).open, accounts.length + 1)
+  await scope.close()
+})
+
 test('a second server on the same folder is told so', async () => {
   const scope = testScope()
   const options = { folder: folder(), definitions: [notes] }

@@ -201,9 +201,9 @@ function changeFlags(old: Columns, changed: Columns): Columns | undefined {
   return { ...old, flagsets, modseqs }
 }
 
-/** 1 had no zones and sizes of 32 bits. */
-const VERSION = 2
-const HEAD = 8
+/** 1 had no zones and sizes of 32 bits, 2 no ids of flag sets at the end. */
+const VERSION = 3
+const HEAD = 16
 const ROW = 34
 
 /** The 8-octet columns go first, where they are aligned. */
@@ -219,15 +219,14 @@ const inOrder = (columns: Columns): (Float64Array | Uint32Array | Int16Array)[] 
 const octetsOf = (column: Float64Array | Uint32Array | Int16Array): Uint8Array =>
   new Uint8Array(column.buffer, column.byteOffset, column.byteLength)
 
-/** The columns in one piece of memory: version, number of rows, then column after column. */
+/** The columns in one piece of memory: version, number of rows, number of ids, nothing, then column after column, then the ids of all flag sets in them (32 bits each). */
 export function packColumns(columns: Columns): Uint8Array {
   const rows = columns.uids.length
-  const out = new Uint8Array(HEAD + rows * ROW)
-  const head = new Uint32Array(out.buffer, 0, 2)
-  head[0] = VERSION
-  head[1] = rows
+  const ids = Uint32Array.from(distinct(columns.flagsets))
+  const out = new Uint8Array(HEAD + rows * ROW + ids.byteLength)
+  new Uint32Array(out.buffer, 0, 3).set([VERSION, rows, ids.length])
   let at = HEAD
-  for (const column of inOrder(columns)) {
+  for (const column of [...inOrder(columns), ids]) {
     out.set(octetsOf(column), at)
     at += column.byteLength
   }
@@ -235,16 +234,19 @@ export function packColumns(columns: Columns): Uint8Array {
 }
 
 /** What `packColumns` packed; undefined for anything else, older packings included (the caller then reads the rows themselves). */
-export function unpackColumns(packed: Uint8Array): Columns | undefined {
+export function unpackColumns(
+  packed: Uint8Array,
+): { readonly columns: Columns; readonly sets: readonly number[] } | undefined {
   if (packed.byteLength < HEAD) return undefined
   const view = new DataView(packed.buffer, packed.byteOffset, packed.byteLength)
   const rows = view.getUint32(4, true)
-  if (view.getUint32(0, true) !== VERSION || packed.byteLength !== HEAD + rows * ROW) return undefined
+  const ids = view.getUint32(8, true)
+  if (view.getUint32(0, true) !== VERSION || packed.byteLength !== HEAD + rows * ROW + ids * 4) return undefined
   const columns = allocate(rows)
   let at = HEAD
   for (const column of inOrder(columns)) {
     octetsOf(column).set(packed.subarray(at, at + column.byteLength))
     at += column.byteLength
   }
-  return columns
+  return { columns, sets: Array.from({ length: ids }, (_, i) => view.getUint32(at + i * 4, true)) }
 }

@@ -70,7 +70,9 @@ test('packed columns come back as they were, wherever they lie in memory; anythi
       const packed = packColumns(columns(list))
       const moved = new Uint8Array(packed.length + offset)
       moved.set(packed, offset)
-      assert.deepEqual(asRows(unpackColumns(moved.subarray(offset)) ?? columns([])), list)
+      const unpacked = unpackColumns(moved.subarray(offset))
+      assert.deepEqual(asRows(unpacked?.columns ?? columns([])), list)
+      assert.deepEqual(new Set(unpacked?.sets), new Set(list.map(([, flagset]) => flagset)))
       if (list.length > 0) assert.equal(unpackColumns(packed.subarray(0, packed.length - 1)), undefined)
     }),
   )
