@@ -101,6 +101,34 @@ export function lowerBound(sorted: Uint32Array, value: number, from = 0): number
   return low
 }
 
+/** The rows of those of the UIDs `wanted` (ascending) that are there; views of `columns` where they follow one another. */
+export function rowsOfUids(columns: Columns, wanted: Uint32Array): Columns {
+  const { uids, flagsets, modseqs, sizes, internalDates, zones } = columns
+  const start = lowerBound(uids, wanted[0] ?? 0)
+  const end = start + wanted.length
+  // As many rows as UIDs between the first and the last, and every UID in between is wanted.
+  const [first = 0, last = 0] = [wanted[0], wanted.at(-1)]
+  if (last - first + 1 === wanted.length && uids[start] === first && uids[end - 1] === last)
+    return {
+      uids: uids.subarray(start, end),
+      flagsets: flagsets.subarray(start, end),
+      modseqs: modseqs.subarray(start, end),
+      sizes: sizes.subarray(start, end),
+      internalDates: internalDates.subarray(start, end),
+      zones: zones.subarray(start, end),
+    }
+  const found = new ColumnsBuilder(wanted.length)
+  let at = start
+  for (let i = 0; i < wanted.length; i++) {
+    const uid = wanted[i] ?? 0
+    if (uids[at] !== uid) at = lowerBound(uids, uid, at)
+    if (uids[at] !== uid) continue
+    found.push(uid, flagsets[at] ?? 0, modseqs[at] ?? 0, sizes[at] ?? 0, internalDates[at] ?? 0, zones[at] ?? 0)
+    at++
+  }
+  return found.finish()
+}
+
 /** Above this an array by number would be larger than a map. */
 const SMALL_NUMBERS = 1 << 20
 
