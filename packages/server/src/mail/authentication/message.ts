@@ -150,8 +150,8 @@ export function selectFields(message: Message, names: readonly string[], skip?: 
   for (const name of names) {
     const fields = message.named(name)
     let at = taken.get(name) ?? fields.length
-    do at--
-    while (at >= 0 && fields[at] === skip && skip !== undefined)
+    at--
+    if (skip !== undefined && at >= 0 && fields[at] === skip) at--
     taken.set(name, Math.max(at, 0))
     const field = at < 0 ? undefined : fields[at]
     if (field !== undefined) selected.push(field)

@@ -83,7 +83,7 @@ export async function signDkim(message: Message, options: SignOptions): Promise<
         `s=${key.selector}`,
         `t=${seconds}`,
         ...(lifetime === undefined ? [] : [`x=${seconds + lifetime}`]),
-        ...foldedNames(names),
+        foldedNames(names),
         `bh=${hash}`,
       ]
       return signedField('DKIM-Signature', tags, key, (field) => signedOctets(fields, field, header))
@@ -105,7 +105,7 @@ export function namesToSign(message: Message, oversign: readonly string[], sign:
 }
 
 /** The h= tag in pieces that fit a line. */
-export function foldedNames(names: readonly string[]): readonly string[] {
+export function foldedNames(names: readonly string[]): string {
   const lines: string[] = []
   let line = 'h='
   for (const [i, name] of names.entries()) {
@@ -117,7 +117,7 @@ export function foldedNames(names: readonly string[]): readonly string[] {
     line += piece
   }
   lines.push(line)
-  return [lines.join('\r\n\t')]
+  return lines.join('\r\n\t')
 }
 
 /** RFC 5322 §2.1.1. */
