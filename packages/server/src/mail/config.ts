@@ -44,14 +44,14 @@ export const mailConfig = (registry: Registry) =>
     targets: moduleMap(registry, mailTargets),
     incoming: v.optional(
       v.pipe(
-        pipeline(registry, { loops: true, 'own-name': true }, { 'own-results': true }),
+        pipeline(registry, { loops: true, 'own-name': true }, {}),
         v.description('mail from other servers (endpoints smtp and lmtp)'),
       ),
       {},
     ),
     outgoing: v.optional(
       v.pipe(
-        pipeline(registry, { 'authorised-sender': true, loops: true }, { complete: true, 'own-results': true }),
+        pipeline(registry, { 'authorised-sender': true, loops: true }, { complete: true }),
         v.description('mail from our own accounts (endpoint submission)'),
       ),
       {},
