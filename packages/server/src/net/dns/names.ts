@@ -15,13 +15,16 @@ export function dnsName(name: string): string | undefined {
   const labels = (/[.。．｡]$/u.test(name) ? name.slice(0, -1) : name).split(DOTS)
   const spelled: string[] = []
   for (const label of labels) {
-    const ascii = /^[\x20-\x7e]*$/.test(label) ? label.toLowerCase() : domainToASCII(label)
+    const ascii = /^[ -~]*$/.test(label) ? label.toLowerCase() : toALabel(label)
     if (ascii === '' || ascii.length > 63) return undefined
     spelled.push(ascii)
   }
   const whole = spelled.join('.')
   return whole.length > 253 ? undefined : whole
 }
+
+/** Node's conversion is made for URLs: it drops tabs, decodes `%41` and ends at a slash. It gets to see none of these. */
+const toALabel = (label: string): string => (/[^\p{L}\p{M}\p{N}_-]/u.test(label) ? '' : domainToASCII(label))
 
 /** RFC 1035 §3.5, RFC 3596 §2.5: the name that PTR records of an IP address stand at; undefined for what is no IP address. */
 export function reverseName(address: string): string | undefined {

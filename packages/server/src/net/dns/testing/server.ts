@@ -52,6 +52,7 @@ export class FakeDns {
   readonly #udp: UdpSocket
   readonly #sockets = new Set<Socket>()
   readonly #timers = new Set<NodeJS.Timeout>()
+  #closing: Promise<void> | undefined
   /** Every question so far. */
   readonly queries: FakeQuery[] = []
   /** `127.0.0.1:port`, the same for UDP and TCP. */
@@ -93,7 +94,13 @@ export class FakeDns {
     return this.queries.map(({ type, name }) => `${type} ${name.toLowerCase()}`)
   }
 
-  async close(): Promise<void> {
+  /** Safe to call twice. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
     for (const timer of this.#timers) clearTimeout(timer)
     for (const socket of this.#sockets) socket.destroy()
     await Promise.all([
