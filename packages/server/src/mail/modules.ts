@@ -9,6 +9,7 @@ import { smtp } from './endpoints/smtp.ts'
 import { submission } from './endpoints/submission.ts'
 import { complete } from './modifiers/complete.ts'
 import { ownResults } from './modifiers/own-results.ts'
+import { discard } from './targets/discard.ts'
 
 export const mailModules: readonly AnyModule[] = [
   smtp,
@@ -19,4 +20,5 @@ export const mailModules: readonly AnyModule[] = [
   authorisedSender,
   complete,
   ownResults,
+  discard,
 ]

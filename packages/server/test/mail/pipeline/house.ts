@@ -9,6 +9,7 @@ import { SmtpError } from '@aviso/smtp'
 import * as v from 'valibot'
 import { type Account, Accounts, type Resolution, type Role } from '../../../src/accounts/contracts.ts'
 import { AccountRooms } from '../../../src/accounts/rooms.ts'
+import { openTables } from '../../../src/accounts/tables/tables.ts'
 import { HandClock } from '../../../src/kernel/clock.ts'
 import { recordingLog } from '../../../src/kernel/log.ts'
 import { type AnyModule, Registry } from '../../../src/kernel/module.ts'
@@ -26,6 +27,9 @@ import {
   type MailModifier,
   mailModifier,
 } from '../../../src/mail/pipeline/contracts.ts'
+import { Findings } from '../../../src/mail/pipeline/findings.ts'
+import { Message } from '../../../src/mail/pipeline/message.ts'
+import { storyStore } from '../../../src/mail/stories/store.ts'
 import { queueStore } from '../../../src/mail/targets/queue/store.ts'
 import { Store, StoreError } from '../../../src/store/contracts.ts'
 import { openStore } from '../../../src/store/open.ts'
@@ -100,13 +104,14 @@ export async function openHouse(t: TestContext, { config = {}, check, modifier }
     await scope.close()
     rmSync(folder, { recursive: true, force: true })
   })
-  const real = await openStore(scope, { folder, definitions: [mailStore, queueStore, shareStore] })
+  const real = await openStore(scope, { folder, definitions: [mailStore, queueStore, shareStore, storyStore] })
   /** What the next writes of these accounts (or of `queue`) fail with. */
   const faults = new Map<string, string>()
   scope.provide(Store, failing(real, faults))
   const fake = new FakeAccounts()
   for (const name of ['anna', 'ben', 'carl']) fake.add(name)
   scope.provide(Accounts, fake as unknown as Accounts)
+  await openTables(scope, [])
   const own: AnyModule[] = []
   if (check !== undefined)
     own.push(mailCheck({ name: 'test', summary: 'x', config: v.strictObject({}), create: () => check }))
@@ -127,6 +132,7 @@ export async function openHouse(t: TestContext, { config = {}, check, modifier }
   const mailboxes = scope.use(Mailboxes)
   const queue = real.core(queueStore)
 
+  const findings = new Findings()
   const client = (more: Partial<Client> = {}): Client => ({
     session: 's1',
     log: log.child({ session: 's1' }),
@@ -136,6 +142,7 @@ export async function openHouse(t: TestContext, { config = {}, check, modifier }
     extended: true,
     tls: undefined,
     account: undefined,
+    once: (finding, make) => findings.once(finding, make),
     ...more,
   })
   const send = async (way: 'incoming' | 'outgoing', mail: Sent): Promise<string> => {
@@ -149,7 +156,7 @@ export async function openHouse(t: TestContext, { config = {}, check, modifier }
       if (address === undefined) throw new Error(`${to} is no address`)
       await passage.recipient(address, {})
     }
-    await passage.data(Buffer.from(mail.message ?? MESSAGE))
+    await passage.data(Message.of(Buffer.from(mail.message ?? MESSAGE)))
     return passage.id
   }
 

@@ -1,0 +1,31 @@
+// The trace fields that we put on top: Received (RFC 5321 §4.4) and Authentication-Results (RFC 8601).
+
+import { receivedField, transmissionType } from '@aviso/smtp'
+import type { Mail } from './contracts.ts'
+
+/** The Received field without its line end. Where a user's device is, is nobody's business. */
+export function received(mail: Mail, hostname: string): string {
+  const { client, parameters } = mail
+  const field = receivedField({
+    ...(client.account === undefined ? { from: { hello: client.hello, address: client.remoteAddress } } : {}),
+    by: hostname,
+    with: transmissionType({
+      kind: client.protocol === 'lmtp' ? 'lmtp' : 'smtp',
+      extended: client.extended,
+      secure: client.tls !== undefined,
+      authenticated: client.account !== undefined,
+      smtpUtf8: parameters.smtpUtf8,
+    }),
+    id: mail.id,
+    recipients: mail.recipients.map(({ address }) => address.toString()),
+    ...(client.tls === undefined ? {} : { tls: client.tls.cipher }),
+    date: new Date(mail.received),
+  })
+  return field.slice(0, -2)
+}
+
+/** The one Authentication-Results field, without its line end; undefined when no check has a result. Each result on a line of its own. */
+export function authenticationResults(hostname: string, results: readonly string[]): string | undefined {
+  if (results.length === 0) return undefined
+  return `Authentication-Results: ${hostname};\r\n\t${results.join(';\r\n\t')}`
+}
