@@ -83,9 +83,9 @@ export class Message {
     return new Message(fields, buffer.subarray(bodyStart(buffer, end)))
   }
 
-  /** A header in one piece and a body that can be streamed. */
-  static streamed(header: Uint8Array, body: () => AsyncIterable<Uint8Array>): Message {
-    return new Message(Message.of(header).fields, body)
+  /** A header section and the body apart from it. */
+  static parts(head: Uint8Array, header: Headers, body: BodySource): Message {
+    return new Message(Message.of(head, header).fields, body)
   }
 
   /** The fields of that name (lower case), first on top. */

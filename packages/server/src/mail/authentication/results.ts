@@ -12,44 +12,25 @@ export interface MethodResult {
 
 const LINE = 76
 
-/** A whole field, folded, without its last line end. */
-export const authenticationResults = (authservId: string, results: readonly MethodResult[]): string =>
-  folded([`Authentication-Results: ${authservId}`, ...resultPieces(results)])
-
-/** The field of RFC 8617 §4.1.1, folded, without its last line end. */
-export const arcAuthenticationResults = (
-  instance: number,
-  authservId: string,
-  results: readonly MethodResult[],
-): string => folded([`ARC-Authentication-Results: i=${instance}`, authservId, ...resultPieces(results)])
-
-function resultPieces(results: readonly MethodResult[]): readonly string[] {
-  if (results.length === 0) return ['none']
-  return results.map(({ method, result, comment, properties }) => {
-    const words = [`${method}=${result}`]
-    if (comment !== undefined && comment !== '') words.push(`(${commentText(comment)})`)
-    for (const [property, value] of properties)
-      if (value !== undefined && value !== '') words.push(`${property}=${valueText(value)}`)
-    return words.join('\r\n\t')
-  })
-}
-
-/** One piece a line, broken between its words where it is too long; what a peer chose of them has no line end in it. */
-function folded(pieces: readonly string[]): string {
-  const lines: string[] = []
-  for (const [i, piece] of pieces.entries()) {
-    let line = ''
-    for (const word of piece.split('\r\n\t')) {
-      if (line !== '' && line.length + word.length >= LINE) {
-        lines.push(line)
-        line = ''
-      }
-      line += line === '' ? word : ` ${word}`
-    }
-    lines.push(i === pieces.length - 1 ? line : `${line};`)
+/** A `resinfo` of RFC 8601 §2.2, folded, as the pipeline takes them. */
+export function resinfo({ method, result, comment, properties }: MethodResult): string {
+  const words = [`${method}=${result}`]
+  if (comment !== undefined && comment !== '') words.push(`(${commentText(comment)})`)
+  for (const [property, value] of properties)
+    if (value !== undefined && value !== '') words.push(`${property}=${valueText(value)}`)
+  let text = ''
+  let column = 0
+  for (const word of words) {
+    const breaks = column > 0 && column + word.length >= LINE
+    text += column === 0 ? word : breaks ? `\r\n\t${word}` : ` ${word}`
+    column = breaks ? word.length : column + 1 + word.length
   }
-  return lines.join('\r\n\t')
+  return text
 }
+
+/** The field of RFC 8617 §4.1.1, folded, without its last line end. `results`: each as `resinfo` makes it. */
+export const arcAuthenticationResults = (instance: number, id: string, results: readonly string[]): string =>
+  [`ARC-Authentication-Results: i=${instance}`, id, ...(results.length === 0 ? ['none'] : results)].join(';\r\n\t')
 
 /** Nothing that ends a comment, a quoted string or a line. */
 const plain = (text: string): string => text.replace(/[^\x20-\x7e]/g, '?').slice(0, 500)

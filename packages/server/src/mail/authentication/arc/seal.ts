@@ -2,15 +2,15 @@
 
 import { foldedNames, namesToSign, OVERSIGN, SIGN, signedField, type SigningKey } from '../dkim/sign.ts'
 import { Field, type Message, selectFields, signedOctets } from '../message.ts'
-import { arcAuthenticationResults, type MethodResult } from '../results.ts'
+import { arcAuthenticationResults } from '../results.ts'
 import { type ArcSet, arcSets, MAX_INSTANCE, sealedFields } from './sets.ts'
 import type { ArcResult } from './verify.ts'
 
 export interface SealOptions {
   readonly key: SigningKey
   readonly authservId: string
-  /** What was found when the message came: the verdicts on it, ARC among them. */
-  readonly results: readonly MethodResult[]
+  /** What was found when the message came, ARC among it: each a `resinfo` of RFC 8601 §2.2. */
+  readonly results: readonly string[]
   /** The chain as it was found; it must not be a temperror. */
   readonly chain: Pick<ArcResult, 'status'>
   /** Milliseconds since the epoch. */
