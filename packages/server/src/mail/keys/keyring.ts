@@ -27,7 +27,7 @@ export const KEEP_PUBLISHED = 7 * 86_400_000
 /** Domains whose keys are held in memory. */
 const MAX_DOMAINS = 10_000
 /** Milliseconds after which a DNS answer about our own key is asked for anew. */
-const PUBLISHED_FOR = 600_000
+const PUBLISHED_FOR = 60_000
 
 export const Keys = serviceKey<Keyring>('mail-keyring')
 
@@ -50,16 +50,18 @@ export class Keyring {
     )
   }
 
-  /** The keys that sign for `domain` now, one of each kind; those that are missing are made. */
+  /** The keys that sign for `domain` now, one of each kind, RSA first, as it is what everybody can verify; those that are missing are made. */
   async signing(domain: string, kinds: readonly KeyKind[] = DEFAULT_KINDS): Promise<readonly Key[]> {
     const algorithms = new Set(kinds.map(algorithmOf))
     let keys = await this.keys(domain)
     const missing = kinds.filter((kind) => !keys.some(({ algorithm }) => algorithm === algorithmOf(kind)))
     if (missing.length > 0) keys = await this.#make(domain, missing)
     const now = this.#scope.clock.now()
-    return keys.filter(
-      ({ algorithm, starts, ends }) => algorithms.has(algorithm) && starts <= now && (ends === null || ends > now),
-    )
+    return keys
+      .filter(
+        ({ algorithm, starts, ends }) => algorithms.has(algorithm) && starts <= now && (ends === null || ends > now),
+      )
+      .toSorted((a, b) => (a.algorithm < b.algorithm ? 1 : -1))
   }
 
   /** All keys of the domain, also those that do not sign yet or any more, in the order in which they begin. */
