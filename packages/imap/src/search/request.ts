@@ -20,7 +20,7 @@ import {
   usesModseq,
   usesSequence,
 } from './keys.ts'
-import { limitedSearch, type LimitedSearch } from './limit.ts'
+import { limitedSearch, type LimitedSearch, refuseLargeSearch } from './limit.ts'
 import { Progress, type SearchPace } from './pace.ts'
 import { relevancy } from './relevancy.ts'
 import { parseReturn, RETURN_ALL, type ReturnOptions } from './return-options.ts'
@@ -89,11 +89,12 @@ export async function answerSearch(
 
   const progress = new Progress(session, tag)
   const sorted = request.program !== undefined
-  // Orders are kept ready here, so SORT need not be limited (RFC 9738 §3.3).
-  const limited = sorted ? undefined : limitedSearch(target, request.key, session.limits.messageLimit)
+  const { messageLimit } = session.limits
+  if (sorted) refuseLargeSearch(target, request.key, messageLimit)
+  const limited = sorted ? undefined : limitedSearch(target, request.key, messageLimit)
   const found = await find(session, target, request, given, progress, limited?.among)
   const result = resultOf(target, request, found, uid)
-  const done = { code: limited?.code }
+  const done = { code: limited?.code, ...newsOf(request) }
   const returns = given ?? (session.rev2 && !sorted ? RETURN_ALL : undefined)
   if (returns === undefined) {
     await writePlain(session, sorted ? 'SORT' : 'SEARCH', result)
@@ -103,6 +104,10 @@ export async function answerSearch(
   keep(session, view, tag, uid, request, returns, target, found.positions, limited)
   return done
 }
+
+/** RFC 7162 §3.2.10.2: no expunge is told with a search that names sequence numbers, also where it answers with UIDs. */
+export const newsOf = ({ key }: SearchRequest): Pick<Completion, 'news'> =>
+  usesSequence(key) ? { news: 'no-expunge' } : {}
 
 /** What was found, in the order asked for, with its scores where they are wanted. */
 export interface Found {

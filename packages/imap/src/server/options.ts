@@ -32,7 +32,7 @@ export interface ImapLimits {
    */
   readonly literalTimeout: number
   readonly literalPace: number
-  /** RFC 9738 MESSAGELIMIT: messages that one command works on, or looks at when it searches; should be 1000 at least (§3). Default: no limit, none announced. */
+  /** RFC 9738 MESSAGELIMIT: messages that one command works on, or looks at when it searches (SORT, THREAD and ESEARCH of more are refused); should be 1000 at least (§3). Default: no limit, none announced. */
   readonly messageLimit: number | undefined
   /** RFC 9738 SAVELIMIT: messages that one COPY or APPEND saves, where there is no `messageLimit`, which holds for these too. Default: no limit. */
   readonly saveLimit: number | undefined
