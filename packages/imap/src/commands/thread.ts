@@ -24,9 +24,9 @@ const define = (uid: boolean) =>
       if (algorithm === undefined) throw bad(`THREAD knows ${ALGORITHMS.join(', ')}`)
       parser.space()
       const request = orRefusal(parser, (): SearchRequest => {
-        parseCharset(parser)
+        const charset = parseCharset(parser) !== 'UTF-8'
         parser.space()
-        return { key: parseSearchKeys(parser), charset: false, program: undefined }
+        return { key: parseSearchKeys(parser), charset, program: undefined }
       })
       return { algorithm, request }
     },

@@ -30,7 +30,7 @@ import { type SearchTarget, targetOfView } from './target.ts'
 /** What is to be searched for. */
 export interface SearchRequest {
   readonly key: SearchKey
-  /** The client named a charset where it need not. */
+  /** The client named a charset that it may not name once its strings are UTF-8 throughout: any, where it need not name one; another, where it must. */
   readonly charset: boolean
   /** Undefined: in mailbox order. */
   readonly program: SortProgram | undefined
@@ -51,9 +51,9 @@ export const parseSortArguments = (parser: Parser): SearchArguments =>
   parseArguments(parser, () => {
     const program = parseSortProgram(parser)
     parser.space()
-    parseCharset(parser)
+    const charset = parseCharset(parser) !== 'UTF-8'
     parser.space()
-    return { program, charset: false, key: parseSearchKeys(parser) }
+    return { program, charset, key: parseSearchKeys(parser) }
   })
 
 function parseArguments(parser: Parser, read: () => SearchRequest): SearchArguments {
@@ -123,7 +123,7 @@ export function checkRequest(
 ): void {
   // RFC 9755 §3
   if (charset && session.enabled.has('UTF8=ACCEPT'))
-    throw bad('After ENABLE UTF8=ACCEPT searches are in UTF-8: leave the charset out')
+    throw bad('After ENABLE UTF8=ACCEPT searches are in UTF-8 and name no other charset')
   // RFC 9586 §3
   if (session.uidOnly && usesSequence(key))
     throw bad('A search cannot name sequence numbers, which UIDONLY gave up: use the key UID', 'UIDREQUIRED')
