@@ -297,13 +297,14 @@ test('two programs of ours on one Maildir see one mailbox', async (t) => {
 
 test('a lock that is held is waited for, and one of a dead program is taken', async (t) => {
   const { write, names, open } = tree(t)
-  const account = open({ patience: 50 })
+  const [hasty, account] = [open({ patience: 50 }), open()]
   await account.status('INBOX')
   write('dovecot-uidlist.lock', `${process.pid}:${hostname()}`)
-  const put = (): Promise<unknown> => account.append('INBOX', [{ bytes: Buffer.from(letter('x')), flags: [] }])
-  await assert.rejects(put(), { code: 'INUSE' })
+  const put = (into: MailAccount): Promise<unknown> =>
+    into.append('INBOX', [{ bytes: Buffer.from(letter('x')), flags: [] }])
+  await assert.rejects(put(hasty), { code: 'INUSE' })
   write('dovecot-uidlist.lock', `4194999:${hostname()}`)
-  await put()
+  await put(account)
   assert.deepEqual(
     names('.').filter((name) => name.includes('.lock')),
     [],
