@@ -9,6 +9,7 @@ import { openChat } from './chat/chat.ts'
 import type { Settings } from './config.ts'
 import { systemClock } from './kernel/clock.ts'
 import type { Log } from './kernel/log.ts'
+import { openTables } from './accounts/tables/tables.ts'
 import { Metrics } from './kernel/metrics.ts'
 import { systemRandom } from './kernel/random.ts'
 import { Scope } from './kernel/scope.ts'
@@ -172,6 +173,11 @@ export class House {
     return this.#newest().scope.use(Mailboxes)
   }
 
+  /** The scope that the rooms of the newest generation are provided in. */
+  get rooms(): Scope {
+    return this.#newest().scope
+  }
+
   get settings(): Settings {
     return this.#newest().settings
   }
@@ -323,6 +329,7 @@ export async function openRooms(
   const { domain } = settings
   if (domain !== undefined && !accounts.accounts.isLocal(normaliseDomain(domain) ?? domain))
     await accounts.admin.addDomain(domain)
+  await openTables(scope, settings.tables)
   await openMail(scope, settings.mail, settings.hostname, accounts.rooms)
   return { accounts, begin: await openChat(scope, settings.chat) }
 }

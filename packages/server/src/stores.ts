@@ -5,6 +5,7 @@ import { rosterStore } from './chat/core/roster.store.ts'
 import { offlineStore } from './chat/features/offline.store.ts'
 import { shareStore } from './mail/mailboxes/sharing/shares.store.ts'
 import { mailStore } from './mail/mailboxes/store.ts'
+import { storyStore } from './mail/stories/store.ts'
 import { queueStore } from './mail/targets/queue/store.ts'
 import { bansStore } from './net/bans.store.ts'
 import type { StoreDefinition } from './store/contracts.ts'
@@ -13,6 +14,7 @@ export const stores: readonly StoreDefinition[] = [
   accountStore,
   bansStore,
   queueStore,
+  storyStore,
   mailStore,
   shareStore,
   rosterStore,

@@ -16,7 +16,10 @@ import { type Account, Accounts } from '../../accounts/contracts.ts'
 import type { Scope } from '../../kernel/scope.ts'
 import { type Bound, type Connection, Limits, Network } from '../../net/contracts.ts'
 import type { Client } from '../pipeline/contracts.ts'
-import type { Passage, Pipeline } from '../pipeline/pipeline.ts'
+import { Findings } from '../pipeline/findings.ts'
+import { Message } from '../pipeline/message.ts'
+import type { Passage } from '../pipeline/passage.ts'
+import type { Pipeline } from '../pipeline/pipeline.ts'
 import { MailSettings } from '../settings.ts'
 import { loginContext } from './login.ts'
 import { Logins } from './logins.ts'
@@ -148,6 +151,7 @@ class Policy implements SessionHandler {
   readonly #connection: Connection
   #passage: Passage | undefined
   #leave: (() => void) | undefined
+  readonly #findings = new Findings()
 
   constructor(house: SmtpHouse, session: SmtpSession, connection: Connection) {
     this.#house = house
@@ -170,7 +174,7 @@ class Policy implements SessionHandler {
   async data(_envelope: unknown, body: { readonly bytes: Uint8Array }): Promise<void> {
     const passage = this.#inProgress()
     this.#passage = undefined
-    await passage.data(body.bytes)
+    await passage.data(Message.of(body.bytes))
   }
 
   reset(): void {
@@ -194,6 +198,7 @@ class Policy implements SessionHandler {
       extended: this.#session.extended,
       tls,
       account: await this.#account(),
+      once: (finding, make) => this.#findings.once(finding, make),
     }
   }
 

@@ -9,6 +9,10 @@ import { SmtpError } from '@aviso/smtp'
 import * as v from 'valibot'
 import { type Account, Accounts, type Resolution, type Role } from '../../../src/accounts/contracts.ts'
 import { AccountRooms } from '../../../src/accounts/rooms.ts'
+import { tables } from '../../../src/accounts/tables/contracts.ts'
+import { tableModules } from '../../../src/accounts/tables/modules.ts'
+import { openTables } from '../../../src/accounts/tables/tables.ts'
+import { moduleMap } from '../../../src/kernel/config/modules.ts'
 import { HandClock } from '../../../src/kernel/clock.ts'
 import { recordingLog } from '../../../src/kernel/log.ts'
 import { type AnyModule, Registry } from '../../../src/kernel/module.ts'
@@ -26,6 +30,11 @@ import {
   type MailModifier,
   mailModifier,
 } from '../../../src/mail/pipeline/contracts.ts'
+import { Findings } from '../../../src/mail/pipeline/findings.ts'
+import { Message } from '../../../src/mail/pipeline/message.ts'
+import { Stories } from '../../../src/mail/stories/stories.ts'
+import { createTransportAdmin } from '../../../src/mail/transport.ts'
+import { storyStore } from '../../../src/mail/stories/store.ts'
 import { queueStore } from '../../../src/mail/targets/queue/store.ts'
 import { Store, StoreError } from '../../../src/store/contracts.ts'
 import { openStore } from '../../../src/store/open.ts'
@@ -38,6 +47,11 @@ export interface Options {
   /** Are on in both pipelines. */
   readonly check?: MailCheck
   readonly modifier?: MailModifier
+  /** Are there under the same names, for a route to switch on. */
+  readonly known?: MailCheck
+  readonly modifierKnown?: MailModifier
+  /** As in the config. */
+  readonly tables?: Readonly<Record<string, unknown>>
 }
 
 /** Accounts made of a list, all at example.org. */
@@ -91,7 +105,10 @@ class FakeAccounts {
 
 export type House = Awaited<ReturnType<typeof openHouse>>
 
-export async function openHouse(t: TestContext, { config = {}, check, modifier }: Options = {}) {
+export async function openHouse(
+  t: TestContext,
+  { config = {}, check, modifier, known, modifierKnown, tables: written = {} }: Options = {},
+) {
   const folder = mkdtempSync(join(tmpdir(), 'aviso-pipeline-'))
   const clock = new HandClock()
   const { log, lines } = recordingLog()
@@ -100,7 +117,7 @@ export async function openHouse(t: TestContext, { config = {}, check, modifier }
     await scope.close()
     rmSync(folder, { recursive: true, force: true })
   })
-  const real = await openStore(scope, { folder, definitions: [mailStore, queueStore, shareStore] })
+  const real = await openStore(scope, { folder, definitions: [mailStore, queueStore, shareStore, storyStore] })
   /** What the next writes of these accounts (or of `queue`) fail with. */
   const faults = new Map<string, string>()
   scope.provide(Store, failing(real, faults))
@@ -108,12 +125,16 @@ export async function openHouse(t: TestContext, { config = {}, check, modifier }
   for (const name of ['anna', 'ben', 'carl']) fake.add(name)
   scope.provide(Accounts, fake as unknown as Accounts)
   const own: AnyModule[] = []
-  if (check !== undefined)
-    own.push(mailCheck({ name: 'test', summary: 'x', config: v.strictObject({}), create: () => check }))
-  if (modifier !== undefined)
-    own.push(mailModifier({ name: 'test-edit', summary: 'x', config: v.strictObject({}), create: () => modifier }))
-  const registry = new Registry([...mailModules, ...own])
+  const aCheck = check ?? known
+  if (aCheck !== undefined)
+    own.push(mailCheck({ name: 'test', summary: 'x', config: v.strictObject({}), create: () => aCheck }))
+  const aModifier = modifier ?? modifierKnown
+  if (aModifier !== undefined)
+    own.push(mailModifier({ name: 'test-edit', summary: 'x', config: v.strictObject({}), create: () => aModifier }))
+  const registry = new Registry([...tableModules, ...mailModules, ...own])
+  await openTables(scope, v.parse(moduleMap(registry, tables), written))
   const both = (way: Config['incoming'] = {}) => ({
+    ...way,
     checks: { ...way.checks, ...(check !== undefined && { test: true }) },
     modifiers: { ...way.modifiers, ...(modifier !== undefined && { 'test-edit': true }) },
   })
@@ -127,6 +148,7 @@ export async function openHouse(t: TestContext, { config = {}, check, modifier }
   const mailboxes = scope.use(Mailboxes)
   const queue = real.core(queueStore)
 
+  const findings = new Findings()
   const client = (more: Partial<Client> = {}): Client => ({
     session: 's1',
     log: log.child({ session: 's1' }),
@@ -136,6 +158,7 @@ export async function openHouse(t: TestContext, { config = {}, check, modifier }
     extended: true,
     tls: undefined,
     account: undefined,
+    once: (finding, make) => findings.once(finding, make),
     ...more,
   })
   const send = async (way: 'incoming' | 'outgoing', mail: Sent): Promise<string> => {
@@ -149,7 +172,7 @@ export async function openHouse(t: TestContext, { config = {}, check, modifier }
       if (address === undefined) throw new Error(`${to} is no address`)
       await passage.recipient(address, {})
     }
-    await passage.data(Buffer.from(mail.message ?? MESSAGE))
+    await passage.data(Message.of(Buffer.from(mail.message ?? MESSAGE)))
     return passage.id
   }
 
@@ -168,6 +191,13 @@ export async function openHouse(t: TestContext, { config = {}, check, modifier }
     incoming,
     client,
     queue,
+    stories: scope.use(Stories),
+    transport: createTransportAdmin(() => ({
+      scope,
+      accounts: scope.use(Accounts),
+      pipelines: scope.use(Pipelines),
+      stories: scope.use(Stories),
+    })),
     /** A mail from another server. */
     receive: (mail: Sent) => send('incoming', mail),
     /** A mail from one of our accounts. */
