@@ -203,7 +203,6 @@ export class SmtpClient {
     let refusal: SmtpReply | undefined
     const hear = async (): Promise<void> => {
       const answer = await this.#answer(this.#timeouts.dataBlock)
-      unanswered--
       if (answer.code >= 300) refusal ??= answer
     }
     for await (const { octets, last } of chunks) {
@@ -211,15 +210,15 @@ export class SmtpClient {
       const farewell = await this.#transmit(octets)
       if (farewell !== undefined) return results.settleAll('data', farewell)
       if (last) {
-        while (unanswered > 0) await hear()
+        for (; unanswered > 0; unanswered--) await hear()
         if (refusal === undefined) return this.#conclude(results)
         break
       }
       unanswered++
-      while (unanswered > ahead) await hear()
+      for (; unanswered > ahead; unanswered--) await hear()
       if (refusal !== undefined) break
     }
-    while (unanswered > 0) await hear()
+    for (; unanswered > 0; unanswered--) await hear()
     if (refusal !== undefined) results.settleAll('data', refusal)
     // After a chunk that was refused nobody knows how many replies are to come: that is no connection to go on with.
     this.close()
