@@ -21,6 +21,8 @@ const RESET_TIMEOUT = 20_000
 interface Idle {
   readonly client: SmtpClient
   readonly timer: ClockTimer
+  /** The server has closed its end. */
+  readonly gone: () => void
 }
 
 export class ClientPool {
@@ -104,15 +106,21 @@ export class ClientPool {
         this.#remove(key, idle)
         void client.quit()
       }),
+      gone: () => {
+        this.#remove(key, idle)
+        client.close()
+      },
     }
     this.#idle.set(key, list)
     list.push(idle)
     this.#idleCount++
+    client.socket.once('end', idle.gone)
     client.onClose(() => this.#remove(key, idle))
   }
 
   #remove(key: string, idle: Idle): void {
     idle.timer.cancel()
+    idle.client.socket.off('end', idle.gone)
     const list = this.#idle.get(key) ?? []
     const place = list.indexOf(idle)
     if (place < 0) return
