@@ -6,7 +6,7 @@ import { ConfigError } from '../kernel/config/load.ts'
 import type { AuthenticationAdmin } from '../mail/authentication-admin.ts'
 import type { MailAdmin } from '../mail/administration.ts'
 import type { Mailboxes } from '../mail/mailboxes/mailboxes.ts'
-import type { Supposed, TransportAdmin } from '../mail/transport.ts'
+import type { Submission, Supposed, TransportAdmin } from '../mail/transport.ts'
 import { StartError } from '../net/start-error.ts'
 import { authenticationOperations } from './authentication-operations.ts'
 import { mailOperations } from './mail-operations.ts'
@@ -145,6 +145,21 @@ export const operations = {
     importRosters(args.entries),
   ),
   ...mailOperations,
+  'mail.origin': operation(async ({ transport }) => ({ domain: transport.origin() })),
+  /** The message in base64, or the token under which its pieces went ahead. */
+  'mail.send': operation(
+    (
+      { transport, mail },
+      {
+        content,
+        ...envelope
+      }: Omit<Submission, 'message'> & { readonly content: string | { readonly staged: string } },
+    ) =>
+      transport.send({
+        ...envelope,
+        message: typeof content === 'string' ? Buffer.from(content, 'base64') : mail.staged(content.staged),
+      }),
+  ),
   ...authenticationOperations,
   'mail.explain': operation(({ transport }, args: { readonly idOrAddress: string; readonly limit: number }) =>
     transport.explain(args.idOrAddress, args.limit),

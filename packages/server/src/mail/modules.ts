@@ -9,6 +9,7 @@ import { loops } from './checks/loops.ts'
 import { ownName } from './checks/own-name.ts'
 import { spf } from './checks/spf.ts'
 import { imap } from './endpoints/imap.ts'
+import { lmtp } from './endpoints/lmtp.ts'
 import { smtp } from './endpoints/smtp.ts'
 import { submission } from './endpoints/submission.ts'
 import { arcSealing } from './modifiers/arc.ts'
@@ -20,6 +21,7 @@ import { discard } from './targets/discard.ts'
 export const mailModules: readonly AnyModule[] = [
   smtp,
   submission,
+  lmtp,
   imap,
   loops,
   ownName,

@@ -9,15 +9,20 @@ import type { HeaderEdit, Mail } from './contracts.ts'
 export function received(mail: Mail, hostname: string): string {
   const { client, parameters } = mail
   const field = receivedField({
-    ...(client.account === undefined ? { from: { hello: client.hello, address: client.remoteAddress } } : {}),
+    ...(client.account === undefined && client.remoteAddress !== ''
+      ? { from: { hello: client.hello, address: client.remoteAddress } }
+      : {}),
     by: hostname,
-    with: transmissionType({
-      kind: client.protocol === 'lmtp' ? 'lmtp' : 'smtp',
-      extended: client.extended,
-      secure: client.tls !== undefined,
-      authenticated: client.account !== undefined,
-      smtpUtf8: parameters.smtpUtf8,
-    }),
+    with:
+      client.remoteAddress === ''
+        ? client.protocol
+        : transmissionType({
+            kind: client.protocol === 'lmtp' ? 'lmtp' : 'smtp',
+            extended: client.extended,
+            secure: client.tls !== undefined,
+            authenticated: client.account !== undefined,
+            smtpUtf8: parameters.smtpUtf8,
+          }),
     id: mail.id,
     recipients: mail.recipients.map(({ address }) => address.toString()),
     ...(client.tls === undefined ? {} : { tls: client.tls.cipher }),
