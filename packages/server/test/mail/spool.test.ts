@@ -60,8 +60,3 @@ test('there is room for so much and no more, and what is given back can be had a
   await second.discard()
   assert.equal(spool.octets, 0)
 })
-
-test('a disk that is nearly full takes no message', async (t) => {
-  const spool = await open(place(t), { reserve: Number.MAX_SAFE_INTEGER })
-  await assert.rejects(spool.create(), /nearly full/)
-})
