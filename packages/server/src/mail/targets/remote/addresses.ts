@@ -45,7 +45,7 @@ export async function hostAddresses(
   )
   const answers = [six, four].filter((found) => found !== undefined)
   const failed = answers.find((found) => found instanceof DnsError)
-  const came = answers.filter((found) => !(found instanceof DnsError))
+  const came = answers.flatMap((found) => (found instanceof DnsError ? [] : [found]))
   const some = came.some(({ records }) => records.length > 0)
   if (failed !== undefined && !some)
     throw new Undeliverable(answer(451, '4.4.3', `The DNS gives no answer for ${host}`), undefined, { cause: failed })

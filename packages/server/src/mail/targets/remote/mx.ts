@@ -70,7 +70,10 @@ export function inOrder(records: readonly MxRecord[], random: Random): readonly 
  * RFC 5321 §5.1: where we are among the servers of a domain ourselves, only those that stand before us may be tried: sending to the others would bring the mail back.
  * Throws Undeliverable where we are the first of them.
  */
-export function beforeUs({ domain, list }: Exchanges, isUs: (exchange: Exchange) => boolean): readonly Exchange[] {
+export function beforeUs(
+  { domain, list }: Pick<Exchanges, 'domain' | 'list'>,
+  isUs: (exchange: Exchange) => boolean,
+): readonly Exchange[] {
   const us = list.find(isUs)
   if (us === undefined) return list
   const better = list.filter(({ preference }) => preference < us.preference)
