@@ -21,12 +21,9 @@ export function answerOf({ code, enhanced, lines }: SmtpReply): Answer {
     .replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' ')
     .trim()
     .slice(0, MAX_TEXT)
-  return {
-    // A reply of a class that has no business here (354 where 250 was due) is a broken server: later.
-    code: class_ === digit ? code : 451,
-    enhanced: enhanced?.startsWith(`${class_}.`) === true ? enhanced : `${class_}.0.0`,
-    text,
-  }
+  // A reply of a class that has no business here (354 where 250 was due) is a broken server's: later.
+  if (class_ !== digit) return answer(451, '4.5.0', text)
+  return { code, enhanced: enhanced?.startsWith(`${class_}.`) === true ? enhanced : `${class_}.0.0`, text }
 }
 
 export const isPermanent = ({ code }: Answer): boolean => code >= 500

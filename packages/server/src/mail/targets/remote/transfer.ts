@@ -76,7 +76,6 @@ function resultOf(result: ClientResult | undefined, host: string): Answer {
   if (result === undefined) return answer(451, '4.5.0', `${host} gave no answer for this recipient`)
   const said = answerOf(result.reply)
   if (result.accepted) return said
-  if (said.code < 400) return answer(451, '4.5.0', `${host} answers out of turn: ${said.text}`)
   // RFC 5321 §4.5.3.1.10: 552 was once the code for too many recipients. A full mailbox says so in its enhanced code.
   if (result.stage === 'rcpt' && said.code === 552 && !said.enhanced.startsWith('5.2.'))
     return { code: 452, enhanced: '4.5.3', text: said.text }
