@@ -175,6 +175,11 @@ export class House {
     return this.#newest().scope.use(Mailboxes)
   }
 
+  /** The scope that the rooms of the newest generation are provided in. */
+  get rooms(): Scope {
+    return this.#newest().scope
+  }
+
   get settings(): Settings {
     return this.#newest().settings
   }

@@ -9,6 +9,7 @@ import { mailboxCommand } from './commands/mailbox.ts'
 import { mailCommand } from './commands/mail.ts'
 import { messageCommand } from './commands/message.ts'
 import { quickstartCommand } from './commands/quickstart.ts'
+import { sendmailCommand } from './commands/sendmail.ts'
 import { serverCommands } from './commands/server.ts'
 import { NotRunning } from './context.ts'
 import type { Programme } from './programme.ts'
@@ -30,6 +31,7 @@ export async function runCommandLine(programme: Programme, args: readonly string
     mailboxCommand(programme),
     messageCommand(programme),
     mailCommand(programme),
+    sendmailCommand(programme),
     doctorCommand(programme),
     rosterCommand(programme),
     configCommand(programme),

@@ -157,6 +157,13 @@ class Door implements MailAdmin {
     if (!this.#staging.add(token, piece, this.appendLimit)) throw tooBig(this.appendLimit)
   }
 
+  staged(token: string): Uint8Array {
+    const whole = this.#staging.take(token)
+    if (whole === undefined)
+      throw new MailAdminError('unavailable', 'the server no longer has the pieces of a message: send it again')
+    return whole
+  }
+
   async import(address: string, order: MailImport): Promise<readonly ImportAnswer[]> {
     const { id } = await this.#account(address)
     const entries = order.entries.map(({ key, nth, mail }) => ({
@@ -194,9 +201,7 @@ class Door implements MailAdmin {
   }
 
   #whole({ bytes, flags, date }: NewMail): AppendMessage {
-    const whole = bytes instanceof Uint8Array ? bytes : this.#staging.take(bytes.staged)
-    if (whole === undefined)
-      throw new MailAdminError('unavailable', 'the server no longer has the pieces of a message: send it again')
+    const whole = bytes instanceof Uint8Array ? bytes : this.staged(bytes.staged)
     if (whole.byteLength > this.appendLimit) throw tooBig(this.appendLimit)
     return { bytes: whole, flags, ...(date === undefined ? {} : { internalDate: date.time, zone: date.zone }) }
   }

@@ -12,17 +12,19 @@ const count = () => v.pipe(v.number(), v.integer(), v.minValue(0))
 /** The schema of one pipeline; `checks` and `modifiers` are on without being named. */
 const pipeline = (
   registry: Registry,
+  routes: ReturnType<typeof routesConfig>,
   checks: Readonly<Record<string, unknown>>,
   modifiers: Readonly<Record<string, unknown>>,
 ) =>
   v.strictObject({
     checks: moduleMap(registry, mailChecks, checks),
     modifiers: moduleMap(registry, mailModifiers, modifiers),
-    routes: routesConfig(registry),
+    routes,
   })
 
-export const mailConfig = (registry: Registry) =>
-  v.strictObject({
+export const mailConfig = (registry: Registry) => {
+  const routes = routesConfig(registry)
+  return v.strictObject({
     'max-message-size': v.pipe(size('50MiB'), v.description('the largest mail that is taken, by SMTP and by IMAP')),
     quota: v.optional(
       v.pipe(
@@ -44,21 +46,21 @@ export const mailConfig = (registry: Registry) =>
     targets: moduleMap(registry, mailTargets),
     incoming: v.optional(
       v.pipe(
-        pipeline(registry, { loops: true, 'own-name': true }, { 'own-results': true }),
+        pipeline(registry, routes, { loops: true, 'own-name': true }, {}),
         v.description('mail from other servers (endpoints smtp and lmtp)'),
       ),
       {},
     ),
     outgoing: v.optional(
       v.pipe(
-        pipeline(registry, { 'authorised-sender': true, loops: true }, { complete: true, 'own-results': true }),
+        pipeline(registry, routes, { 'authorised-sender': true, loops: true }, { complete: true }),
         v.description('mail from our own accounts (endpoint submission)'),
       ),
       {},
     ),
     local: v.optional(
       v.pipe(
-        pipeline(registry, { loops: true }, { complete: true }),
+        pipeline(registry, routes, { loops: true }, { complete: true }),
         v.description('mail that the server itself writes, such as notifications that a mail could not be delivered'),
       ),
       {},
@@ -67,7 +69,7 @@ export const mailConfig = (registry: Registry) =>
       v.pipe(
         v.record(
           v.pipe(v.string(), v.regex(/^[a-z0-9-]{1,32}$/, 'expected a name of a-z, 0-9 and -')),
-          pipeline(registry, {}, {}),
+          pipeline(registry, routes, {}, {}),
         ),
         v.description(
           'further pipelines by name; a route sends mail into one with deliver: [pipeline/name], and it sees the addresses as rewritten so far',
@@ -76,5 +78,6 @@ export const mailConfig = (registry: Registry) =>
       {},
     ),
   })
+}
 
 export type MailConfig = v.InferOutput<ReturnType<typeof mailConfig>>

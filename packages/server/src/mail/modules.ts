@@ -8,7 +8,6 @@ import { imap } from './endpoints/imap.ts'
 import { smtp } from './endpoints/smtp.ts'
 import { submission } from './endpoints/submission.ts'
 import { complete } from './modifiers/complete.ts'
-import { ownResults } from './modifiers/own-results.ts'
 import { discard } from './targets/discard.ts'
 
 export const mailModules: readonly AnyModule[] = [
@@ -19,6 +18,5 @@ export const mailModules: readonly AnyModule[] = [
   ownName,
   authorisedSender,
   complete,
-  ownResults,
   discard,
 ]

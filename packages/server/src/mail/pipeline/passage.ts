@@ -20,7 +20,7 @@ import { Findings } from './findings.ts'
 import { Itinerary, type Leg, modified, type Way } from './itinerary.ts'
 import type { Message } from './message.ts'
 import type { PassageOptions, Pipeline } from './pipeline.ts'
-import { authenticationResults, received } from './received.ts'
+import { authenticationResults, forgedResults, received } from './received.ts'
 import type { Route } from './routes.ts'
 import { askAll, type Judged, type NamedCheck, worst } from './stage.ts'
 import type { Step } from './trace.ts'
@@ -157,6 +157,7 @@ export class Passage implements Mail {
       prepend: [...(results === undefined ? [] : [results]), received(this, hostname)],
       // RFC 5321 §4.4: the one Return-Path is made at the final delivery, whatever the client wrote.
       remove: ['Return-Path'],
+      change: forgedResults(checked.header, hostname) ?? [],
     }
     const base = checked.edited([ours, ...this.#edits])
     const legs = this.#itinerary.legs.filter(({ routed }) => routed.length > 0)

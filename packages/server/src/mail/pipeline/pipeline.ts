@@ -43,6 +43,8 @@ export interface PassageOptions {
   readonly simulated?: boolean
   /** The client can be told of each recipient's failure (LMTP): nothing that failed goes to the queue. */
   readonly each?: boolean
+  /** Told of the passage before anything is asked of it. */
+  began?(passage: Passage): void
 }
 
 export class Pipeline {
@@ -74,6 +76,7 @@ export class Pipeline {
     options: PassageOptions = {},
   ): Promise<Passage> {
     const passage = new Passage(this, client, sender, parameters, options)
+    options.began?.(passage)
     await passage.begin()
     return passage
   }

@@ -218,7 +218,7 @@ describe('modifiers', () => {
     ['', true],
   ]
   for (const [value, stays] of results)
-    test(`own-results: Authentication-Results:${JSON.stringify(value)} ${stays ? 'stays' : 'goes'}`, async (t) => {
+    test(`Authentication-Results that came with the mail (X-04):${JSON.stringify(value)} ${stays ? 'stays' : 'goes'}`, async (t) => {
       const house = await openHouse(t)
       const message = `From: bo@example.net\r\nAuthentication-Results:${value}\r\n\r\nHi\r\n`
       await house.receive({ to: ['anna@example.org'], message })

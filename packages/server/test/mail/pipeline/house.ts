@@ -9,7 +9,10 @@ import { SmtpError } from '@aviso/smtp'
 import * as v from 'valibot'
 import { type Account, Accounts, type Resolution, type Role } from '../../../src/accounts/contracts.ts'
 import { AccountRooms } from '../../../src/accounts/rooms.ts'
+import { tables } from '../../../src/accounts/tables/contracts.ts'
+import { tableModules } from '../../../src/accounts/tables/modules.ts'
 import { openTables } from '../../../src/accounts/tables/tables.ts'
+import { moduleMap } from '../../../src/kernel/config/modules.ts'
 import { HandClock } from '../../../src/kernel/clock.ts'
 import { recordingLog } from '../../../src/kernel/log.ts'
 import { type AnyModule, Registry } from '../../../src/kernel/module.ts'
@@ -29,6 +32,8 @@ import {
 } from '../../../src/mail/pipeline/contracts.ts'
 import { Findings } from '../../../src/mail/pipeline/findings.ts'
 import { Message } from '../../../src/mail/pipeline/message.ts'
+import { Stories } from '../../../src/mail/stories/stories.ts'
+import { createTransportAdmin } from '../../../src/mail/transport.ts'
 import { storyStore } from '../../../src/mail/stories/store.ts'
 import { queueStore } from '../../../src/mail/targets/queue/store.ts'
 import { Store, StoreError } from '../../../src/store/contracts.ts'
@@ -42,6 +47,11 @@ export interface Options {
   /** Are on in both pipelines. */
   readonly check?: MailCheck
   readonly modifier?: MailModifier
+  /** Are there under the same names, for a route to switch on. */
+  readonly known?: MailCheck
+  readonly modifierKnown?: MailModifier
+  /** As in the config. */
+  readonly tables?: Readonly<Record<string, unknown>>
 }
 
 /** Accounts made of a list, all at example.org. */
@@ -95,7 +105,10 @@ class FakeAccounts {
 
 export type House = Awaited<ReturnType<typeof openHouse>>
 
-export async function openHouse(t: TestContext, { config = {}, check, modifier }: Options = {}) {
+export async function openHouse(
+  t: TestContext,
+  { config = {}, check, modifier, known, modifierKnown, tables: written = {} }: Options = {},
+) {
   const folder = mkdtempSync(join(tmpdir(), 'aviso-pipeline-'))
   const clock = new HandClock()
   const { log, lines } = recordingLog()
@@ -111,14 +124,17 @@ export async function openHouse(t: TestContext, { config = {}, check, modifier }
   const fake = new FakeAccounts()
   for (const name of ['anna', 'ben', 'carl']) fake.add(name)
   scope.provide(Accounts, fake as unknown as Accounts)
-  await openTables(scope, [])
   const own: AnyModule[] = []
-  if (check !== undefined)
-    own.push(mailCheck({ name: 'test', summary: 'x', config: v.strictObject({}), create: () => check }))
-  if (modifier !== undefined)
-    own.push(mailModifier({ name: 'test-edit', summary: 'x', config: v.strictObject({}), create: () => modifier }))
-  const registry = new Registry([...mailModules, ...own])
+  const aCheck = check ?? known
+  if (aCheck !== undefined)
+    own.push(mailCheck({ name: 'test', summary: 'x', config: v.strictObject({}), create: () => aCheck }))
+  const aModifier = modifier ?? modifierKnown
+  if (aModifier !== undefined)
+    own.push(mailModifier({ name: 'test-edit', summary: 'x', config: v.strictObject({}), create: () => aModifier }))
+  const registry = new Registry([...tableModules, ...mailModules, ...own])
+  await openTables(scope, v.parse(moduleMap(registry, tables), written))
   const both = (way: Config['incoming'] = {}) => ({
+    ...way,
     checks: { ...way.checks, ...(check !== undefined && { test: true }) },
     modifiers: { ...way.modifiers, ...(modifier !== undefined && { 'test-edit': true }) },
   })
@@ -175,6 +191,13 @@ export async function openHouse(t: TestContext, { config = {}, check, modifier }
     incoming,
     client,
     queue,
+    stories: scope.use(Stories),
+    transport: createTransportAdmin(() => ({
+      scope,
+      accounts: scope.use(Accounts),
+      pipelines: scope.use(Pipelines),
+      stories: scope.use(Stories),
+    })),
     /** A mail from another server. */
     receive: (mail: Sent) => send('incoming', mail),
     /** A mail from one of our accounts. */
