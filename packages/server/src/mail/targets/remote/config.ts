@@ -89,11 +89,11 @@ export const reuse = {
   'idle-time': v.pipe(duration('150s'), v.description('how long an idle connection is kept')),
 }
 
-export const linksOf = (config: {
+export const poolOf = (config: {
   readonly 'reuse-messages': number
   readonly 'idle-connections': number
   readonly 'idle-time': number
-}) => ({ perServer: config['idle-connections'], idle: config['idle-time'], messages: config['reuse-messages'] })
+}) => ({ idle: config['idle-connections'], idleTime: config['idle-time'], messages: config['reuse-messages'] })
 
 export const sourceAddresses = v.optional(
   v.pipe(

@@ -1,6 +1,6 @@
 // How one message goes to one destination: the door of this room, and the words that its files share.
 
-import type { BodyType, NotifyCondition } from '@aviso/smtp'
+import type { BodyType, DeliverBy, NotifyCondition } from '@aviso/smtp'
 
 /** How sure we are that a server is the destination's own: its name came from a config or a validated answer of the DNS, from an MTA-STS policy, or from anybody. */
 export type MxLevel = 'none' | 'mtasts' | 'dnssec'
@@ -33,8 +33,8 @@ export interface Parcel {
   readonly message: {
     /** Octets. */
     readonly size: number
-    /** The message in pieces, from its beginning each time it is called. */
-    chunks(): AsyncIterable<Uint8Array>
+    /** The message in pieces from octet `from` (default 0) on, anew each time it is called. */
+    chunks(from?: number): AsyncIterable<Uint8Array>
   }
   /** Where it goes: the domain of the recipients, in whatever spelling, or an address literal (`[192.0.2.1]`). */
   readonly domain: string
@@ -49,8 +49,7 @@ export interface Parcel {
   readonly ret: 'FULL' | 'HDRS' | undefined
   readonly envid: string | undefined
   /** RFC 2852: what is left of the time, when this is called. */
-  readonly deliverBy:
-    { readonly seconds: number; readonly late: 'return' | 'notify'; readonly trace: boolean } | undefined
+  readonly deliverBy: DeliverBy | undefined
   /** RFC 6710. */
   readonly priority: number | undefined
 }

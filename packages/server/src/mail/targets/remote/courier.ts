@@ -2,6 +2,7 @@
 
 import { networkInterfaces } from 'node:os'
 import { isIP } from 'node:net'
+import { ClientPool, type PoolOptions, type SmtpClient } from '@aviso/smtp'
 import { type AddressSet, plainAddress } from '../../../net/addresses.ts'
 import type { Resolver } from '../../../net/dns/contracts.ts'
 import { dnsName } from '../../../net/dns/names.ts'
@@ -13,11 +14,11 @@ import { type Dane, findDane, NO_DANE } from './dane.ts'
 import { type DestinationLimits, Destinations } from './destinations.ts'
 import { HopTrial, type Told, verdict } from './hops.ts'
 import { type Hop, HopError, type Link, type LinkTools } from './link.ts'
-import { Links, type LinksOptions } from './links.ts'
 import type { StsCache, StsFinding } from './mta-sts-cache.ts'
 import { beforeUs, type Exchange, findExchanges, literalAddress } from './mx.ts'
 import { type Demands, demandsOf, type LocalPolicy } from './policy.ts'
 import { reportSession } from './report.ts'
+import { smtpClock } from './smtp-clock.ts'
 import type { TlsResults } from './tls-results.ts'
 
 /** How the config wants a destination. */
@@ -42,7 +43,8 @@ export interface RemoteOptions {
   readonly own: AddressSet
   /** Addresses that no server of others has: a name that leads there leads astray. */
   readonly ignored: AddressSet
-  readonly links: LinksOptions
+  /** How connections are kept. */
+  readonly pool: Pick<PoolOptions, 'idle' | 'idleTime' | 'messages'>
 }
 
 export interface RemoteParts {
@@ -67,15 +69,16 @@ export class RemoteCourier implements Courier {
   readonly #options: RemoteOptions
   readonly #parts: RemoteParts
   readonly #destinations: Destinations
-  readonly #links: Links
+  readonly #pool: ClientPool
+  readonly #links = new WeakMap<SmtpClient, Link>()
 
   constructor(scope: Scope, options: RemoteOptions, parts: RemoteParts) {
     this.#scope = scope
     this.#options = options
     this.#parts = parts
     this.#destinations = new Destinations(scope.clock)
-    this.#links = new Links(scope.clock, options.links)
-    scope.defer(() => this.#links.close())
+    this.#pool = new ClientPool({ ...options.pool, clock: smtpClock(scope.clock) })
+    scope.defer(() => this.#pool.close())
   }
 
   async send(parcel: Parcel, signal: AbortSignal): Promise<readonly RecipientResult[]> {
@@ -131,6 +134,7 @@ export class RemoteCourier implements Courier {
     const trial = new HopTrial({
       parcel,
       tools,
+      pool: this.#pool,
       links: this.#links,
       signal,
       told: this.#teller(parcel.domain, sts),

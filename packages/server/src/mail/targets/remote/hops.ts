@@ -1,11 +1,12 @@
 // Tries servers one after the other, each at its addresses, until one has been given the message.
 
+import { createHash } from 'node:crypto'
+import type { ClientPool, SmtpClient } from '@aviso/smtp'
 import type { CounterMetric } from '../../../kernel/metrics.ts'
-import { isPermanent } from './answers.ts'
+import { answer, isPermanent } from './answers.ts'
 import type { Answer, Parcel, RecipientResult } from './contracts.ts'
 import { HopError, type Hop, type Link, type LinkTools, openLink } from './link.ts'
-import { type Links, linkKey } from './links.ts'
-import { type Demands, judge } from './policy.ts'
+import type { Demands } from './policy.ts'
 import { NothingSent, transfer } from './transfer.ts'
 
 /** Connections that are tried for one message at a time; then it is put off. */
@@ -26,20 +27,12 @@ export interface Failure {
   readonly answer: Answer
 }
 
-/** Everything that could be done was, and nobody took the message. */
-export class AllFailed extends Error {
-  readonly failures: readonly Failure[]
-  constructor(failures: readonly Failure[]) {
-    super('no server could be had')
-    this.name = 'AllFailed'
-    this.failures = failures
-  }
-}
-
 export interface Attempt {
   readonly parcel: Parcel
   readonly tools: LinkTools
-  readonly links: Links
+  readonly pool: ClientPool
+  /** What is known of the connections of the pool. */
+  readonly links: WeakMap<SmtpClient, Link>
   readonly signal: AbortSignal
   readonly told: Told
   readonly reused: CounterMetric
@@ -62,8 +55,8 @@ export class HopTrial {
   }
 
   /** A server that could not even be tried. */
-  fail(host: string, answer: Answer): void {
-    this.#failures.push({ host, answer })
+  fail(host: string, reason: Answer): void {
+    this.#failures.push({ host, answer: reason })
   }
 
   /** Tries a server at its addresses. Undefined: it was not to be had, and the next one may be tried. Rejects with the signal's reason. */
@@ -86,49 +79,47 @@ export class HopTrial {
   }
 
   async #over(hop: Hop, demands: Demands): Promise<readonly RecipientResult[] | undefined> {
-    const { tools, links, signal, told, reused } = this.#attempt
-    const key = linkKey(hop, demands)
-    // A message under REQUIRETLS gets a connection of its own, made under its own demands.
-    for (let kept = demands.requireTls ? undefined : links.take(key); kept !== undefined; kept = links.take(key)) {
-      if (judge(hop.host, demands, kept.protocol === undefined ? 'not offered' : kept.tls) !== undefined) {
-        void kept.client.quit()
-        continue
-      }
-      const results = await this.#send(kept, key, demands).catch(ifNothingSent)
-      if (results === undefined) continue
-      reused.inc()
-      return results
+    const { tools, pool, signal, told, reused, links } = this.#attempt
+    let opened = false
+    const open = async (): Promise<SmtpClient> => {
+      opened = true
+      const link = await openLink(hop, demands, tools, signal)
+      links.set(link.client, link)
+      told(hop, demands, link)
+      return link.client
     }
-    const link = await openLink(hop, demands, tools, signal)
-    told(hop, demands, link)
-    const results = await this.#send(link, key, demands).catch((error: unknown) => {
-      if (!(error instanceof NothingSent)) throw error
-      return error
-    })
-    if (!(results instanceof NothingSent)) return results
-    this.#failures.push({
-      host: hop.host,
-      answer: { code: 451, enhanced: '4.4.2', text: `The connection with ${hop.host} broke off (${results.message})` },
-    })
-    return undefined
+    const work = async (client: SmtpClient): Promise<readonly RecipientResult[]> => {
+      const link = links.get(client)
+      if (link === undefined) throw new Error('a connection that nobody opened')
+      return this.#send(link, demands)
+    }
+    const key = linkKey(hop, demands)
+    for (;;)
+      try {
+        // A message under REQUIRETLS gets a connection of its own.
+        const results = await (demands.requireTls ? once(open, work) : pool.use(key, open, work))
+        if (!opened) reused.inc()
+        return results
+      } catch (error) {
+        if (!(error instanceof NothingSent)) throw error
+        const text = `The connection with ${hop.host} broke off (${error.message})`
+        // A connection that was kept may have died of age: that says nothing of the server.
+        if (!opened) continue
+        this.#failures.push({ host: hop.host, answer: answer(451, '4.4.2', text) })
+        return undefined
+      }
   }
 
-  async #send(link: Link, key: string, demands: Demands): Promise<readonly RecipientResult[]> {
-    const { parcel, signal, links, relaxed } = this.#attempt
+  async #send(link: Link, demands: Demands): Promise<readonly RecipientResult[]> {
+    const { parcel, signal, relaxed } = this.#attempt
     const { client, hop } = link
-    if (demands.requireTls && !relaxed && !client.extensions.has('REQUIRETLS')) {
-      void client.quit()
-      throw new HopError({ code: 550, enhanced: '5.7.30', text: `${hop.host} does not offer REQUIRETLS` })
-    }
-    const abort = (): void => client.close()
+    if (demands.requireTls && !relaxed && !client.extensions.has('REQUIRETLS'))
+      throw new HopError(answer(550, '5.7.30', `${hop.host} does not offer REQUIRETLS`))
+    const abort = (): void => client.destroy()
     signal.addEventListener('abort', abort, { once: true })
     try {
-      const results = await transfer(link, parcel, demands)
-      if (demands.requireTls || results.some(({ ambiguous }) => ambiguous)) void client.quit()
-      else links.give(key, link)
-      return results
+      return await transfer(link, parcel, demands)
     } catch (error) {
-      client.close()
       if (error instanceof NothingSent) signal.throwIfAborted()
       throw error
     } finally {
@@ -137,9 +128,25 @@ export class HopTrial {
   }
 }
 
-function ifNothingSent(error: unknown): undefined {
-  if (!(error instanceof NothingSent)) throw error
-  return undefined
+/** A connection for one message. */
+async function once<T>(open: () => Promise<SmtpClient>, work: (client: SmtpClient) => Promise<T>): Promise<T> {
+  const client = await open()
+  try {
+    return await work(client)
+  } finally {
+    void client.quit()
+  }
+}
+
+/** Connections of one key are as good as each other: the same server at the same address, held against the same demands. */
+function linkKey({ host, at, tls, kind }: Hop, { dane, tls: level, daneOptional }: Demands): string {
+  const place = 'path' in at ? at.path : `${at.address} ${at.port}`
+  const key = `${kind} ${tls} ${host} ${place} ${level} ${dane.kind} ${String(daneOptional)}`
+  if (dane.kind !== 'records') return key
+  const hash = createHash('sha256')
+  for (const { usage, selector, matchingType, data } of dane.records)
+    hash.update(`${usage} ${selector} ${matchingType} `).update(data)
+  return `${key} ${dane.names.join(' ')} ${hash.digest('hex')}`
 }
 
 /** What is said when nobody took it: never *no* while one of the servers may still say *yes*. The server that spoke last is named. */
@@ -147,8 +154,8 @@ export function verdict(
   domain: string,
   failures: readonly Failure[],
 ): { readonly answer: Answer; readonly remote: string | undefined } {
-  const open = failures.findLast(({ answer }) => !isPermanent(answer)) ?? failures.at(-1)
+  const open = failures.findLast((failure) => !isPermanent(failure.answer)) ?? failures.at(-1)
   if (open === undefined)
-    return { answer: { code: 451, enhanced: '4.4.4', text: `No server of ${domain} can be tried` }, remote: undefined }
+    return { answer: answer(451, '4.4.4', `No server of ${domain} can be tried`), remote: undefined }
   return { answer: open.answer, remote: open.host }
 }

@@ -6,7 +6,7 @@ import type { Resolver } from '../../../net/dns/contracts.ts'
 import { dnsName } from '../../../net/dns/names.ts'
 import type { Store } from '../../../store/contracts.ts'
 import { sourceFor } from './addresses.ts'
-import { clientContext, linksOf, type RemoteConfig, ruleFinder, timeoutsOf } from './config.ts'
+import { clientContext, poolOf, type RemoteConfig, ruleFinder, timeoutsOf } from './config.ts'
 import type { Courier } from './contracts.ts'
 import { RemoteCourier } from './courier.ts'
 import { noSts, PersistentSts } from './mta-sts-cache.ts'
@@ -57,7 +57,7 @@ export function openRemote(scope: Scope, { config, hostname, resolver, store, fe
       addressLiterals: config['address-literals'],
       own: new AddressSet(config['own-addresses']),
       ignored: new AddressSet(config['ignored-addresses']),
-      links: linksOf(config),
+      pool: poolOf(config),
     },
     {
       resolver,

@@ -1,6 +1,7 @@
 // A courier as the pipeline and the queue meet it: one delivery, one parcel for each destination domain.
 
-import { SmtpError } from '@aviso/smtp'
+import { type DeliverBy, SmtpError } from '@aviso/smtp'
+import type { Scope } from '../../../kernel/scope.ts'
 import type { Delivery, Mail, MailTarget, Message, Outcome, Routed } from '../../pipeline/contracts.ts'
 import { isDelivered } from './answers.ts'
 import type { Answer, Courier, Parcel, RecipientResult } from './contracts.ts'
@@ -11,8 +12,8 @@ export interface CourierTargetOptions {
   readonly together: boolean
   /** Mail that is meant for Junk may go there (to a mailbox of ours on another machine); to strangers it may not. */
   readonly quarantined: boolean
-  /** Stops deliveries that are under way. */
-  readonly signal: AbortSignal
+  /** Of the module: its end stops deliveries that are under way. */
+  readonly scope: Scope
 }
 
 export class CourierTarget implements MailTarget {
@@ -57,13 +58,18 @@ class CourierDelivery implements Delivery {
       const failure = new SmtpError(550, '5.7.0', 'This mail looks like junk, and is not sent on from here')
       return this.#routed.map((routed) => ({ routed, failure }))
     }
+    const left = timeLeft(this.#mail, this.#options.scope.clock.now())
+    if (left !== undefined && left.late === 'return' && left.seconds <= 0) {
+      const failure = new SmtpError(550, '5.4.7', 'The time in which this mail was to be delivered is over')
+      return this.#routed.map((routed) => ({ routed, failure }))
+    }
     const groups = this.#options.together
       ? [this.#routed]
       : [...Map.groupBy(this.#routed, ({ address }) => address.domain.toLowerCase()).values()]
-    const signal = AbortSignal.any([this.#options.signal, this.#abort.signal])
+    const signal = AbortSignal.any([this.#options.scope.signal, this.#abort.signal])
     const results = await Promise.all(
       groups.map(async (group) => {
-        const sent = await this.#options.courier.send(parcelOf(this.#mail, message, group), signal)
+        const sent = await this.#options.courier.send(parcelOf(this.#mail, message, group, left), signal)
         return group.map((routed, i): readonly [Routed, Outcome] => [routed, outcomeOf(routed, sent[i])])
       }),
     )
@@ -79,8 +85,13 @@ class CourierDelivery implements Delivery {
 const NO_RESULT: Answer = { code: 451, enhanced: '4.3.0', text: 'Nothing is known of this recipient' }
 
 /** The parcel for some of a mail's recipients, all of one domain unless the servers are fixed. */
-export function parcelOf(mail: Mail, message: Message, routed: readonly Routed[]): Parcel {
-  const { body, smtpUtf8, requireTls, ret, envid } = mail.parameters
+export function parcelOf(
+  mail: Mail,
+  message: Message,
+  routed: readonly Routed[],
+  deliverBy: DeliverBy | undefined,
+): Parcel {
+  const { body, smtpUtf8, requireTls, ret, envid, priority } = mail.parameters
   return {
     sender: mail.sender?.toString() ?? null,
     recipients: routed.map(({ address, recipient }) => ({
@@ -90,7 +101,7 @@ export function parcelOf(mail: Mail, message: Message, routed: readonly Routed[]
         ? {}
         : { originalRecipient: recipient.parameters.originalRecipient }),
     })),
-    message: { size: message.size, chunks: () => message.chunks() },
+    message: { size: message.size, chunks: (from) => message.chunks(from) },
     domain: routed[0]?.address.domain ?? '',
     requireTls,
     // RFC 8689 §5: only the value No is known.
@@ -100,9 +111,15 @@ export function parcelOf(mail: Mail, message: Message, routed: readonly Routed[]
     body: body === 'BINARYMIME' ? body : undefined,
     ret,
     envid,
-    deliverBy: undefined,
-    priority: undefined,
+    deliverBy,
+    priority,
   }
+}
+
+/** RFC 2852 §4.1.4: what is left of the time that the sender gave. */
+function timeLeft({ parameters: { deliverBy }, received }: Mail, now: number): DeliverBy | undefined {
+  if (deliverBy === undefined) return undefined
+  return { ...deliverBy, seconds: Math.floor(deliverBy.seconds - Math.max(0, now - received) / 1000) }
 }
 
 function outcomeOf(routed: Routed, result: RecipientResult | undefined): Outcome {

@@ -36,7 +36,7 @@ export async function transfer(link: Link, parcel: Parcel, demands: Demands): Pr
     ambiguous,
   })
   try {
-    const results = await link.client.send(envelopeOf(parcel, demands, link.client), await whole(parcel))
+    const results = await link.client.send(envelopeOf(parcel, demands, link.client), parcel.message)
     return parcel.recipients.map((recipient, i) => one(recipient, resultOf(results[i], link.hop.host), false))
   } catch (error) {
     if (!(error instanceof SmtpConnectionError)) throw error
@@ -48,28 +48,19 @@ export async function transfer(link: Link, parcel: Parcel, demands: Demands): Pr
 }
 
 function envelopeOf(parcel: Parcel, demands: Demands, client: SmtpClient): OutgoingEnvelope {
-  const { sender, recipients, smtpUtf8, ret, envid, body } = parcel
+  const { sender, recipients, smtpUtf8, ret, envid, body, deliverBy, priority } = parcel
   return {
     reversePath: sender,
-    recipients: recipients.map(({ address, notify, originalRecipient }) => ({
-      address,
-      ...(notify === undefined ? {} : { notify }),
-      ...(originalRecipient === undefined ? {} : { originalRecipient }),
-    })),
+    recipients,
     smtpUtf8,
     // Asked for where it is offered; whether the message may go where it is not was decided before.
     requireTls: demands.requireTls && client.extensions.has('REQUIRETLS'),
-    ...(ret === undefined ? {} : { ret }),
-    ...(envid === undefined ? {} : { envid }),
-    ...(body === undefined ? {} : { body }),
+    ret,
+    envid,
+    body,
+    deliverBy,
+    priority,
   }
-}
-
-async function whole({ message }: Parcel): Promise<Uint8Array> {
-  const pieces: Uint8Array[] = []
-  for await (const piece of message.chunks()) pieces.push(piece)
-  const [only] = pieces
-  return pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces)
 }
 
 function resultOf(result: ClientResult | undefined, host: string): Answer {
