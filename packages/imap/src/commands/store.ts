@@ -2,7 +2,7 @@
 
 import type { FlagSet } from '../backend.ts'
 import { defineCommand } from '../server/command.ts'
-import { storeAllowed } from '../server/flag-rights.ts'
+import { storeUnchanged } from '../server/conditional-store.ts'
 import { limited, spansOf, uidsOf, withLimit } from '../server/message-set.ts'
 import { announceKeywords, fetchOpening, flagsLine } from '../server/telling.ts'
 import { bad } from '../wire/errors.ts'
@@ -72,7 +72,7 @@ const define = (uid: boolean) =>
       const { spans, code } = limited(view, spansOf(view, set, uid), session.limits.messageLimit)
       const uids = uidsOf(view, spans)
       if (uids.length === 0) return {}
-      const { rows, modified } = await storeAllowed(view.mailbox, uids, { action, flags }, unchangedSince)
+      const { rows, modified } = await storeUnchanged(view, uids, { action, flags }, unchangedSince)
       view.stale = true
       if (!silent) {
         announceKeywords(
