@@ -1,7 +1,7 @@
 // The `mail.remote` part of the config: how mail goes to other servers.
 
 import { readFileSync } from 'node:fs'
-import { createSecureContext, getCACertificates, rootCertificates, type SecureContext } from 'node:tls'
+import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls'
 import { isIP } from 'node:net'
 import * as v from 'valibot'
 import { duration } from '../../../kernel/units.ts'
@@ -20,7 +20,10 @@ const mxLevel = v.picklist(['none', 'mtasts', 'dnssec'])
 export const trustStore = v.optional(
   v.pipe(
     v.string(),
-    v.minLength(1),
+    v.check(
+      (text) => text === 'bundled' || text === 'system' || text.startsWith('/'),
+      (issue) => `expected bundled, system or the absolute path of a PEM file, but found '${issue.input}'`,
+    ),
     v.description(
       "which authorities are believed: bundled (those that Node.js brings), system (those of this machine), or a PEM file of one's own",
     ),
@@ -28,23 +31,32 @@ export const trustStore = v.optional(
   'bundled',
 )
 
-/** Makes the TLS settings of outgoing connections. Throws StartError for a file that cannot be read or holds no certificate. */
-export function clientContext(
-  trust: string,
-  own: { readonly cert?: string; readonly key?: string } = {},
-): SecureContext {
-  const ca = (): readonly string[] => {
-    if (trust === 'bundled') return rootCertificates
-    if (trust === 'system') return getCACertificates('system')
-    return [readFileSync(trust, 'utf8')]
-  }
+/** Makes the TLS settings of outgoing connections; `own` are PEM files to log in with. Throws StartError for a file that cannot be read or does not fit. */
+export function clientContext(trust: string, own?: { readonly cert: string; readonly key: string }): SecureContext {
+  const what =
+    own === undefined ? `the trust-store '${trust}'` : `the trust-store '${trust}' or the certificate '${own.cert}'`
   try {
     // Naming the authorities of Node itself would make a store of its own of them: a few milliseconds and megabytes for nothing.
-    const named = trust === 'bundled' ? {} : { ca: [...ca()] }
-    return createSecureContext({ minVersion: 'TLSv1.2', ...named, ...own })
+    const ca =
+      trust === 'bundled'
+        ? undefined
+        : trust === 'system'
+          ? getCACertificates('system')
+          : certificatesOf(readFileSync(trust, 'utf8'))
+    return createSecureContext({
+      minVersion: 'TLSv1.2',
+      ...(ca === undefined ? {} : { ca }),
+      ...(own === undefined ? {} : { cert: readFileSync(own.cert), key: readFileSync(own.key) }),
+    })
   } catch (error) {
-    throw new StartError(`the trust-store '${trust}' cannot be used: ${(error as Error).message}`, { cause: error })
+    throw new StartError(`${what} cannot be used: ${(error as Error).message}`, { cause: error })
   }
+}
+
+function certificatesOf(pem: string): string {
+  // OpenSSL takes a file without certificates for an empty one, and then nobody would be believed.
+  if (!pem.includes('-----BEGIN CERTIFICATE-----')) throw new Error('it holds no certificate')
+  return pem
 }
 
 export const connectTimeouts = {

@@ -34,7 +34,7 @@ export interface LinkTools {
   /** Our own address for connections to this one. */
   source(address: string): string | undefined
   /** Logs in, where the server is one that asks for it. */
-  authenticate?(client: SmtpClient, secure: boolean, host: string): Promise<void>
+  authenticate?(client: SmtpClient, hop: Hop, level: TlsLevel): Promise<void>
 }
 
 /** A connection that is ready. */
@@ -112,7 +112,7 @@ async function openOnce(hop: Hop, demands: Demands, tools: LinkTools, signal: Ab
     const outcome = client.socket === socket ? undefined : outcomeOf(client.socket as TLSSocket, demands, tools)
     const complaint = judge(host, demands, outcome ?? 'not offered')
     if (complaint !== undefined) throw new HopError(complaint, faultOf(outcome), localAddress)
-    await tools.authenticate?.(client, outcome !== undefined, host)
+    await tools.authenticate?.(client, hop, outcome?.level ?? 'none')
     const protocol = outcome === undefined ? undefined : ((client.socket as TLSSocket).getProtocol() ?? undefined)
     return { client, hop, tls: outcome ?? IN_CLEAR, protocol, localAddress, fellBack: undefined }
   } catch (error) {

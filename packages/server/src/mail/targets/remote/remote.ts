@@ -5,6 +5,7 @@ import { AddressSet } from '../../../net/addresses.ts'
 import type { Resolver } from '../../../net/dns/contracts.ts'
 import { dnsName } from '../../../net/dns/names.ts'
 import type { Store } from '../../../store/contracts.ts'
+import type { MailTarget } from '../../pipeline/contracts.ts'
 import { sourceFor } from './addresses.ts'
 import { clientContext, poolOf, type RemoteConfig, ruleFinder, timeoutsOf } from './config.ts'
 import type { Courier } from './contracts.ts'
@@ -12,6 +13,7 @@ import { RemoteCourier } from './courier.ts'
 import { noSts, PersistentSts } from './mta-sts-cache.ts'
 import { type FetchSts, httpsFetch } from './mta-sts-fetch.ts'
 import { REMOTE, remoteStore } from './store.ts'
+import { CourierTarget } from './target.ts'
 import { openTlsResults, type TlsResults } from './tls-results.ts'
 
 /** What remote delivery stands on. */
@@ -28,6 +30,8 @@ export interface RemoteGround {
 /** Remote delivery that is open. */
 export interface Remote {
   readonly courier: Courier
+  /** The courier as pipeline and queue meet it. */
+  readonly target: MailTarget
   /** How TLS went, for the reports of RFC 8460. */
   readonly results: TlsResults
 }
@@ -72,5 +76,6 @@ export function openRemote(scope: Scope, { config, hostname, resolver, store, fe
       },
     },
   )
-  return { courier, results }
+  const target = new CourierTarget({ courier, together: false, quarantined: false, scope })
+  return { courier, target, results }
 }

@@ -1,6 +1,6 @@
 // RFC 8460: how TLS went with other servers, counted for the reports that their domains may ask for.
 
-import type { Scope } from '../../../kernel/scope.ts'
+import { type Scope, serviceKey } from '../../../kernel/scope.ts'
 import type { Calls } from '../../../store/contracts.ts'
 import type { remoteStore, TlsCount } from './store.ts'
 
@@ -59,6 +59,8 @@ export interface TlsResults {
   /** Forgets the counts of a domain: its report was sent. */
   reported(day: string, domain: string): Promise<void>
 }
+
+export const TlsResults = serviceKey<TlsResults>('tls-results')
 
 export type RemoteCalls = Calls<typeof remoteStore.operations>
 
