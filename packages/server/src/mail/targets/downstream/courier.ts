@@ -3,14 +3,13 @@
 import { isIP } from 'node:net'
 import { ClientPool, type SmtpClient } from '@aviso/smtp'
 import type { Scope } from '../../../kernel/scope.ts'
-import { AddressSet } from '../../../net/addresses.ts'
 import { Resolver } from '../../../net/dns/contracts.ts'
 import { dnsName } from '../../../net/dns/names.ts'
 import { MailSettings } from '../../settings.ts'
 import { hostAddresses, sourceFor } from '../remote/addresses.ts'
 import { answer, Undeliverable } from '../remote/answers.ts'
 import { clientContext, poolOf, timeoutsOf } from '../remote/config.ts'
-import type { Answer, Courier, Parcel, RecipientResult, TlsLevel } from '../remote/contracts.ts'
+import type { Answer, Courier, Parcel, RecipientResult } from '../remote/contracts.ts'
 import { all } from '../remote/courier.ts'
 import { NO_DANE } from '../remote/dane.ts'
 import { Destinations } from '../remote/destinations.ts'
@@ -19,7 +18,7 @@ import type { Hop, Link, LinkTools } from '../remote/link.ts'
 import { demandsOf } from '../remote/policy.ts'
 import { smtpClock } from '../remote/smtp-clock.ts'
 import type { DownstreamConfig } from './config.ts'
-import { logIn } from './login.ts'
+import { logIn, mayCarryPassword } from './login.ts'
 import { type Downstream, parseDownstream } from './servers.ts'
 
 export class DownstreamCourier implements Courier {
@@ -58,7 +57,8 @@ export class DownstreamCourier implements Courier {
       ...(login === undefined
         ? {}
         : {
-            authenticate: (client, hop, level) => logIn(client, login, hop.host, this.#protects(hop, level)),
+            authenticate: (client, hop, level) =>
+              logIn(client, login, hop.host, mayCarryPassword(hop, level, config.tls)),
           }),
     }
   }
@@ -122,12 +122,6 @@ export class DownstreamCourier implements Courier {
     return all(parcel, said, remote)
   }
 
-  /** A password may go to a server whose certificate is good, to one that the config wants no certificate of, and to one on this machine. */
-  #protects({ at }: Hop, level: TlsLevel): boolean {
-    if (level === 'authenticated' || (level === 'encrypted' && this.#config.tls === 'encrypted')) return true
-    return 'path' in at || LOOPBACK.has(at.address)
-  }
-
   /** A server at each of its addresses, or why it has none. */
   async #hops(server: Downstream, signal: AbortSignal): Promise<readonly Hop[] | Answer> {
     const kind = this.#kind
@@ -145,7 +139,5 @@ export class DownstreamCourier implements Courier {
     return answer(451, '4.4.4', `The server ${host} has no address`)
   }
 }
-
-const LOOPBACK = new AddressSet(['127.0.0.0/8', '::1'])
 
 const nameOf = (server: Downstream): string => ('path' in server ? 'localhost' : server.host)

@@ -3,8 +3,10 @@
 import { clientMechanism, tlsChannelBinding } from '@aviso/sasl'
 import type { SmtpClient } from '@aviso/smtp'
 import { TLSSocket } from 'node:tls'
+import { AddressSet } from '../../../net/addresses.ts'
 import { answer } from '../remote/answers.ts'
-import { HopError } from '../remote/link.ts'
+import type { TlsLevel } from '../remote/contracts.ts'
+import { type Hop, HopError } from '../remote/link.ts'
 import type { DownstreamConfig } from './config.ts'
 
 export type Login = NonNullable<DownstreamConfig['login']>
@@ -36,4 +38,12 @@ export async function logIn(client: SmtpClient, login: Login, host: string, prot
     const why = error instanceof Error ? error.message : String(error)
     throw new HopError(answer(451, '4.7.0', `The login at ${host} fails (${why})`), undefined, '', { cause: error })
   }
+}
+
+const LOOPBACK = new AddressSet(['127.0.0.0/8', '::1'])
+
+/** A password may go as it is to a server whose certificate is good, to one that the config (`wanted`) asks no good one of but TLS, and to one on this machine. */
+export function mayCarryPassword({ at }: Pick<Hop, 'at'>, level: TlsLevel, wanted: TlsLevel): boolean {
+  if (level === 'authenticated' || (level === 'encrypted' && wanted === 'encrypted')) return true
+  return 'path' in at || LOOPBACK.has(at.address)
 }
