@@ -20,6 +20,8 @@ import { bansStore } from './net/bans.store.ts'
 import { openBans } from './net/bans.ts'
 import { loadCertificates } from './net/certificates.ts'
 import { Bans, type Bound, Limits, Network } from './net/contracts.ts'
+import { Resolver } from './net/dns/contracts.ts'
+import { openResolver } from './net/dns/resolver.ts'
 import { createLimits } from './net/limits.ts'
 import { createNetwork, type GenerationNetwork } from './net/listeners.ts'
 import { actAs, dropPrivileges } from './net/privileges.ts'
@@ -320,11 +322,12 @@ export class House {
   }
 }
 
-/** The rooms that need no network: what the command line opens too when no server runs. */
+/** The resolver, and the rooms that listen nowhere: what the command line opens too when no server runs. */
 export async function openRooms(
   scope: Scope,
   settings: Settings,
 ): Promise<{ readonly accounts: OpenedAccounts; begin(): void }> {
+  scope.provide(Resolver, await openResolver(scope, settings.network.dns))
   const accounts = await openAccounts(scope, settings.accounts)
   const { domain } = settings
   if (domain !== undefined && !accounts.accounts.isLocal(normaliseDomain(domain) ?? domain))
