@@ -4,6 +4,7 @@ import { accountStore } from './accounts/store.ts'
 import { rosterStore } from './chat/core/roster.store.ts'
 import { offlineStore } from './chat/features/offline.store.ts'
 import { shareStore } from './mail/mailboxes/sharing/shares.store.ts'
+import { greylistStore } from './mail/checks/greylist/greylist.store.ts'
 import { mailStore } from './mail/mailboxes/store.ts'
 import { storyStore } from './mail/stories/store.ts'
 import { queueStore } from './mail/targets/queue/store.ts'
@@ -16,6 +17,7 @@ export const stores: readonly StoreDefinition[] = [
   queueStore,
   storyStore,
   mailStore,
+  greylistStore,
   shareStore,
   rosterStore,
   offlineStore,

@@ -97,6 +97,7 @@ export function createTransportAdmin(rooms: () => TransportRooms): TransportAdmi
         return { pipeline: pipeline.options.name, refusal: undefined, steps: passage.current.steps }
       } catch (error) {
         if (!(error instanceof SmtpError)) throw error
+        passage.current?.abort()
         return {
           pipeline: pipeline.options.name,
           refusal: { code: error.code, enhanced: error.enhanced ?? '', text: error.message },
