@@ -106,7 +106,7 @@ const NAME = /^[!-9;-~]{1,200}$/
 /** A field on as many lines as rspamd folded it to; undefined for what is none. */
 function fieldOf(name: string, value: string): string | undefined {
   const folded = value.replace(/\r?\n(?=[ \t])/g, '\r\n')
-  const flat = folded.replaceAll('\r\n', '')
+  const flat = folded.replace(/\r\n(?=[ \t])/g, '')
   return NAME.test(name) && !/[\r\n\0]/.test(flat) ? `${name}: ${folded}` : undefined
 }
 
