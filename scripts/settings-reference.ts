@@ -3,7 +3,7 @@
 import type { GenericSchema } from 'valibot'
 import { stringify } from 'yaml'
 import { configSchema } from '../packages/server/src/config.ts'
-import { placeOf } from '../packages/server/src/kernel/config/modules.ts'
+import { type ModulePlace, placeOf } from '../packages/server/src/kernel/config/modules.ts'
 import { withDefaults } from '../packages/server/src/kernel/config/show.ts'
 import { defaultOf, descriptionOf, entriesOf, unwrap } from '../packages/server/src/kernel/config/validate.ts'
 
@@ -29,20 +29,26 @@ function describe(key: string, schema: GenericSchema): string {
 
 /** What may be written, in a few words. */
 function kindOf(schema: GenericSchema): string {
-  const inside = unwrap(schema) as unknown as {
+  const taken = unwrap(schema) as unknown as {
     type: string
     options?: readonly unknown[]
     item?: GenericSchema
     expects?: string
   }
   if (placeOf(schema) !== undefined) return 'modules'
-  if (inside.type === 'strict_object') return 'group'
-  if (inside.type === 'picklist') return (inside.options ?? []).map((option) => `\`${String(option)}\``).join(', ')
-  if (inside.type === 'array') return `list of ${inside.item === undefined ? 'values' : kindOf(inside.item)}`
-  if (inside.type === 'record') return 'map'
-  if (inside.type === 'union') return 'text or number'
-  return inside.type === 'string' ? 'text' : inside.type
+  if (taken.type === 'strict_object') return 'group'
+  if (taken.type === 'picklist') return (taken.options ?? []).map((option) => `\`${String(option)}\``).join(', ')
+  if (taken.type === 'array') return `list of ${taken.item === undefined ? 'values' : kindOf(taken.item)}`
+  if (taken.type === 'record') return 'map'
+  if (taken.type === 'union') return unionOf((taken.options ?? []) as readonly GenericSchema[])
+  return taken.type === 'string' ? 'text' : taken.type
 }
+
+/** The kinds of a union, each once. */
+const unionOf = (options: readonly GenericSchema[]): string => [...new Set(options.map(kindOf))].join(' or ')
+
+/** Families of modules that some place lists, each described once. */
+const families = new Map<string, ModulePlace>()
 
 function section(title: string, level: number, schema: GenericSchema, summary?: string): void {
   const entries = entriesOf(schema)
@@ -56,35 +62,65 @@ function section(title: string, level: number, schema: GenericSchema, summary?: 
   lines.push('| setting | takes | default | what it is |', '|---|---|---|---|')
   for (const [key, entry] of Object.entries(entries)) lines.push(describe(key, entry))
   lines.push('')
-  for (const [key, entry] of Object.entries(entries)) {
-    const place = placeOf(entry)
-    if (place === undefined) {
-      if (entriesOf(entry) !== undefined)
-        section(
-          `${title === 'Top level' ? '' : `${title}.`}${key}`,
-          Math.min(4, level + 1),
-          entry,
-          descriptionOf(entry),
-        )
-      continue
-    }
-    const name = `${title === 'Top level' ? '' : `${title}.`}${key}`
+  const prefix = title === 'Top level' ? '' : `${title}.`
+  for (const [key, entry] of Object.entries(entries)) inside(prefix + key, Math.min(5, level + 1), entry)
+}
+
+/** Lists and maps that were described, by their schema: one that stands in several places is described in the first. */
+const described = new Map<GenericSchema, string>()
+
+/** A heading as links name it. */
+const anchor = (heading: string): string => heading.toLowerCase().replaceAll(/[^a-z0-9 -]/g, '')
+
+/** What stands below a setting: a group, a list or a map of groups, or modules. */
+function inside(name: string, level: number, schema: GenericSchema): void {
+  const known = described.get(schema)
+  if (known !== undefined) {
+    lines.push(`${'#'.repeat(level)} ${name}`, '', `As [${known}](#${anchor(known)}).`, '')
+    return
+  }
+  const place = placeOf(schema)
+  if (place !== undefined) {
+    families.set(place.family.name, place)
     lines.push(
-      `${'#'.repeat(Math.min(4, level + 1))} ${name}`,
+      `${'#'.repeat(level)} ${name}`,
       '',
-      `Modules: ${place.family.summary}. On without being named: ${
+      `Modules of the family [${place.family.name}](#modules-${place.family.name}). On without being named: ${
         Object.keys(place.standard)
           .map((module) => `\`${module}\``)
           .join(', ') || 'none'
       }. \`name: false\` switches one off.`,
       '',
     )
-    for (const module of place.modules)
-      section(`${name}.${module.name}`, Math.min(5, level + 2), module.config, module.summary)
+    return
+  }
+  const { type, item, value } = unwrap(schema) as unknown as {
+    type: string
+    item?: GenericSchema
+    value?: GenericSchema
+  }
+  if (type === 'array' || type === 'record') described.set(schema, `${name}${type === 'array' ? '[]' : '.*'}`)
+  if (type === 'array' && item !== undefined && entriesOf(item) !== undefined) section(`${name}[]`, level, item)
+  else if (type === 'record' && value !== undefined && entriesOf(value) !== undefined)
+    section(`${name}.*`, level, value)
+  else if (entriesOf(schema) !== undefined) section(name, level, schema, descriptionOf(schema))
+}
+
+/** The modules of every family that a place lists. A module's own settings may list modules again. */
+function modules(): void {
+  const done = new Set<string>()
+  for (let next = [...families.values()]; next.length > 0;) {
+    for (const { family, modules: known } of next) {
+      done.add(family.name)
+      lines.push(`## Modules: ${family.name}`, '', `${family.summary}.`, '')
+      for (const module of known) section(`${family.name}: ${module.name}`, 3, module.config, module.summary)
+    }
+    next = [...families.values()].filter(({ family }) => !done.has(family.name))
   }
 }
 
 section('Top level', 2, configSchema)
+modules()
 lines.push(
   '## The shortest useful file, in full',
   '',

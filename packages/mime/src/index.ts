@@ -18,6 +18,7 @@ export { visibleText } from './html-text.ts'
 export { MailAddress, normaliseDomain, parseMailAddress, quoteLocal } from './mail-address.ts'
 export { messageIds } from './message-ids.ts'
 export { copyNormalised, normalisedLength, normaliseNewlines } from './newlines.ts'
+export { toSevenBit } from './seven-bit.ts'
 export { parseStructure, type Part, type StructureLimits } from './structure.ts'
 export { baseSubject } from './subject.ts'
 export {

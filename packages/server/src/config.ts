@@ -2,6 +2,7 @@
 
 import * as v from 'valibot'
 import { authConfig } from './accounts/config.ts'
+import { tables } from './accounts/tables/contracts.ts'
 import { chatConfig } from './chat/config.ts'
 import { moduleMap } from './kernel/config/modules.ts'
 import { logConfig } from './kernel/log.ts'
@@ -59,8 +60,12 @@ export const configSchema = v.strictObject({
   accounts: v.optional(v.pipe(authConfig, v.description('Passwords, logins, and how hard guessing is made.')), {}),
   store: v.optional(v.pipe(storeConfig, v.description('How the databases are run.')), {}),
   endpoints: moduleMap(registry, endpoints, { smtp: true, submission: true, imap: true, c2s: true, metrics: true }),
+  tables: moduleMap(registry, tables),
   mail: v.optional(
-    v.pipe(mailConfig(registry), v.description('What is looked at and edited on the two ways that mail comes in.')),
+    v.pipe(
+      mailConfig(registry),
+      v.description('What is looked at and edited on the ways that mail comes in, and where it goes.'),
+    ),
     {},
   ),
   chat: v.optional(v.pipe(chatConfig(registry), v.description('Limits of chat, and what it can do.')), {}),

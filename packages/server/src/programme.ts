@@ -13,16 +13,25 @@ import {
 } from './admin/operations.ts'
 import type { LoadedConfig, Programme } from './admin/programme.ts'
 import type { AccountAdmin } from './accounts/administration.ts'
+import { Accounts } from './accounts/contracts.ts'
 import { importRosters } from './chat/import-rosters.ts'
 import { configSchema, type Settings } from './config.ts'
 import { runDemo } from './demo.ts'
 import { House, layFoundation, openRooms, type SettingsSource } from './house.ts'
 import { checkConfig, inlineSource, loadConfig, type Loaded } from './kernel/config/load.ts'
 import { openLog, silentLog } from './kernel/log.ts'
+import type { Scope } from './kernel/scope.ts'
 import { version } from './kernel/version.ts'
 import { createMailAdmin } from './mail/admin.ts'
 import type { MailAdmin } from './mail/administration.ts'
+import { Pipelines } from './mail/mail.ts'
 import { Mailboxes } from './mail/mailboxes/mailboxes.ts'
+import { Stories } from './mail/stories/stories.ts'
+import { Keys } from './mail/keys/keyring.ts'
+import { MailSettings } from './mail/settings.ts'
+import { Resolver } from './net/dns/contracts.ts'
+import { type AuthenticationAdmin, createAuthenticationAdmin } from './mail/authentication-admin.ts'
+import { createTransportAdmin, type TransportAdmin } from './mail/transport.ts'
 import { queueStore } from './mail/targets/queue/store.ts'
 import { actAs } from './net/privileges.ts'
 import { Store } from './store/contracts.ts'
@@ -134,7 +143,14 @@ function listenToSignals(): Signals {
 }
 
 const context = (house: House, mail: MailAdmin, stop: () => void): AdminContext => ({
-  ...operationsOn(house.scope.use(Store), house.accounts.admin, mail, house.mailboxes),
+  ...operationsOn(
+    house.scope.use(Store),
+    house.accounts.admin,
+    mail,
+    house.mailboxes,
+    transportOf(() => house.rooms),
+    authenticationOf(() => house.rooms),
+  ),
   running: {
     status: async () => ({ ...(await house.status()), queue: await house.scope.use(Store).core(queueStore).count() }),
     reload: () => house.reload(),
@@ -147,13 +163,42 @@ const operationsOn = (
   accounts: AccountAdmin,
   mail: MailAdmin,
   mailboxes: Mailboxes,
+  transport: TransportAdmin,
+  authentication: AuthenticationAdmin,
 ): Omit<AdminContext, 'running'> => ({
   accounts: accounts.as('command line'),
   mail,
   importRosters: (entries) => importRosters(store, accounts, entries),
   queue: () => store.core(queueStore).list({ limit: 1000 }),
   mailboxes,
+  transport,
+  authentication,
 })
+
+/** The door to the ways of mail of the generation whose scope `rooms` gives. */
+const transportOf = (rooms: () => Scope): TransportAdmin =>
+  createTransportAdmin(() => {
+    const scope = rooms()
+    return {
+      scope,
+      accounts: scope.use(Accounts),
+      pipelines: scope.use(Pipelines),
+      stories: scope.use(Stories),
+    }
+  })
+
+/** The door to mail authentication of the generation whose scope `rooms` gives. */
+const authenticationOf = (rooms: () => Scope): AuthenticationAdmin =>
+  createAuthenticationAdmin(() => {
+    const scope = rooms()
+    return {
+      clock: scope.clock,
+      hostname: scope.use(MailSettings).hostname,
+      accounts: scope.use(Accounts),
+      keyring: scope.use(Keys),
+      resolver: scope.use(Resolver),
+    }
+  })
 
 async function openOffline(config: LoadedConfig, environment: NodeJS.ProcessEnv): Promise<Admin> {
   const file = config.file
@@ -163,7 +208,12 @@ async function openOffline(config: LoadedConfig, environment: NodeJS.ProcessEnv)
       : await loadConfig(configSchema, file, { environment })
   // Started as root, a command leaves no file behind that the server's own user cannot write.
   actAs(settings)
-  const foundation = await layFoundation({ ...settings, data: config.data }, '.', silentLog(), true)
+  const foundation = await layFoundation(
+    { ...settings, data: config.data },
+    file === undefined ? '.' : dirname(file),
+    silentLog(),
+    true,
+  )
   try {
     const rooms = foundation.scope.child('command')
     const { admin } = (await openRooms(rooms, settings)).accounts
@@ -173,7 +223,14 @@ async function openOffline(config: LoadedConfig, environment: NodeJS.ProcessEnv)
       () => settings.mail['max-message-size'],
     )
     const here: AdminContext = {
-      ...operationsOn(foundation.store, admin, mail, rooms.use(Mailboxes)),
+      ...operationsOn(
+        foundation.store,
+        admin,
+        mail,
+        rooms.use(Mailboxes),
+        transportOf(() => rooms),
+        authenticationOf(() => rooms),
+      ),
       running: undefined,
     }
     return {

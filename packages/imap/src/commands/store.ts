@@ -2,7 +2,7 @@
 
 import type { FlagSet } from '../backend.ts'
 import { defineCommand } from '../server/command.ts'
-import { storeAllowed } from '../server/flag-rights.ts'
+import { storeUnchanged } from '../server/conditional-store.ts'
 import { limited, spansOf, uidsOf, withLimit } from '../server/message-set.ts'
 import { announceKeywords, fetchOpening, flagsLine } from '../server/telling.ts'
 import { bad } from '../wire/errors.ts'
@@ -75,7 +75,7 @@ const define = (uid: boolean) =>
       const { spans, code } = limited(view, spansOf(view, set, uid), session.limits.messageLimit)
       const uids = uidsOf(view, spans)
       if (uids.length === 0) return {}
-      const stored = await storeAllowed(view.mailbox, uids, { action, flags }, unchangedSince)
+      const stored = await storeUnchanged(view, uids, { action, flags }, unchangedSince)
       const { modified } = stored
       view.stale = true
       // Nothing else happened since the view was as it is: then there is no news of these messages. Searches that are told of changes hear of them as news, though.

@@ -31,6 +31,10 @@ export class MailboxView {
   readonly expunged = new Set<number>()
   /** All changes up to here are in the view. */
   modseq: number
+  /** The client has heard of all changes up to here. Less than `modseq` while expunges wait to be told. */
+  told: number
+  /** The client was told that it has not heard all that `modseq` stands for. */
+  behind = false
   uidNext: number
   #recent: RecentRange[] = []
   /** UID → modseq of this session's own change, which the client needs not be told. */
@@ -52,6 +56,7 @@ export class MailboxView {
     this.#uids = snapshot.uids
     this.#count = snapshot.uids.length
     this.modseq = snapshot.highestModseq
+    this.told = snapshot.highestModseq
     this.uidNext = snapshot.uidNext
   }
 

@@ -161,6 +161,13 @@ class Door implements MailAdmin {
       throw new MailAdminError('invalid', `a message has more than the ${octets} octets that were said`)
   }
 
+  staged(token: string): Uint8Array {
+    const whole = this.#staging.take(token)
+    if (whole === undefined)
+      throw new MailAdminError('unavailable', 'the server no longer has the pieces of a message: send it again')
+    return whole
+  }
+
   async import(address: string, order: MailImport): Promise<readonly ImportAnswer[]> {
     const { id } = await this.#account(address)
     const entries = order.entries.map(({ key, nth, mail }) => ({
@@ -198,9 +205,7 @@ class Door implements MailAdmin {
   }
 
   #whole({ bytes, flags, date }: NewMail): AppendMessage {
-    const whole = bytes instanceof Uint8Array ? bytes : this.#staging.take(bytes.staged)
-    if (whole === undefined)
-      throw new MailAdminError('unavailable', 'the server no longer has the pieces of a message: send it again')
+    const whole = bytes instanceof Uint8Array ? bytes : this.staged(bytes.staged)
     if (whole.byteLength > this.appendLimit) throw tooBig(this.appendLimit)
     return { bytes: whole, flags, ...(date === undefined ? {} : { internalDate: date.time, zone: date.zone }) }
   }

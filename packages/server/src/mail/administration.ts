@@ -140,6 +140,8 @@ export interface MailAdmin {
 
   /** Sends the next piece of a large message of `octets` octets ahead; `token` is the sender's own. What nobody asks for is thrown away after a while. */
   stage(token: string, piece: Uint8Array, octets: number): Promise<void>
+  /** The message whose pieces came under that token; it is not held any more. Throws `MailAdminError` 'unavailable' when they are gone. */
+  staged(token: string): Uint8Array
   import(address: string, order: MailImport): Promise<readonly ImportAnswer[]>
   forgetImports(address: string): Promise<void>
 

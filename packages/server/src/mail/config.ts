@@ -1,15 +1,31 @@
-// The `mail` part of the config: what is looked at and edited on the two ways that mail comes in.
+// The `mail` part of the config: what is looked at and edited on the ways that mail comes in, and where it goes.
 
 import * as v from 'valibot'
 import { moduleMap } from '../kernel/config/modules.ts'
 import type { Registry } from '../kernel/module.ts'
-import { size } from '../kernel/units.ts'
-import { mailChecks, mailModifiers } from './pipeline/contracts.ts'
+import { duration, size } from '../kernel/units.ts'
+import { mailChecks, mailModifiers, mailTargets } from './pipeline/contracts.ts'
+import { routesConfig } from './routes-config.ts'
+import { remoteConfig } from './targets/remote/config.ts'
 
 const count = () => v.pipe(v.number(), v.integer(), v.minValue(0))
 
-export const mailConfig = (registry: Registry) =>
+/** The schema of one pipeline; `checks` and `modifiers` are on without being named. */
+const pipeline = (
+  registry: Registry,
+  routes: ReturnType<typeof routesConfig>,
+  checks: Readonly<Record<string, unknown>>,
+  modifiers: Readonly<Record<string, unknown>>,
+) =>
   v.strictObject({
+    checks: moduleMap(registry, mailChecks, checks),
+    modifiers: moduleMap(registry, mailModifiers, modifiers),
+    routes,
+  })
+
+export const mailConfig = (registry: Registry) => {
+  const routes = routesConfig(registry)
+  return v.strictObject({
     'max-message-size': v.pipe(size('50MiB'), v.description('the largest mail that is taken, by SMTP and by IMAP')),
     quota: v.optional(
       v.pipe(
@@ -24,26 +40,46 @@ export const mailConfig = (registry: Registry) =>
       ),
       {},
     ),
+    stories: v.pipe(
+      duration('7d'),
+      v.description('how long is remembered what became of each mail (aviso mail explain); 0s: not at all'),
+    ),
+    remote: v.optional(v.pipe(remoteConfig, v.description('how mail goes to other servers (target remote)')), {}),
+    targets: moduleMap(registry, mailTargets),
     incoming: v.optional(
       v.pipe(
-        v.strictObject({
-          checks: moduleMap(registry, mailChecks, { loops: true, 'own-name': true }),
-          modifiers: moduleMap(registry, mailModifiers, { 'own-results': true }),
-        }),
-        v.description('mail from other servers (endpoint smtp)'),
+        pipeline(registry, routes, { loops: true, 'own-name': true }, { srs: true, arc: true }),
+        v.description('mail from other servers (endpoints smtp and lmtp)'),
       ),
       {},
     ),
     outgoing: v.optional(
       v.pipe(
-        v.strictObject({
-          checks: moduleMap(registry, mailChecks, { 'authorised-sender': true, loops: true }),
-          modifiers: moduleMap(registry, mailModifiers, { complete: true, 'own-results': true }),
-        }),
+        pipeline(registry, routes, { 'authorised-sender': true, loops: true }, { complete: true, dkim: true }),
         v.description('mail from our own accounts (endpoint submission)'),
       ),
       {},
     ),
+    local: v.optional(
+      v.pipe(
+        pipeline(registry, routes, { loops: true }, { complete: true, dkim: true }),
+        v.description('mail that the server itself writes, such as notifications that a mail could not be delivered'),
+      ),
+      {},
+    ),
+    pipelines: v.optional(
+      v.pipe(
+        v.record(
+          v.pipe(v.string(), v.regex(/^[a-z0-9-]{1,32}$/, 'expected a name of a-z, 0-9 and -')),
+          pipeline(registry, routes, {}, {}),
+        ),
+        v.description(
+          'further pipelines by name; a route sends mail into one with deliver: [pipeline/name], and it sees the addresses as rewritten so far',
+        ),
+      ),
+      {},
+    ),
   })
+}
 
 export type MailConfig = v.InferOutput<ReturnType<typeof mailConfig>>

@@ -1,4 +1,4 @@
-// aviso mail import, aviso mail export
+// aviso mail ...; import and export are here
 
 import { randomBytes } from 'node:crypto'
 import { resolve } from 'node:path'
@@ -13,13 +13,16 @@ import type { ImportEntryOnWire } from '../mail-operations.ts'
 import { fetchMessages, listMessages, onWire } from '../mail-wire.ts'
 import { type Admin, OperationError } from '../operations.ts'
 import type { Programme } from '../programme.ts'
+import { explainCommand, simulateCommand } from './mail-ways.ts'
 import { ProgressLine, sizeText } from '../progress.ts'
 import { show, table, UsageError } from '../terminal.ts'
 
 export function mailCommand(programme: Programme): Command {
-  const mail = new Command('mail').description('bring mail from elsewhere, and take it along')
+  const mail = new Command('mail').description('bring mail from elsewhere, take it along, and see what became of it')
   mail.addCommand(importCommand(programme))
   mail.addCommand(exportCommand(programme))
+  mail.addCommand(explainCommand(programme))
+  mail.addCommand(simulateCommand(programme))
   return mail
 }
 

@@ -16,7 +16,7 @@ export const authorisedSender = mailCheck({
     const accounts = scope.use(Accounts)
 
     return {
-      async sender({ client, sender }): Promise<Verdict> {
+      async sender({ client, reversePath: sender }): Promise<Verdict> {
         if (client.account === undefined) return reject(530, '5.7.0', 'Please log in first')
         // A notification (read receipt, bounce) has the null reverse-path; its From field is looked at below.
         if (sender === null || (await accounts.maySendAs(client.account, sender.toString()))) return accept()

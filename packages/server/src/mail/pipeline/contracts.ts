@@ -1,6 +1,6 @@
 // What the mail pipeline is made of: checks that look, modifiers that edit, targets that deliver.
 
-import type { Headers, MailAddress } from '@aviso/mime'
+import type { MailAddress } from '@aviso/mime'
 import { type MailParameters, type RecipientParameters, SmtpError } from '@aviso/smtp'
 import type { GenericSchema, InferOutput } from 'valibot'
 import type { Account } from '../../accounts/contracts.ts'
@@ -8,6 +8,9 @@ import { type AnyModule, defineFamily, defineModule } from '../../kernel/module.
 import type { Log } from '../../kernel/log.ts'
 import type { Scope } from '../../kernel/scope.ts'
 import type { TlsFacts } from '../../net/contracts.ts'
+import type { HeaderEdit, Message } from './message.ts'
+
+export type { HeaderEdit, Message } from './message.ts'
 
 export type Awaitable<T> = T | Promise<T>
 
@@ -16,8 +19,9 @@ export interface Client {
   /** The session's id and its log. */
   readonly session: string
   readonly log: Log
-  /** `smtp`, `submission` ... */
+  /** `smtp`, `submission`, `lmtp`; `queue` and `local` for mail that the server itself hands in. */
   readonly protocol: string
+  /** '' for mail that no connection brought: checks that judge a peer accept it. */
   readonly remoteAddress: string
   /** The name in EHLO, HELO or LHLO. */
   readonly hello: string
@@ -26,6 +30,8 @@ export interface Client {
   readonly tls: TlsFacts | undefined
   /** Who logged in; undefined for a stranger. */
   readonly account: Account | undefined
+  /** As {@link Mail.once}, for the whole session: what is found out of the peer once, such as the names of its address. */
+  once<T>(finding: Finding<T>, make: () => Promise<T>): Promise<T>
 }
 
 /** One recipient of the envelope, as the client named it. */
@@ -34,36 +40,68 @@ export interface Recipient {
   readonly parameters: RecipientParameters
 }
 
+/** Names a value that is found out once and then shared by all checks and modifiers, such as the result of SPF. `T` is its type. */
+export interface Finding<T> {
+  readonly name: string
+  /** Carries the type only; never set. */
+  readonly contract?: T
+}
+
+/** Makes the name of a finding whose value is a `T`. */
+export const finding = <T>(name: string): Finding<T> => ({ name })
+
 /** One mail on its way through the pipeline, as checks, modifiers and targets see it. */
 export interface Mail {
-  /** Names the mail in logs, in Received and in the queue; unique. */
+  /** Names the mail in logs, in Received, in the trace and in the queue; unique. */
   readonly id: string
   readonly client: Client
-  /** The reverse-path; null for `<>`, a notification. */
+  /** The reverse-path as the client gave it: what checks judge. Null for `<>`, a notification. */
+  readonly reversePath: MailAddress | null
+  /** The reverse-path as modifiers made it: what targets send on. */
   readonly sender: MailAddress | null
   readonly parameters: MailParameters
   /** Those accepted so far. */
   readonly recipients: readonly Recipient[]
   /** Milliseconds since the epoch. */
   readonly received: number
+  /** What checks found out, each a `resinfo` of RFC 8601 §2.2: `spf=pass smtp.mailfrom=example.org`. They go into our one Authentication-Results field. */
+  readonly results: readonly string[]
+  /** Only asked what would happen (`aviso mail simulate`): nothing may be remembered of it. */
+  readonly simulated: boolean
+  /** The value of `finding`: made by whoever asks first, the same promise for all others. One that was rejected is made anew. */
+  once<T>(finding: Finding<T>, make: () => Promise<T>): Promise<T>
 }
 
-/** The message itself: as the client sent it, and its header parsed. */
-export interface Content {
-  readonly bytes: Uint8Array
-  readonly header: Headers
+/** What a check may add to its verdict, whatever that is. */
+interface Besides {
+  /** For the log and the trace; the reply's text is for the sender. */
+  readonly why?: string
+  /** Each a `resinfo` of RFC 8601 §2.2. */
+  readonly results?: readonly string[]
+  /** What to change in the message, before the modifiers see it. */
+  readonly edit?: HeaderEdit
+  /** The message with another body; all edits of its header are made on top. */
+  readonly message?: Message
+  /** A new reverse-path; null for `<>`. */
+  readonly sender?: MailAddress | null
+  /** Recipients to add, routed like all others, and to leave out again. */
+  readonly add?: readonly MailAddress[]
+  readonly remove?: readonly MailAddress[]
 }
 
 /**
- * What a check thinks. `why` is for the log and the trace; the reply's text is for the sender.
- * The worst verdict of a stage counts: reject before defer before quarantine before accept. Quarantine sticks to the mail: it goes to Junk.
+ * What a check thinks. The worst verdict of a stage counts: reject before defer before discard before quarantine before accept. Quarantine sticks to the
+ * mail: it goes to Junk. Discard says 250 and forgets the mail.
  */
-export type Verdict =
-  | { readonly action: 'accept'; readonly why?: string }
-  | { readonly action: 'quarantine'; readonly why: string }
-  | { readonly action: 'defer' | 'reject'; readonly reply: SmtpError; readonly why?: string }
+export type Verdict = Besides &
+  (
+    | { readonly action: 'accept' }
+    | { readonly action: 'quarantine' | 'discard'; readonly why: string }
+    | { readonly action: 'defer' | 'reject'; readonly reply: SmtpError }
+  )
 
-export const accept = (why?: string): Verdict => (why === undefined ? { action: 'accept' } : { action: 'accept', why })
+export const accept = (why?: string): Verdict => (why === undefined ? ACCEPT : { action: 'accept', why })
+const ACCEPT: Verdict = { action: 'accept' }
 export const quarantine = (why: string): Verdict => ({ action: 'quarantine', why })
 /** Refuses for good: a 5yz code. */
 export const reject = (code: number, enhanced: string, text: string): Verdict => ({
@@ -78,34 +116,41 @@ export const defer = (code: number, enhanced: string, text: string): Verdict => 
 
 /**
  * A check looks at a mail at one or more stages. The checks of one stage run side by side. One that throws, or takes longer than its time, counts as
- * *defer*: a mail is never let through because a check was broken.
+ * *defer*: a mail is never let through because a check was broken. A check in a route is asked the stages that have passed already when the first recipient takes that route.
  */
 export interface MailCheck {
-  /** At MAIL: client, hello and sender are known. */
+  /** Milliseconds that it may take at each stage; default 30,000. */
+  readonly patience?: number
+  /** Before the first MAIL of a session: client and hello are known. Asked once a session; the verdict holds for all its mails. */
+  connection?(client: Client): Awaitable<Verdict>
+  /** At MAIL. */
   sender?(mail: Mail): Awaitable<Verdict>
   /** At RCPT. */
   recipient?(mail: Mail, recipient: Recipient): Awaitable<Verdict>
   /** At the end of the data. */
-  content?(mail: Mail, content: Content): Awaitable<Verdict>
+  content?(mail: Mail, message: Message): Awaitable<Verdict>
+  /** The mail is over, whatever became of it: what is kept for it can go. Called once, if anything was asked of this check about it. */
+  end?(mail: Mail): void
 }
 
-/** What a modifier does to the header. */
-export interface HeaderEdit {
-  /** Fields to put on top, each `Name: value` without its line end; the first one ends up topmost. */
-  readonly prepend?: readonly string[]
-  /** Names of fields to take out, all of that name. */
-  readonly remove?: readonly string[]
-}
-
-/** A modifier edits the header after all checks have passed. Modifiers run one after the other, in the order of the config. */
+/** A modifier changes envelope and header. Modifiers run one after the other, in the order of the config; each sees what those before it made. */
 export interface MailModifier {
-  edit(mail: Mail, content: Content): Awaitable<HeaderEdit>
+  /** Its edit vouches for the header as it is: it comes after the edits of all that do not, wherever it stands in the config. */
+  readonly seals?: boolean
+  /** At MAIL: another reverse-path. Never asked for `<>`. Throws `SmtpError` to refuse. */
+  sender?(mail: Mail, sender: MailAddress): Awaitable<MailAddress | null>
+  /** At RCPT, before the routing: what the recipient becomes, one or more addresses. Throws `SmtpError` to refuse. */
+  recipient?(mail: Mail, recipient: MailAddress): Awaitable<readonly MailAddress[]>
+  /** The reverse-path of a mail that an alias or a `forward` sends on to another server: that server will ask whether *we* may send for it. Never asked for `<>`. */
+  forward?(mail: Mail, sender: MailAddress): Awaitable<MailAddress | null>
+  /** After all checks have passed. `forwarded`: this copy is sent on to another server though it came for a recipient here. */
+  edit?(mail: Mail, message: Message, forwarded: boolean): Awaitable<HeaderEdit>
 }
 
 /** Where one recipient's mail goes, as the routing found out. */
 export interface Routed {
   readonly recipient: Recipient
-  /** The address to deliver to: the recipient's own, or what an alias made of it. */
+  /** The address to deliver to: the recipient's own, or what modifiers and aliases made of it. */
   readonly address: MailAddress
   /** Set for the mailbox of a local account. */
   readonly account: Account | undefined
@@ -116,6 +161,12 @@ export interface Outcome {
   readonly routed: Routed
   /** Undefined: delivered, and safe. */
   readonly failure: SmtpError | undefined
+  /** The server that took or refused it, where there was one. */
+  readonly remote?: string
+  /** For log and trace: how it went there, `TLSv1.3, dane`. */
+  readonly how?: string
+  /** That server promised to send notifications itself (RFC 3461 §6.2). */
+  readonly relayed?: boolean
 }
 
 /** One mail being delivered to one target, in four steps: `add` for each recipient, `body`, then `commit` or `abort`. */
@@ -123,7 +174,7 @@ export interface Delivery {
   /** Throws `SmtpError` when this recipient cannot be had. */
   add(routed: Routed): Awaitable<void>
   /** The message as it shall be stored or sent. `quarantined`: it goes to Junk. */
-  body(bytes: Uint8Array, quarantined: boolean): Awaitable<void>
+  body(message: Message, quarantined: boolean): Awaitable<void>
   /** Resolves when everything it reports as delivered is safe from power loss. One outcome for each recipient added. */
   commit(): Promise<readonly Outcome[]>
   /** Forgets everything. Never throws. */
@@ -132,14 +183,20 @@ export interface Delivery {
 
 /** A place where mail can go. */
 export interface MailTarget {
+  /**
+   * True for what may take long or fail for hours: the mail is answered when the queue has it, and the queue delivers and tries again. False: it is delivered before
+   * the client gets its answer.
+   */
+  readonly queued: boolean
   begin(mail: Mail): Delivery
 }
 
 export const mailChecks = defineFamily<MailCheck>('checks', 'what looks at a mail before it is accepted')
 export const mailModifiers = defineFamily<MailModifier>(
   'modifiers',
-  'what edits the header of a mail that was accepted',
+  'what changes addresses and header of a mail that is accepted',
 )
+export const mailTargets = defineFamily<MailTarget>('targets', 'where routes can send mail')
 
 interface Declared<Instance, Schema extends GenericSchema> {
   readonly name: string
@@ -155,3 +212,6 @@ export const mailCheck = <Schema extends GenericSchema>(check: Declared<MailChec
 export const mailModifier = <Schema extends GenericSchema>(
   modifier: Declared<MailModifier, Schema>,
 ): AnyModule<MailModifier> => defineModule({ family: mailModifiers, ...modifier })
+/** Declares a target. */
+export const mailTarget = <Schema extends GenericSchema>(target: Declared<MailTarget, Schema>): AnyModule<MailTarget> =>
+  defineModule({ family: mailTargets, ...target })

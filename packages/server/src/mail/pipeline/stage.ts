@@ -11,8 +11,8 @@ export interface NamedCheck {
   readonly check: MailCheck
 }
 
-/** A verdict and who gave it: one line of the mail's trace. */
-export interface Traced {
+/** A verdict and who gave it. */
+export interface Judged {
   readonly check: string
   readonly verdict: Verdict
 }
@@ -25,49 +25,50 @@ export interface Around {
   readonly mail: string
 }
 
-const SEVERITY = { accept: 0, quarantine: 1, defer: 2, reject: 3 } as const
+const SEVERITY = { accept: 0, quarantine: 1, discard: 2, defer: 3, reject: 4 } as const
 
-/** Milliseconds that one check may take. */
+/** Milliseconds that a check may take which does not say. */
 const PATIENCE = 30_000
 
 /** Asks every check that has something to say at this stage. Never rejects; answers in the order of the checks. */
-export async function askAll(
+export function askAll(
   checks: readonly NamedCheck[],
   ask: (check: MailCheck) => Awaitable<Verdict> | undefined,
   around: Around,
-): Promise<readonly Traced[]> {
-  const asked: Awaitable<Traced>[] = []
+): Awaitable<readonly Judged[]> {
+  const asked: Awaitable<Judged>[] = []
   let waiting = false
-  for (const { name, check } of checks) {
-    const answer = inTime(name, () => ask(check), around)
+  for (const named of checks) {
+    const answer = inTime(named, () => ask(named.check), around)
     if (answer === undefined) continue
     if (answer instanceof Promise) waiting = true
     asked.push(answer)
   }
   // Checks that answer at once, as most do, cost no turn of the event loop.
-  return waiting ? Promise.all(asked) : (asked as readonly Traced[])
+  return waiting ? Promise.all(asked) : (asked as readonly Judged[])
 }
 
 /** The verdict that counts. */
-export function worst(traced: readonly Traced[]): Traced | undefined {
-  let found: Traced | undefined
-  for (const candidate of traced)
+export function worst(judged: readonly Judged[]): Judged | undefined {
+  let found: Judged | undefined
+  for (const candidate of judged)
     if (found === undefined || SEVERITY[candidate.verdict.action] > SEVERITY[found.verdict.action]) found = candidate
   return found
 }
 
 function inTime(
-  name: string,
+  { name, check }: NamedCheck,
   ask: () => Awaitable<Verdict> | undefined,
   around: Around,
-): Awaitable<Traced> | undefined {
+): Awaitable<Judged> | undefined {
   try {
     const answer = ask()
     if (answer === undefined) return undefined
     if (!(answer instanceof Promise)) return { check: name, verdict: answer }
+    const patience = check.patience ?? PATIENCE
     return new Promise((resolve) => {
-      const timer = around.clock.timeout(PATIENCE, () =>
-        resolve({ check: name, verdict: broken(around, name, new Error(`no answer within ${PATIENCE / 1000} s`)) }),
+      const timer = around.clock.timeout(patience, () =>
+        resolve({ check: name, verdict: broken(around, name, new Error(`no answer within ${patience / 1000} s`)) }),
       )
       answer.then(
         (verdict) => {

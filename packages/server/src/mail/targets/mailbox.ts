@@ -5,10 +5,11 @@ import { SmtpError } from '@aviso/smtp'
 import type { Account } from '../../accounts/contracts.ts'
 import type { Log } from '../../kernel/log.ts'
 import type { Mailboxes } from '../mailboxes/mailboxes.ts'
-import type { Delivery, Mail, MailTarget, Outcome, Routed } from '../pipeline/contracts.ts'
+import type { Delivery, Mail, MailTarget, Message, Outcome, Routed } from '../pipeline/contracts.ts'
 import { asSmtpError } from '../pipeline/refusal.ts'
 
 export class MailboxTarget implements MailTarget {
+  readonly queued = false
   readonly #mailboxes: Mailboxes
 
   constructor(mailboxes: Mailboxes) {
@@ -38,10 +39,9 @@ class MailboxDelivery implements Delivery {
     this.#recipients.push({ account: routed.account, routed })
   }
 
-  body(bytes: Uint8Array, quarantined: boolean): void {
+  async body(message: Message, quarantined: boolean): Promise<void> {
     // RFC 5321 §4.4: the last server puts the reverse-path on top.
-    const returnPath = Buffer.from(`Return-Path: <${this.#mail.sender?.toString() ?? ''}>\r\n`, 'utf8')
-    this.#bytes = Buffer.concat([returnPath, bytes])
+    this.#bytes = await message.whole(Buffer.from(`Return-Path: <${this.#mail.sender?.toString() ?? ''}>\r\n`, 'utf8'))
     this.#quarantined = quarantined
   }
 

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { MailAddress } from '@aviso/mime'
+import { Message } from '../../../src/mail/pipeline/message.ts'
 import { accept, quarantine, reject } from '../../../src/mail/pipeline/contracts.ts'
 import { openHouse, refusal } from './house.ts'
 
@@ -81,7 +82,7 @@ describe('checks', () => {
     }
     await to('anna')
     await assert.rejects(to('ben'), refusal(550, '5.7.1', /Not him/))
-    await passage.data(Buffer.from('From: a@b.example\r\n\r\n'))
+    await passage.data(Message.of(Buffer.from('From: a@b.example\r\n\r\n')))
     assert.equal((await house.mails('anna')).length, 1)
     assert.deepEqual(await house.mails('ben'), [])
   })
@@ -217,7 +218,7 @@ describe('modifiers', () => {
     ['', true],
   ]
   for (const [value, stays] of results)
-    test(`own-results: Authentication-Results:${JSON.stringify(value)} ${stays ? 'stays' : 'goes'}`, async (t) => {
+    test(`Authentication-Results that came with the mail (X-04):${JSON.stringify(value)} ${stays ? 'stays' : 'goes'}`, async (t) => {
       const house = await openHouse(t)
       const message = `From: bo@example.net\r\nAuthentication-Results:${value}\r\n\r\nHi\r\n`
       await house.receive({ to: ['anna@example.org'], message })

@@ -9,6 +9,11 @@ import { SmtpError } from '@aviso/smtp'
 import * as v from 'valibot'
 import { type Account, Accounts, type Resolution, type Role } from '../../../src/accounts/contracts.ts'
 import { AccountRooms } from '../../../src/accounts/rooms.ts'
+import { tables } from '../../../src/accounts/tables/contracts.ts'
+import { tableModules } from '../../../src/accounts/tables/modules.ts'
+import { openTables } from '../../../src/accounts/tables/tables.ts'
+import { moduleMap } from '../../../src/kernel/config/modules.ts'
+import { ConfigFolder } from '../../../src/kernel/config/folder.ts'
 import { HandClock } from '../../../src/kernel/clock.ts'
 import { recordingLog } from '../../../src/kernel/log.ts'
 import { type AnyModule, Registry } from '../../../src/kernel/module.ts'
@@ -16,7 +21,9 @@ import type { Scope } from '../../../src/kernel/scope.ts'
 import { mailConfig } from '../../../src/mail/config.ts'
 import { openMail, Pipelines } from '../../../src/mail/mail.ts'
 import { Mailboxes } from '../../../src/mail/mailboxes/mailboxes.ts'
+import { keyStore } from '../../../src/mail/keys/store.ts'
 import { shareStore } from '../../../src/mail/mailboxes/sharing/shares.store.ts'
+import { greylistStore } from '../../../src/mail/checks/greylist/greylist.store.ts'
 import { mailStore } from '../../../src/mail/mailboxes/store.ts'
 import { mailModules } from '../../../src/mail/modules.ts'
 import {
@@ -26,7 +33,15 @@ import {
   type MailModifier,
   mailModifier,
 } from '../../../src/mail/pipeline/contracts.ts'
+import { Findings } from '../../../src/mail/pipeline/findings.ts'
+import { Message } from '../../../src/mail/pipeline/message.ts'
+import { Stories } from '../../../src/mail/stories/stories.ts'
+import { createTransportAdmin } from '../../../src/mail/transport.ts'
+import { storyStore } from '../../../src/mail/stories/store.ts'
 import { queueStore } from '../../../src/mail/targets/queue/store.ts'
+import { remoteStore } from '../../../src/mail/targets/remote/store.ts'
+import { Resolver } from '../../../src/net/dns/contracts.ts'
+import { type Zones, zoneResolver } from '../../../src/net/dns/testing/index.ts'
 import { Store, StoreError } from '../../../src/store/contracts.ts'
 import { openStore } from '../../../src/store/open.ts'
 import { testScope } from '../../fixtures/scope.ts'
@@ -38,6 +53,13 @@ export interface Options {
   /** Are on in both pipelines. */
   readonly check?: MailCheck
   readonly modifier?: MailModifier
+  /** Are there under the same names, for a route to switch on. */
+  readonly known?: MailCheck
+  readonly modifierKnown?: MailModifier
+  /** As in the config. */
+  readonly tables?: Readonly<Record<string, unknown>>
+  /** All that the DNS knows; looked at anew for each question. */
+  readonly dns?: Zones
 }
 
 /** Accounts made of a list, all at example.org. */
@@ -87,11 +109,18 @@ class FakeAccounts {
   isLocal(domain: string): boolean {
     return domain === 'example.org'
   }
+
+  domains(): readonly string[] {
+    return ['example.org']
+  }
 }
 
 export type House = Awaited<ReturnType<typeof openHouse>>
 
-export async function openHouse(t: TestContext, { config = {}, check, modifier }: Options = {}) {
+export async function openHouse(
+  t: TestContext,
+  { config = {}, check, modifier, known, modifierKnown, tables: written = {}, dns = {} }: Options = {},
+) {
   const folder = mkdtempSync(join(tmpdir(), 'aviso-pipeline-'))
   const clock = new HandClock()
   const { log, lines } = recordingLog()
@@ -100,20 +129,30 @@ export async function openHouse(t: TestContext, { config = {}, check, modifier }
     await scope.close()
     rmSync(folder, { recursive: true, force: true })
   })
-  const real = await openStore(scope, { folder, definitions: [mailStore, queueStore, shareStore] })
+  const real = await openStore(scope, {
+    folder,
+    definitions: [mailStore, greylistStore, queueStore, remoteStore, shareStore, storyStore, keyStore],
+  })
   /** What the next writes of these accounts (or of `queue`) fail with. */
   const faults = new Map<string, string>()
   scope.provide(Store, failing(real, faults))
+  const resolver = zoneResolver(dns)
+  scope.provide(Resolver, resolver)
+  scope.provide(ConfigFolder, folder)
   const fake = new FakeAccounts()
   for (const name of ['anna', 'ben', 'carl']) fake.add(name)
   scope.provide(Accounts, fake as unknown as Accounts)
   const own: AnyModule[] = []
-  if (check !== undefined)
-    own.push(mailCheck({ name: 'test', summary: 'x', config: v.strictObject({}), create: () => check }))
-  if (modifier !== undefined)
-    own.push(mailModifier({ name: 'test-edit', summary: 'x', config: v.strictObject({}), create: () => modifier }))
-  const registry = new Registry([...mailModules, ...own])
+  const aCheck = check ?? known
+  if (aCheck !== undefined)
+    own.push(mailCheck({ name: 'test', summary: 'x', config: v.strictObject({}), create: () => aCheck }))
+  const aModifier = modifier ?? modifierKnown
+  if (aModifier !== undefined)
+    own.push(mailModifier({ name: 'test-edit', summary: 'x', config: v.strictObject({}), create: () => aModifier }))
+  const registry = new Registry([...tableModules, ...mailModules, ...own])
+  await openTables(scope, v.parse(moduleMap(registry, tables), written))
   const both = (way: Config['incoming'] = {}) => ({
+    ...way,
     checks: { ...way.checks, ...(check !== undefined && { test: true }) },
     modifiers: { ...way.modifiers, ...(modifier !== undefined && { 'test-edit': true }) },
   })
@@ -127,6 +166,7 @@ export async function openHouse(t: TestContext, { config = {}, check, modifier }
   const mailboxes = scope.use(Mailboxes)
   const queue = real.core(queueStore)
 
+  const findings = new Findings()
   const client = (more: Partial<Client> = {}): Client => ({
     session: 's1',
     log: log.child({ session: 's1' }),
@@ -136,6 +176,7 @@ export async function openHouse(t: TestContext, { config = {}, check, modifier }
     extended: true,
     tls: undefined,
     account: undefined,
+    once: (finding, make) => findings.once(finding, make),
     ...more,
   })
   const send = async (way: 'incoming' | 'outgoing', mail: Sent): Promise<string> => {
@@ -149,7 +190,7 @@ export async function openHouse(t: TestContext, { config = {}, check, modifier }
       if (address === undefined) throw new Error(`${to} is no address`)
       await passage.recipient(address, {})
     }
-    await passage.data(Buffer.from(mail.message ?? MESSAGE))
+    await passage.data(Message.of(Buffer.from(mail.message ?? MESSAGE)))
     return passage.id
   }
 
@@ -161,6 +202,8 @@ export async function openHouse(t: TestContext, { config = {}, check, modifier }
       return next
     },
     scope,
+    folder,
+    resolver,
     clock,
     lines,
     fake,
@@ -168,6 +211,13 @@ export async function openHouse(t: TestContext, { config = {}, check, modifier }
     incoming,
     client,
     queue,
+    stories: scope.use(Stories),
+    transport: createTransportAdmin(() => ({
+      scope,
+      accounts: scope.use(Accounts),
+      pipelines: scope.use(Pipelines),
+      stories: scope.use(Stories),
+    })),
     /** A mail from another server. */
     receive: (mail: Sent) => send('incoming', mail),
     /** A mail from one of our accounts. */

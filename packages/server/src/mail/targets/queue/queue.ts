@@ -5,7 +5,18 @@ import { SmtpError } from '@aviso/smtp'
 import type { Accounts } from '../../../accounts/contracts.ts'
 import { type Scope, serviceKey } from '../../../kernel/scope.ts'
 import type { Calls, Store } from '../../../store/contracts.ts'
-import type { Client, Delivery, Mail, MailTarget, Outcome, Routed } from '../../pipeline/contracts.ts'
+import {
+  type Client,
+  type Delivery,
+  type Mail,
+  type MailTarget,
+  type Outcome,
+  type Routed,
+} from '../../pipeline/contracts.ts'
+import { Findings } from '../../pipeline/findings.ts'
+import { Message } from '../../pipeline/message.ts'
+import type { QueueDoor } from '../../pipeline/pipeline.ts'
+import type { NamedTarget } from '../../pipeline/routes.ts'
 import { asSmtpError } from '../../pipeline/refusal.ts'
 import { type QueuedMail, type QueuedRecipient, queueStore } from './store.ts'
 
@@ -28,7 +39,7 @@ const Duty = serviceKey<Duty>('mail-queue-duty')
 type QueueCalls = Calls<typeof queueStore.operations>
 
 /** Where mail waits. Until remote delivery comes, mail to other servers stays here, safely, and `aviso status` counts it. */
-export class Queue implements MailTarget {
+export class Queue implements QueueDoor {
   readonly #scope: Scope
   readonly #store: Store
   readonly #calls: QueueCalls
@@ -39,8 +50,9 @@ export class Queue implements MailTarget {
     this.#calls = store.core(queueStore)
   }
 
-  begin(mail: Mail): Delivery {
-    return new QueueDelivery(this.#store, this.#calls, mail, this.#scope)
+  for({ key }: NamedTarget): NamedTarget {
+    const begin = (mail: Mail): Delivery => new QueueDelivery(this.#store, this.#calls, mail, this.#scope)
+    return { key, target: { queued: true, begin } }
   }
 
   /** Tries local mailboxes again from now on, until the scope closes or a newer generation does it. */
@@ -98,7 +110,7 @@ export class Queue implements MailTarget {
     const delivery = local.begin(remembered(queued, this.#scope))
     const recipient = { address, parameters: JSON.parse(parameters) as Routed['recipient']['parameters'] }
     await delivery.add({ recipient, address, account })
-    await delivery.body(await this.#bytes(queued), queued.quarantined)
+    await delivery.body(Message.of(await this.#bytes(queued)), queued.quarantined)
     return (await delivery.commit())[0]?.failure
   }
 
@@ -129,8 +141,8 @@ class QueueDelivery implements Delivery {
     this.#recipients.push(routed)
   }
 
-  body(bytes: Uint8Array, quarantined: boolean): void {
-    this.#bytes = bytes
+  async body(message: Message, quarantined: boolean): Promise<void> {
+    this.#bytes = await message.whole()
     this.#quarantined = quarantined
   }
 
@@ -173,6 +185,7 @@ class QueueDelivery implements Delivery {
 
 /** The mail as its target needs to see it again. */
 function remembered(queued: QueuedMail, scope: Scope): Mail {
+  const findings = new Findings()
   const client: Client = {
     session: queued.id,
     log: scope.log,
@@ -182,13 +195,19 @@ function remembered(queued: QueuedMail, scope: Scope): Mail {
     extended: true,
     tls: undefined,
     account: undefined,
+    once: (finding, make) => findings.once(finding, make),
   }
+  const sender = parseMailAddress(queued.sender) ?? null
   return {
     id: queued.id,
     client,
-    sender: parseMailAddress(queued.sender) ?? null,
+    reversePath: sender,
+    sender,
     parameters: JSON.parse(queued.parameters) as Mail['parameters'],
     recipients: [],
     received: queued.created,
+    results: [],
+    simulated: false,
+    once: (finding, make) => findings.once(finding, make),
   }
 }

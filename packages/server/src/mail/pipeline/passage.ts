@@ -1,0 +1,271 @@
+// One mail's way through a pipeline: MAIL, then RCPT by RCPT, then the data or nothing. Nothing is accepted before it is safe.
+
+import type { MailAddress } from '@aviso/mime'
+import type { MailParameters, RecipientParameters } from '@aviso/smtp'
+import { randomWord } from '../../kernel/random.ts'
+import { Chronicle } from './chronicle.ts'
+import {
+  accept,
+  type Client,
+  type Finding,
+  finding,
+  type HeaderEdit,
+  type Mail,
+  type MailCheck,
+  type Outcome,
+  type Recipient,
+  type Verdict,
+} from './contracts.ts'
+import { Findings } from './findings.ts'
+import { Itinerary, type Leg, modified, type Way } from './itinerary.ts'
+import type { Message } from './message.ts'
+import type { PassageOptions, Pipeline } from './pipeline.ts'
+import { authenticationResults, forgedResults, received } from './received.ts'
+import type { Route } from './routes.ts'
+import { askAll, type Judged, type NamedCheck, worst } from './stage.ts'
+import type { Step } from './trace.ts'
+
+export class Passage implements Mail {
+  readonly id: string
+  readonly client: Client
+  readonly reversePath: MailAddress | null
+  sender: MailAddress | null
+  readonly parameters: MailParameters
+  readonly received: number
+  readonly recipients: Recipient[] = []
+  readonly results: string[] = []
+  readonly simulated: boolean
+  readonly #pipeline: Pipeline
+  readonly #each: boolean
+  readonly #findings = new Findings()
+  readonly #chronicle: Chronicle
+  readonly #itinerary: Itinerary
+  readonly #edits: HeaderEdit[] = []
+  /** Those that want to be told when the mail is over. */
+  readonly #witnesses = new Set<NamedCheck>()
+  #quarantined = false
+  #discarded = false
+
+  constructor(
+    pipeline: Pipeline,
+    client: Client,
+    sender: MailAddress | null,
+    parameters: MailParameters,
+    { simulated = false, each = false }: PassageOptions,
+  ) {
+    this.#pipeline = pipeline
+    this.id = randomWord(pipeline.scope.random, 16)
+    this.client = client
+    this.reversePath = sender
+    this.sender = sender
+    this.parameters = parameters
+    this.received = pipeline.scope.clock.now()
+    this.simulated = simulated
+    this.#each = each
+    this.#chronicle = new Chronicle(pipeline, this)
+    this.#itinerary = new Itinerary(pipeline.options, this, this.#chronicle, each)
+  }
+
+  once<T>(name: Finding<T>, make: () => Promise<T>): Promise<T> {
+    return this.#findings.once(name, make)
+  }
+
+  /** What was decided so far. */
+  get steps(): readonly Step[] {
+    return this.#chronicle.steps
+  }
+
+  /** MAIL. Throws the `SmtpError` of the worst verdict when that is to reject or to defer. */
+  async begin(): Promise<void> {
+    try {
+      const { checks } = this.#pipeline.options
+      await this.#meet(checks)
+      await this.#ask('sender', checks, (check) => check.sender?.(this))
+      await this.#rewriteSender()
+    } catch (error) {
+      this.#over()
+      throw this.#chronicle.refused(error, 'sender')
+    }
+  }
+
+  /** Takes one recipient. Throws `SmtpError` when it is refused. */
+  async recipient(address: MailAddress, parameters: RecipientParameters): Promise<void> {
+    const recipient: Recipient = { address, parameters }
+    try {
+      const { checks } = this.#pipeline.options
+      await this.#ask('recipient', checks, (check) => check.recipient?.(this, recipient), recipient)
+      await this.#itinerary.add(address, recipient)
+      this.recipients.push(recipient)
+    } catch (error) {
+      throw this.#chronicle.refused(error, 'recipient', recipient)
+    }
+  }
+
+  /** The checks of a route that a recipient takes; the first one makes up for the stages that have passed. Throws `SmtpError`. */
+  async enter({ checks }: Route, recipient: Recipient, first: boolean): Promise<void> {
+    if (first) {
+      await this.#meet(checks)
+      await this.#ask('sender', checks, (check) => check.sender?.(this))
+    }
+    await this.#ask('recipient', checks, (check) => check.recipient?.(this, recipient), recipient)
+  }
+
+  /**
+   * Takes the message. Resolves when it is safe for every recipient, with what became of each; throws `SmtpError` when the client must keep it. A recipient's failure
+   * that the client cannot be told of goes to the queue, which tries again or tells the sender.
+   */
+  async data(message: Message): Promise<readonly Outcome[]> {
+    try {
+      const checked = await this.#check(message)
+      const outcomes = this.#discarded ? [] : await this.#deliver(checked)
+      if (this.#discarded) this.#itinerary.abort()
+      this.#chronicle.accepted(this.#fate, message.size)
+      return outcomes
+    } catch (error) {
+      this.#itinerary.abort()
+      throw this.#chronicle.refused(error, 'content', undefined, message.size)
+    } finally {
+      this.#over()
+    }
+  }
+
+  /** The mail ends without data. */
+  abort(): void {
+    this.#itinerary.abort()
+    this.#chronicle.abandoned()
+    this.#over()
+  }
+
+  #over(): void {
+    for (const { name, check } of this.#witnesses)
+      try {
+        check.end?.(this)
+      } catch (error) {
+        this.client.log.error({ err: error, check: name, mail: this.id }, 'a check could not end its work on a mail')
+      }
+    this.#witnesses.clear()
+  }
+
+  get #fate(): 'accepted' | 'quarantined' | 'discarded' | 'simulated' {
+    if (this.simulated) return 'simulated'
+    if (this.#discarded) return 'discarded'
+    return this.#quarantined ? 'quarantined' : 'accepted'
+  }
+
+  /** Shows the message to the checks, and makes the changes that they want. */
+  async #check(message: Message): Promise<Message> {
+    const { checks } = this.#pipeline.options
+    const all = [...checks, ...[...this.#itinerary.entered].flatMap((route) => route.checks)]
+    let checked = message
+    for (const { verdict } of await this.#ask('content', all, (check) => check.content?.(this, message))) {
+      if (verdict.message !== undefined) checked = verdict.message
+      if (verdict.sender !== undefined) this.sender = verdict.sender
+      for (const address of verdict.remove ?? []) await this.#itinerary.remove(address)
+      for (const address of verdict.add ?? []) await this.#itinerary.add(address, { address, parameters: {} })
+    }
+    return checked
+  }
+
+  async #deliver(checked: Message): Promise<readonly Outcome[]> {
+    const { hostname } = this.#pipeline.options
+    const results = authenticationResults(hostname, this.results)
+    const ours: HeaderEdit = {
+      prepend: [...(results === undefined ? [] : [results]), received(this, hostname)],
+      // RFC 5321 §4.4: the one Return-Path is made at the final delivery, whatever the client wrote.
+      remove: ['Return-Path'],
+      change: forgedResults(checked.header, hostname) ?? [],
+    }
+    const base = checked.edited([ours, ...this.#edits])
+    const legs = this.#itinerary.legs.filter(({ routed }) => routed.length > 0)
+    const copies = new Map<Way, Message>()
+    for (const { way, mail, delivery } of legs) {
+      let copy = copies.get(way)
+      if (copy === undefined) copies.set(way, (copy = await modified(mail, base, way)))
+      if (!this.simulated) await delivery.body(copy, this.#quarantined)
+    }
+    return this.simulated ? [] : this.#commit(legs, copies)
+  }
+
+  /** The queue first: what it cannot keep must not be half delivered. What a target cannot take now, the queue takes for later. */
+  async #commit(legs: readonly Leg[], copies: ReadonlyMap<Way, Message>): Promise<readonly Outcome[]> {
+    const all: Outcome[] = []
+    const failed: { readonly leg: Leg; readonly outcome: Outcome }[] = []
+    for (const leg of legs.toSorted((a, b) => Number(b.to.target.queued) - Number(a.to.target.queued)))
+      for (const outcome of await leg.delivery.commit()) {
+        this.#chronicle.landed(leg.to.key, outcome)
+        all.push(outcome)
+        if (outcome.failure === undefined) continue
+        if (leg.to.target.queued) throw outcome.failure
+        failed.push({ leg, outcome })
+      }
+    if (this.#each || failed.length === 0) return all
+    if (failed.length === all.length && failed[0]?.outcome.failure !== undefined) throw failed[0].outcome.failure
+    for (const leg of new Set(failed.map((one) => one.leg))) {
+      const copy = copies.get(leg.way)
+      if (copy === undefined) continue
+      const later = this.#pipeline.options.queue.for(leg.to).target.begin(leg.mail)
+      for (const { outcome } of failed.filter((one) => one.leg === leg)) await later.add(outcome.routed)
+      await later.body(copy, this.#quarantined)
+      for (const { failure } of await later.commit()) if (failure !== undefined) throw failure
+    }
+    return all
+  }
+
+  /** The checks that judge the peer: once a session. */
+  async #meet(checks: readonly NamedCheck[]): Promise<void> {
+    for (const named of checks) {
+      if (named.check.connection === undefined) continue
+      const name = `connection:${this.#pipeline.options.name}:${named.name}`
+      const verdict = await this.client.once(finding<Verdict>(name), async () => {
+        const [judged] = await askAll([named], (check) => check.connection?.(this.client), this.#around)
+        return judged?.verdict ?? accept()
+      })
+      this.#weigh('connection', [{ check: named.name, verdict }], undefined)
+    }
+  }
+
+  async #rewriteSender(): Promise<void> {
+    for (const { name, modifier } of this.#pipeline.options.modifiers) {
+      if (this.sender === null || modifier.sender === undefined) continue
+      const before = this.sender.toString()
+      this.sender = await modifier.sender(this, this.sender)
+      const after = this.sender?.toString() ?? '<>'
+      if (after !== before)
+        this.#chronicle.add({ stage: 'modifier', by: name, did: `sender ${before} becomes ${after}` })
+    }
+  }
+
+  /** Runs one stage. Throws the `SmtpError` of the worst verdict when that is to reject or to defer. */
+  async #ask(
+    stage: Step['stage'],
+    checks: readonly NamedCheck[],
+    ask: (check: MailCheck) => Verdict | Promise<Verdict> | undefined,
+    recipient?: Recipient,
+  ): Promise<readonly Judged[]> {
+    if (checks.length === 0) return []
+    for (const named of checks) if (named.check.end !== undefined) this.#witnesses.add(named)
+    const asked = askAll(checks, ask, this.#around)
+    const judged = asked instanceof Promise ? await asked : asked
+    this.#weigh(stage, judged, recipient)
+    return judged
+  }
+
+  /** Takes over what the checks said, and throws when that is to reject or to defer. */
+  #weigh(stage: Step['stage'], judged: readonly Judged[], recipient: Recipient | undefined): void {
+    this.#chronicle.judged(stage, judged, recipient)
+    for (const { verdict } of judged) {
+      if (verdict.results !== undefined) this.results.push(...verdict.results)
+      if (verdict.edit !== undefined) this.#edits.push(verdict.edit)
+      if (verdict.action === 'quarantine') this.#quarantined = true
+      if (verdict.action === 'discard') this.#discarded = true
+    }
+    const found = worst(judged)
+    if (found === undefined || !('reply' in found.verdict)) return
+    this.#chronicle.refusedBy(found)
+    throw found.verdict.reply
+  }
+
+  get #around() {
+    return { clock: this.#pipeline.scope.clock, log: this.client.log, mail: this.id }
+  }
+}

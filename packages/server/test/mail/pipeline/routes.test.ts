@@ -1,0 +1,321 @@
+// Rules that send mail another way, tables they look in, and what a mail's story tells of it.
+
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { MailAddress } from '@aviso/mime'
+import { Message } from '../../../src/mail/pipeline/message.ts'
+import { accept, finding, type MailCheck, reject } from '../../../src/mail/pipeline/contracts.ts'
+import { openHouse, type Options, refusal } from './house.ts'
+
+const routed = (incoming: NonNullable<NonNullable<Options['config']>['incoming']>, more: Options = {}): Options => ({
+  ...more,
+  config: { ...more.config, incoming },
+})
+
+describe('routes', () => {
+  test('the first rule that fits counts; what none fits goes to the accounts', async (t) => {
+    const house = await openHouse(
+      t,
+      routed(
+        {
+          routes: [
+            { recipient: ['anna@example.org'], sender: ['example.net'], reject: { text: 'Not from there' } },
+            { recipient: ['anna@example.org'], deliver: ['accounts'] },
+            { recipient: ['example.org'], sender: ['*.example.net'], deliver: ['discard'] },
+          ],
+          // A target of its own name.
+        },
+        { config: { targets: { discard: true } } },
+      ),
+    )
+    await assert.rejects(
+      house.receive({ from: 'x@example.net', to: ['anna@example.org'] }),
+      refusal(554, '5.7.0', /Not from there/),
+    )
+    await house.receive({ from: 'x@a.example.net', to: ['anna@example.org', 'ben@example.org'] })
+    await house.receive({ from: 'x@else.example', to: ['ben@example.org'] })
+    assert.equal((await house.mails('anna')).length, 1)
+    assert.equal((await house.mails('ben')).length, 1, 'what the rule threw away never arrived')
+  })
+
+  test('null sender, postmaster and accounts are patterns of their own', async (t) => {
+    const house = await openHouse(
+      t,
+      routed({
+        routes: [
+          { sender: ['<>'], recipient: ['ben@example.org'], reject: { code: 550, text: 'No notifications' } },
+          { recipient: ['postmaster'], reject: { code: 450, enhanced: '4.7.1', text: 'Later' } },
+        ],
+      }),
+    )
+    await assert.rejects(
+      house.receive({ from: '', to: ['ben@example.org'] }),
+      refusal(550, '5.7.0', /No notifications/),
+    )
+    await assert.rejects(house.receive({ to: ['PostMaster@example.org'] }), refusal(450, '4.7.1', /Later/))
+    await house.receive({ to: ['ben@example.org'] })
+  })
+
+  test('a refusal for one recipient leaves the others alone, and no target begun for it gets the mail', async (t) => {
+    const house = await openHouse(t, routed({ routes: [{ recipient: ['ben@example.org'], reject: {} }] }))
+    const passage = await house.incoming.begin(house.client(), null, {
+      body: '7BIT',
+      smtpUtf8: false,
+      requireTls: false,
+    })
+    const to = async (local: string): Promise<void> => {
+      const address = MailAddress.of(local, 'example.org')
+      assert.ok(address)
+      await passage.recipient(address, {})
+    }
+    await assert.rejects(to('ben'), refusal(554, '5.7.0'))
+    await to('anna')
+    await passage.data(Message.of(Buffer.from('From: a@b.example\r\n\r\n')))
+    assert.equal((await house.mails('anna')).length, 1)
+    assert.deepEqual(await house.mails('ben'), [])
+  })
+
+  test('rules within a rule; spelling of addresses does not matter', async (t) => {
+    const house = await openHouse(
+      t,
+      routed({
+        routes: [
+          {
+            sender: ['BÜCHER.example'],
+            routes: [{ recipient: ['ANNA@EXAMPLE.ORG'], reject: { text: 'Too many books' } }],
+          },
+        ],
+      }),
+    )
+    await assert.rejects(
+      house.receive({ from: 'x@xn--bcher-kva.example', to: ['Anna@example.org'] }),
+      refusal(554, '5.7.0', /books/),
+    )
+    await house.receive({ from: 'x@xn--bcher-kva.example', to: ['ben@example.org'] })
+  })
+
+  test('a table decides; one that cannot be asked means later, never the next rule (X-03)', async (t) => {
+    const house = await openHouse(
+      t,
+      routed(
+        { routes: [{ sender: [{ table: 'static/spammers' }], reject: { text: 'On the list' } }] },
+        { tables: { 'static/spammers': { entries: { 'bad@example.net': '', 'worse.example': '' } } } },
+      ),
+    )
+    for (const from of ['Bad@example.net', 'anybody@worse.example'])
+      await assert.rejects(house.receive({ from, to: ['anna@example.org'] }), refusal(554, '5.7.0', /On the list/))
+    await house.receive({ from: 'good@example.net', to: ['anna@example.org'] })
+    house.fake.broken = true
+    await assert.rejects(house.receive({ from: 'good@example.net', to: ['anna@example.org'] }), refusal(451, '4.3.0'))
+  })
+
+  test('a route’s checks see sender, recipient and content, and only mail that takes it', async (t) => {
+    const seen: string[] = []
+    const check: MailCheck = {
+      connection: () => (seen.push('connection'), accept()),
+      sender: () => (seen.push('sender'), accept()),
+      recipient: (_mail, { address }) => (seen.push(address.local), accept()),
+      content: () => (seen.push('content'), reject(550, '5.7.1', 'Not that')),
+    }
+    const house = await openHouse(
+      t,
+      routed({ routes: [{ recipient: ['ben@example.org'], checks: { 'test/route': true } }] }, { known: check }),
+    )
+    await house.receive({ to: ['anna@example.org'] })
+    assert.deepEqual(seen, [])
+    await assert.rejects(
+      house.receive({ to: ['anna@example.org', 'ben@example.org'] }),
+      refusal(550, '5.7.1', /Not that/),
+    )
+    assert.deepEqual(seen, ['connection', 'sender', 'ben', 'content'])
+    assert.equal((await house.mails('anna')).length, 1, 'refused for one, refused for all: the client keeps it')
+  })
+
+  test('a pipeline within: it sees the addresses as they were rewritten (M-17)', async (t) => {
+    const house = await openHouse(
+      t,
+      routed(
+        { routes: [{ recipient: ['old@example.org'], modifiers: { 'test-edit': true }, deliver: ['pipeline/inner'] }] },
+        {
+          modifierKnown: { recipient: () => [MailAddress.of('anna', 'example.org') as MailAddress] },
+          config: { pipelines: { inner: { routes: [{ recipient: ['old@example.org'], reject: {} }] } } },
+        },
+      ),
+    )
+    await house.receive({ to: ['old@example.org'] })
+    assert.equal((await house.mails('anna')).length, 1)
+    await assert.rejects(house.receive({ to: ['ben@example.org', 'nobody@example.org'] }), refusal(550, '5.1.1'))
+  })
+
+  test('pipelines that send into each other end with later, not with a full stack', async (t) => {
+    const house = await openHouse(
+      t,
+      routed(
+        { routes: [{ recipient: ['*'], deliver: ['pipeline/a'] }] },
+        {
+          config: {
+            pipelines: {
+              a: { routes: [{ deliver: ['pipeline/b'] }] },
+              b: { routes: [{ deliver: ['pipeline/a'] }] },
+            },
+          },
+        },
+      ),
+    )
+    await assert.rejects(house.receive({ to: ['anna@example.org'] }), refusal(451, '4.4.6', /circles/))
+  })
+
+  test('a target that is not there keeps the config from starting, and names the nearest', async (t) => {
+    await assert.rejects(
+      openHouse(t, routed({ routes: [{ deliver: ['mailbx'] }] })),
+      /routes\[0\] delivers to 'mailbx', but there is no such target; did you mean 'mailbox'/,
+    )
+    await assert.rejects(
+      openHouse(t, routed({ routes: [{ sender: [{ table: 'static/x' }] }] })),
+      /there is no table 'static\/x'/,
+    )
+  })
+})
+
+describe('what checks may do', () => {
+  const once = (check: MailCheck): Options => ({ check })
+
+  test('results of all checks become one Authentication-Results field, on top', async (t) => {
+    const house = await openHouse(
+      t,
+      once({
+        sender: () => ({ action: 'accept', results: ['spf=pass smtp.mailfrom=example.net'] }),
+        content: () => ({ action: 'accept', results: ['dkim=none'] }),
+      }),
+    )
+    await house.receive({ to: ['anna@example.org'] })
+    const [mail = ''] = await house.mails('anna')
+    assert.match(
+      mail,
+      /^Return-Path: <bo@example.net>\r\nAuthentication-Results: mail.example.org;\r\n\tspf=pass smtp.mailfrom=example.net;\r\n\tdkim=none\r\nReceived: /,
+    )
+  })
+
+  test('edits: fields added on top and at the end, changed and taken out; another body', async (t) => {
+    const house = await openHouse(
+      t,
+      once({
+        content: (_mail, message) => ({
+          action: 'accept',
+          edit: {
+            prepend: ['X-Spam: no'],
+            append: ['X-Last: 1'],
+            remove: ['X-Gone'],
+            change: [
+              { name: 'X-Twice', index: 2, value: 'changed' },
+              { name: 'X-Never', index: 1, value: 'x' },
+            ],
+          },
+          message: message.withBody(Buffer.from('Another.\r\n')),
+        }),
+      }),
+    )
+    await house.receive({
+      to: ['anna@example.org'],
+      message: 'X-Twice: 1\r\nX-Gone: 1\r\nX-Twice: 2\r\nSubject: S\r\n\r\nBody\r\n',
+    })
+    const [mail = ''] = await house.mails('anna')
+    assert.match(
+      mail,
+      /\r\nX-Spam: no\r\nX-Twice: 1\r\nX-Twice: changed\r\nSubject: S\r\nX-Last: 1\r\n\r\nAnother.\r\n$/,
+    )
+  })
+
+  test('discard: the client is told yes, nobody gets anything', async (t) => {
+    const house = await openHouse(t, once({ content: () => ({ action: 'discard', why: 'a virus' }) }))
+    await house.receive({ to: ['anna@example.org'] })
+    assert.deepEqual(await house.mails('anna'), [])
+    assert.deepEqual(await house.waiting(), [])
+  })
+
+  test('recipients added and taken out after the content was seen', async (t) => {
+    const ben = MailAddress.of('ben', 'example.org')
+    const anna = MailAddress.of('anna', 'example.org')
+    assert.ok(ben)
+    assert.ok(anna)
+    const house = await openHouse(t, once({ content: () => ({ action: 'accept', add: [ben], remove: [anna] }) }))
+    await house.receive({ to: ['anna@example.org', 'carl@example.org'] })
+    assert.deepEqual(await house.mails('anna'), [])
+    assert.equal((await house.mails('ben')).length, 1)
+    assert.equal((await house.mails('carl')).length, 1)
+  })
+
+  test('a finding is made once for a mail, the connection is judged once a session', async (t) => {
+    let made = 0
+    let met = 0
+    const costly = finding<number>('costly')
+    const house = await openHouse(
+      t,
+      once({
+        connection: () => (met++, accept()),
+        async sender(mail) {
+          return accept(String(await mail.once(costly, async () => ++made)))
+        },
+        async content(mail) {
+          return accept(String(await mail.once(costly, async () => ++made)))
+        },
+      }),
+    )
+    await house.receive({ to: ['anna@example.org'] })
+    await house.receive({ to: ['anna@example.org'] })
+    assert.equal(made, 2)
+    assert.equal(met, 1)
+  })
+})
+
+describe('the story of a mail', () => {
+  test('tells who decided what, by id and by address', async (t) => {
+    const house = await openHouse(t, {
+      check: {
+        content: () => ({ action: 'quarantine', why: 'looks odd' }),
+        recipient: (_mail, { address }) => (address.local === 'ben' ? reject(550, '5.7.1', 'Not him') : accept()),
+      },
+    })
+    const id = await house.receive({ to: ['anna@example.org'] })
+    const story = await house.stories.byId(id)
+    assert.equal(story?.outcome, 'quarantined')
+    assert.equal(story?.sender, 'bo@example.net')
+    assert.deepEqual(
+      story?.steps.map(({ stage, by, did, why }) => [stage, by, did, why].filter((part) => part !== undefined)),
+      [
+        ['route', 'accounts', 'to mailbox'],
+        ['content', 'test', 'quarantine', 'looks odd'],
+        ['delivery', 'mailbox', 'delivered'],
+      ],
+    )
+    await assert.rejects(house.receive({ to: ['ben@example.org'] }))
+    const [about] = await house.stories.byAddress('ANNA@example.org', 10)
+    assert.equal(about?.id, id)
+  })
+
+  test('a refused mail has one too, and stories are forgotten in time', async (t) => {
+    const house = await openHouse(t, { check: { sender: () => reject(550, '5.7.1', 'Not you') } })
+    await assert.rejects(house.receive({ from: 'x@evil.example', to: ['anna@example.org'] }), refusal(550, '5.7.1'))
+    const [story] = await house.stories.byAddress('x@evil.example', 1)
+    assert.equal(story?.outcome, 'rejected')
+    assert.deepEqual(story?.steps.at(-1)?.did, '550 5.7.1')
+    await house.pass(8 * 86_400_000)
+    await house.pass(3_600_000)
+    assert.deepEqual(await house.stories.byAddress('x@evil.example', 1), [])
+  })
+
+  test('simulating asks everybody and changes nothing', async (t) => {
+    const simulated: boolean[] = []
+    const house = await openHouse(t, { check: { sender: (mail) => (simulated.push(mail.simulated), accept('fine')) } })
+    const answer = await house.transport.simulate({ from: 'bo@example.net', to: ['anna@example.org', 'x@example.org'] })
+    assert.equal(answer.refusal, undefined)
+    assert.deepEqual(simulated, [true])
+    assert.ok(answer.steps.some(({ by, why }) => by === 'test' && why === 'fine'))
+    assert.ok(answer.steps.some(({ did, recipient }) => did === '550 5.1.1' && recipient === 'x@example.org'))
+    assert.deepEqual(await house.mails('anna'), [])
+    assert.deepEqual(await house.stories.byAddress('anna@example.org', 1), [])
+    const refused = await house.transport.simulate({ from: '', to: ['x@elsewhere.example'] })
+    assert.deepEqual(refused.refusal?.code, 550)
+    assert.match(refused.refusal?.text ?? '', /relaying needs a login/)
+  })
+})
