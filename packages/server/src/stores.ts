@@ -6,7 +6,8 @@ import { offlineStore } from './chat/features/offline.store.ts'
 import { shareStore } from './mail/mailboxes/sharing/shares.store.ts'
 import { mailStore } from './mail/mailboxes/store.ts'
 import { storyStore } from './mail/stories/store.ts'
-import { queueStore } from './mail/targets/queue/store.ts'
+import { queueStore } from './mail/targets/queue/core-store.ts'
+import { spoolStore } from './mail/targets/queue/store.ts'
 import { bansStore } from './net/bans.store.ts'
 import type { StoreDefinition } from './store/contracts.ts'
 
@@ -14,6 +15,7 @@ export const stores: readonly StoreDefinition[] = [
   accountStore,
   bansStore,
   queueStore,
+  spoolStore,
   storyStore,
   mailStore,
   shareStore,

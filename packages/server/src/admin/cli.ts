@@ -8,6 +8,7 @@ import { doctorCommand } from './commands/doctor.ts'
 import { mailboxCommand } from './commands/mailbox.ts'
 import { mailCommand } from './commands/mail.ts'
 import { messageCommand } from './commands/message.ts'
+import { queueCommand } from './commands/queue.ts'
 import { quickstartCommand } from './commands/quickstart.ts'
 import { serverCommands } from './commands/server.ts'
 import { NotRunning } from './context.ts'
@@ -30,6 +31,7 @@ export async function runCommandLine(programme: Programme, args: readonly string
     mailboxCommand(programme),
     messageCommand(programme),
     mailCommand(programme),
+    queueCommand(programme),
     doctorCommand(programme),
     rosterCommand(programme),
     configCommand(programme),

@@ -6,6 +6,7 @@ import type { Registry } from '../kernel/module.ts'
 import { duration, size } from '../kernel/units.ts'
 import { mailChecks, mailModifiers, mailTargets } from './pipeline/contracts.ts'
 import { routesConfig } from './routes-config.ts'
+import { queueConfig } from './targets/queue/config.ts'
 
 const count = () => v.pipe(v.number(), v.integer(), v.minValue(0))
 
@@ -42,6 +43,10 @@ export const mailConfig = (registry: Registry) => {
     stories: v.pipe(
       duration('7d'),
       v.description('how long is remembered what became of each mail (aviso mail explain); 0s: not at all'),
+    ),
+    queue: v.optional(
+      v.pipe(queueConfig, v.description('mail that waits: when it is tried again, and for how long')),
+      {},
     ),
     targets: moduleMap(registry, mailTargets),
     incoming: v.optional(

@@ -1,5 +1,6 @@
 // The mail rooms of one generation: mailboxes, queue, targets, and the ways that mail comes in.
 
+import { SmtpError } from '@aviso/smtp'
 import type { AccountRooms } from '../accounts/rooms.ts'
 import { Accounts } from '../accounts/contracts.ts'
 import { Tables } from '../accounts/tables/contracts.ts'
@@ -17,7 +18,7 @@ import { MailSettings } from './settings.ts'
 import { openStories, Stories } from './stories/stories.ts'
 import { MailboxTarget } from './targets/mailbox.ts'
 import { PipelineTarget } from './targets/pipeline.ts'
-import { Queue } from './targets/queue/queue.ts'
+import { openQueue, QueueRoom } from './targets/queue/queue.ts'
 
 /** The pipelines that mail is handed to. */
 export interface Pipelines {
@@ -31,8 +32,18 @@ export interface Pipelines {
 
 export const Pipelines = serviceKey<Pipelines>('mail-pipelines')
 
-/** Opens the mail rooms until `scope` closes, and provides `Mailboxes`, `MailSettings`, `Stories` and `Pipelines` in it. */
-export async function openMail(scope: Scope, config: MailConfig, hostname: string, rooms: AccountRooms): Promise<void> {
+export interface OpenedMail {
+  /** Works the queue from now on, until the scope closes or a newer generation does it. */
+  begin(): void
+}
+
+/** Opens the mail rooms until `scope` closes, and provides `Mailboxes`, `MailSettings`, `Stories`, `QueueRoom` and `Pipelines` in it. */
+export async function openMail(
+  scope: Scope,
+  config: MailConfig,
+  hostname: string,
+  rooms: AccountRooms,
+): Promise<OpenedMail> {
   const store = scope.use(Store)
   const accounts = scope.use(Accounts)
   scope.provide(MailSettings, { hostname, maxMessageSize: config['max-message-size'] })
@@ -46,8 +57,11 @@ export async function openMail(scope: Scope, config: MailConfig, hostname: strin
   scope.defer(rooms.register(mailboxes.room))
   const stories = scope.provide(Stories, openStories(scope.child('mail.stories'), store, config.stories))
   const local = new MailboxTarget(mailboxes)
-  const queue = new Queue(scope.child('mail.queue'), store)
-  await queue.retryLocal(accounts, local)
+  const queue = await openQueue(scope.child('mail.queue'), store, {
+    config: config.queue,
+    isLocal: (domain) => accounts.isLocal(domain),
+  })
+  scope.provide(QueueRoom, queue)
 
   const targets = new Map<string, NamedTarget>()
   const named = (key: string, target: NamedTarget['target']): NamedTarget => {
@@ -58,8 +72,9 @@ export async function openMail(scope: Scope, config: MailConfig, hostname: strin
   const mailbox = named('mailbox', local)
   const remote = named('remote', {
     queued: true,
+    byDomain: true,
     begin: () => {
-      throw new Error('not yet')
+      throw new SmtpError(451, '4.4.4', 'This server does not deliver to other servers yet')
     },
   })
   for (const { key, module, config: own } of config.targets)
@@ -96,11 +111,23 @@ export async function openMail(scope: Scope, config: MailConfig, hostname: strin
     })
   }
   for (const [name, own] of Object.entries(config.pipelines)) pipelines.set(name, await open(name, own, true))
-  scope.provide(Pipelines, {
+  const ways = scope.provide(Pipelines, {
     incoming: await open('incoming', config.incoming, false),
     outgoing: await open('outgoing', config.outgoing, false),
     local: await open('local', config.local, true),
   })
+  // Taken last, given back first: what is under way needs its targets.
+  const work = scope.child('mail.queue.work')
+  return {
+    begin: () =>
+      queue.begin(work, {
+        accounts,
+        stories,
+        hostname,
+        target: (key) => targets.get(key)?.target,
+        local: () => ways.local,
+      }),
+  }
 }
 
 const makeChecks = (scope: Scope, chosen: readonly Chosen<MailCheck>[]): Promise<NamedCheck[]> =>
