@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { knownUpTo } from '../src/commands/select-parameters.ts'
 import { formatNumbers, parseNumberSet } from '../src/wire/number-set.ts'
 import { fill, world } from './harness.ts'
