@@ -1,6 +1,6 @@
 // The running server: one process, its store, and one generation of the configuration after the other.
 
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { isDeepStrictEqual } from 'node:util'
 import { normaliseDomain } from '@aviso/mime'
@@ -15,11 +15,14 @@ import { systemRandom } from './kernel/random.ts'
 import { Scope } from './kernel/scope.ts'
 import { openMail } from './mail/mail.ts'
 import { Mailboxes } from './mail/mailboxes/mailboxes.ts'
+import { MailSpool, openSpool } from './mail/spool.ts'
 import { AddressSet, hostAndPort } from './net/addresses.ts'
 import { bansStore } from './net/bans.store.ts'
 import { openBans } from './net/bans.ts'
 import { loadCertificates } from './net/certificates.ts'
 import { Bans, type Bound, Limits, Network } from './net/contracts.ts'
+import { Resolver } from './net/dns/contracts.ts'
+import { openResolver } from './net/dns/resolver.ts'
 import { createLimits } from './net/limits.ts'
 import { createNetwork, type GenerationNetwork } from './net/listeners.ts'
 import { actAs, dropPrivileges } from './net/privileges.ts'
@@ -93,6 +96,7 @@ export async function layFoundation(settings: Settings, base: string, log: Log, 
       ...(settings.store.threads === undefined ? {} : { threads: settings.store.threads }),
     })
     scope.provide(Store, store)
+    scope.provide(MailSpool, await openSpool(scope, join(folder, 'spool')))
     return { scope, folder, store }
   } catch (error) {
     await scope.close()
@@ -320,11 +324,12 @@ export class House {
   }
 }
 
-/** The rooms that need no network: what the command line opens too when no server runs. */
+/** The resolver, and the rooms that listen nowhere: what the command line opens too when no server runs. */
 export async function openRooms(
   scope: Scope,
   settings: Settings,
 ): Promise<{ readonly accounts: OpenedAccounts; begin(): void }> {
+  scope.provide(Resolver, await openResolver(scope, settings.network.dns))
   const accounts = await openAccounts(scope, settings.accounts)
   const { domain } = settings
   if (domain !== undefined && !accounts.accounts.isLocal(normaliseDomain(domain) ?? domain))

@@ -3,6 +3,7 @@
 import { accountStore } from './accounts/store.ts'
 import { rosterStore } from './chat/core/roster.store.ts'
 import { offlineStore } from './chat/features/offline.store.ts'
+import { keyStore } from './mail/keys/store.ts'
 import { shareStore } from './mail/mailboxes/sharing/shares.store.ts'
 import { mailStore } from './mail/mailboxes/store.ts'
 import { storyStore } from './mail/stories/store.ts'
@@ -15,6 +16,7 @@ export const stores: readonly StoreDefinition[] = [
   bansStore,
   queueStore,
   storyStore,
+  keyStore,
   mailStore,
   shareStore,
   rosterStore,

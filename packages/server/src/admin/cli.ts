@@ -2,6 +2,7 @@
 
 import { Command, CommanderError } from 'commander'
 import { accountCommand } from './commands/account.ts'
+import { checkCommand, dkimCommand } from './commands/authentication.ts'
 import { configCommand } from './commands/config.ts'
 import { aliasCommand, domainCommand, rosterCommand } from './commands/directory.ts'
 import { doctorCommand } from './commands/doctor.ts'
@@ -32,6 +33,8 @@ export async function runCommandLine(programme: Programme, args: readonly string
     messageCommand(programme),
     mailCommand(programme),
     sendmailCommand(programme),
+    dkimCommand(programme),
+    checkCommand(programme),
     doctorCommand(programme),
     rosterCommand(programme),
     configCommand(programme),

@@ -46,21 +46,21 @@ export const mailConfig = (registry: Registry) => {
     targets: moduleMap(registry, mailTargets),
     incoming: v.optional(
       v.pipe(
-        pipeline(registry, routes, { loops: true, 'own-name': true }, {}),
+        pipeline(registry, routes, { loops: true, 'own-name': true }, { srs: true, arc: true }),
         v.description('mail from other servers (endpoints smtp and lmtp)'),
       ),
       {},
     ),
     outgoing: v.optional(
       v.pipe(
-        pipeline(registry, routes, { 'authorised-sender': true, loops: true }, { complete: true }),
+        pipeline(registry, routes, { 'authorised-sender': true, loops: true }, { complete: true, dkim: true }),
         v.description('mail from our own accounts (endpoint submission)'),
       ),
       {},
     ),
     local: v.optional(
       v.pipe(
-        pipeline(registry, routes, { loops: true }, { complete: true }),
+        pipeline(registry, routes, { loops: true }, { complete: true, dkim: true }),
         v.description('mail that the server itself writes, such as notifications that a mail could not be delivered'),
       ),
       {},

@@ -7,6 +7,7 @@ import type { Chosen } from '../kernel/config/modules.ts'
 import { type Scope, serviceKey } from '../kernel/scope.ts'
 import { Store } from '../store/contracts.ts'
 import type { MailConfig } from './config.ts'
+import { Keyring, Keys } from './keys/keyring.ts'
 import { Mailboxes, openMailboxes } from './mailboxes/mailboxes.ts'
 import type { MailCheck, MailModifier } from './pipeline/contracts.ts'
 import { Pipeline } from './pipeline/pipeline.ts'
@@ -45,6 +46,7 @@ export async function openMail(scope: Scope, config: MailConfig, hostname: strin
   scope.provide(Mailboxes, mailboxes)
   scope.defer(rooms.register(mailboxes.room))
   const stories = scope.provide(Stories, openStories(scope.child('mail.stories'), store, config.stories))
+  scope.provide(Keys, new Keyring(scope.child('mail.keys'), store))
   const local = new MailboxTarget(mailboxes)
   const queue = new Queue(scope.child('mail.queue'), store)
   await queue.retryLocal(accounts, local)

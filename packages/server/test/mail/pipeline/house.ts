@@ -20,6 +20,7 @@ import type { Scope } from '../../../src/kernel/scope.ts'
 import { mailConfig } from '../../../src/mail/config.ts'
 import { openMail, Pipelines } from '../../../src/mail/mail.ts'
 import { Mailboxes } from '../../../src/mail/mailboxes/mailboxes.ts'
+import { keyStore } from '../../../src/mail/keys/store.ts'
 import { shareStore } from '../../../src/mail/mailboxes/sharing/shares.store.ts'
 import { mailStore } from '../../../src/mail/mailboxes/store.ts'
 import { mailModules } from '../../../src/mail/modules.ts'
@@ -36,6 +37,8 @@ import { Stories } from '../../../src/mail/stories/stories.ts'
 import { createTransportAdmin } from '../../../src/mail/transport.ts'
 import { storyStore } from '../../../src/mail/stories/store.ts'
 import { queueStore } from '../../../src/mail/targets/queue/store.ts'
+import { Resolver } from '../../../src/net/dns/contracts.ts'
+import { type Zones, zoneResolver } from '../../../src/net/dns/testing/index.ts'
 import { Store, StoreError } from '../../../src/store/contracts.ts'
 import { openStore } from '../../../src/store/open.ts'
 import { testScope } from '../../fixtures/scope.ts'
@@ -52,6 +55,8 @@ export interface Options {
   readonly modifierKnown?: MailModifier
   /** As in the config. */
   readonly tables?: Readonly<Record<string, unknown>>
+  /** What the DNS knows; nothing if not given. */
+  readonly zones?: Zones
 }
 
 /** Accounts made of a list, all at example.org. */
@@ -101,13 +106,17 @@ class FakeAccounts {
   isLocal(domain: string): boolean {
     return domain === 'example.org'
   }
+
+  domains(): readonly string[] {
+    return ['example.org']
+  }
 }
 
 export type House = Awaited<ReturnType<typeof openHouse>>
 
 export async function openHouse(
   t: TestContext,
-  { config = {}, check, modifier, known, modifierKnown, tables: written = {} }: Options = {},
+  { config = {}, check, modifier, known, modifierKnown, tables: written = {}, zones = {} }: Options = {},
 ) {
   const folder = mkdtempSync(join(tmpdir(), 'aviso-pipeline-'))
   const clock = new HandClock()
@@ -117,13 +126,18 @@ export async function openHouse(
     await scope.close()
     rmSync(folder, { recursive: true, force: true })
   })
-  const real = await openStore(scope, { folder, definitions: [mailStore, queueStore, shareStore, storyStore] })
+  const real = await openStore(scope, {
+    folder,
+    definitions: [mailStore, queueStore, shareStore, storyStore, keyStore],
+  })
   /** What the next writes of these accounts (or of `queue`) fail with. */
   const faults = new Map<string, string>()
   scope.provide(Store, failing(real, faults))
   const fake = new FakeAccounts()
   for (const name of ['anna', 'ben', 'carl']) fake.add(name)
   scope.provide(Accounts, fake as unknown as Accounts)
+  const resolver = zoneResolver(zones)
+  scope.provide(Resolver, resolver)
   const own: AnyModule[] = []
   const aCheck = check ?? known
   if (aCheck !== undefined)
