@@ -8,6 +8,7 @@ import { shareStore } from './mail/mailboxes/sharing/shares.store.ts'
 import { mailStore } from './mail/mailboxes/store.ts'
 import { storyStore } from './mail/stories/store.ts'
 import { queueStore } from './mail/targets/queue/store.ts'
+import { remoteStore } from './mail/targets/remote/store.ts'
 import { bansStore } from './net/bans.store.ts'
 import type { StoreDefinition } from './store/contracts.ts'
 
@@ -16,6 +17,7 @@ export const stores: readonly StoreDefinition[] = [
   bansStore,
   queueStore,
   storyStore,
+  remoteStore,
   keyStore,
   mailStore,
   shareStore,

@@ -17,6 +17,8 @@ import { complete } from './modifiers/complete.ts'
 import { dkimSigning } from './modifiers/dkim.ts'
 import { srs } from './modifiers/srs.ts'
 import { discard } from './targets/discard.ts'
+import { lmtpTarget } from './targets/lmtp.ts'
+import { smtpTarget } from './targets/smtp.ts'
 
 export const mailModules: readonly AnyModule[] = [
   smtp,
@@ -35,4 +37,6 @@ export const mailModules: readonly AnyModule[] = [
   arcSealing,
   srs,
   discard,
+  smtpTarget,
+  lmtpTarget,
 ]

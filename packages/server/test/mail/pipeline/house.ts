@@ -37,6 +37,7 @@ import { Stories } from '../../../src/mail/stories/stories.ts'
 import { createTransportAdmin } from '../../../src/mail/transport.ts'
 import { storyStore } from '../../../src/mail/stories/store.ts'
 import { queueStore } from '../../../src/mail/targets/queue/store.ts'
+import { remoteStore } from '../../../src/mail/targets/remote/store.ts'
 import { Resolver } from '../../../src/net/dns/contracts.ts'
 import { type Zones, zoneResolver } from '../../../src/net/dns/testing/index.ts'
 import { Store, StoreError } from '../../../src/store/contracts.ts'
@@ -128,7 +129,7 @@ export async function openHouse(
   })
   const real = await openStore(scope, {
     folder,
-    definitions: [mailStore, queueStore, shareStore, storyStore, keyStore],
+    definitions: [mailStore, queueStore, remoteStore, shareStore, storyStore, keyStore],
   })
   /** What the next writes of these accounts (or of `queue`) fail with. */
   const faults = new Map<string, string>()
