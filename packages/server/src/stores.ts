@@ -5,6 +5,7 @@ import { rosterStore } from './chat/core/roster.store.ts'
 import { offlineStore } from './chat/features/offline.store.ts'
 import { keyStore } from './mail/keys/store.ts'
 import { shareStore } from './mail/mailboxes/sharing/shares.store.ts'
+import { greylistStore } from './mail/checks/greylist/greylist.store.ts'
 import { mailStore } from './mail/mailboxes/store.ts'
 import { storyStore } from './mail/stories/store.ts'
 import { queueStore } from './mail/targets/queue/store.ts'
@@ -20,6 +21,7 @@ export const stores: readonly StoreDefinition[] = [
   remoteStore,
   keyStore,
   mailStore,
+  greylistStore,
   shareStore,
   rosterStore,
   offlineStore,
