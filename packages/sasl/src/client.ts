@@ -4,7 +4,7 @@ import type { ChannelBinding } from './channel-binding.ts'
 import { type ClientMechanism, MECHANISMS, type MechanismName } from './contract.ts'
 import { externalClient } from './mechanisms/external.ts'
 import { loginClient } from './mechanisms/login.ts'
-import { oauthBearerClient } from './mechanisms/oauth.ts'
+import { oauthBearerClient, xoauth2Client } from './mechanisms/oauth.ts'
 import { plainClient } from './mechanisms/plain.ts'
 import { scramClient } from './mechanisms/scram-client.ts'
 import { MOST_ITERATIONS } from './mechanisms/scram-keys.ts'
@@ -15,7 +15,7 @@ export interface ClientOptions {
   readonly password?: string
   /** Whom to act as, when that is another. */
   readonly authzid?: string
-  /** OAuth 2 access token. */
+  /** OAuth 2 access token; XOAUTH2 needs the `authcid` with it. */
   readonly token?: string
   /** Log in by the client certificate of the connection. */
   readonly external?: boolean
@@ -69,6 +69,8 @@ function begin(
         ? loginClient(authcid, password)
         : undefined
     case 'XOAUTH2':
+      if (token === undefined || authcid === undefined || !secure) return undefined
+      return xoauth2Client({ token, user: authzid ?? authcid })
     case 'ANONYMOUS':
       return undefined
     default: {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import {
+  SaslFailure,
   type ChannelBinding,
   clientMechanism,
   type CredentialSource,
@@ -176,23 +177,30 @@ test('OAUTHBEARER and XOAUTH2: the example of RFC 7628 §4, and what goes wrong'
   }
 })
 
-test('OAUTHBEARER: client and server', async () => {
-  const them = (token: string) => {
-    const mechanism = clientMechanism(['OAUTHBEARER', 'PLAIN'], {
-      authcid: 'anna',
-      token,
-      secure: true,
-      host: 'x.test',
-      port: 993,
-    })
-    assert.ok(mechanism)
-    return mechanism
-  }
-  const verifyToken: NonNullable<ServerOptions['verifyToken']> = async ({ token }) =>
-    token === 'good' ? { kind: 'accepted', authcid: 'anna' } : { kind: 'refused', condition: 'account-disabled' }
-  assert.equal(outcome(await exchange(them('good'), server('OAUTHBEARER', { verifyToken }))), 'anna')
-  assert.equal(outcome(await exchange(them('bad'), server('OAUTHBEARER', { verifyToken }))), 'account-disabled')
-  await assert.rejects(them('a\x01auth=x').start())
+for (const name of ['OAUTHBEARER', 'XOAUTH2'] as const)
+  test(`${name}: client and server`, async () => {
+    const them = (token: string) => {
+      const mechanism = clientMechanism([name, 'PLAIN'], {
+        authcid: 'anna',
+        token,
+        secure: true,
+        host: 'x.test',
+        port: 993,
+      })
+      assert.ok(mechanism)
+      return mechanism
+    }
+    const verifyToken: NonNullable<ServerOptions['verifyToken']> = async ({ token }) =>
+      token === 'good' ? { kind: 'accepted', authcid: 'anna' } : { kind: 'refused', condition: 'account-disabled' }
+    assert.equal(outcome(await exchange(them('good'), server(name, { verifyToken }))), 'anna')
+    assert.equal(outcome(await exchange(them('bad'), server(name, { verifyToken }))), 'account-disabled')
+    await assert.rejects(them('a\x01auth=x').start())
+    assert.equal(clientMechanism([name], { authcid: 'anna', token: 'good', secure: false }), undefined)
+  })
+
+test('a user name cannot bring a field of its own', async () => {
+  const mechanism = clientMechanism(['XOAUTH2'], { authcid: 'anna\x01auth=Bearer other', token: 'good', secure: true })
+  await assert.rejects(mechanism?.start() ?? assert.fail(), SaslFailure)
 })
 
 test('client and server agree on PLAIN, LOGIN and EXTERNAL', async () => {

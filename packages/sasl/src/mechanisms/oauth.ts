@@ -117,20 +117,40 @@ export function oauthBearerClient(options: {
   readonly port?: number | undefined
 }): ClientMechanism {
   const { token, authzid, host, port } = options
+  return oauthClient('OAUTHBEARER', token, '\x01', () => {
+    const user = authzid === undefined || authzid === '' ? '' : `a=${encodeSaslname(authzid)}`
+    const where = (host === undefined ? '' : `host=${host}\x01`) + (port === undefined ? '' : `port=${port}\x01`)
+    return `n,${user},\x01${where}auth=Bearer ${token}\x01\x01`
+  })
+}
+
+/** For servers that know nothing newer. `user` is whom to log in as. */
+export function xoauth2Client({ token, user }: { readonly token: string; readonly user: string }): ClientMechanism {
+  return oauthClient('XOAUTH2', token, '', () => {
+    if (/\p{Cc}/u.test(user)) throw new SaslFailure('malformed-request', 'The user name has a control character.')
+    return `user=${user}\x01auth=Bearer ${token}\x01\x01`
+  })
+}
+
+/** `acknowledgement`: what is said to a server that has sent its reasons for refusing, so that it can refuse. */
+function oauthClient(
+  name: 'OAUTHBEARER' | 'XOAUTH2',
+  token: string,
+  acknowledgement: string,
+  message: () => string,
+): ClientMechanism {
   let error: string | undefined
   return {
-    name: 'OAUTHBEARER',
+    name,
     async start() {
       if (!BEARER.test(`Bearer ${token}`))
         throw new SaslFailure('malformed-request', 'The token has characters that no token has.')
-      const user = authzid === undefined || authzid === '' ? '' : `a=${encodeSaslname(authzid)}`
-      const where = (host === undefined ? '' : `host=${host}\x01`) + (port === undefined ? '' : `port=${port}\x01`)
-      return Buffer.from(`n,${user},\x01${where}auth=Bearer ${token}\x01\x01`)
+      return Buffer.from(message())
     },
     async next(challenge) {
       if (error !== undefined) throw new SaslFailure('not-authorized', `The server did not accept the token: ${error}`)
       error = decodeText(challenge).slice(0, 1000)
-      return Buffer.from('\x01')
+      return Buffer.from(acknowledgement)
     },
     async success() {
       if (error !== undefined) throw new SaslFailure('malformed-request', 'The server reports success after an error.')
