@@ -15,7 +15,7 @@ export interface ClientOptions {
   readonly password?: string
   /** Whom to act as, when that is another. */
   readonly authzid?: string
-  /** OAuth 2 access token; XOAUTH2 needs the `authcid` with it. */
+  /** OAuth 2 access token. */
   readonly token?: string
   /** Log in by the client certificate of the connection. */
   readonly external?: boolean
@@ -59,6 +59,10 @@ function begin(
     case 'OAUTHBEARER':
       if (token === undefined || !secure) return undefined
       return oauthBearerClient({ token, authzid: authzid ?? authcid, host: options.host, port: options.port })
+    case 'XOAUTH2': {
+      const user = authzid ?? authcid
+      return token !== undefined && user !== undefined && secure ? xoauth2Client(user, token) : undefined
+    }
     case 'PLAIN':
       return authcid !== undefined && password !== undefined && secure
         ? plainClient(authcid, password, authzid)
@@ -68,9 +72,6 @@ function begin(
       return authcid !== undefined && password !== undefined && secure && authzid === undefined
         ? loginClient(authcid, password)
         : undefined
-    case 'XOAUTH2':
-      if (token === undefined || authcid === undefined || !secure) return undefined
-      return xoauth2Client({ token, user: authzid ?? authcid })
     case 'ANONYMOUS':
       return undefined
     default: {

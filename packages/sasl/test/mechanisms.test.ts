@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import {
-  SaslFailure,
   type ChannelBinding,
   clientMechanism,
   type CredentialSource,
@@ -181,6 +180,7 @@ for (const name of ['OAUTHBEARER', 'XOAUTH2'] as const)
   test(`${name}: client and server`, async () => {
     const them = (token: string) => {
       const mechanism = clientMechanism([name, 'PLAIN'], {
+        password: 'kept back',
         authcid: 'anna',
         token,
         secure: true,
@@ -195,13 +195,8 @@ for (const name of ['OAUTHBEARER', 'XOAUTH2'] as const)
     assert.equal(outcome(await exchange(them('good'), server(name, { verifyToken }))), 'anna')
     assert.equal(outcome(await exchange(them('bad'), server(name, { verifyToken }))), 'account-disabled')
     await assert.rejects(them('a\x01auth=x').start())
-    assert.equal(clientMechanism([name], { authcid: 'anna', token: 'good', secure: false }), undefined)
+    assert.equal(them('good').name, name)
   })
-
-test('a user name cannot bring a field of its own', async () => {
-  const mechanism = clientMechanism(['XOAUTH2'], { authcid: 'anna\x01auth=Bearer other', token: 'good', secure: true })
-  await assert.rejects(mechanism?.start() ?? assert.fail(), SaslFailure)
-})
 
 test('client and server agree on PLAIN, LOGIN and EXTERNAL', async () => {
   const external = async () => ({ authcid: 'peer', authzid: undefined })
@@ -221,7 +216,14 @@ test('the client takes the strongest, and sends no password in clear', () => {
   assert.equal(pick(['LOGIN', 'PLAIN']), 'PLAIN')
   assert.equal(pick(['LOGIN', 'PLAIN'], { secure: false }), undefined)
   assert.equal(pick(['LOGIN'], { authzid: 'x' }), undefined)
-  assert.equal(pick(['OAUTHBEARER'], { token: 't', secure: false }), undefined)
+  for (const name of ['OAUTHBEARER', 'XOAUTH2']) {
+    assert.equal(pick([name], { token: 't', secure: false }), undefined)
+    // A token says less than a password, which is not given away where the token does.
+    assert.equal(pick(['PLAIN', name], { token: 't' }), name)
+    assert.equal(pick(['SCRAM-SHA-1', name], { token: 't' }), 'SCRAM-SHA-1')
+  }
+  assert.equal(pick(['XOAUTH2', 'OAUTHBEARER'], { token: 't' }), 'OAUTHBEARER')
+  assert.equal(pick(['XOAUTH2'], { token: 't', authcid: undefined }), undefined)
   assert.equal(pick(MECHANISMS, { mechanisms: ['PLAIN'] }), 'PLAIN')
   assert.equal(pick([], {}), undefined)
 })

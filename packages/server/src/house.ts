@@ -8,6 +8,7 @@ import { openAccounts, type OpenedAccounts } from './accounts/accounts.ts'
 import { openChat } from './chat/chat.ts'
 import type { Settings } from './config.ts'
 import { systemClock } from './kernel/clock.ts'
+import { ConfigFolder } from './kernel/config/folder.ts'
 import type { Log } from './kernel/log.ts'
 import { openTables } from './accounts/tables/tables.ts'
 import { Metrics } from './kernel/metrics.ts'
@@ -21,6 +22,8 @@ import { bansStore } from './net/bans.store.ts'
 import { openBans } from './net/bans.ts'
 import { loadCertificates } from './net/certificates.ts'
 import { Bans, type Bound, Limits, Network } from './net/contracts.ts'
+import { Resolver } from './net/dns/contracts.ts'
+import { openResolver } from './net/dns/resolver.ts'
 import { createLimits } from './net/limits.ts'
 import { createNetwork, type GenerationNetwork } from './net/listeners.ts'
 import { actAs, dropPrivileges } from './net/privileges.ts'
@@ -95,6 +98,7 @@ export async function layFoundation(settings: Settings, base: string, log: Log, 
     })
     scope.provide(Store, store)
     scope.provide(MailSpool, await openSpool(scope, join(folder, 'spool')))
+    scope.provide(ConfigFolder, resolve(base))
     return { scope, folder, store }
   } catch (error) {
     await scope.close()
@@ -322,11 +326,12 @@ export class House {
   }
 }
 
-/** The rooms that need no network: what the command line opens too when no server runs. */
+/** The resolver, and the rooms that listen nowhere: what the command line opens too when no server runs. */
 export async function openRooms(
   scope: Scope,
   settings: Settings,
 ): Promise<{ readonly accounts: OpenedAccounts; begin(): void }> {
+  scope.provide(Resolver, await openResolver(scope, settings.network.dns))
   const accounts = await openAccounts(scope, settings.accounts)
   const { domain } = settings
   if (domain !== undefined && !accounts.accounts.isLocal(normaliseDomain(domain) ?? domain))

@@ -117,27 +117,27 @@ export function oauthBearerClient(options: {
   readonly port?: number | undefined
 }): ClientMechanism {
   const { token, authzid, host, port } = options
-  return oauthClient('OAUTHBEARER', token, '\x01', () => {
+  return tokenClient('OAUTHBEARER', token, '\x01', () => {
     const user = authzid === undefined || authzid === '' ? '' : `a=${encodeSaslname(authzid)}`
     const where = (host === undefined ? '' : `host=${host}\x01`) + (port === undefined ? '' : `port=${port}\x01`)
-    return `n,${user},\x01${where}auth=Bearer ${token}\x01\x01`
+    return `n,${user},\x01${where}`
   })
 }
 
-/** For servers that know nothing newer. `user` is whom to log in as. */
-export function xoauth2Client({ token, user }: { readonly token: string; readonly user: string }): ClientMechanism {
-  return oauthClient('XOAUTH2', token, '', () => {
-    if (/\p{Cc}/u.test(user)) throw new SaslFailure('malformed-request', 'The user name has a control character.')
-    return `user=${user}\x01auth=Bearer ${token}\x01\x01`
+/** XOAUTH2, Google's and Microsoft's form of it from before RFC 7628: the same token in another envelope. */
+export const xoauth2Client = (user: string, token: string): ClientMechanism =>
+  tokenClient('XOAUTH2', token, '', () => {
+    // It would end its field.
+    if (user.includes('\x01')) throw new SaslFailure('malformed-request', 'The name has characters that no name has.')
+    return `user=${user}\x01`
   })
-}
 
-/** `acknowledgement`: what is said to a server that has sent its reasons for refusing, so that it can refuse. */
-function oauthClient(
+/** The exchange of both: `opening` and the token, and where the server challenges, `farewell` for its reason why not. */
+function tokenClient(
   name: 'OAUTHBEARER' | 'XOAUTH2',
   token: string,
-  acknowledgement: string,
-  message: () => string,
+  farewell: string,
+  opening: () => string,
 ): ClientMechanism {
   let error: string | undefined
   return {
@@ -145,12 +145,12 @@ function oauthClient(
     async start() {
       if (!BEARER.test(`Bearer ${token}`))
         throw new SaslFailure('malformed-request', 'The token has characters that no token has.')
-      return Buffer.from(message())
+      return Buffer.from(`${opening()}auth=Bearer ${token}\x01\x01`)
     },
     async next(challenge) {
       if (error !== undefined) throw new SaslFailure('not-authorized', `The server did not accept the token: ${error}`)
       error = decodeText(challenge).slice(0, 1000)
-      return Buffer.from(acknowledgement)
+      return Buffer.from(farewell)
     },
     async success() {
       if (error !== undefined) throw new SaslFailure('malformed-request', 'The server reports success after an error.')

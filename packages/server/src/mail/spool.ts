@@ -49,7 +49,8 @@ export class FileSpool implements Spool {
   /** Rejects when the disk is nearly full. */
   async create(): Promise<SpoolFile> {
     const { bavail, blocks, bsize } = await statfs(this.#folder)
-    if (bavail * bsize < Math.min(this.#reserve, blocks * bsize * RESERVE_SHARE)) throw new Error('the disk is nearly full')
+    if (bavail * bsize < Math.min(this.#reserve, blocks * bsize * RESERVE_SHARE))
+      throw new Error('the disk is nearly full')
     const path = join(this.#folder, this.#scope.random.bytes(12).toString('hex'))
     return new File(path, await open(path, 'wx+', 0o600), this)
   }

@@ -9,6 +9,7 @@ import { bind } from './bind.ts'
 import type { Certificates } from './certificates.ts'
 import { Claim, Tally, type Rules } from './claim.ts'
 import type { Bans, Bound, ListenOptions, Network } from './contracts.ts'
+import { dnsConfig } from './dns/servers.ts'
 import { StartError } from './start-error.ts'
 import { Activation } from './systemd.ts'
 
@@ -35,8 +36,9 @@ export const networkConfig = v.pipe(
       duration('20s'),
       v.description('how long sessions may take to end when the server stops'),
     ),
+    dns: v.optional(dnsConfig, {}),
   }),
-  v.description('Limits for all connections together.'),
+  v.description('Limits for all connections together, and how names are looked up.'),
 )
 export type NetworkConfig = v.InferOutput<typeof networkConfig>
 

@@ -13,6 +13,7 @@ import { tables } from '../../../src/accounts/tables/contracts.ts'
 import { tableModules } from '../../../src/accounts/tables/modules.ts'
 import { openTables } from '../../../src/accounts/tables/tables.ts'
 import { moduleMap } from '../../../src/kernel/config/modules.ts'
+import { ConfigFolder } from '../../../src/kernel/config/folder.ts'
 import { HandClock } from '../../../src/kernel/clock.ts'
 import { recordingLog } from '../../../src/kernel/log.ts'
 import { type AnyModule, Registry } from '../../../src/kernel/module.ts'
@@ -20,7 +21,9 @@ import type { Scope } from '../../../src/kernel/scope.ts'
 import { mailConfig } from '../../../src/mail/config.ts'
 import { openMail, Pipelines } from '../../../src/mail/mail.ts'
 import { Mailboxes } from '../../../src/mail/mailboxes/mailboxes.ts'
+import { keyStore } from '../../../src/mail/keys/store.ts'
 import { shareStore } from '../../../src/mail/mailboxes/sharing/shares.store.ts'
+import { greylistStore } from '../../../src/mail/checks/greylist/greylist.store.ts'
 import { mailStore } from '../../../src/mail/mailboxes/store.ts'
 import { mailModules } from '../../../src/mail/modules.ts'
 import {
@@ -36,6 +39,9 @@ import { Stories } from '../../../src/mail/stories/stories.ts'
 import { createTransportAdmin } from '../../../src/mail/transport.ts'
 import { storyStore } from '../../../src/mail/stories/store.ts'
 import { queueStore } from '../../../src/mail/targets/queue/store.ts'
+import { remoteStore } from '../../../src/mail/targets/remote/store.ts'
+import { Resolver } from '../../../src/net/dns/contracts.ts'
+import { type Zones, zoneResolver } from '../../../src/net/dns/testing/index.ts'
 import { Store, StoreError } from '../../../src/store/contracts.ts'
 import { openStore } from '../../../src/store/open.ts'
 import { testScope } from '../../fixtures/scope.ts'
@@ -52,6 +58,8 @@ export interface Options {
   readonly modifierKnown?: MailModifier
   /** As in the config. */
   readonly tables?: Readonly<Record<string, unknown>>
+  /** All that the DNS knows; looked at anew for each question. */
+  readonly dns?: Zones
 }
 
 /** Accounts made of a list, all at example.org. */
@@ -101,13 +109,17 @@ class FakeAccounts {
   isLocal(domain: string): boolean {
     return domain === 'example.org'
   }
+
+  domains(): readonly string[] {
+    return ['example.org']
+  }
 }
 
 export type House = Awaited<ReturnType<typeof openHouse>>
 
 export async function openHouse(
   t: TestContext,
-  { config = {}, check, modifier, known, modifierKnown, tables: written = {} }: Options = {},
+  { config = {}, check, modifier, known, modifierKnown, tables: written = {}, dns = {} }: Options = {},
 ) {
   const folder = mkdtempSync(join(tmpdir(), 'aviso-pipeline-'))
   const clock = new HandClock()
@@ -117,10 +129,16 @@ export async function openHouse(
     await scope.close()
     rmSync(folder, { recursive: true, force: true })
   })
-  const real = await openStore(scope, { folder, definitions: [mailStore, queueStore, shareStore, storyStore] })
+  const real = await openStore(scope, {
+    folder,
+    definitions: [mailStore, greylistStore, queueStore, remoteStore, shareStore, storyStore, keyStore],
+  })
   /** What the next writes of these accounts (or of `queue`) fail with. */
   const faults = new Map<string, string>()
   scope.provide(Store, failing(real, faults))
+  const resolver = zoneResolver(dns)
+  scope.provide(Resolver, resolver)
+  scope.provide(ConfigFolder, folder)
   const fake = new FakeAccounts()
   for (const name of ['anna', 'ben', 'carl']) fake.add(name)
   scope.provide(Accounts, fake as unknown as Accounts)
@@ -184,6 +202,8 @@ export async function openHouse(
       return next
     },
     scope,
+    folder,
+    resolver,
     clock,
     lines,
     fake,
