@@ -208,7 +208,12 @@ async function openOffline(config: LoadedConfig, environment: NodeJS.ProcessEnv)
       : await loadConfig(configSchema, file, { environment })
   // Started as root, a command leaves no file behind that the server's own user cannot write.
   actAs(settings)
-  const foundation = await layFoundation({ ...settings, data: config.data }, '.', silentLog(), true)
+  const foundation = await layFoundation(
+    { ...settings, data: config.data },
+    file === undefined ? '.' : dirname(file),
+    silentLog(),
+    true,
+  )
   try {
     const rooms = foundation.scope.child('command')
     const { admin } = (await openRooms(rooms, settings)).accounts

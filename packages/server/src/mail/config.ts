@@ -6,6 +6,7 @@ import type { Registry } from '../kernel/module.ts'
 import { duration, size } from '../kernel/units.ts'
 import { mailChecks, mailModifiers, mailTargets } from './pipeline/contracts.ts'
 import { routesConfig } from './routes-config.ts'
+import { remoteConfig } from './targets/remote/config.ts'
 
 const count = () => v.pipe(v.number(), v.integer(), v.minValue(0))
 
@@ -43,6 +44,7 @@ export const mailConfig = (registry: Registry) => {
       duration('7d'),
       v.description('how long is remembered what became of each mail (aviso mail explain); 0s: not at all'),
     ),
+    remote: v.optional(v.pipe(remoteConfig, v.description('how mail goes to other servers (target remote)')), {}),
     targets: moduleMap(registry, mailTargets),
     incoming: v.optional(
       v.pipe(

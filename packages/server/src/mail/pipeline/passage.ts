@@ -41,6 +41,8 @@ export class Passage implements Mail {
   readonly #chronicle: Chronicle
   readonly #itinerary: Itinerary
   readonly #edits: HeaderEdit[] = []
+  /** Those that want to be told when the mail is over. */
+  readonly #witnesses = new Set<NamedCheck>()
   #quarantined = false
   #discarded = false
 
@@ -81,6 +83,7 @@ export class Passage implements Mail {
       await this.#ask('sender', checks, (check) => check.sender?.(this))
       await this.#rewriteSender()
     } catch (error) {
+      this.#over()
       throw this.#chronicle.refused(error, 'sender')
     }
   }
@@ -121,6 +124,8 @@ export class Passage implements Mail {
     } catch (error) {
       this.#itinerary.abort()
       throw this.#chronicle.refused(error, 'content', undefined, message.size)
+    } finally {
+      this.#over()
     }
   }
 
@@ -128,6 +133,17 @@ export class Passage implements Mail {
   abort(): void {
     this.#itinerary.abort()
     this.#chronicle.abandoned()
+    this.#over()
+  }
+
+  #over(): void {
+    for (const { name, check } of this.#witnesses)
+      try {
+        check.end?.(this)
+      } catch (error) {
+        this.client.log.error({ err: error, check: name, mail: this.id }, 'a check could not end its work on a mail')
+      }
+    this.#witnesses.clear()
   }
 
   get #fate(): 'accepted' | 'quarantined' | 'discarded' | 'simulated' {
@@ -227,6 +243,7 @@ export class Passage implements Mail {
     recipient?: Recipient,
   ): Promise<readonly Judged[]> {
     if (checks.length === 0) return []
+    for (const named of checks) if (named.check.end !== undefined) this.#witnesses.add(named)
     const asked = askAll(checks, ask, this.#around)
     const judged = asked instanceof Promise ? await asked : asked
     this.#weigh(stage, judged, recipient)

@@ -18,7 +18,7 @@ type Checks = NonNullable<NonNullable<NonNullable<Options['config']>['incoming']
 
 /** The mail comes from 192.0.2.7, greets as mx.example.net, and is from bo@example.net where not told otherwise. */
 const house = (t: TestContext, checks: Checks, zones: Zones = {}): Promise<House> =>
-  openHouse(t, { config: { incoming: { checks: checks } }, zones })
+  openHouse(t, { config: { incoming: { checks: checks } }, dns: zones })
 
 const spf = (record: string): Zones => ({ 'example.net': { TXT: [record] } })
 const mail = (from = 'bo@example.net'): string => `From: ${from}\r\nSubject: Hello\r\n\r\nIt works.\r\n`
@@ -337,7 +337,7 @@ describe('what our own users write', () => {
 
 describe('what an alias sends on', () => {
   async function forwarding(t: TestContext, zones: Zones = {}): Promise<House> {
-    const opened = await openHouse(t, { zones, config: { incoming: { checks: { dmarc: true } } } })
+    const opened = await openHouse(t, { dns: zones, config: { incoming: { checks: { dmarc: true } } } })
     opened.fake.aliases.set('away@example.org', ['someone@elsewhere.example'])
     return opened
   }

@@ -13,6 +13,7 @@ import { tables } from '../../../src/accounts/tables/contracts.ts'
 import { tableModules } from '../../../src/accounts/tables/modules.ts'
 import { openTables } from '../../../src/accounts/tables/tables.ts'
 import { moduleMap } from '../../../src/kernel/config/modules.ts'
+import { ConfigFolder } from '../../../src/kernel/config/folder.ts'
 import { HandClock } from '../../../src/kernel/clock.ts'
 import { recordingLog } from '../../../src/kernel/log.ts'
 import { type AnyModule, Registry } from '../../../src/kernel/module.ts'
@@ -22,6 +23,7 @@ import { openMail, Pipelines } from '../../../src/mail/mail.ts'
 import { Mailboxes } from '../../../src/mail/mailboxes/mailboxes.ts'
 import { keyStore } from '../../../src/mail/keys/store.ts'
 import { shareStore } from '../../../src/mail/mailboxes/sharing/shares.store.ts'
+import { greylistStore } from '../../../src/mail/checks/greylist/greylist.store.ts'
 import { mailStore } from '../../../src/mail/mailboxes/store.ts'
 import { mailModules } from '../../../src/mail/modules.ts'
 import {
@@ -37,6 +39,7 @@ import { Stories } from '../../../src/mail/stories/stories.ts'
 import { createTransportAdmin } from '../../../src/mail/transport.ts'
 import { storyStore } from '../../../src/mail/stories/store.ts'
 import { queueStore } from '../../../src/mail/targets/queue/store.ts'
+import { remoteStore } from '../../../src/mail/targets/remote/store.ts'
 import { Resolver } from '../../../src/net/dns/contracts.ts'
 import { type Zones, zoneResolver } from '../../../src/net/dns/testing/index.ts'
 import { Store, StoreError } from '../../../src/store/contracts.ts'
@@ -55,8 +58,8 @@ export interface Options {
   readonly modifierKnown?: MailModifier
   /** As in the config. */
   readonly tables?: Readonly<Record<string, unknown>>
-  /** What the DNS knows; nothing if not given. */
-  readonly zones?: Zones
+  /** All that the DNS knows; looked at anew for each question. */
+  readonly dns?: Zones
 }
 
 /** Accounts made of a list, all at example.org. */
@@ -116,7 +119,7 @@ export type House = Awaited<ReturnType<typeof openHouse>>
 
 export async function openHouse(
   t: TestContext,
-  { config = {}, check, modifier, known, modifierKnown, tables: written = {}, zones = {} }: Options = {},
+  { config = {}, check, modifier, known, modifierKnown, tables: written = {}, dns = {} }: Options = {},
 ) {
   const folder = mkdtempSync(join(tmpdir(), 'aviso-pipeline-'))
   const clock = new HandClock()
@@ -128,16 +131,17 @@ export async function openHouse(
   })
   const real = await openStore(scope, {
     folder,
-    definitions: [mailStore, queueStore, shareStore, storyStore, keyStore],
+    definitions: [mailStore, greylistStore, queueStore, remoteStore, shareStore, storyStore, keyStore],
   })
   /** What the next writes of these accounts (or of `queue`) fail with. */
   const faults = new Map<string, string>()
   scope.provide(Store, failing(real, faults))
+  const resolver = zoneResolver(dns)
+  scope.provide(Resolver, resolver)
+  scope.provide(ConfigFolder, folder)
   const fake = new FakeAccounts()
   for (const name of ['anna', 'ben', 'carl']) fake.add(name)
   scope.provide(Accounts, fake as unknown as Accounts)
-  const resolver = zoneResolver(zones)
-  scope.provide(Resolver, resolver)
   const own: AnyModule[] = []
   const aCheck = check ?? known
   if (aCheck !== undefined)
@@ -198,6 +202,8 @@ export async function openHouse(
       return next
     },
     scope,
+    folder,
+    resolver,
     clock,
     lines,
     fake,
