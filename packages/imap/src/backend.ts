@@ -142,6 +142,10 @@ export interface StoreResult {
   /** UIDs that failed `unchangedSince` (RFC 7162 MODIFIED), ascending. */
   readonly modified: readonly number[]
   readonly highestModseq: number
+  /** The mailbox's modseq before, where that is known: nothing but this change happened from then to `highestModseq`. */
+  readonly before?: number
+  /** How many rows there are and which sets of flags they have, where that is told without making `rows`. */
+  readonly brief?: { readonly count: number; readonly sets: readonly FlagSet[] }
 }
 
 /**

@@ -8,6 +8,7 @@ import { openAccounts, type OpenedAccounts } from './accounts/accounts.ts'
 import { openChat } from './chat/chat.ts'
 import type { Settings } from './config.ts'
 import { systemClock } from './kernel/clock.ts'
+import { ConfigFolder } from './kernel/config/folder.ts'
 import type { Log } from './kernel/log.ts'
 import { openTables } from './accounts/tables/tables.ts'
 import { Metrics } from './kernel/metrics.ts'
@@ -97,6 +98,7 @@ export async function layFoundation(settings: Settings, base: string, log: Log, 
     })
     scope.provide(Store, store)
     scope.provide(MailSpool, await openSpool(scope, join(folder, 'spool')))
+    scope.provide(ConfigFolder, resolve(base))
     return { scope, folder, store }
   } catch (error) {
     await scope.close()
@@ -335,8 +337,15 @@ export async function openRooms(
   if (domain !== undefined && !accounts.accounts.isLocal(normaliseDomain(domain) ?? domain))
     await accounts.admin.addDomain(domain)
   await openTables(scope, settings.tables)
-  await openMail(scope, settings.mail, settings.hostname, accounts.rooms)
-  return { accounts, begin: await openChat(scope, settings.chat) }
+  const mail = await openMail(scope, settings.mail, settings.hostname, accounts.rooms)
+  const beginChat = await openChat(scope, settings.chat)
+  return {
+    accounts,
+    begin() {
+      beginChat()
+      mail.begin()
+    },
+  }
 }
 
 /** Settings that a reload leaves as they were. */

@@ -5,10 +5,12 @@ import { rosterStore } from './chat/core/roster.store.ts'
 import { offlineStore } from './chat/features/offline.store.ts'
 import { keyStore } from './mail/keys/store.ts'
 import { shareStore } from './mail/mailboxes/sharing/shares.store.ts'
+import { greylistStore } from './mail/checks/greylist/greylist.store.ts'
 import { mailStore } from './mail/mailboxes/store.ts'
 import { storyStore } from './mail/stories/store.ts'
-import { queueStore } from './mail/targets/queue/store.ts'
 import { remoteStore } from './mail/targets/remote/store.ts'
+import { queueStore } from './mail/targets/queue/core-store.ts'
+import { spoolStore } from './mail/targets/queue/store.ts'
 import { bansStore } from './net/bans.store.ts'
 import type { StoreDefinition } from './store/contracts.ts'
 
@@ -16,10 +18,12 @@ export const stores: readonly StoreDefinition[] = [
   accountStore,
   bansStore,
   queueStore,
+  spoolStore,
   storyStore,
   remoteStore,
   keyStore,
   mailStore,
+  greylistStore,
   shareStore,
   rosterStore,
   offlineStore,

@@ -7,6 +7,7 @@ import { duration, size } from '../kernel/units.ts'
 import { mailChecks, mailModifiers, mailTargets } from './pipeline/contracts.ts'
 import { routesConfig } from './routes-config.ts'
 import { remoteConfig } from './targets/remote/config.ts'
+import { queueConfig } from './targets/queue/config.ts'
 
 const count = () => v.pipe(v.number(), v.integer(), v.minValue(0))
 
@@ -45,6 +46,10 @@ export const mailConfig = (registry: Registry) => {
       v.description('how long is remembered what became of each mail (aviso mail explain); 0s: not at all'),
     ),
     remote: v.optional(v.pipe(remoteConfig, v.description('how mail goes to other servers (target remote)')), {}),
+    queue: v.optional(
+      v.pipe(queueConfig, v.description('mail that waits: when it is tried again, and for how long')),
+      {},
+    ),
     targets: moduleMap(registry, mailTargets),
     incoming: v.optional(
       v.pipe(

@@ -5,9 +5,18 @@ import { arc } from './checks/arc.ts'
 import { authorisedSender } from './checks/authorised-sender.ts'
 import { dkim } from './checks/dkim.ts'
 import { dmarc } from './checks/dmarc.ts'
+import { clamav } from './checks/clamav.ts'
+import { command } from './checks/command.ts'
+import { dnsbl } from './checks/dnsbl/dnsbl.ts'
+import { greylist } from './checks/greylist/greylist.ts'
 import { loops } from './checks/loops.ts'
+import { milter } from './checks/milter/milter.ts'
 import { ownName } from './checks/own-name.ts'
 import { spf } from './checks/spf.ts'
+import { requireTls } from './checks/require-tls.ts'
+import { rspamd } from './checks/rspamd/rspamd.ts'
+import { reverseName } from './checks/reverse-name.ts'
+import { senderMx } from './checks/sender-mx.ts'
 import { imap } from './endpoints/imap.ts'
 import { lmtp } from './endpoints/lmtp.ts'
 import { smtp } from './endpoints/smtp.ts'
@@ -27,6 +36,15 @@ export const mailModules: readonly AnyModule[] = [
   imap,
   loops,
   ownName,
+  requireTls,
+  senderMx,
+  reverseName,
+  dnsbl,
+  greylist,
+  rspamd,
+  milter,
+  clamav,
+  command,
   authorisedSender,
   spf,
   dkim,

@@ -9,8 +9,9 @@ export const MailSpool = serviceKey<Spool>('mail-spool')
 
 /** Octets of all messages together that arrive at the same time. */
 const CAPACITY = 8 * 2 ** 30
-/** Octets that the databases beside it are to find free. */
+/** Octets that the databases beside it are to find free; on a small disk a twentieth of it is enough. */
 const RESERVE = 256 * 2 ** 20
+const RESERVE_SHARE = 0.05
 const READ = 65_536
 
 export interface FileSpoolOptions {
@@ -47,8 +48,9 @@ export class FileSpool implements Spool {
 
   /** Rejects when the disk is nearly full. */
   async create(): Promise<SpoolFile> {
-    const { bavail, bsize } = await statfs(this.#folder)
-    if (bavail * bsize < this.#reserve) throw new Error('the disk is nearly full')
+    const { bavail, blocks, bsize } = await statfs(this.#folder)
+    if (bavail * bsize < Math.min(this.#reserve, blocks * bsize * RESERVE_SHARE))
+      throw new Error('the disk is nearly full')
     const path = join(this.#folder, this.#scope.random.bytes(12).toString('hex'))
     return new File(path, await open(path, 'wx+', 0o600), this)
   }

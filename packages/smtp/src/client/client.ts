@@ -1,5 +1,6 @@
 // RFC 5321 and RFC 2033, the client's side: one connection to one server.
 
+import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { ClientMechanism } from '@aviso/sasl'
 import type { MessageSource } from '../body/message.ts'
@@ -45,6 +46,8 @@ export class SmtpClient {
   private constructor(options: ClientOptions, socket: Duplex) {
     this.#options = options
     this.#timeouts = { ...defaultTimeouts, ...options.timeouts }
+    // Commands are small, and each is waited for.
+    if (socket instanceof Socket) socket.setNoDelay(true)
     this.#wire = new Wire(socket, options.clock ?? systemClock, this.#timeouts.command)
   }
 

@@ -5,7 +5,7 @@ import type { ArcResult } from '../authentication/arc/verify.ts'
 import { Authenticator, fromOutside } from '../authentication/findings.ts'
 import { resinfo } from '../authentication/results.ts'
 import { accept, mailCheck } from '../pipeline/contracts.ts'
-import { action, decided } from './action.ts'
+import { action, carryOut, usual } from './action.ts'
 
 export const arc = mailCheck({
   name: 'arc',
@@ -25,9 +25,8 @@ export const arc = mailCheck({
         const { status, reason } = result
         const besides = { why: `${status}: ${reason}`, results: [arcResinfo(result)] }
         // RFC 7372 has no code for it; RFC 8617 §10.
-        if (status === 'fail') return decided(config.fail, { enhanced: '7.29', text: `ARC: ${reason}` }, besides)
-        if (status === 'temperror')
-          return decided(config.temperror, { enhanced: '7.29', text: `ARC: ${reason}` }, besides)
+        if (status === 'fail') return carryOut(config.fail, usual('7.29', `ARC: ${reason}`), besides)
+        if (status === 'temperror') return carryOut(config.temperror, usual('7.29', `ARC: ${reason}`), besides)
         return { action: 'accept', ...besides }
       },
     }

@@ -5,7 +5,7 @@ import type { DkimResult } from '../authentication/dkim/verify.ts'
 import { Authenticator, fromOutside } from '../authentication/findings.ts'
 import { resinfo } from '../authentication/results.ts'
 import { accept, mailCheck } from '../pipeline/contracts.ts'
-import { action, decided } from './action.ts'
+import { action, carryOut, usual } from './action.ts'
 
 export const dkim = mailCheck({
   name: 'dkim',
@@ -43,18 +43,18 @@ export const dkim = mailCheck({
         const besides = { why: told.length === 0 ? 'no signature' : told.join('; '), results }
         // RFC 7372 §3.1.
         if (signatures.length === 0)
-          return decided(config.none, { enhanced: '7.20', text: 'DKIM: a signature is needed here' }, besides)
+          return carryOut(config.none, usual('7.20', 'DKIM: a signature is needed here'), besides)
         if (signatures.some(({ status }) => status === 'pass')) return { action: 'accept', ...besides }
         const unsure = signatures.find(({ status }) => status === 'temperror')
         if (unsure !== undefined)
-          return decided(
+          return carryOut(
             config.temperror,
-            { enhanced: '7.20', text: `DKIM: the key of ${unsure.domain ?? 'a signature'} cannot be had now` },
+            usual('7.20', `DKIM: the key of ${unsure.domain ?? 'a signature'} cannot be had now`),
             besides,
           )
-        return decided(
+        return carryOut(
           config.broken,
-          { enhanced: '7.20', text: `DKIM: no signature holds: ${signatures[0]?.reason ?? ''}` },
+          usual('7.20', `DKIM: no signature holds: ${signatures[0]?.reason ?? ''}`),
           besides,
         )
       },

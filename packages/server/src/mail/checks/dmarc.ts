@@ -7,7 +7,7 @@ import { asDomain, isInside } from '../authentication/domain.ts'
 import { Authenticator, fromOutside } from '../authentication/findings.ts'
 import { resinfo } from '../authentication/results.ts'
 import { accept, mailCheck } from '../pipeline/contracts.ts'
-import { action, decided } from './action.ts'
+import { action, carryOut, usual } from './action.ts'
 
 export const dmarc = mailCheck({
   name: 'dmarc',
@@ -54,26 +54,26 @@ export const dmarc = mailCheck({
           case 'pass':
             return { action: 'accept', ...besides }
           case 'temperror':
-            return decided(
+            return carryOut(
               config.temperror,
-              { enhanced: '7.1', text: `DMARC: the policy of ${domain ?? 'the author'} cannot be had now` },
+              usual('7.1', `DMARC: the policy of ${domain ?? 'the author'} cannot be had now`),
               besides,
             )
           case 'permerror':
-            return decided(config.permerror, { enhanced: '7.1', text: `DMARC: ${reason}` }, besides)
+            return carryOut(config.permerror, usual('7.1', `DMARC: ${reason}`), besides)
           case 'fail':
         }
         if (disposition !== 'none' && trusted.length > 0) {
           const arc = await authenticator.arc(mail, message)
           if (arc.status === 'temperror')
-            return decided({ action: 'defer' }, { enhanced: '7.1', text: 'ARC: a key cannot be had now' }, besides)
+            return carryOut({ action: 'defer' }, usual('7.1', 'ARC: a key cannot be had now'), besides)
           const believed = seenToPass(arc, domain, trusted)
           if (believed !== undefined)
             return { action: 'accept', results: besides.results, why: `${besides.why}; sealed by ${believed}` }
         }
-        return decided(
+        return carryOut(
           config[disposition],
-          { enhanced: '7.1', text: `DMARC: ${domain ?? 'the author'} does not stand behind this message: ${reason}` },
+          usual('7.1', `DMARC: ${domain ?? 'the author'} does not stand behind this message: ${reason}`),
           besides,
         )
       },

@@ -5,7 +5,7 @@ import { Authenticator, fromOutside } from '../authentication/findings.ts'
 import { resinfo } from '../authentication/results.ts'
 import type { SpfResult } from '../authentication/spf/check-host.ts'
 import { accept, type Mail, mailCheck, type Verdict } from '../pipeline/contracts.ts'
-import { action, decided } from './action.ts'
+import { action, carryOut, usual } from './action.ts'
 
 export const spf = mailCheck({
   name: 'spf',
@@ -36,7 +36,7 @@ export const spf = mailCheck({
       if (result.status === 'pass') return { action: 'accept', ...besides }
       const error = result.status === 'temperror' || result.status === 'permerror'
       // RFC 7372 §3.2.
-      return decided(config[result.status], { enhanced: error ? '7.24' : '7.23', text: textFor(result, mail) }, besides)
+      return carryOut(config[result.status], usual(error ? '7.24' : '7.23', textFor(result, mail)), besides)
     }
 
     return {

@@ -147,6 +147,7 @@ class ImapHouse {
       throw new BackendError('CONTACTADMIN', `The account ${identity.authcid} can no longer be used`)
     const leave = this.#logins.enter(account.id, () => void session.shutdown('This login is not valid any more'))
     void session.closed.then(leave)
+    this.#mailboxes.expect(account.id)
     return this.#mailboxes.open(account)
   }
 }

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { sealArc } from '../../../src/mail/authentication/arc/seal.ts'
 import { type ArcResult, verifyArc } from '../../../src/mail/authentication/arc/verify.ts'
 import type { SigningKey } from '../../../src/mail/authentication/dkim/sign.ts'

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { describe, test } from 'node:test'
 import { Headers } from '@aviso/mime'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { bodyHasher, type Canonicalization } from '../../../src/mail/authentication/dkim/body.ts'
 import { Message, relaxedField } from '../../../src/mail/authentication/message.ts'
 

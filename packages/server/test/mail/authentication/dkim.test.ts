@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { createPrivateKey, createPublicKey, generateKeyPairSync, sign } from 'node:crypto'
 import { describe, test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { DkimKeys, KeyFailure, parseKeyRecord } from '../../../src/mail/authentication/dkim/key-record.ts'
 import { signDkim, type SigningKey, type SignOptions } from '../../../src/mail/authentication/dkim/sign.ts'
 import { type DkimResult, verifyDkim } from '../../../src/mail/authentication/dkim/verify.ts'

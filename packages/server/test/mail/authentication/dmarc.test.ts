@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { type DmarcQuestion, type DmarcResult, evaluateDmarc } from '../../../src/mail/authentication/dmarc/evaluate.ts'
 import { parseDmarcRecord } from '../../../src/mail/authentication/dmarc/record.ts'
 import { TreeWalk, walkedNames } from '../../../src/mail/authentication/dmarc/tree-walk.ts'

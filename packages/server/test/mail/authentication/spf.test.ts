@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { checkHost, type SpfResult, type SpfStatus } from '../../../src/mail/authentication/spf/check-host.ts'
 import { dotted, inNetwork, parseIp, readable } from '../../../src/mail/authentication/spf/address.ts'
 import { parseMacros } from '../../../src/mail/authentication/spf/macro.ts'

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { MailAddress, parseMailAddress } from '@aviso/mime'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { Srs } from '../../../src/mail/authentication/srs.ts'
 
 const DAY = 86_400_000

@@ -122,58 +122,67 @@ class RelaxedBody implements BodyHasher {
     this.#each(chunk)
   }
 
-  /** Octet by octet. What is written is never longer than what was read plus what was held: a CR and a space. */
+  /** Octet by octet, state in locals. What is written is never longer than what was read plus what was held of the chunk before: a space and a CR. */
   #each(chunk: Buffer): void {
     const out = (this.#block ??= Buffer.allocUnsafe(BLOCK + 8))
+    const sink = this.#sink
+    const end = chunk.length
+    let cr = this.#cr
+    let blank = this.#blank
+    let lines = sink.lines
     let at = 0
-    for (let i = 0; i < chunk.length; i++) {
-      const octet = chunk[i] as number
-      if (octet === LF && this.#cr) {
-        this.#cr = false
-        this.#blank = false
-        this.#sink.lines++
+    let i = 0
+    while (i < end) {
+      let octet = chunk[i] as number
+      if (cr) {
+        if (octet === LF) {
+          cr = false
+          blank = false
+          lines++
+          i++
+          continue
+        }
+      } else if (octet === SPACE || octet === TAB) {
+        blank = true
+        i++
         continue
-      }
-      if (octet === CR && !this.#cr) {
-        this.#cr = true
-        continue
-      }
-      if ((octet === SPACE || octet === TAB) && !this.#cr) {
-        this.#blank = true
+      } else if (octet === CR) {
+        cr = true
+        i++
         continue
       }
       // Content of a line, which the lines and blanks that were held come before.
-      if (this.#sink.lines > 0) {
-        if (this.#sink.lines === 1 && at > 0 && at < BLOCK - 8) {
-          out[at++] = CR
-          out[at++] = LF
-          this.#sink.lines = 0
-        } else {
-          if (at > 0) this.#sink.write(out.subarray(0, at))
-          at = 0
-          this.#sink.release()
-        }
+      if (lines > 0 && at === 0) {
+        // They may be of chunks before, and more than fit here.
+        sink.lines = lines
+        sink.release()
+        lines = 0
       }
-      if (this.#blank) {
-        this.#blank = false
+      for (; lines > 0; lines--) {
+        out[at++] = CR
+        out[at++] = LF
+      }
+      if (blank) {
+        blank = false
         out[at++] = SPACE
       }
-      if (this.#cr) {
+      if (cr) {
         // A CR that ends no line is content, and what follows it is looked at anew.
-        this.#cr = false
+        cr = false
         out[at++] = CR
-        this.#any = true
-        i--
-      } else out[at++] = octet
-      if (at >= BLOCK) {
-        this.#any = true
-        this.#sink.write(out.subarray(0, at))
-        at = 0
+        continue
       }
+      do {
+        out[at++] = octet
+        octet = chunk[++i] as number
+      } while (octet > SPACE)
     }
+    sink.lines = lines
+    this.#cr = cr
+    this.#blank = blank
     if (at > 0) {
       this.#any = true
-      this.#sink.write(out.subarray(0, at))
+      sink.write(out.subarray(0, at))
     }
   }
 
