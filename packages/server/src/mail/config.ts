@@ -5,6 +5,7 @@ import { moduleMap } from '../kernel/config/modules.ts'
 import type { Registry } from '../kernel/module.ts'
 import { duration, size } from '../kernel/units.ts'
 import { mailChecks, mailModifiers, mailTargets } from './pipeline/contracts.ts'
+import { filterConfig } from './targets/filter.ts'
 import { routesConfig } from './routes-config.ts'
 
 const count = () => v.pipe(v.number(), v.integer(), v.minValue(0))
@@ -42,6 +43,14 @@ export const mailConfig = (registry: Registry) => {
     stories: v.pipe(
       duration('7d'),
       v.description('how long is remembered what became of each mail (aviso mail explain); 0s: not at all'),
+    ),
+    filter: v.optional(
+      v.pipe(
+        filterConfig,
+        v.description(
+          'a program that is run for each mail that comes to a mailbox, with the mail on its standard input: the first line that it prints is the mailbox (empty, or one that is not there: INBOX), each other line a flag. Quarantined mail goes to Junk without it',
+        ),
+      ),
     ),
     targets: moduleMap(registry, mailTargets),
     incoming: v.optional(

@@ -15,6 +15,7 @@ import type { NamedCheck } from './pipeline/stage.ts'
 import { makeRoutes, type RouteParts } from './routes-config.ts'
 import { MailSettings } from './settings.ts'
 import { openStories, Stories } from './stories/stories.ts'
+import { openFilter } from './targets/filter.ts'
 import { MailboxTarget } from './targets/mailbox.ts'
 import { PipelineTarget } from './targets/pipeline.ts'
 import { Queue } from './targets/queue/queue.ts'
@@ -45,7 +46,11 @@ export async function openMail(scope: Scope, config: MailConfig, hostname: strin
   scope.provide(Mailboxes, mailboxes)
   scope.defer(rooms.register(mailboxes.room))
   const stories = scope.provide(Stories, openStories(scope.child('mail.stories'), store, config.stories))
-  const local = new MailboxTarget(mailboxes)
+  const { filter } = config
+  const local = new MailboxTarget(
+    mailboxes,
+    filter === undefined ? undefined : openFilter(scope.child('mail.filter'), filter),
+  )
   const queue = new Queue(scope.child('mail.queue'), store)
   await queue.retryLocal(accounts, local)
 

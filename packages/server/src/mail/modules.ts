@@ -17,6 +17,9 @@ import { imap } from './endpoints/imap.ts'
 import { smtp } from './endpoints/smtp.ts'
 import { submission } from './endpoints/submission.ts'
 import { complete } from './modifiers/complete.ts'
+import { header } from './modifiers/header.ts'
+import { replaceRecipient, replaceSender } from './modifiers/replace.ts'
+import { subaddress } from './modifiers/subaddress.ts'
 import { discard } from './targets/discard.ts'
 
 export const mailModules: readonly AnyModule[] = [
@@ -36,5 +39,9 @@ export const mailModules: readonly AnyModule[] = [
   command,
   authorisedSender,
   complete,
+  replaceSender,
+  replaceRecipient,
+  subaddress,
+  header,
   discard,
 ]
