@@ -5,6 +5,7 @@ import { moduleMap } from '../kernel/config/modules.ts'
 import type { Registry } from '../kernel/module.ts'
 import { duration, size } from '../kernel/units.ts'
 import { mailChecks, mailModifiers, mailTargets } from './pipeline/contracts.ts'
+import { mailLimits } from './pipeline/limits.ts'
 import { filterConfig } from './targets/filter.ts'
 import { routesConfig } from './routes-config.ts'
 
@@ -21,6 +22,15 @@ const pipeline = (
     checks: moduleMap(registry, mailChecks, checks),
     modifiers: moduleMap(registry, mailModifiers, modifiers),
     routes,
+    limits: v.optional(
+      v.pipe(
+        mailLimits,
+        v.description(
+          'how much mail may come: who comes too early waits a little, then is told 451 4.4.5. What is not named is not limited',
+        ),
+      ),
+      {},
+    ),
   })
 
 export const mailConfig = (registry: Registry) => {

@@ -9,6 +9,7 @@ import { Store } from '../store/contracts.ts'
 import type { MailConfig } from './config.ts'
 import { Mailboxes, openMailboxes } from './mailboxes/mailboxes.ts'
 import type { MailCheck, MailModifier } from './pipeline/contracts.ts'
+import { openLimits } from './pipeline/limits.ts'
 import { Pipeline } from './pipeline/pipeline.ts'
 import type { NamedModifier, NamedTarget } from './pipeline/routes.ts'
 import type { NamedCheck } from './pipeline/stage.ts'
@@ -75,7 +76,7 @@ export async function openMail(scope: Scope, config: MailConfig, hostname: strin
 
   const open = async (
     name: string,
-    { checks, modifiers, routes }: MailConfig['incoming'],
+    { checks, modifiers, routes, limits }: MailConfig['incoming'],
     relay: boolean,
   ): Promise<Pipeline> => {
     const inner = scope.child(`mail.${name}`)
@@ -98,6 +99,7 @@ export async function openMail(scope: Scope, config: MailConfig, hostname: strin
       remote,
       queue,
       stories,
+      limits: openLimits(inner, limits),
     })
   }
   for (const [name, own] of Object.entries(config.pipelines)) pipelines.set(name, await open(name, own, true))

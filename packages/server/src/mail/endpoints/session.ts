@@ -15,6 +15,7 @@ import * as v from 'valibot'
 import { type Account, Accounts } from '../../accounts/contracts.ts'
 import type { Scope } from '../../kernel/scope.ts'
 import { type Bound, type Connection, Limits, Network } from '../../net/contracts.ts'
+import { Tarpit } from '../../net/tarpit.ts'
 import type { Client } from '../pipeline/contracts.ts'
 import { Findings } from '../pipeline/findings.ts'
 import { Message } from '../pipeline/message.ts'
@@ -76,6 +77,7 @@ class SmtpHouse {
   readonly endpoint: SmtpEndpoint
   readonly accounts: Accounts
   readonly limits: Limits
+  readonly tarpit: Tarpit
   readonly logins: Logins
   readonly #server: SmtpServer
   /** The connection under a session's first socket. */
@@ -88,6 +90,7 @@ class SmtpHouse {
     this.endpoint = endpoint
     this.accounts = scope.use(Accounts)
     this.limits = scope.use(Limits)
+    this.tarpit = scope.use(Tarpit)
     this.logins = new Logins(scope)
     this.#server = new SmtpServer({
       kind: endpoint.kind,
@@ -159,22 +162,26 @@ class Policy implements SessionHandler {
     this.#connection = connection
   }
 
-  async mail(envelope: Parameters<SessionHandler['mail']>[0]): Promise<void> {
+  mail(envelope: Parameters<SessionHandler['mail']>[0]): Promise<void> {
+    return this.#slowed(() => this.#mail(envelope))
+  }
+
+  rcpt(recipient: Recipient): Promise<void> {
+    return this.#slowed(() => this.#inProgress().recipient(this.#recipient(recipient.path), recipient.parameters))
+  }
+
+  data(_envelope: unknown, body: { readonly bytes: Uint8Array }): Promise<void> {
+    const passage = this.#inProgress()
+    this.#passage = undefined
+    return this.#slowed(async () => void (await passage.data(Message.of(body.bytes))))
+  }
+
+  async #mail(envelope: Parameters<SessionHandler['mail']>[0]): Promise<void> {
     const { protocol, pipeline } = this.#house.endpoint
     if (!this.#house.limits.take(`${protocol}-mails`, this.#connection.remoteAddress))
       throw new SmtpError(451, '4.7.0', 'Too many mails from your address, please try again later')
     const sender = envelope.reversePath === null ? null : address(envelope.reversePath)
     this.#passage = await pipeline.begin(await this.#client(), sender, envelope.parameters)
-  }
-
-  async rcpt(recipient: Recipient): Promise<void> {
-    await this.#inProgress().recipient(this.#recipient(recipient.path), recipient.parameters)
-  }
-
-  async data(_envelope: unknown, body: { readonly bytes: Uint8Array }): Promise<void> {
-    const passage = this.#inProgress()
-    this.#passage = undefined
-    await passage.data(Message.of(body.bytes))
   }
 
   reset(): void {
@@ -185,6 +192,17 @@ class Policy implements SessionHandler {
   close(): void {
     this.#leave?.()
     this.reset()
+  }
+
+  /** A stranger who is refused for good, again and again, waits longer and longer for the answer. */
+  async #slowed<T>(step: () => T | Promise<T>): Promise<T> {
+    try {
+      return await step()
+    } catch (error) {
+      if (error instanceof SmtpError && !error.temporary && this.#session.identity === undefined)
+        await this.#house.tarpit.error(this.#connection.remoteAddress)
+      throw error
+    }
   }
 
   async #client(): Promise<Client> {

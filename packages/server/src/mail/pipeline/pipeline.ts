@@ -6,6 +6,7 @@ import type { Accounts } from '../../accounts/contracts.ts'
 import type { CounterMetric } from '../../kernel/metrics.ts'
 import type { Scope } from '../../kernel/scope.ts'
 import type { Client } from './contracts.ts'
+import type { MailLimits } from './limits.ts'
 import { Passage } from './passage.ts'
 import type { NamedModifier, NamedTarget, Route } from './routes.ts'
 import type { NamedCheck } from './stage.ts'
@@ -29,6 +30,8 @@ export interface PipelineOptions {
   /** Keeps mail for the targets that are `queued`, and what a target could not take just now. */
   readonly queue: QueueDoor
   readonly stories: StoryWriter
+  /** Undefined: as much mail as comes. */
+  readonly limits?: MailLimits | undefined
 }
 
 /** How the pipeline hands mail to the queue. */
