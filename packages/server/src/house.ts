@@ -1,6 +1,6 @@
 // The running server: one process, its store, and one generation of the configuration after the other.
 
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { isDeepStrictEqual } from 'node:util'
 import { normaliseDomain } from '@aviso/mime'
@@ -16,6 +16,7 @@ import { systemRandom } from './kernel/random.ts'
 import { Scope } from './kernel/scope.ts'
 import { openMail } from './mail/mail.ts'
 import { Mailboxes } from './mail/mailboxes/mailboxes.ts'
+import { MailSpool, openSpool } from './mail/spool.ts'
 import { AddressSet, hostAndPort } from './net/addresses.ts'
 import { bansStore } from './net/bans.store.ts'
 import { openBans } from './net/bans.ts'
@@ -97,6 +98,7 @@ export async function layFoundation(settings: Settings, base: string, log: Log, 
       ...(settings.store.threads === undefined ? {} : { threads: settings.store.threads }),
     })
     scope.provide(Store, store)
+    scope.provide(MailSpool, await openSpool(scope, join(folder, 'spool')))
     scope.provide(ConfigFolder, resolve(base))
     return { scope, folder, store }
   } catch (error) {

@@ -27,6 +27,10 @@ import type { MailAdmin } from './mail/administration.ts'
 import { Pipelines } from './mail/mail.ts'
 import { Mailboxes } from './mail/mailboxes/mailboxes.ts'
 import { Stories } from './mail/stories/stories.ts'
+import { Keys } from './mail/keys/keyring.ts'
+import { MailSettings } from './mail/settings.ts'
+import { Resolver } from './net/dns/contracts.ts'
+import { type AuthenticationAdmin, createAuthenticationAdmin } from './mail/authentication-admin.ts'
 import { createTransportAdmin, type TransportAdmin } from './mail/transport.ts'
 import { queueStore } from './mail/targets/queue/store.ts'
 import { actAs } from './net/privileges.ts'
@@ -145,6 +149,7 @@ const context = (house: House, mail: MailAdmin, stop: () => void): AdminContext 
     mail,
     house.mailboxes,
     transportOf(() => house.rooms),
+    authenticationOf(() => house.rooms),
   ),
   running: {
     status: async () => ({ ...(await house.status()), queue: await house.scope.use(Store).core(queueStore).count() }),
@@ -159,6 +164,7 @@ const operationsOn = (
   mail: MailAdmin,
   mailboxes: Mailboxes,
   transport: TransportAdmin,
+  authentication: AuthenticationAdmin,
 ): Omit<AdminContext, 'running'> => ({
   accounts: accounts.as('command line'),
   mail,
@@ -166,6 +172,7 @@ const operationsOn = (
   queue: () => store.core(queueStore).list({ limit: 1000 }),
   mailboxes,
   transport,
+  authentication,
 })
 
 /** The door to the ways of mail of the generation whose scope `rooms` gives. */
@@ -177,6 +184,19 @@ const transportOf = (rooms: () => Scope): TransportAdmin =>
       accounts: scope.use(Accounts),
       pipelines: scope.use(Pipelines),
       stories: scope.use(Stories),
+    }
+  })
+
+/** The door to mail authentication of the generation whose scope `rooms` gives. */
+const authenticationOf = (rooms: () => Scope): AuthenticationAdmin =>
+  createAuthenticationAdmin(() => {
+    const scope = rooms()
+    return {
+      clock: scope.clock,
+      hostname: scope.use(MailSettings).hostname,
+      accounts: scope.use(Accounts),
+      keyring: scope.use(Keys),
+      resolver: scope.use(Resolver),
     }
   })
 
@@ -209,6 +229,7 @@ async function openOffline(config: LoadedConfig, environment: NodeJS.ProcessEnv)
         mail,
         rooms.use(Mailboxes),
         transportOf(() => rooms),
+        authenticationOf(() => rooms),
       ),
       running: undefined,
     }

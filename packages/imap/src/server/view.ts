@@ -3,7 +3,7 @@
 // The rows come from the store's shared snapshot; changes since then lie over it until there are many. Nothing here speaks to the client:
 // `sync.ts` decides what may be said when.
 
-import type { FlagSet, Mailbox, MailboxDelta, MailboxSnapshot, MessageRow } from '../backend.ts'
+import type { FlagSet, Mailbox, MailboxDelta, MailboxSnapshot, MessageRow, StoreResult } from '../backend.ts'
 import type { SearchContexts } from '../search/contexts.ts'
 import { lowerBound, type Span } from '../wire/number-set.ts'
 
@@ -31,6 +31,10 @@ export class MailboxView {
   readonly expunged = new Set<number>()
   /** All changes up to here are in the view. */
   modseq: number
+  /** The client has heard of all changes up to here. Less than `modseq` while expunges wait to be told. */
+  told: number
+  /** The client was told that it has not heard all that `modseq` stands for. */
+  behind = false
   uidNext: number
   #recent: RecentRange[] = []
   /** UID → modseq of this session's own change, which the client needs not be told. */
@@ -52,6 +56,7 @@ export class MailboxView {
     this.#uids = snapshot.uids
     this.#count = snapshot.uids.length
     this.modseq = snapshot.highestModseq
+    this.told = snapshot.highestModseq
     this.uidNext = snapshot.uidNext
   }
 
@@ -149,6 +154,13 @@ export class MailboxView {
       const known = this.#overlay.get(row.uid)
       if (known === undefined || known.modseq <= row.modseq) this.#overlay.set(row.uid, row)
     }
+  }
+
+  /** Puts on a change that was the only one. `snapshot`: the mailbox as it is now, where that is less than all those rows. */
+  advance(change: StoreResult, snapshot?: MailboxSnapshot): void {
+    this.modseq = Math.max(this.modseq, change.highestModseq)
+    if (snapshot?.highestModseq === this.modseq) this.rebase(snapshot)
+    else this.update(change.rows)
   }
 
   /** Takes a delta in. Answers the rows that changed for messages the client knows, and the UIDs that are new to it. */
@@ -310,6 +322,7 @@ export class RowCursor implements MessageRow {
 }
 
 function sameUids(a: Uint32Array, b: Uint32Array): boolean {
+  if (a.buffer === b.buffer && a.byteOffset === b.byteOffset) return true
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
   return true
 }

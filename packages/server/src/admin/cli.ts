@@ -2,6 +2,7 @@
 
 import { Command, CommanderError } from 'commander'
 import { accountCommand } from './commands/account.ts'
+import { checkCommand, dkimCommand } from './commands/authentication.ts'
 import { configCommand } from './commands/config.ts'
 import { aliasCommand, domainCommand, rosterCommand } from './commands/directory.ts'
 import { doctorCommand } from './commands/doctor.ts'
@@ -9,6 +10,7 @@ import { mailboxCommand } from './commands/mailbox.ts'
 import { mailCommand } from './commands/mail.ts'
 import { messageCommand } from './commands/message.ts'
 import { quickstartCommand } from './commands/quickstart.ts'
+import { sendmailCommand } from './commands/sendmail.ts'
 import { serverCommands } from './commands/server.ts'
 import { NotRunning } from './context.ts'
 import type { Programme } from './programme.ts'
@@ -30,6 +32,9 @@ export async function runCommandLine(programme: Programme, args: readonly string
     mailboxCommand(programme),
     messageCommand(programme),
     mailCommand(programme),
+    sendmailCommand(programme),
+    dkimCommand(programme),
+    checkCommand(programme),
     doctorCommand(programme),
     rosterCommand(programme),
     configCommand(programme),

@@ -8,6 +8,7 @@ import { mailChecks, mailModifiers, mailTargets } from './pipeline/contracts.ts'
 import { mailLimits } from './pipeline/limits.ts'
 import { filterConfig } from './targets/filter.ts'
 import { routesConfig } from './routes-config.ts'
+import { remoteConfig } from './targets/remote/config.ts'
 
 const count = () => v.pipe(v.number(), v.integer(), v.minValue(0))
 
@@ -62,24 +63,25 @@ export const mailConfig = (registry: Registry) => {
         ),
       ),
     ),
+    remote: v.optional(v.pipe(remoteConfig, v.description('how mail goes to other servers (target remote)')), {}),
     targets: moduleMap(registry, mailTargets),
     incoming: v.optional(
       v.pipe(
-        pipeline(registry, routes, { loops: true, 'own-name': true }, {}),
+        pipeline(registry, routes, { loops: true, 'own-name': true }, { srs: true, arc: true }),
         v.description('mail from other servers (endpoints smtp and lmtp)'),
       ),
       {},
     ),
     outgoing: v.optional(
       v.pipe(
-        pipeline(registry, routes, { 'authorised-sender': true, loops: true }, { complete: true }),
+        pipeline(registry, routes, { 'authorised-sender': true, loops: true }, { complete: true, dkim: true }),
         v.description('mail from our own accounts (endpoint submission)'),
       ),
       {},
     ),
     local: v.optional(
       v.pipe(
-        pipeline(registry, routes, { loops: true }, { complete: true }),
+        pipeline(registry, routes, { loops: true }, { complete: true, dkim: true }),
         v.description('mail that the server itself writes, such as notifications that a mail could not be delivered'),
       ),
       {},

@@ -5,8 +5,10 @@ import { Accounts } from '../accounts/contracts.ts'
 import { Tables } from '../accounts/tables/contracts.ts'
 import type { Chosen } from '../kernel/config/modules.ts'
 import { type Scope, serviceKey } from '../kernel/scope.ts'
+import { Resolver } from '../net/dns/contracts.ts'
 import { Store } from '../store/contracts.ts'
 import type { MailConfig } from './config.ts'
+import { Keyring, Keys } from './keys/keyring.ts'
 import { Mailboxes, openMailboxes } from './mailboxes/mailboxes.ts'
 import type { MailCheck, MailModifier } from './pipeline/contracts.ts'
 import { openLimits } from './pipeline/limits.ts'
@@ -20,6 +22,8 @@ import { openFilter } from './targets/filter.ts'
 import { MailboxTarget } from './targets/mailbox.ts'
 import { PipelineTarget } from './targets/pipeline.ts'
 import { Queue } from './targets/queue/queue.ts'
+import { openRemote } from './targets/remote/remote.ts'
+import { TlsResults } from './targets/remote/tls-results.ts'
 
 /** The pipelines that mail is handed to. */
 export interface Pipelines {
@@ -33,7 +37,7 @@ export interface Pipelines {
 
 export const Pipelines = serviceKey<Pipelines>('mail-pipelines')
 
-/** Opens the mail rooms until `scope` closes, and provides `Mailboxes`, `MailSettings`, `Stories` and `Pipelines` in it. */
+/** Opens the mail rooms until `scope` closes, and provides `Mailboxes`, `MailSettings`, `Stories`, `TlsResults` and `Pipelines` in it. */
 export async function openMail(scope: Scope, config: MailConfig, hostname: string, rooms: AccountRooms): Promise<void> {
   const store = scope.use(Store)
   const accounts = scope.use(Accounts)
@@ -52,6 +56,7 @@ export async function openMail(scope: Scope, config: MailConfig, hostname: strin
     mailboxes,
     filter === undefined ? undefined : openFilter(scope.child('mail.filter'), filter),
   )
+  scope.provide(Keys, new Keyring(scope.child('mail.keys'), store))
   const queue = new Queue(scope.child('mail.queue'), store)
   await queue.retryLocal(accounts, local)
 
@@ -62,12 +67,14 @@ export async function openMail(scope: Scope, config: MailConfig, hostname: strin
     return one
   }
   const mailbox = named('mailbox', local)
-  const remote = named('remote', {
-    queued: true,
-    begin: () => {
-      throw new Error('not yet')
-    },
+  const { target, results } = openRemote(scope.child('mail.remote'), {
+    config: config.remote,
+    hostname,
+    resolver: scope.use(Resolver),
+    store,
   })
+  scope.provide(TlsResults, results)
+  const remote = named('remote', target)
   for (const { key, module, config: own } of config.targets)
     named(key, await module.create(own, scope.child(`mail.targets.${key}`)))
   const pipelines = new Map<string, Pipeline>()

@@ -71,13 +71,25 @@ export const action = (fallback: ActionName, when: string) =>
     fallback,
   )
 
-/** The verdict of an action. `why` is for log and trace. */
-export function carryOut({ action: name, code, enhanced, text }: Action, reply: Reply, why: string): Verdict {
-  if (name === 'accept') return { action: 'accept', why }
-  if (name === 'quarantine') return { action: 'quarantine', why }
+/** A reply with the usual codes, of which only the end of the enhanced code tells one check from another: `7.23`. */
+export const usual = (detail: string, text: string): Reply => ({
+  reject: [550, `5.${detail}`],
+  defer: [451, `4.${detail}`],
+  text,
+})
+
+/** The verdict of an action, with what else the check has to say. `why` is for log and trace. */
+export function carryOut(
+  { action: name, code, enhanced, text }: Action,
+  reply: Reply,
+  why: string | { readonly why: string; readonly results?: readonly string[] },
+): Verdict {
+  const besides = typeof why === 'string' ? { why } : why
+  if (name === 'accept' || name === 'quarantine') return { action: name, ...besides }
   const [standardCode, standardEnhanced] = reply[name]
+  // Another code than ours says something else, which our enhanced code would contradict.
   const detailed = enhanced ?? (code === undefined ? standardEnhanced : `${classOf(code)}.7.0`)
-  return { action: name, reply: new SmtpError(code ?? standardCode, detailed, text ?? reply.text), why }
+  return { action: name, reply: new SmtpError(code ?? standardCode, detailed, text ?? reply.text), ...besides }
 }
 
 /** What a check says when it could not find out, where its setting leaves that open: the mail waits. */

@@ -135,6 +135,8 @@ export interface MailCheck {
 
 /** A modifier changes envelope and header. Modifiers run one after the other, in the order of the config; each sees what those before it made. */
 export interface MailModifier {
+  /** Its edit vouches for the header as it is: it comes after the edits of all that do not, wherever it stands in the config. */
+  readonly seals?: boolean
   /** At MAIL: another reverse-path. Never asked for `<>`. Throws `SmtpError` to refuse. */
   sender?(mail: Mail, sender: MailAddress): Awaitable<MailAddress | null>
   /** At RCPT, before the routing: what the recipient becomes, one or more addresses. Throws `SmtpError` to refuse. */

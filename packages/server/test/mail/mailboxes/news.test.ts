@@ -39,6 +39,26 @@ test('where changes may have been missed, nothing is known any more', () => {
   assert.equal(next.knows(1, 1), true)
 })
 
+test('INBOX of who has logged in is ready before it is asked for, and as it is when it is asked for', async () => {
+  const house = await openHouse()
+  try {
+    await house.mailboxes.room.create(account('anna'))
+    const anna = house.open()
+    await anna.append('INBOX', [{ bytes: message('a'), flags: [] }])
+    house.mailboxes.expect('anna')
+    // One is there before it was read, one comes while it is.
+    const [, box] = await Promise.all([anna.append('INBOX', [{ bytes: message('b'), flags: [] }]), anna.open('INBOX')])
+    await anna.append('INBOX', [{ bytes: message('c'), flags: [] }])
+    const [one, other] = await Promise.all([box.snapshot(), box.snapshot()])
+    assert.deepEqual([one.uids.length, other.uids.length], [3, 3])
+    house.mailboxes.expect('nobody')
+    // Whoever uses mail that is not there is told so; to expect it harms nobody.
+    await assert.rejects(house.open('nobody').open('INBOX'), { code: 'NONEXISTENT' })
+  } finally {
+    await house.close()
+  }
+})
+
 test('a second session sees what a first one changed, whichever way it asks', async () => {
   const house = await openHouse()
   try {

@@ -21,6 +21,7 @@ import type { Scope } from '../../../src/kernel/scope.ts'
 import { mailConfig } from '../../../src/mail/config.ts'
 import { openMail, Pipelines } from '../../../src/mail/mail.ts'
 import { Mailboxes } from '../../../src/mail/mailboxes/mailboxes.ts'
+import { keyStore } from '../../../src/mail/keys/store.ts'
 import { shareStore } from '../../../src/mail/mailboxes/sharing/shares.store.ts'
 import { greylistStore } from '../../../src/mail/checks/greylist/greylist.store.ts'
 import { mailStore } from '../../../src/mail/mailboxes/store.ts'
@@ -38,6 +39,7 @@ import { Stories } from '../../../src/mail/stories/stories.ts'
 import { createTransportAdmin } from '../../../src/mail/transport.ts'
 import { storyStore } from '../../../src/mail/stories/store.ts'
 import { queueStore } from '../../../src/mail/targets/queue/store.ts'
+import { remoteStore } from '../../../src/mail/targets/remote/store.ts'
 import { Resolver } from '../../../src/net/dns/contracts.ts'
 import { type Zones, zoneResolver } from '../../../src/net/dns/testing/index.ts'
 import { Store, StoreError } from '../../../src/store/contracts.ts'
@@ -107,6 +109,10 @@ class FakeAccounts {
   isLocal(domain: string): boolean {
     return domain === 'example.org'
   }
+
+  domains(): readonly string[] {
+    return ['example.org']
+  }
 }
 
 export type House = Awaited<ReturnType<typeof openHouse>>
@@ -125,7 +131,7 @@ export async function openHouse(
   })
   const real = await openStore(scope, {
     folder,
-    definitions: [mailStore, greylistStore, queueStore, shareStore, storyStore],
+    definitions: [mailStore, greylistStore, queueStore, remoteStore, shareStore, storyStore, keyStore],
   })
   /** What the next writes of these accounts (or of `queue`) fail with. */
   const faults = new Map<string, string>()
