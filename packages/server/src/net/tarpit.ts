@@ -66,12 +66,13 @@ export async function openTarpit(
   return {
     async error(address) {
       if (address === '' || exempt.has(address)) return
-      const points = add(memory.scores, addressGroup(address), config['half-life'], scope.clock)
+      // An error a moment ago counts as a whole one.
+      const points = Math.round(add(memory.scores, addressGroup(address), config['half-life'], scope.clock))
       if (config['ban-at'] > 0 && points >= config['ban-at']) {
         memory.scores.delete(addressGroup(address))
         bans?.ban(address, config['ban-for'], `${config['ban-at']} errors`)
       }
-      const over = Math.floor(points) - config.free
+      const over = points - config.free
       if (over <= 0 || held.size >= MAX_HELD || scope.signal.aborted) return
       slowed.inc()
       const ms = Math.min(config['longest-delay'], config['first-delay'] * 2 ** Math.min(over - 1, 30))
