@@ -11,12 +11,14 @@ import type { MailConfig } from './config.ts'
 import { Keyring, Keys } from './keys/keyring.ts'
 import { Mailboxes, openMailboxes } from './mailboxes/mailboxes.ts'
 import type { MailCheck, MailModifier } from './pipeline/contracts.ts'
+import { openLimits } from './pipeline/limits.ts'
 import { Pipeline } from './pipeline/pipeline.ts'
 import type { NamedModifier, NamedTarget } from './pipeline/routes.ts'
 import type { NamedCheck } from './pipeline/stage.ts'
 import { makeRoutes, type RouteParts } from './routes-config.ts'
 import { MailSettings } from './settings.ts'
 import { openStories, Stories } from './stories/stories.ts'
+import { openFilter } from './targets/filter.ts'
 import { MailboxTarget } from './targets/mailbox.ts'
 import { PipelineTarget } from './targets/pipeline.ts'
 import { openRemote } from './targets/remote/remote.ts'
@@ -59,8 +61,12 @@ export async function openMail(
   scope.provide(Mailboxes, mailboxes)
   scope.defer(rooms.register(mailboxes.room))
   const stories = scope.provide(Stories, openStories(scope.child('mail.stories'), store, config.stories))
+  const { filter } = config
+  const local = new MailboxTarget(
+    mailboxes,
+    filter === undefined ? undefined : openFilter(scope.child('mail.filter'), filter),
+  )
   scope.provide(Keys, new Keyring(scope.child('mail.keys'), store))
-  const local = new MailboxTarget(mailboxes)
   const queue = await openQueue(scope.child('mail.queue'), store, {
     config: config.queue,
     isLocal: (domain) => accounts.isLocal(domain),
@@ -90,7 +96,7 @@ export async function openMail(
 
   const open = async (
     name: string,
-    { checks, modifiers, routes }: MailConfig['incoming'],
+    { checks, modifiers, routes, limits }: MailConfig['incoming'],
     relay: boolean,
   ): Promise<Pipeline> => {
     const inner = scope.child(`mail.${name}`)
@@ -113,6 +119,7 @@ export async function openMail(
       remote,
       queue,
       stories,
+      limits: openLimits(inner, limits),
     })
   }
   for (const [name, own] of Object.entries(config.pipelines)) pipelines.set(name, await open(name, own, true))

@@ -3,6 +3,7 @@
 import type { MailAddress } from '@aviso/mime'
 import type { MailParameters, RecipientParameters } from '@aviso/smtp'
 import { randomWord } from '../../kernel/random.ts'
+import type { Pass } from '../../net/gates.ts'
 import { Chronicle } from './chronicle.ts'
 import {
   accept,
@@ -43,6 +44,8 @@ export class Passage implements Mail {
   readonly #edits: HeaderEdit[] = []
   /** Those that want to be told when the mail is over. */
   readonly #witnesses = new Set<NamedCheck>()
+  /** Its place within the limits. */
+  #pass: Pass | undefined
   #quarantined = false
   #discarded = false
 
@@ -78,7 +81,8 @@ export class Passage implements Mail {
   /** MAIL. Throws the `SmtpError` of the worst verdict when that is to reject or to defer. */
   async begin(): Promise<void> {
     try {
-      const { checks } = this.#pipeline.options
+      const { checks, limits } = this.#pipeline.options
+      if (!this.simulated) this.#pass = await limits?.enter(this)
       await this.#meet(checks)
       await this.#ask('sender', checks, (check) => check.sender?.(this))
       await this.#rewriteSender()
@@ -115,6 +119,7 @@ export class Passage implements Mail {
    * that the client cannot be told of goes to the queue, which tries again or tells the sender.
    */
   async data(message: Message): Promise<readonly Outcome[]> {
+    this.#pass?.spend(message.size)
     try {
       const checked = await this.#check(message)
       const outcomes = this.#discarded ? [] : await this.#deliver(checked)
@@ -137,6 +142,8 @@ export class Passage implements Mail {
   }
 
   #over(): void {
+    this.#pass?.release()
+    this.#pass = undefined
     for (const { name, check } of this.#witnesses)
       try {
         check.end?.(this)
