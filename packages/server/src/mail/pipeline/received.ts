@@ -8,7 +8,9 @@ import type { HeaderEdit, Mail } from './contracts.ts'
 export function received(mail: Mail, hostname: string): string {
   const { client, parameters } = mail
   const field = receivedField({
-    ...(client.account === undefined ? { from: { hello: client.hello, address: client.remoteAddress } } : {}),
+    ...(client.account === undefined && client.remoteAddress !== ''
+      ? { from: { hello: client.hello, address: client.remoteAddress } }
+      : {}),
     by: hostname,
     with: transmissionType({
       kind: client.protocol === 'lmtp' ? 'lmtp' : 'smtp',

@@ -56,6 +56,8 @@ export interface Options {
   readonly known?: MailCheck
   readonly modifierKnown?: MailModifier
   readonly clock?: HandClock
+  /** Where it lives; default: a folder of its own. */
+  readonly folder?: string
   /** Is there as `sink`, for routes to deliver to. */
   readonly sink?: MailTarget
   /** As in the config. */
@@ -127,15 +129,16 @@ export async function openHouse(
     modifierKnown,
     sink,
     clock = new HandClock(),
+    folder: given,
     tables: written = {},
   }: Options = {},
 ) {
-  const folder = mkdtempSync(join(tmpdir(), 'aviso-pipeline-'))
+  const folder = given ?? mkdtempSync(join(tmpdir(), 'aviso-pipeline-'))
   const { log, lines } = recordingLog()
   const scope: Scope = testScope({ clock, log })
   t.after(async () => {
     await scope.close()
-    rmSync(folder, { recursive: true, force: true })
+    if (given === undefined) rmSync(folder, { recursive: true, force: true })
   })
   const real = await openStore(scope, {
     folder,
