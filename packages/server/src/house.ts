@@ -30,6 +30,7 @@ import { actAs, dropPrivileges } from './net/privileges.ts'
 import { selfSignedCertificate } from './net/self-signed.ts'
 import { StartError } from './net/start-error.ts'
 import { Activation, type Notifier, systemdNotifier } from './net/systemd.ts'
+import { openTarpit, Tarpit } from './net/tarpit.ts'
 import type { TlsConfig } from './net/tls.ts'
 import { Store, StoreError } from './store/contracts.ts'
 import { openStore } from './store/open.ts'
@@ -302,6 +303,8 @@ export class House {
       })
       scope.provide(Network, network)
       scope.provide(Limits, createLimits(scope.clock, settings.limits))
+      const trusted = new AddressSet(settings.network.trusted)
+      scope.provide(Tarpit, await openTarpit(scope, settings.network.tarpit, scope.use(Bans), trusted))
       const { accounts, begin } = await openRooms(scope, settings)
       asRoot()
       const bound: Bound[] = []
@@ -337,8 +340,15 @@ export async function openRooms(
   if (domain !== undefined && !accounts.accounts.isLocal(normaliseDomain(domain) ?? domain))
     await accounts.admin.addDomain(domain)
   await openTables(scope, settings.tables)
-  await openMail(scope, settings.mail, settings.hostname, accounts.rooms)
-  return { accounts, begin: await openChat(scope, settings.chat) }
+  const mail = await openMail(scope, settings.mail, settings.hostname, accounts.rooms)
+  const beginChat = await openChat(scope, settings.chat)
+  return {
+    accounts,
+    begin() {
+      beginChat()
+      mail.begin()
+    },
+  }
 }
 
 /** Settings that a reload leaves as they were. */

@@ -20,6 +20,7 @@ import { runDemo } from './demo.ts'
 import { House, layFoundation, openRooms, type SettingsSource } from './house.ts'
 import { checkConfig, inlineSource, loadConfig, type Loaded } from './kernel/config/load.ts'
 import { openLog, silentLog } from './kernel/log.ts'
+import { systemRandom } from './kernel/random.ts'
 import type { Scope } from './kernel/scope.ts'
 import { version } from './kernel/version.ts'
 import { createMailAdmin } from './mail/admin.ts'
@@ -30,9 +31,10 @@ import { Stories } from './mail/stories/stories.ts'
 import { Keys } from './mail/keys/keyring.ts'
 import { MailSettings } from './mail/settings.ts'
 import { Resolver } from './net/dns/contracts.ts'
-import { type AuthenticationAdmin, createAuthenticationAdmin } from './mail/authentication-admin.ts'
-import { createTransportAdmin, type TransportAdmin } from './mail/transport.ts'
-import { queueStore } from './mail/targets/queue/store.ts'
+import { createAuthenticationAdmin } from './mail/authentication-admin.ts'
+import { createTransportAdmin } from './mail/transport.ts'
+import { createQueueAdmin } from './mail/targets/queue/admin.ts'
+import { QueueRoom } from './mail/targets/queue/queue.ts'
 import { actAs } from './net/privileges.ts'
 import { Store } from './store/contracts.ts'
 
@@ -142,42 +144,31 @@ function listenToSignals(): Signals {
   }
 }
 
-const context = (house: House, mail: MailAdmin, stop: () => void): AdminContext => ({
-  ...operationsOn(
-    house.scope.use(Store),
-    house.accounts.admin,
-    mail,
-    house.mailboxes,
-    transportOf(() => house.rooms),
-    authenticationOf(() => house.rooms),
-  ),
-  running: {
-    status: async () => ({ ...(await house.status()), queue: await house.scope.use(Store).core(queueStore).count() }),
-    reload: () => house.reload(),
-    stop,
-  },
-})
+const context = (house: House, mail: MailAdmin, stop: () => void): AdminContext => {
+  const doors = doorsTo(house.scope.use(Store), house.accounts.admin, mail, () => house.rooms)
+  return {
+    ...doors,
+    running: {
+      status: async () => ({ ...(await house.status()), queue: await doors.queue.figures() }),
+      reload: () => house.reload(),
+      stop,
+    },
+  }
+}
 
-const operationsOn = (
+/** The administrators' doors to all rooms; `rooms` gives the scope of the newest generation. */
+const doorsTo = (
   store: Store,
   accounts: AccountAdmin,
   mail: MailAdmin,
-  mailboxes: Mailboxes,
-  transport: TransportAdmin,
-  authentication: AuthenticationAdmin,
+  rooms: () => Scope,
 ): Omit<AdminContext, 'running'> => ({
   accounts: accounts.as('command line'),
   mail,
   importRosters: (entries) => importRosters(store, accounts, entries),
-  queue: () => store.core(queueStore).list({ limit: 1000 }),
-  mailboxes,
-  transport,
-  authentication,
-})
-
-/** The door to the ways of mail of the generation whose scope `rooms` gives. */
-const transportOf = (rooms: () => Scope): TransportAdmin =>
-  createTransportAdmin(() => {
+  mailboxes: rooms().use(Mailboxes),
+  queue: createQueueAdmin(store, systemRandom, () => rooms().use(QueueRoom).refresh()),
+  transport: createTransportAdmin(() => {
     const scope = rooms()
     return {
       scope,
@@ -185,11 +176,8 @@ const transportOf = (rooms: () => Scope): TransportAdmin =>
       pipelines: scope.use(Pipelines),
       stories: scope.use(Stories),
     }
-  })
-
-/** The door to mail authentication of the generation whose scope `rooms` gives. */
-const authenticationOf = (rooms: () => Scope): AuthenticationAdmin =>
-  createAuthenticationAdmin(() => {
+  }),
+  authentication: createAuthenticationAdmin(() => {
     const scope = rooms()
     return {
       clock: scope.clock,
@@ -198,7 +186,8 @@ const authenticationOf = (rooms: () => Scope): AuthenticationAdmin =>
       keyring: scope.use(Keys),
       resolver: scope.use(Resolver),
     }
-  })
+  }),
+})
 
 async function openOffline(config: LoadedConfig, environment: NodeJS.ProcessEnv): Promise<Admin> {
   const file = config.file
@@ -223,14 +212,7 @@ async function openOffline(config: LoadedConfig, environment: NodeJS.ProcessEnv)
       () => settings.mail['max-message-size'],
     )
     const here: AdminContext = {
-      ...operationsOn(
-        foundation.store,
-        admin,
-        mail,
-        rooms.use(Mailboxes),
-        transportOf(() => rooms),
-        authenticationOf(() => rooms),
-      ),
+      ...doorsTo(foundation.store, admin, mail, () => rooms),
       running: undefined,
     }
     return {

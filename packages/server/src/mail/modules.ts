@@ -23,6 +23,9 @@ import { smtp } from './endpoints/smtp.ts'
 import { submission } from './endpoints/submission.ts'
 import { arcSealing } from './modifiers/arc.ts'
 import { complete } from './modifiers/complete.ts'
+import { header } from './modifiers/header.ts'
+import { replaceRecipient, replaceSender } from './modifiers/replace.ts'
+import { subaddress } from './modifiers/subaddress.ts'
 import { dkimSigning } from './modifiers/dkim.ts'
 import { srs } from './modifiers/srs.ts'
 import { discard } from './targets/discard.ts'
@@ -51,6 +54,10 @@ export const mailModules: readonly AnyModule[] = [
   dmarc,
   arc,
   complete,
+  replaceSender,
+  replaceRecipient,
+  subaddress,
+  header,
   dkimSigning,
   arcSealing,
   srs,

@@ -12,6 +12,7 @@ import type { Bans, Bound, ListenOptions, Network } from './contracts.ts'
 import { dnsConfig } from './dns/servers.ts'
 import { StartError } from './start-error.ts'
 import { Activation } from './systemd.ts'
+import { tarpitConfig } from './tarpit.ts'
 
 const count = v.pipe(v.number(), v.integer('expected a whole number'), v.minValue(1, 'expected at least 1'))
 
@@ -35,6 +36,13 @@ export const networkConfig = v.pipe(
     'shutdown-deadline': v.pipe(
       duration('20s'),
       v.description('how long sessions may take to end when the server stops'),
+    ),
+    tarpit: v.optional(
+      v.pipe(
+        tarpitConfig,
+        v.description('Slow answers for peers that make many errors, and bans for those that go on.'),
+      ),
+      {},
     ),
     dns: v.optional(dnsConfig, {}),
   }),

@@ -21,6 +21,7 @@ import { size } from '../../kernel/units.ts'
 import { AddressSet, networkRange } from '../../net/addresses.ts'
 import { type Bound, type Connection, Limits, type ListenOptions, Network } from '../../net/contracts.ts'
 import { proxyProtocol } from '../../net/proxy-protocol.ts'
+import { Tarpit } from '../../net/tarpit.ts'
 import type { Client, Recipient as PipelineRecipient } from '../pipeline/contracts.ts'
 import { Findings } from '../pipeline/findings.ts'
 import { Message } from '../pipeline/message.ts'
@@ -93,6 +94,7 @@ class SmtpHouse {
   readonly endpoint: SmtpEndpoint
   readonly accounts: Accounts
   readonly limits: Limits
+  readonly tarpit: Tarpit
   readonly logins: Logins
   readonly #server: SmtpServer
   /** The connection under a session's first socket. */
@@ -108,6 +110,7 @@ class SmtpHouse {
     this.endpoint = endpoint
     this.accounts = scope.use(Accounts)
     this.limits = scope.use(Limits)
+    this.tarpit = scope.use(Tarpit)
     this.logins = new Logins(scope)
     this.#server = new SmtpServer({
       kind: endpoint.kind,
@@ -190,7 +193,41 @@ class Policy implements SessionHandler {
     this.#connection = connection
   }
 
-  async mail(envelope: Parameters<SessionHandler['mail']>[0]): Promise<void> {
+  mail(envelope: Parameters<SessionHandler['mail']>[0]): Promise<void> {
+    return this.#slowed(this.#mail(envelope))
+  }
+
+  rcpt(recipient: Recipient): Promise<void> {
+    return this.#slowed(this.#rcpt(recipient))
+  }
+
+  data(_envelope: unknown, body: MessageBody): Promise<readonly SmtpReply[] | void> {
+    return this.#slowed(this.#data(body))
+  }
+
+  reset(): void {
+    this.#passage?.abort()
+    this.#passage = undefined
+  }
+
+  close(): void {
+    this.#leave?.()
+    this.reset()
+  }
+
+  /** A stranger who is refused for good, again and again, waits longer and longer for the answer. */
+  async #slowed<T>(step: Promise<T>): Promise<T> {
+    try {
+      return await step
+    } catch (error) {
+      const { kind, identity, peer } = this.#session
+      if (error instanceof SmtpError && !error.temporary && identity === undefined && kind !== 'lmtp')
+        await this.#house.tarpit.error(peer.address ?? '')
+      throw error
+    }
+  }
+
+  async #mail(envelope: Parameters<SessionHandler['mail']>[0]): Promise<void> {
     const { protocol, pipeline } = this.#house.endpoint
     if (!this.#house.limits.take(`${protocol}-mails`, this.#session.peer.address ?? ''))
       throw new SmtpError(451, '4.7.0', 'Too many mails from your address, please try again later')
@@ -203,13 +240,13 @@ class Policy implements SessionHandler {
     })
   }
 
-  async rcpt(recipient: Recipient): Promise<void> {
+  async #rcpt(recipient: Recipient): Promise<void> {
     const passage = this.#inProgress()
     await passage.recipient(this.#recipient(recipient.path), recipient.parameters)
     this.#recipients.push(passage.recipients.at(-1))
   }
 
-  async data(_envelope: unknown, body: MessageBody): Promise<readonly SmtpReply[] | void> {
+  async #data(body: MessageBody): Promise<readonly SmtpReply[] | void> {
     const passage = this.#inProgress()
     this.#passage = undefined
     const outcomes = await passage.data(Message.from(body.header, body))
@@ -220,16 +257,6 @@ class Policy implements SessionHandler {
     return this.#recipients.map(
       (recipient) => (recipient && failures.get(recipient)?.reply) ?? reply(250, '2.1.5', 'Delivered'),
     )
-  }
-
-  reset(): void {
-    this.#passage?.abort()
-    this.#passage = undefined
-  }
-
-  close(): void {
-    this.#leave?.()
-    this.reset()
   }
 
   async #client(): Promise<Client> {

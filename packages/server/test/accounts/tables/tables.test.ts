@@ -112,12 +112,13 @@ describe('sql', () => {
   })
 
   test('sql-query: a database that is not there, or a wrong query, is an error and not an empty answer', async (t) => {
-    const { look } = await openTestTables(t, {
+    const { look, lines } = await openTestTables(t, {
       'sql-query/gone': { path: 'gone.db', lookup: 'SELECT 1' },
       'sql-query/wrong': { path: 'people.db', 'read-only': false, lookup: 'SELEC ?' },
     })
     await assert.rejects(look('sql-query/gone', 'a'), /database of the table/)
     await assert.rejects(look('sql-query/wrong', 'a'), /syntax error/)
+    assert.equal(lines.filter(({ msg }) => /cannot be opened/.test(String(msg))).length, 2, 'said at the start')
   })
 
   test('sql-query: one that takes too long is given up; the next one works when the database is free again', async (t) => {

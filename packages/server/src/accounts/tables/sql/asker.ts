@@ -25,6 +25,11 @@ interface Waiting {
 export function sqlTable(scope: Scope, setting: SqlSetting, timeout: number): Table {
   const asker = new SqlAsker(scope, setting, timeout)
   scope.defer(() => asker.close())
+  // Mistakes are seen at the start, yet a database that is away for a while keeps no server from starting.
+  asker.open().catch((error: unknown) => {
+    if (!scope.signal.aborted)
+      scope.log.error({ err: error, path: setting.path }, 'the database of a table cannot be opened')
+  })
   return asker
 }
 
@@ -46,6 +51,15 @@ class SqlAsker implements Table {
   }
 
   lookup(key: string): Promise<readonly string[]> {
+    return this.#ask(key)
+  }
+
+  /** Opens the database. */
+  async open(): Promise<void> {
+    await this.#ask(undefined)
+  }
+
+  #ask(key: string | undefined): Promise<readonly string[]> {
     if (this.#closed) return Promise.reject(new Error('the table is closed'))
     if (this.#stuck !== undefined)
       return Promise.reject(new Error('the database of the table still works on a query that was given up'))

@@ -12,7 +12,8 @@ export interface SqlSetting {
 
 export interface SqlQuestion {
   readonly id: number
-  readonly key: string
+  /** Undefined: only open the database. */
+  readonly key: string | undefined
 }
 
 export interface SqlAnswer {

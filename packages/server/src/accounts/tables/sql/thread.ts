@@ -18,7 +18,7 @@ export function serveTable(port: MessagePort, setting: SqlSetting): void {
         database = open(setting)
         statement = database.prepare(setting.lookup)
       }
-      answer = { id, values: look(statement, setting.lookup, key) }
+      answer = { id, values: key === undefined ? [] : look(statement, setting.lookup, key) }
     } catch (error) {
       answer = { id, error: error instanceof Error ? error.message : String(error) }
       database?.close()
