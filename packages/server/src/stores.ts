@@ -2,7 +2,9 @@
 
 import { accountStore } from './accounts/store.ts'
 import { rosterStore } from './chat/core/roster.store.ts'
+import { blockingStore } from './chat/features/blocking.store.ts'
 import { offlineStore } from './chat/features/offline.store.ts'
+import { reportsStore } from './chat/features/reports.store.ts'
 import { shareStore } from './mail/mailboxes/sharing/shares.store.ts'
 import { mailStore } from './mail/mailboxes/store.ts'
 import { storyStore } from './mail/stories/store.ts'
@@ -19,4 +21,6 @@ export const stores: readonly StoreDefinition[] = [
   shareStore,
   rosterStore,
   offlineStore,
+  blockingStore,
+  reportsStore,
 ]

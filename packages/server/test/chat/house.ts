@@ -12,14 +12,7 @@ import { Chat, type ChatFeature } from '../../src/chat/core/contracts.ts'
 import { type Core, coreConfig, openCore } from '../../src/chat/core/core.ts'
 import { rosterStore } from '../../src/chat/core/roster.store.ts'
 import { c2s } from '../../src/chat/endpoints/c2s.ts'
-import { disco } from '../../src/chat/features/disco.ts'
-import { legacySession } from '../../src/chat/features/legacy-session.ts'
-import { offlineStore } from '../../src/chat/features/offline.store.ts'
-import { offline } from '../../src/chat/features/offline.ts'
-import { ping } from '../../src/chat/features/ping.ts'
-import { rosterVersioning } from '../../src/chat/features/roster-versioning.ts'
-import { time } from '../../src/chat/features/time.ts'
-import { version } from '../../src/chat/features/version.ts'
+import { chatFeatures } from '../../src/chat/modules.ts'
 import { HandClock } from '../../src/kernel/clock.ts'
 import type { Log } from '../../src/kernel/log.ts'
 import type { AnyModule } from '../../src/kernel/module.ts'
@@ -34,17 +27,10 @@ import {
 } from '../../src/net/contracts.ts'
 import { Store } from '../../src/store/contracts.ts'
 import { openStore } from '../../src/store/open.ts'
+import { stores } from '../../src/stores.ts'
 import { testScope } from '../fixtures/scope.ts'
 
-export const FEATURES: readonly AnyModule<ChatFeature>[] = [
-  disco,
-  ping,
-  version,
-  time,
-  offline,
-  rosterVersioning,
-  legacySession,
-]
+export const FEATURES = chatFeatures as readonly AnyModule<ChatFeature>[]
 
 const PASSWORD = 'pencil'
 
@@ -217,7 +203,7 @@ export class House {
     const { log, limits } = this.options
     this.root = testScope({ clock: this.clock, ...(log && { log }) })
     this.network = new FakeNetwork()
-    this.store = await openStore(this.root, { folder: this.folder, definitions: [rosterStore, offlineStore] })
+    this.store = await openStore(this.root, { folder: this.folder, definitions: stores })
     this.root.provide(Store, this.store)
     this.root.provide(Accounts, this.accounts)
     this.root.provide(Network, this.network)

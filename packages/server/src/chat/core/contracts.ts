@@ -6,6 +6,7 @@ import type { Account, Accounts } from '../../accounts/contracts.ts'
 import { type AnyModule, defineFamily, defineModule } from '../../kernel/module.ts'
 import { type Scope, serviceKey } from '../../kernel/scope.ts'
 import type { Store } from '../../store/contracts.ts'
+import type { OnlineAccount } from './directory.ts'
 import type { AnswerHook, TellHook } from './hooks.ts'
 import type { Session, Wire } from './session.ts'
 
@@ -45,6 +46,15 @@ export interface DeliveredEvent extends StanzaEvent {
   readonly sessions: readonly Session[]
 }
 
+/** A stanza of a client of ours that its sender was told could not be delivered or answered. */
+export interface RefusedEvent {
+  readonly session: Session
+  /** The stanza that was refused, with the sender's full JID. */
+  readonly stanza: Element
+  /** The error that the sender was sent. */
+  readonly reply: Element
+}
+
 /** A session has changed its presence. `first`: it was not available before; `listening`: it was not available with a non-negative priority before, and is now. */
 export interface PresenceEvent {
   readonly session: Session
@@ -63,6 +73,8 @@ export interface Hooks {
   readonly undelivered: AnswerHook<AccountEvent, Handled>
   /** A message was written to sessions. */
   readonly delivered: TellHook<DeliveredEvent>
+  /** A stanza of a client of ours was answered with an error of the server's. */
+  readonly refused: TellHook<RefusedEvent>
   /** A stanza for a domain that is not ours. Unanswered, the sender is told remote-server-not-found. */
   readonly remote: AnswerHook<StanzaEvent, Handled>
   /** A session has bound its resource. */
@@ -153,10 +165,18 @@ export interface Host {
   readonly store: Store
   /** Offers a stream feature; undefined: not at this stage. */
   streamFeature(offer: (stage: StreamStage) => Element | undefined): void
+  /** Takes an element of a client's that is no stanza, in the order of its stanzas; the next ones wait for a promise. One handler for each name. */
+  nonza(xmlns: string, name: string, handler: (session: Session, element: Element) => void | Promise<void>): void
+  /** The accounts that have sessions. */
+  online(): Iterable<OnlineAccount>
   /** The sessions of an account, by its bare JID. */
   sessions(bare: string): readonly Session[]
   /** True when `viewer` may know of the account's presence: it is the account's own, or subscribed to it. */
   maySeePresence(account: Account, viewer: Jid): Promise<boolean>
+  /** Gives the presence of the account's sessions to somebody (all resources, or the one named), or says goodbye in their name. */
+  sendPresence(account: OnlineAccount, to: Jid, goodbye: boolean): void
+  /** Asks for somebody's presence in the name of an account's sessions, as at the log-in (RFC 6121 §4.3). */
+  probe(account: OnlineAccount, contact: Jid): void
   /** Sends a stanza whose `from` and `to` are set, as if `origin` had. Rejects with the StanzaError that the sender would be told. */
   route(stanza: Element, origin: Origin): Promise<void>
 }
@@ -178,6 +198,8 @@ export interface Chat {
    * A promise is returned where the next stanza has to wait.
    */
   take(session: Session, stanza: Element): void | Promise<void>
+  /** Takes what is no stanza; false where nobody knows it. */
+  nonza(session: Session, element: Element): boolean | Promise<boolean>
   /** The session is over, for whatever reason. Safe to call twice. */
   end(session: Session): void
 }

@@ -27,6 +27,7 @@ import type {
   Handled,
   Host,
   PresenceEvent,
+  RefusedEvent,
   StanzaEvent,
   StreamStage,
 } from './contracts.ts'
@@ -34,7 +35,7 @@ import { Directory, type OnlineAccount } from './directory.ts'
 import { DiscoRegistry } from './disco.ts'
 import { AnswerPoint, TellPoint } from './hooks.ts'
 import { checkIq, IqRegistry } from './iq.ts'
-import { becomeUnavailable, goodbye, presenceFromSession } from './presence.ts'
+import { becomeUnavailable, goodbye, presenceFromSession, probeFor, sendPresenceOf } from './presence.ts'
 import { farewell, registerRoster } from './roster-requests.ts'
 import { rosterStore } from './roster.store.ts'
 import type { Roster } from './roster.ts'
@@ -116,12 +117,14 @@ export class Core implements Chat {
     readonly receiving: AnswerPoint<AccountEvent, Handled>
     readonly undelivered: AnswerPoint<AccountEvent, Handled>
     readonly delivered: TellPoint<DeliveredEvent>
+    readonly refused: TellPoint<RefusedEvent>
     readonly remote: AnswerPoint<StanzaEvent, Handled>
     readonly bound: TellPoint<Session>
     readonly available: TellPoint<PresenceEvent>
     readonly unavailable: TellPoint<Session>
     readonly closed: TellPoint<Session>
   }
+  readonly #nonzas = new Map<string, (session: Session, element: Element) => void | Promise<void>>()
   readonly #features = new AnswerPoint<{ readonly stage: StreamStage; readonly offers: Element[] }, never>()
   readonly #life: Life
   readonly #scope: Scope
@@ -139,6 +142,7 @@ export class Core implements Chat {
       receiving: new AnswerPoint(),
       undelivered: new AnswerPoint(),
       delivered: new TellPoint(scope.log),
+      refused: new TellPoint(scope.log),
       remote: new AnswerPoint(),
       bound: new TellPoint(scope.log),
       available: new TellPoint(scope.log),
@@ -174,6 +178,7 @@ export class Core implements Chat {
         undelivered: answers(points.undelivered),
         remote: answers(points.remote),
         delivered: tells(points.delivered),
+        refused: tells(points.refused),
         bound: tells(points.bound),
         available: tells(points.available),
         unavailable: tells(points.unavailable),
@@ -199,6 +204,15 @@ export class Core implements Chat {
             return undefined
           }),
         ),
+      nonza: (xmlns, name, handler) => {
+        const key = `${xmlns} ${name}`
+        if (this.#nonzas.has(key)) throw new Error(`two features take <${name} xmlns='${xmlns}'/>`)
+        this.#nonzas.set(key, handler)
+        scope.defer(() => void this.#nonzas.delete(key))
+      },
+      online: () => this.directory.accounts,
+      sendPresence: (account, to, leaving) => sendPresenceOf(this, account, to, leaving),
+      probe: (account, contact) => probeFor(this, account, contact),
       sessions: (bare) => this.directory.account(bare)?.sessions ?? [],
       maySeePresence: (account, viewer) => this.maySeePresence(account, viewer),
       route: async (stanza, origin) => route(this, origin, stanza),
@@ -280,7 +294,9 @@ export class Core implements Chat {
     if (session.over) return undefined
     const core = this.#life.current ?? this
     try {
-      const pending = core.#take(session, stanza)
+      const preparing = session.prepared()
+      const pending =
+        preparing === undefined ? core.#take(session, stanza) : preparing.then(() => core.#take(session, stanza))
       if (pending === undefined) return undefined
       return pending.catch((error: unknown) => core.#refuse(session, stanza, error))
     } catch (error) {
@@ -320,7 +336,16 @@ export class Core implements Chat {
       )
     const refusal = known instanceof StanzaError ? known : StanzaError.of('internal-server-error')
     const reply = errorReply(stanza.with({ from: session.full }), refusal)
-    if (reply !== undefined) session.send(reply)
+    if (reply === undefined) return
+    session.send(reply)
+    if (!this.points.refused.empty) this.points.refused.tell({ session, stanza, reply })
+  }
+
+  nonza(session: Session, element: Element): boolean | Promise<boolean> {
+    const handler = (this.#life.current ?? this).#nonzas.get(`${element.xmlns} ${element.name}`)
+    if (handler === undefined) return false
+    const pending = handler(session, element)
+    return pending === undefined ? true : pending.then(() => true)
   }
 
   // Accounts

@@ -208,6 +208,10 @@ class ClientConnection implements ServerStreamHandlers, NetSession {
     return chat.take(session, stanza)
   }
 
+  nonza(element: Element): boolean | Promise<boolean> {
+    return this.#session !== undefined && this.#terms.chat.nonza(this.#session, element)
+  }
+
   closed(reason: CloseReason): void {
     if (this.#session !== undefined) this.#terms.chat.end(this.#session)
     const { error } = reason
