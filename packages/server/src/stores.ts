@@ -3,8 +3,11 @@
 import { accountStore } from './accounts/store.ts'
 import { rosterStore } from './chat/core/roster.store.ts'
 import { blockingStore } from './chat/features/blocking.store.ts'
+import { lastActivityStore } from './chat/features/last-activity.store.ts'
+import { noticesStore } from './chat/features/notices.store.ts'
 import { offlineStore } from './chat/features/offline.store.ts'
 import { reportsStore } from './chat/features/reports.store.ts'
+import { xmlEntriesStore } from './chat/features/xml-entries.store.ts'
 import { shareStore } from './mail/mailboxes/sharing/shares.store.ts'
 import { mailStore } from './mail/mailboxes/store.ts'
 import { storyStore } from './mail/stories/store.ts'
@@ -23,4 +26,7 @@ export const stores: readonly StoreDefinition[] = [
   offlineStore,
   blockingStore,
   reportsStore,
+  lastActivityStore,
+  xmlEntriesStore,
+  noticesStore,
 ]

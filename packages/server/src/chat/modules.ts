@@ -11,6 +11,18 @@ import { offline } from './features/offline.ts'
 import { ping } from './features/ping.ts'
 import { rosterVersioning } from './features/roster-versioning.ts'
 import { time } from './features/time.ts'
+import { contactAddresses } from './features/contact-addresses.ts'
+import { lastActivity } from './features/last-activity.ts'
+import { privateStorage } from './features/private-storage.ts'
+import { serverInfo } from './features/server-info.ts'
+import { uptime } from './features/uptime.ts'
+import { vcard } from './features/vcard.ts'
+import { adminCommands } from './features/admin-commands.ts'
+import { announce } from './features/announce.ts'
+import { commands } from './features/commands.ts'
+import { motd } from './features/motd.ts'
+import { watchRegistrations } from './features/watch-registrations.ts'
+import { welcome } from './features/welcome.ts'
 import { version } from './features/version.ts'
 
 /** In the order of the reference page; all of them are on unless the config says otherwise. */
@@ -25,6 +37,18 @@ export const chatFeatures: readonly AnyModule[] = [
   carbons,
   csi,
   blocking,
+  uptime,
+  lastActivity,
+  vcard,
+  privateStorage,
+  contactAddresses,
+  serverInfo,
+  commands,
+  adminCommands,
+  announce,
+  motd,
+  welcome,
+  watchRegistrations,
 ]
 
 export const chatModules: readonly AnyModule[] = [c2s, ...chatFeatures]

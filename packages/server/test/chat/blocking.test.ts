@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import type { Element } from '@aviso/xmpp'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { BlockList } from '../../src/chat/features/block-list.ts'
 import { blockingStore } from '../../src/chat/features/blocking.store.ts'
 import { reportsStore } from '../../src/chat/features/reports.store.ts'

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { el, type Element, NS, readElement } from '@aviso/xmpp'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { isEligible } from '../../src/chat/features/carbons.ts'
 import { importance } from '../../src/chat/features/importance.ts'
 import { House, type Peer, short } from './house.ts'

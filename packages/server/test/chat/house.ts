@@ -7,6 +7,9 @@ import { join } from 'node:path'
 import { clientMechanism, serverMechanism } from '@aviso/sasl'
 import { Client, type CloseReason, el, type Element, Jid, readElement, streamHeader } from '@aviso/xmpp'
 import * as v from 'valibot'
+import { openAccounts } from '../../src/accounts/accounts.ts'
+import type { AccountAdmin } from '../../src/accounts/administration.ts'
+import { authConfig } from '../../src/accounts/config.ts'
 import { type Account, type AccountChange, Accounts } from '../../src/accounts/contracts.ts'
 import { Chat, type ChatFeature } from '../../src/chat/core/contracts.ts'
 import { type Core, coreConfig, openCore } from '../../src/chat/core/core.ts'
@@ -170,6 +173,8 @@ export interface HouseOptions {
   readonly c2s?: object
   readonly log?: Log
   readonly limits?: Limits
+  /** The accounts room itself, in place of the list: for what makes and changes accounts. */
+  readonly real?: boolean
 }
 
 export class House {
@@ -181,6 +186,8 @@ export class House {
   network!: FakeNetwork
   store!: Store
   generation!: Generation
+  /** With `real`. */
+  admin!: AccountAdmin
   readonly #peers: Peer[] = []
   readonly #sockets = new Set<Socket>()
 
@@ -205,10 +212,20 @@ export class House {
     this.network = new FakeNetwork()
     this.store = await openStore(this.root, { folder: this.folder, definitions: stores })
     this.root.provide(Store, this.store)
-    this.root.provide(Accounts, this.accounts)
+    if (this.options.real === true) await this.#openAccounts()
+    else this.root.provide(Accounts, this.accounts)
     this.root.provide(Network, this.network)
     if (limits !== undefined) this.root.provide(Limits, limits)
     this.generation = await this.generate()
+  }
+
+  async #openAccounts(): Promise<void> {
+    const passwords = { minimum: 6, forms: ['SCRAM-SHA-1' as const], iterations: 4096 }
+    const opened = await openAccounts(this.root, v.parse(authConfig, { cleartext: 'loopback', passwords }))
+    this.admin = opened.admin
+    if (opened.accounts.domains().length > 0) return
+    for (const domain of this.accounts.domains()) await this.admin.addDomain(domain)
+    for (const address of this.accounts.list.keys()) await this.admin.createAccount({ address, password: PASSWORD })
   }
 
   /** Builds a generation of the configuration, beside those that are there. */
@@ -256,7 +273,7 @@ export class House {
   }
 
   /** Logs in; `bare` is `anna@example.org`. */
-  async login(bare: string, resource?: string): Promise<Peer> {
+  async login(bare: string, resource?: string, password = PASSWORD): Promise<Peer> {
     const jid = Jid.parse(bare)
     const early: Element[] = []
     const receiver = { take: (stanza: Element): void => void early.push(stanza) }
@@ -264,8 +281,7 @@ export class House {
       domain: jid.domain,
       ...(resource !== undefined && { resource }),
       connect: () => this.socket(),
-      sasl: (names) =>
-        clientMechanism(names, { authcid: bare, password: PASSWORD, secure: true, mechanisms: ['PLAIN'] }),
+      sasl: (names) => clientMechanism(names, { authcid: bare, password, secure: true, mechanisms: ['PLAIN'] }),
       onStanza: (stanza) => receiver.take(stanza),
     })
     const peer = new Peer(client)
@@ -291,7 +307,7 @@ export class House {
       [one, other],
       [other, one],
     ] as const) {
-      const account = this.accounts.list.get(user)
+      const account = await this.root.use(Accounts).byAddress(user)
       if (account === undefined) throw new Error(user)
       await this.store
         .account(rosterStore, account.id)

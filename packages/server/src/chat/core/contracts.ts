@@ -6,6 +6,7 @@ import type { Account, Accounts } from '../../accounts/contracts.ts'
 import { type AnyModule, defineFamily, defineModule } from '../../kernel/module.ts'
 import { type Scope, serviceKey } from '../../kernel/scope.ts'
 import type { Store } from '../../store/contracts.ts'
+import type { Command } from './commands.ts'
 import type { OnlineAccount } from './directory.ts'
 import type { AnswerHook, TellHook } from './hooks.ts'
 import type { Session, Wire } from './session.ts'
@@ -63,6 +64,13 @@ export interface PresenceEvent {
   readonly listening: boolean
 }
 
+/** A session has become unavailable. */
+export interface UnavailableEvent {
+  readonly session: Session
+  /** What it said, or what is said in its name. */
+  readonly stanza: Element
+}
+
 /** The places of the host where features have their say, in the order in which a stanza meets them. */
 export interface Hooks {
   /** A client of ours sends a message, an IQ or a directed presence; nothing was done with it yet. */
@@ -82,7 +90,7 @@ export interface Hooks {
   /** A session has broadcast that it is available; its contacts were told. */
   readonly available: TellHook<PresenceEvent>
   /** A session has become unavailable, by its own word or by its end. */
-  readonly unavailable: TellHook<Session>
+  readonly unavailable: TellHook<UnavailableEvent>
   /** A session is over. */
   readonly closed: TellHook<Session>
 }
@@ -124,6 +132,24 @@ export interface Disco {
   identity(identity: DiscoIdentity, subjects?: readonly DiscoSubject[]): void
   /** Something that the host offers under another address or node. */
   item(item: DiscoItem): void
+  /** A form about the server (XEP-0128), beside its identities and features. */
+  form(form: Element): void
+  /** A node of the host, with what is to be told of it. */
+  node(node: string, description: DiscoNode): void
+  /** Nodes whose names are known only when they are asked for. */
+  otherNodes(find: (node: string) => DiscoNode | undefined): void
+}
+
+/** A node of the host. Both may throw a StanzaError for those who may not know of it. */
+export interface DiscoNode {
+  info(iq: IqRequest): DiscoInfo | Promise<DiscoInfo>
+  items(iq: IqRequest): readonly DiscoItem[] | Promise<readonly DiscoItem[]>
+}
+
+export interface DiscoInfo {
+  readonly identities: readonly DiscoIdentity[]
+  readonly features: readonly string[]
+  readonly forms?: readonly Element[]
 }
 
 export interface DiscoIdentity {
@@ -143,6 +169,9 @@ export interface DiscoFacts {
   features(subject: DiscoSubject): readonly string[]
   identities(subject: DiscoSubject): readonly DiscoIdentity[]
   items(): readonly DiscoItem[]
+  /** Of the host. */
+  forms(): readonly Element[]
+  node(name: string): DiscoNode | undefined
   /** Grows with each change. */
   readonly revision: number
 }
@@ -163,6 +192,12 @@ export interface Host {
   readonly described: DiscoFacts
   readonly accounts: Accounts
   readonly store: Store
+  /** True while sessions use this generation: what all generations hear of at once, one of them only may act upon. */
+  readonly current: boolean
+  /** Offers a command (XEP-0050). */
+  command(command: Command): void
+  /** The commands that are offered. */
+  commands(): ReadonlyMap<string, Command>
   /** Offers a stream feature; undefined: not at this stage. */
   streamFeature(offer: (stage: StreamStage) => Element | undefined): void
   /** Takes an element of a client's that is no stanza, in the order of its stanzas; the next ones wait for a promise. One handler for each name. */

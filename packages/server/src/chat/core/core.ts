@@ -30,8 +30,10 @@ import type {
   RefusedEvent,
   StanzaEvent,
   StreamStage,
+  UnavailableEvent,
 } from './contracts.ts'
 import { Directory, type OnlineAccount } from './directory.ts'
+import type { Command } from './commands.ts'
 import { DiscoRegistry } from './disco.ts'
 import { AnswerPoint, TellPoint } from './hooks.ts'
 import { checkIq, IqRegistry } from './iq.ts'
@@ -121,9 +123,10 @@ export class Core implements Chat {
     readonly remote: AnswerPoint<StanzaEvent, Handled>
     readonly bound: TellPoint<Session>
     readonly available: TellPoint<PresenceEvent>
-    readonly unavailable: TellPoint<Session>
+    readonly unavailable: TellPoint<UnavailableEvent>
     readonly closed: TellPoint<Session>
   }
+  readonly #commands = new Map<string, Command>()
   readonly #nonzas = new Map<string, (session: Session, element: Element) => void | Promise<void>>()
   readonly #features = new AnswerPoint<{ readonly stage: StreamStage; readonly offers: Element[] }, never>()
   readonly #life: Life
@@ -158,6 +161,7 @@ export class Core implements Chat {
 
   host(scope: Scope): Host {
     const { points, iq, disco } = this
+    const isCurrent = (): boolean => this.#life.current === this
     const answers = <Event>(
       point: AnswerPoint<Event, Handled>,
     ): Host['hooks']['sending'] & {
@@ -192,10 +196,22 @@ export class Core implements Chat {
         feature: (name, subjects) => scope.defer(disco.addFeature(name, subjects)),
         identity: (identity, subjects) => scope.defer(disco.addIdentity(identity, subjects)),
         item: (item) => scope.defer(disco.addItem(item)),
+        form: (form) => scope.defer(disco.addForm(form)),
+        node: (node, description) => scope.defer(disco.addNode(node, description)),
+        otherNodes: (find) => scope.defer(disco.addFinder(find)),
       },
       described: disco,
       accounts: this.accounts,
       store: this.store,
+      get current() {
+        return isCurrent()
+      },
+      command: (command) => {
+        if (this.#commands.has(command.node)) throw new Error(`two features offer the command ${command.node}`)
+        this.#commands.set(command.node, command)
+        scope.defer(() => void this.#commands.delete(command.node))
+      },
+      commands: () => this.#commands,
       streamFeature: (offer) =>
         scope.defer(
           this.#features.add(({ stage, offers }) => {

@@ -167,7 +167,7 @@ export function becomeUnavailable(core: Core, session: Session, stanza: Element)
     if (core.accounts.isLocal(jid.domain)) void sendTo(core, session, stanza.with({ to }))
     else tellRemote(core, session, stanza.with({ to }), jid)
   }
-  if (wasAvailable) core.points.unavailable.tell(session)
+  if (wasAvailable) core.points.unavailable.tell({ session, stanza })
 }
 
 /** Routes a presence of the server's making; what becomes of it is only of interest to the log. */

@@ -1,6 +1,6 @@
 // XEP-0191 §5: which addresses an entry of a block list means
 
-import { Jid } from '@aviso/xmpp'
+import type { Jid } from '@aviso/xmpp'
 import type { Blocked } from '../core/directory.ts'
 
 export class BlockList implements Blocked {
