@@ -8,6 +8,7 @@ import { noticesStore } from './chat/features/notices.store.ts'
 import { offlineStore } from './chat/features/offline.store.ts'
 import { reportsStore } from './chat/features/reports.store.ts'
 import { xmlEntriesStore } from './chat/features/xml-entries.store.ts'
+import { invitesStore } from './chat/invites/invites.store.ts'
 import { shareStore } from './mail/mailboxes/sharing/shares.store.ts'
 import { mailStore } from './mail/mailboxes/store.ts'
 import { storyStore } from './mail/stories/store.ts'
@@ -29,4 +30,5 @@ export const stores: readonly StoreDefinition[] = [
   lastActivityStore,
   xmlEntriesStore,
   noticesStore,
+  invitesStore,
 ]

@@ -23,6 +23,11 @@ import { commands } from './features/commands.ts'
 import { motd } from './features/motd.ts'
 import { watchRegistrations } from './features/watch-registrations.ts'
 import { welcome } from './features/welcome.ts'
+import { accountManagement } from './features/account-management.ts'
+import { invites } from './features/invites.ts'
+import { mimicry } from './features/mimicry.ts'
+import { registration } from './features/registration.ts'
+import { tombstones } from './features/tombstones.ts'
 import { version } from './features/version.ts'
 
 /** In the order of the reference page; all of them are on unless the config says otherwise. */
@@ -49,6 +54,11 @@ export const chatFeatures: readonly AnyModule[] = [
   motd,
   welcome,
   watchRegistrations,
+  accountManagement,
+  registration,
+  invites,
+  mimicry,
+  tombstones,
 ]
 
 export const chatModules: readonly AnyModule[] = [c2s, ...chatFeatures]

@@ -176,6 +176,24 @@ export interface DiscoFacts {
   readonly revision: number
 }
 
+/** A client that has not logged in. */
+export interface Stranger {
+  /** As in the log. */
+  readonly id: string
+  /** The domain that it addressed. */
+  readonly host: string
+  readonly remoteAddress: string
+  /** The same object for the same stream: what is kept by it goes with it. */
+  readonly stream: object
+}
+
+/** Answers a stranger's request: returns the payload of the result, or throws a StanzaError. */
+export type EarlyHandler = (
+  payload: Element,
+  stranger: Stranger,
+  type: 'get' | 'set',
+) => Element | undefined | Promise<Element | undefined>
+
 /** Where a client's stream stands when features are offered (RFC 6120 §4.3.2). */
 export interface StreamStage {
   /** The domain that the client addressed. */
@@ -202,6 +220,8 @@ export interface Host {
   streamFeature(offer: (stage: StreamStage) => Element | undefined): void
   /** Takes an element of a client's that is no stanza, in the order of its stanzas; the next ones wait for a promise. One handler for each name. */
   nonza(xmlns: string, name: string, handler: (session: Session, element: Element) => void | Promise<void>): void
+  /** Answers IQ requests of clients that have not logged in yet. One handler for each name. */
+  early(xmlns: string, name: string, handler: EarlyHandler): void
   /** The accounts that have sessions. */
   online(): Iterable<OnlineAccount>
   /** The sessions of an account, by its bare JID. */
@@ -233,6 +253,8 @@ export interface Chat {
    * A promise is returned where the next stanza has to wait.
    */
   take(session: Session, stanza: Element): void | Promise<void>
+  /** Answers an IQ request of somebody who has not logged in; undefined where nobody knows it. @throws StanzaError */
+  early(request: Element, stranger: Stranger): Element | undefined | Promise<Element | undefined>
   /** Takes what is no stanza; false where nobody knows it. */
   nonza(session: Session, element: Element): boolean | Promise<boolean>
   /** The session is over, for whatever reason. Safe to call twice. */

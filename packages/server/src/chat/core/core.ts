@@ -9,6 +9,7 @@ import {
   JidError,
   NS,
   readElement,
+  resultReply,
   StanzaError,
   StreamError,
 } from '@aviso/xmpp'
@@ -24,11 +25,13 @@ import type {
   BindingClient,
   Chat,
   DeliveredEvent,
+  EarlyHandler,
   Handled,
   Host,
   PresenceEvent,
   RefusedEvent,
   StanzaEvent,
+  Stranger,
   StreamStage,
   UnavailableEvent,
 } from './contracts.ts'
@@ -126,6 +129,7 @@ export class Core implements Chat {
     readonly unavailable: TellPoint<UnavailableEvent>
     readonly closed: TellPoint<Session>
   }
+  readonly #early = new Map<string, EarlyHandler>()
   readonly #commands = new Map<string, Command>()
   readonly #nonzas = new Map<string, (session: Session, element: Element) => void | Promise<void>>()
   readonly #features = new AnswerPoint<{ readonly stage: StreamStage; readonly offers: Element[] }, never>()
@@ -225,6 +229,12 @@ export class Core implements Chat {
         if (this.#nonzas.has(key)) throw new Error(`two features take <${name} xmlns='${xmlns}'/>`)
         this.#nonzas.set(key, handler)
         scope.defer(() => void this.#nonzas.delete(key))
+      },
+      early: (xmlns, name, handler) => {
+        const key = `${xmlns} ${name}`
+        if (this.#early.has(key)) throw new Error(`two features answer strangers' <${name} xmlns='${xmlns}'/>`)
+        this.#early.set(key, handler)
+        scope.defer(() => void this.#early.delete(key))
       },
       online: () => this.directory.accounts,
       sendPresence: (account, to, leaving) => sendPresenceOf(this, account, to, leaving),
@@ -357,6 +367,32 @@ export class Core implements Chat {
     if (!this.points.refused.empty) this.points.refused.tell({ session, stanza, reply })
   }
 
+  early(request: Element, stranger: Stranger): Element | undefined | Promise<Element | undefined> {
+    const [payload] = request.elements
+    const type = request.get('type')
+    if (payload === undefined || (type !== 'get' && type !== 'set')) return undefined
+    const handler = (this.#life.current ?? this).#early.get(`${payload.xmlns} ${payload.name}`)
+    if (handler === undefined) return undefined
+    const reply = (result: Element | undefined): Element => resultReply(request, result)
+    return this.#answered(handler, payload, stranger, type).then(reply)
+  }
+
+  async #answered(
+    handler: EarlyHandler,
+    payload: Element,
+    stranger: Stranger,
+    type: 'get' | 'set',
+  ): Promise<Element | undefined> {
+    try {
+      return await handler(payload, stranger, type)
+    } catch (error) {
+      const known = asStanzaError(error)
+      if (known instanceof StanzaError || known instanceof StreamError) throw known
+      this.log.error({ err: error, session: stranger.id }, 'a request before the log-in could not be handled')
+      throw StanzaError.of('internal-server-error')
+    }
+  }
+
   nonza(session: Session, element: Element): boolean | Promise<boolean> {
     const handler = (this.#life.current ?? this).#nonzas.get(`${element.xmlns} ${element.name}`)
     if (handler === undefined) return false
@@ -367,12 +403,14 @@ export class Core implements Chat {
   // Accounts
 
   /** Sessions of an account that may not go on are closed. */
-  accountChanged({ kind, accountId }: AccountChange): void {
+  accountChanged(change: AccountChange): void {
+    const { kind, accountId } = change
     const why = WHY_CLOSED[kind]
     if (why === undefined || accountId === undefined) return
     for (const online of this.directory.accounts) {
       if (online.account.id !== accountId) continue
       for (const session of online.sessions) {
+        if (session.stays?.(change) === true) continue
         session.wire.close(new StreamError('not-authorized', why))
         this.end(session)
       }

@@ -1,6 +1,7 @@
 // One client that is logged in and has a resource.
 
 import { type Element, escapeAttribute, type Jid, NS, type StreamError, serialise } from '@aviso/xmpp'
+import type { AccountChange } from '../../accounts/contracts.ts'
 import type { OnlineAccount } from './directory.ts'
 
 /** What a session writes to. */
@@ -48,6 +49,8 @@ export class Session {
   over = false
   /** Where a feature holds back what is written to the client (XEP-0352): it gets all stanzas, and lets them go to `wire`. False as `send`. */
   gate: ((stanza: Element | string) => boolean) | undefined
+  /** Asked before the session is closed because its account has changed: for the client that has changed it. True: it may stay. */
+  stays: ((change: AccountChange) => boolean) | undefined
   #slots: Map<SessionSlot<unknown>, unknown> | undefined
   #preparations: (() => Promise<void>)[] | undefined
 
