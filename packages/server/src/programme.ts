@@ -14,6 +14,7 @@ import {
 import type { LoadedConfig, Programme } from './admin/programme.ts'
 import type { AccountAdmin } from './accounts/administration.ts'
 import { Accounts } from './accounts/contracts.ts'
+import { type ChatAdmin, createChatAdmin } from './chat/administration.ts'
 import { importRosters } from './chat/import-rosters.ts'
 import { configSchema, type Settings } from './config.ts'
 import { runDemo } from './demo.ts'
@@ -145,6 +146,7 @@ const context = (house: House, mail: MailAdmin, stop: () => void): AdminContext 
     mail,
     house.mailboxes,
     transportOf(() => house.rooms),
+    createChatAdmin(house.scope.use(Store), () => house.rooms.use(Accounts), house.scope),
   ),
   running: {
     status: async () => ({ ...(await house.status()), queue: await house.scope.use(Store).core(queueStore).count() }),
@@ -159,6 +161,7 @@ const operationsOn = (
   mail: MailAdmin,
   mailboxes: Mailboxes,
   transport: TransportAdmin,
+  chat: ChatAdmin,
 ): Omit<AdminContext, 'running'> => ({
   accounts: accounts.as('command line'),
   mail,
@@ -166,6 +169,7 @@ const operationsOn = (
   queue: () => store.core(queueStore).list({ limit: 1000 }),
   mailboxes,
   transport,
+  chat,
 })
 
 /** The door to the ways of mail of the generation whose scope `rooms` gives. */
@@ -204,6 +208,7 @@ async function openOffline(config: LoadedConfig, environment: NodeJS.ProcessEnv)
         mail,
         rooms.use(Mailboxes),
         transportOf(() => rooms),
+        createChatAdmin(foundation.store, () => rooms.use(Accounts), rooms),
       ),
       running: undefined,
     }

@@ -155,7 +155,10 @@ test('the hashes of XEP-0390 §4.4.1 and of XEP-0115 §5.3 come out', () => {
         'si/profile/file-transfer',
       ].map((name) => `http://jabber.org/protocol/${name}`),
       ...['time', 'privacy', 'version', 'roster', 'last'].map((name) => `jabber:iq:${name}`),
-      ...['urn:xmpp:ping', 'urn:xmpp:time', 'jabber:x:oob', 'urn:xmpp:receipts'],
+      'urn:xmpp:ping',
+      'urn:xmpp:time',
+      'jabber:x:oob',
+      'urn:xmpp:receipts',
     ],
   }
   assert.deepEqual(

@@ -339,17 +339,11 @@ export class Core implements Chat {
     }
     const { sending } = this.points
     if (!sending.empty) {
-      const answer = sending.ask({ stanza: stamped, origin: session, to: this.#target(session, stamped) })
+      const answer = sending.ask(new Sent(stamped, session, this.directory))
       if (answer !== undefined) return answer === 'handled' ? undefined : answer
     }
     if (stamped.name === 'presence') return presenceFromSession(this, session, stamped)
     return route(this, session, stamped)
-  }
-
-  #target(session: Session, stanza: Element): Jid {
-    const to = stanza.get('to')
-    if (to === undefined) return session.account.jid
-    return this.directory.session(to)?.jid ?? this.directory.account(to)?.jid ?? address(to)
   }
 
   #refuse(session: Session, stanza: Element, error: unknown): void {
@@ -430,6 +424,25 @@ export class Core implements Chat {
         await farewell(this, account)
       },
     }
+  }
+}
+
+/** A stanza of a client's on its way out. Most of those who are asked do not look at its address. */
+class Sent implements StanzaEvent {
+  readonly stanza: Element
+  readonly origin: Session
+  readonly #directory: Directory
+
+  constructor(stanza: Element, origin: Session, directory: Directory) {
+    this.stanza = stanza
+    this.origin = origin
+    this.#directory = directory
+  }
+
+  get to(): Jid {
+    const to = this.stanza.get('to')
+    if (to === undefined) return this.origin.account.jid
+    return this.#directory.session(to)?.jid ?? this.#directory.account(to)?.jid ?? address(to)
   }
 }
 

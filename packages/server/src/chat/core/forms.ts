@@ -1,6 +1,6 @@
 // XEP-0004: Data Forms, the part of them that a server needs
 
-import { type Child, el, Element } from '@aviso/xmpp'
+import { type Child, el, type Element } from '@aviso/xmpp'
 
 export const FORMS = 'jabber:x:data'
 

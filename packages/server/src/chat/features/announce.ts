@@ -35,7 +35,7 @@ export const announce = chatFeature({
         ask('Tell everybody who is online', fields, async (filled) => {
           neededLines(filled, 'announcement')
           let reached = 0
-          for (const { bare, sessions } of [...host.online()])
+          for (const { bare, sessions } of host.online())
             if (sessions.some(({ listening }) => listening) && (await say(filled, domain, bare))) reached++
           return finished(`${reached} accounts were told.`)
         }),

@@ -65,9 +65,13 @@ export const blocking = chatFeature({
       for (const account of host.online()) if (lists.owns(account)) account.blocked = undefined
     })
 
-    host.hooks.sending.on(({ stanza, origin, to }) => {
+    host.hooks.sending.on((event) => {
+      const { stanza, origin } = event
       const account = origin.session?.account
-      if (account?.blocked === undefined || !account.blocked.blocks(to.bareString, to.toString())) return undefined
+      // Most people have blocked nobody: this is asked for each stanza.
+      if (account?.blocked === undefined || account.blocked === NOBODY_BLOCKED) return undefined
+      const { to } = event
+      if (!account.blocked.blocks(to.bareString, to.toString())) return undefined
       // Nobody can lock himself out of his own account, nor of his server.
       if (to.bareString === account.bare || to.bareString === account.account.domain) return undefined
       const type = stanza.get('type')
@@ -81,6 +85,7 @@ export const blocking = chatFeature({
       const { origin, account } = event
       const online = event.session?.account ?? host.sessions(account.address)[0]?.account
       const list = online === undefined ? lists.absent(account.id) : online.blocked
+      if (list === NOBODY_BLOCKED) return undefined
       if (list === undefined) {
         // Read first; then the stanza comes here again.
         const read = online === undefined ? lists.read(account) : lists.load(online)

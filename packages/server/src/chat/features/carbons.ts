@@ -29,11 +29,13 @@ export const carbons = chatFeature({
     host.iq.set(NS.carbons, 'disable', ['self'], set(false))
 
     // Before the message goes on, so that the copies are in the order in which it was sent, whatever becomes of it.
-    host.hooks.sending.on(({ stanza, origin, to }) => {
+    host.hooks.sending.on((event) => {
+      const { stanza, origin } = event
       const { session } = origin
+      // Most accounts have one device: this is asked for each stanza.
+      if (session === undefined || session.account.sessions.length < 2 || stanza.name !== 'message') return undefined
       // A message to oneself reaches the others as received.
-      if (session !== undefined && stanza.name === 'message' && to.bareString !== session.account.bare)
-        copy('sent', stanza, session.account.sessions, session)
+      if (event.to.bareString !== session.account.bare) copy('sent', stanza, session.account.sessions, session)
       return undefined
     }, 50)
 
@@ -65,8 +67,6 @@ function copy(
   sender: Session | undefined,
   reached: readonly Session[] = [],
 ): void {
-  // Most accounts have one device.
-  if (sessions.length < 2 && reached.length > 0) return
   const own = sessions[0]?.account.bare
   if (own !== undefined && isEligible(message, direction, own)) write(direction, message, sessions, sender, reached)
 }
