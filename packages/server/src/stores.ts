@@ -9,6 +9,7 @@ import { offlineStore } from './chat/features/offline.store.ts'
 import { reportsStore } from './chat/features/reports.store.ts'
 import { xmlEntriesStore } from './chat/features/xml-entries.store.ts'
 import { invitesStore } from './chat/invites/invites.store.ts'
+import { sharedGroupsStore } from './chat/features/shared-groups.store.ts'
 import { shareStore } from './mail/mailboxes/sharing/shares.store.ts'
 import { mailStore } from './mail/mailboxes/store.ts'
 import { storyStore } from './mail/stories/store.ts'
@@ -31,4 +32,5 @@ export const stores: readonly StoreDefinition[] = [
   xmlEntriesStore,
   noticesStore,
   invitesStore,
+  sharedGroupsStore,
 ]

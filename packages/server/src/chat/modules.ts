@@ -28,6 +28,7 @@ import { invites } from './features/invites.ts'
 import { mimicry } from './features/mimicry.ts'
 import { registration } from './features/registration.ts'
 import { tombstones } from './features/tombstones.ts'
+import { sharedGroups } from './features/shared-groups.ts'
 import { version } from './features/version.ts'
 
 /** In the order of the reference page; all of them are on unless the config says otherwise. */
@@ -59,6 +60,7 @@ export const chatFeatures: readonly AnyModule[] = [
   invites,
   mimicry,
   tombstones,
+  sharedGroups,
 ]
 
 export const chatModules: readonly AnyModule[] = [c2s, ...chatFeatures]
