@@ -21,6 +21,7 @@ import { runDemo } from './demo.ts'
 import { House, layFoundation, openRooms, type SettingsSource } from './house.ts'
 import { checkConfig, inlineSource, loadConfig, type Loaded } from './kernel/config/load.ts'
 import { openLog, silentLog } from './kernel/log.ts'
+import { systemRandom } from './kernel/random.ts'
 import type { Scope } from './kernel/scope.ts'
 import { version } from './kernel/version.ts'
 import { createMailAdmin } from './mail/admin.ts'
@@ -28,8 +29,13 @@ import type { MailAdmin } from './mail/administration.ts'
 import { Pipelines } from './mail/mail.ts'
 import { Mailboxes } from './mail/mailboxes/mailboxes.ts'
 import { Stories } from './mail/stories/stories.ts'
+import { Keys } from './mail/keys/keyring.ts'
+import { MailSettings } from './mail/settings.ts'
+import { Resolver } from './net/dns/contracts.ts'
+import { type AuthenticationAdmin, createAuthenticationAdmin } from './mail/authentication-admin.ts'
 import { createTransportAdmin, type TransportAdmin } from './mail/transport.ts'
-import { queueStore } from './mail/targets/queue/store.ts'
+import { createQueueAdmin, type QueueAdmin } from './mail/targets/queue/admin.ts'
+import { QueueRoom } from './mail/targets/queue/queue.ts'
 import { actAs } from './net/privileges.ts'
 import { Store } from './store/contracts.ts'
 
@@ -147,9 +153,14 @@ const context = (house: House, mail: MailAdmin, stop: () => void): AdminContext 
     house.mailboxes,
     transportOf(() => house.rooms),
     createChatAdmin(house.scope.use(Store), () => house.rooms.use(Accounts), house.scope),
+    authenticationOf(() => house.rooms),
+    queueOf(house.scope.use(Store), () => house.rooms),
   ),
   running: {
-    status: async () => ({ ...(await house.status()), queue: await house.scope.use(Store).core(queueStore).count() }),
+    status: async () => ({
+      ...(await house.status()),
+      queue: await queueOf(house.scope.use(Store), () => house.rooms).figures(),
+    }),
     reload: () => house.reload(),
     stop,
   },
@@ -162,15 +173,22 @@ const operationsOn = (
   mailboxes: Mailboxes,
   transport: TransportAdmin,
   chat: ChatAdmin,
+  authentication: AuthenticationAdmin,
+  queue: QueueAdmin,
 ): Omit<AdminContext, 'running'> => ({
   accounts: accounts.as('command line'),
   mail,
   importRosters: (entries) => importRosters(store, accounts, entries),
-  queue: () => store.core(queueStore).list({ limit: 1000 }),
+  queue,
   mailboxes,
   transport,
   chat,
+  authentication,
 })
+
+/** The door to the queue; `rooms` gives the scope of the generation that works it. */
+const queueOf = (store: Store, rooms: () => Scope): QueueAdmin =>
+  createQueueAdmin(store, systemRandom, () => rooms().use(QueueRoom).refresh())
 
 /** The door to the ways of mail of the generation whose scope `rooms` gives. */
 const transportOf = (rooms: () => Scope): TransportAdmin =>
@@ -184,6 +202,19 @@ const transportOf = (rooms: () => Scope): TransportAdmin =>
     }
   })
 
+/** The door to mail authentication of the generation whose scope `rooms` gives. */
+const authenticationOf = (rooms: () => Scope): AuthenticationAdmin =>
+  createAuthenticationAdmin(() => {
+    const scope = rooms()
+    return {
+      clock: scope.clock,
+      hostname: scope.use(MailSettings).hostname,
+      accounts: scope.use(Accounts),
+      keyring: scope.use(Keys),
+      resolver: scope.use(Resolver),
+    }
+  })
+
 async function openOffline(config: LoadedConfig, environment: NodeJS.ProcessEnv): Promise<Admin> {
   const file = config.file
   const { settings } =
@@ -192,7 +223,12 @@ async function openOffline(config: LoadedConfig, environment: NodeJS.ProcessEnv)
       : await loadConfig(configSchema, file, { environment })
   // Started as root, a command leaves no file behind that the server's own user cannot write.
   actAs(settings)
-  const foundation = await layFoundation({ ...settings, data: config.data }, '.', silentLog(), true)
+  const foundation = await layFoundation(
+    { ...settings, data: config.data },
+    file === undefined ? '.' : dirname(file),
+    silentLog(),
+    true,
+  )
   try {
     const rooms = foundation.scope.child('command')
     const { admin } = (await openRooms(rooms, settings)).accounts
@@ -209,6 +245,8 @@ async function openOffline(config: LoadedConfig, environment: NodeJS.ProcessEnv)
         rooms.use(Mailboxes),
         transportOf(() => rooms),
         createChatAdmin(foundation.store, () => rooms.use(Accounts), rooms),
+        authenticationOf(() => rooms),
+        queueOf(foundation.store, () => rooms),
       ),
       running: undefined,
     }

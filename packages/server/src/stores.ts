@@ -10,10 +10,14 @@ import { reportsStore } from './chat/features/reports.store.ts'
 import { xmlEntriesStore } from './chat/features/xml-entries.store.ts'
 import { invitesStore } from './chat/invites/invites.store.ts'
 import { sharedGroupsStore } from './chat/features/shared-groups.store.ts'
+import { keyStore } from './mail/keys/store.ts'
 import { shareStore } from './mail/mailboxes/sharing/shares.store.ts'
+import { greylistStore } from './mail/checks/greylist/greylist.store.ts'
 import { mailStore } from './mail/mailboxes/store.ts'
 import { storyStore } from './mail/stories/store.ts'
-import { queueStore } from './mail/targets/queue/store.ts'
+import { remoteStore } from './mail/targets/remote/store.ts'
+import { queueStore } from './mail/targets/queue/core-store.ts'
+import { spoolStore } from './mail/targets/queue/store.ts'
 import { bansStore } from './net/bans.store.ts'
 import type { StoreDefinition } from './store/contracts.ts'
 
@@ -21,8 +25,12 @@ export const stores: readonly StoreDefinition[] = [
   accountStore,
   bansStore,
   queueStore,
+  spoolStore,
   storyStore,
+  remoteStore,
+  keyStore,
   mailStore,
+  greylistStore,
   shareStore,
   rosterStore,
   offlineStore,

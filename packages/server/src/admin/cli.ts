@@ -3,12 +3,14 @@
 import { Command, CommanderError } from 'commander'
 import { accountCommand } from './commands/account.ts'
 import { chatCommand, inviteCommand } from './commands/chat.ts'
+import { checkCommand, dkimCommand } from './commands/authentication.ts'
 import { configCommand } from './commands/config.ts'
 import { aliasCommand, domainCommand, rosterCommand } from './commands/directory.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { mailboxCommand } from './commands/mailbox.ts'
 import { mailCommand } from './commands/mail.ts'
 import { messageCommand } from './commands/message.ts'
+import { queueCommand } from './commands/queue.ts'
 import { quickstartCommand } from './commands/quickstart.ts'
 import { sendmailCommand } from './commands/sendmail.ts'
 import { serverCommands } from './commands/server.ts'
@@ -33,6 +35,9 @@ export async function runCommandLine(programme: Programme, args: readonly string
     messageCommand(programme),
     mailCommand(programme),
     sendmailCommand(programme),
+    dkimCommand(programme),
+    checkCommand(programme),
+    queueCommand(programme),
     doctorCommand(programme),
     rosterCommand(programme),
     inviteCommand(programme),

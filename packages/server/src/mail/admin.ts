@@ -153,8 +153,12 @@ class Door implements MailAdmin {
     })
   }
 
-  async stage(token: string, piece: Uint8Array): Promise<void> {
-    if (!this.#staging.add(token, piece, this.appendLimit)) throw tooBig(this.appendLimit)
+  async stage(token: string, piece: Uint8Array, octets: number): Promise<void> {
+    if (!Number.isInteger(octets) || octets < 0)
+      throw new MailAdminError('invalid', 'a message has a number of octets that is whole')
+    if (octets > this.appendLimit) throw tooBig(this.appendLimit)
+    if (!this.#staging.add(token, piece, octets))
+      throw new MailAdminError('invalid', `a message has more than the ${octets} octets that were said`)
   }
 
   staged(token: string): Uint8Array {

@@ -5,19 +5,25 @@ import { Accounts } from '../accounts/contracts.ts'
 import { Tables } from '../accounts/tables/contracts.ts'
 import type { Chosen } from '../kernel/config/modules.ts'
 import { type Scope, serviceKey } from '../kernel/scope.ts'
+import { Resolver } from '../net/dns/contracts.ts'
 import { Store } from '../store/contracts.ts'
 import type { MailConfig } from './config.ts'
+import { Keyring, Keys } from './keys/keyring.ts'
 import { Mailboxes, openMailboxes } from './mailboxes/mailboxes.ts'
 import type { MailCheck, MailModifier } from './pipeline/contracts.ts'
+import { openLimits } from './pipeline/limits.ts'
 import { Pipeline } from './pipeline/pipeline.ts'
 import type { NamedModifier, NamedTarget } from './pipeline/routes.ts'
 import type { NamedCheck } from './pipeline/stage.ts'
 import { makeRoutes, type RouteParts } from './routes-config.ts'
 import { MailSettings } from './settings.ts'
 import { openStories, Stories } from './stories/stories.ts'
+import { openFilter } from './targets/filter.ts'
 import { MailboxTarget } from './targets/mailbox.ts'
 import { PipelineTarget } from './targets/pipeline.ts'
-import { Queue } from './targets/queue/queue.ts'
+import { openRemote } from './targets/remote/remote.ts'
+import { TlsResults } from './targets/remote/tls-results.ts'
+import { openQueue, QueueRoom } from './targets/queue/queue.ts'
 
 /** The pipelines that mail is handed to. */
 export interface Pipelines {
@@ -31,8 +37,18 @@ export interface Pipelines {
 
 export const Pipelines = serviceKey<Pipelines>('mail-pipelines')
 
-/** Opens the mail rooms until `scope` closes, and provides `Mailboxes`, `MailSettings`, `Stories` and `Pipelines` in it. */
-export async function openMail(scope: Scope, config: MailConfig, hostname: string, rooms: AccountRooms): Promise<void> {
+export interface OpenedMail {
+  /** Works the queue from now on, until the scope closes or a newer generation does it. */
+  begin(): void
+}
+
+/** Opens the mail rooms until `scope` closes, and provides `Mailboxes`, `MailSettings`, `Stories`, `QueueRoom`, `TlsResults` and `Pipelines` in it. */
+export async function openMail(
+  scope: Scope,
+  config: MailConfig,
+  hostname: string,
+  rooms: AccountRooms,
+): Promise<OpenedMail> {
   const store = scope.use(Store)
   const accounts = scope.use(Accounts)
   scope.provide(MailSettings, { hostname, maxMessageSize: config['max-message-size'] })
@@ -45,9 +61,17 @@ export async function openMail(scope: Scope, config: MailConfig, hostname: strin
   scope.provide(Mailboxes, mailboxes)
   scope.defer(rooms.register(mailboxes.room))
   const stories = scope.provide(Stories, openStories(scope.child('mail.stories'), store, config.stories))
-  const local = new MailboxTarget(mailboxes)
-  const queue = new Queue(scope.child('mail.queue'), store)
-  await queue.retryLocal(accounts, local)
+  const { filter } = config
+  const local = new MailboxTarget(
+    mailboxes,
+    filter === undefined ? undefined : openFilter(scope.child('mail.filter'), filter),
+  )
+  scope.provide(Keys, new Keyring(scope.child('mail.keys'), store))
+  const queue = await openQueue(scope.child('mail.queue'), store, {
+    config: config.queue,
+    isLocal: (domain) => accounts.isLocal(domain),
+  })
+  scope.provide(QueueRoom, queue)
 
   const targets = new Map<string, NamedTarget>()
   const named = (key: string, target: NamedTarget['target']): NamedTarget => {
@@ -56,12 +80,14 @@ export async function openMail(scope: Scope, config: MailConfig, hostname: strin
     return one
   }
   const mailbox = named('mailbox', local)
-  const remote = named('remote', {
-    queued: true,
-    begin: () => {
-      throw new Error('not yet')
-    },
+  const { target, results } = openRemote(scope.child('mail.remote'), {
+    config: config.remote,
+    hostname,
+    resolver: scope.use(Resolver),
+    store,
   })
+  scope.provide(TlsResults, results)
+  const remote = named('remote', target)
   for (const { key, module, config: own } of config.targets)
     named(key, await module.create(own, scope.child(`mail.targets.${key}`)))
   const pipelines = new Map<string, Pipeline>()
@@ -70,7 +96,7 @@ export async function openMail(scope: Scope, config: MailConfig, hostname: strin
 
   const open = async (
     name: string,
-    { checks, modifiers, routes }: MailConfig['incoming'],
+    { checks, modifiers, routes, limits }: MailConfig['incoming'],
     relay: boolean,
   ): Promise<Pipeline> => {
     const inner = scope.child(`mail.${name}`)
@@ -93,14 +119,27 @@ export async function openMail(scope: Scope, config: MailConfig, hostname: strin
       remote,
       queue,
       stories,
+      limits: openLimits(inner, limits),
     })
   }
   for (const [name, own] of Object.entries(config.pipelines)) pipelines.set(name, await open(name, own, true))
-  scope.provide(Pipelines, {
+  const ways = scope.provide(Pipelines, {
     incoming: await open('incoming', config.incoming, false),
     outgoing: await open('outgoing', config.outgoing, false),
     local: await open('local', config.local, true),
   })
+  // Taken last, given back first: what is under way needs its targets.
+  const work = scope.child('mail.queue.work')
+  return {
+    begin: () =>
+      queue.begin(work, {
+        accounts,
+        stories,
+        hostname,
+        target: (key) => targets.get(key)?.target,
+        local: () => ways.local,
+      }),
+  }
 }
 
 const makeChecks = (scope: Scope, chosen: readonly Chosen<MailCheck>[]): Promise<NamedCheck[]> =>

@@ -137,6 +137,7 @@ export function createTransportAdmin(rooms: () => TransportRooms): TransportAdmi
         }
       } catch (error) {
         if (!(error instanceof SmtpError)) throw error
+        passage.current?.abort()
         return {
           pipeline: pipeline.options.name,
           accepted: [],

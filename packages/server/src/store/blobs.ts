@@ -4,6 +4,7 @@
 import { createHash } from 'node:crypto'
 import { type FileHandle, link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setImmediate as turn } from 'node:timers/promises'
 import type { Random } from '../kernel/random.ts'
 import type { Blobs } from './contracts.ts'
 import { storeError } from './sqlite.ts'
@@ -60,7 +61,7 @@ export class FileBlobs implements Blobs {
   }
 
   async put(content: Uint8Array): Promise<string> {
-    const name = createHash('sha256').update(content).digest('hex')
+    const name = await nameOf(content)
     const folder = join(this.#folder, name.slice(0, 2))
     const path = join(folder, name)
     try {
@@ -84,6 +85,29 @@ export class FileBlobs implements Blobs {
       return name
     } catch (error) {
       throw storeError(error, path)
+    }
+  }
+
+  async putStream(pieces: AsyncIterable<Uint8Array>): Promise<string> {
+    const temporary = await this.#temporary.path()
+    try {
+      const hash = createHash('sha256')
+      const size = await write(temporary, pieces, (piece) => void hash.update(piece))
+      const name = hash.digest('hex')
+      const folder = join(this.#folder, name.slice(0, 2))
+      const path = join(folder, name)
+      if ((await sizeOf(path)) === size) await rm(temporary, { force: true })
+      else {
+        const made = await mkdir(folder, { recursive: true, mode: 0o700 })
+        if (made !== undefined) await syncFolder(join(made, '..'))
+        await rename(temporary, path)
+      }
+      await syncFolder(folder)
+      this.#recent.remember(name, path)
+      return name
+    } catch (error) {
+      await rm(temporary, { force: true })
+      throw storeError(error, this.#folder)
     }
   }
 
@@ -144,11 +168,35 @@ export class FileBlobs implements Blobs {
   }
 }
 
-async function write(path: string, content: Uint8Array): Promise<void> {
+/** Octets that are hashed in one go: a millisecond or so. */
+const HASH_PIECE = 512 * 1024
+
+/** The name of a content, made in pieces: others go on meanwhile. */
+async function nameOf(content: Uint8Array): Promise<string> {
+  const hash = createHash('sha256')
+  for (let at = 0; at < content.byteLength; at += HASH_PIECE) {
+    if (at > 0) await turn()
+    hash.update(content.subarray(at, at + HASH_PIECE))
+  }
+  return hash.digest('hex')
+}
+
+/** Writes a file and syncs it; answers its octets. `each` sees every piece. */
+async function write(
+  path: string,
+  content: Uint8Array | AsyncIterable<Uint8Array>,
+  each?: (piece: Uint8Array) => void,
+): Promise<number> {
   const file = await open(path, 'w', 0o600)
+  let size = 0
   try {
-    await file.writeFile(content)
+    for await (const piece of content instanceof Uint8Array ? [content] : content) {
+      each?.(piece)
+      size += piece.byteLength
+      await file.writeFile(piece)
+    }
     await file.sync()
+    return size
   } finally {
     await file.close()
   }

@@ -2,6 +2,7 @@
 
 import type { Headers } from '@aviso/mime'
 import { receivedField, transmissionType } from '@aviso/smtp'
+import { authservId } from '../authentication/results.ts'
 import type { HeaderEdit, Mail } from './contracts.ts'
 
 /** The Received field without its line end. Where a user's device is, is nobody's business. */
@@ -51,19 +52,4 @@ export function forgedResults(header: Headers, hostname: string): HeaderEdit['ch
       forged: authservId(value) === ours,
     }))
     .filter(({ forged }) => forged)
-}
-
-/** RFC 8601 §2.2: the first word of the field, which comments may precede and quotes surround; lower case, without a final dot. */
-function authservId(value: string): string {
-  let at = 0
-  for (let depth = 0; at < value.length; at++) {
-    const character = value[at]
-    if (character === '(') depth++
-    else if (depth > 0 && character === ')') depth--
-    else if (depth > 0 && character === '\\') at++
-    else if (depth === 0 && character !== ' ' && character !== '\t') break
-  }
-  const rest = value.slice(at)
-  const id = rest.startsWith('"') ? rest.slice(1).split('"', 1)[0] : rest.split(/[\s;(]/, 1)[0]
-  return (id ?? '').replaceAll('\\', '').toLowerCase().replace(/\.$/, '')
 }

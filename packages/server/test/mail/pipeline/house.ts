@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { parseMailAddress } from '@aviso/mime'
-import { SmtpError } from '@aviso/smtp'
+import { type MailParameters, type RecipientParameters, SmtpError } from '@aviso/smtp'
 import * as v from 'valibot'
 import { type Account, Accounts, type Resolution, type Role } from '../../../src/accounts/contracts.ts'
 import { AccountRooms } from '../../../src/accounts/rooms.ts'
@@ -13,6 +13,7 @@ import { tables } from '../../../src/accounts/tables/contracts.ts'
 import { tableModules } from '../../../src/accounts/tables/modules.ts'
 import { openTables } from '../../../src/accounts/tables/tables.ts'
 import { moduleMap } from '../../../src/kernel/config/modules.ts'
+import { ConfigFolder } from '../../../src/kernel/config/folder.ts'
 import { HandClock } from '../../../src/kernel/clock.ts'
 import { recordingLog } from '../../../src/kernel/log.ts'
 import { type AnyModule, Registry } from '../../../src/kernel/module.ts'
@@ -20,7 +21,9 @@ import type { Scope } from '../../../src/kernel/scope.ts'
 import { mailConfig } from '../../../src/mail/config.ts'
 import { openMail, Pipelines } from '../../../src/mail/mail.ts'
 import { Mailboxes } from '../../../src/mail/mailboxes/mailboxes.ts'
+import { keyStore } from '../../../src/mail/keys/store.ts'
 import { shareStore } from '../../../src/mail/mailboxes/sharing/shares.store.ts'
+import { greylistStore } from '../../../src/mail/checks/greylist/greylist.store.ts'
 import { mailStore } from '../../../src/mail/mailboxes/store.ts'
 import { mailModules } from '../../../src/mail/modules.ts'
 import {
@@ -29,13 +32,21 @@ import {
   mailCheck,
   type MailModifier,
   mailModifier,
+  type MailTarget,
+  mailTarget,
 } from '../../../src/mail/pipeline/contracts.ts'
 import { Findings } from '../../../src/mail/pipeline/findings.ts'
 import { Message } from '../../../src/mail/pipeline/message.ts'
 import { Stories } from '../../../src/mail/stories/stories.ts'
 import { createTransportAdmin } from '../../../src/mail/transport.ts'
 import { storyStore } from '../../../src/mail/stories/store.ts'
-import { queueStore } from '../../../src/mail/targets/queue/store.ts'
+import { remoteStore } from '../../../src/mail/targets/remote/store.ts'
+import { Resolver } from '../../../src/net/dns/contracts.ts'
+import { type Zones, zoneResolver } from '../../../src/net/dns/testing/index.ts'
+import { createQueueAdmin } from '../../../src/mail/targets/queue/admin.ts'
+import { queueStore } from '../../../src/mail/targets/queue/core-store.ts'
+import { QueueRoom } from '../../../src/mail/targets/queue/queue.ts'
+import { QUEUE, spoolStore } from '../../../src/mail/targets/queue/store.ts'
 import { Store, StoreError } from '../../../src/store/contracts.ts'
 import { openStore } from '../../../src/store/open.ts'
 import { testScope } from '../../fixtures/scope.ts'
@@ -50,8 +61,19 @@ export interface Options {
   /** Are there under the same names, for a route to switch on. */
   readonly known?: MailCheck
   readonly modifierKnown?: MailModifier
+  readonly clock?: HandClock
+  /** True: what the standard config asks of the DNS is asked. Else only where a test switches it on. */
+  readonly standard?: boolean
+  /** False: nobody works the queue, so that what goes into it can be looked at. */
+  readonly working?: boolean
+  /** Where it lives; default: a folder of its own. */
+  readonly folder?: string
+  /** Is there as `sink`, for routes to deliver to. */
+  readonly sink?: MailTarget
   /** As in the config. */
   readonly tables?: Readonly<Record<string, unknown>>
+  /** All that the DNS knows; looked at anew for each question. */
+  readonly dns?: Zones
 }
 
 /** Accounts made of a list, all at example.org. */
@@ -101,26 +123,51 @@ class FakeAccounts {
   isLocal(domain: string): boolean {
     return domain === 'example.org'
   }
+
+  domains(): readonly string[] {
+    return ['example.org']
+  }
 }
+
+/** Checks of the standard config that write results into every mail. */
+const QUIET = { spf: false, dkim: false, dmarc: false, arc: false } as const
 
 export type House = Awaited<ReturnType<typeof openHouse>>
 
 export async function openHouse(
   t: TestContext,
-  { config = {}, check, modifier, known, modifierKnown, tables: written = {} }: Options = {},
+  {
+    config = {},
+    check,
+    modifier,
+    known,
+    modifierKnown,
+    sink,
+    clock = new HandClock(),
+    working = true,
+    standard = false,
+    folder: given,
+    tables: written = {},
+    dns = {},
+  }: Options = {},
 ) {
-  const folder = mkdtempSync(join(tmpdir(), 'aviso-pipeline-'))
-  const clock = new HandClock()
+  const folder = given ?? mkdtempSync(join(tmpdir(), 'aviso-pipeline-'))
   const { log, lines } = recordingLog()
   const scope: Scope = testScope({ clock, log })
   t.after(async () => {
     await scope.close()
-    rmSync(folder, { recursive: true, force: true })
+    if (given === undefined) rmSync(folder, { recursive: true, force: true })
   })
-  const real = await openStore(scope, { folder, definitions: [mailStore, queueStore, shareStore, storyStore] })
+  const real = await openStore(scope, {
+    folder,
+    definitions: [mailStore, greylistStore, queueStore, spoolStore, remoteStore, shareStore, storyStore, keyStore],
+  })
   /** What the next writes of these accounts (or of `queue`) fail with. */
   const faults = new Map<string, string>()
   scope.provide(Store, failing(real, faults))
+  const resolver = zoneResolver(dns)
+  scope.provide(Resolver, resolver)
+  scope.provide(ConfigFolder, folder)
   const fake = new FakeAccounts()
   for (const name of ['anna', 'ben', 'carl']) fake.add(name)
   scope.provide(Accounts, fake as unknown as Accounts)
@@ -131,11 +178,13 @@ export async function openHouse(
   const aModifier = modifier ?? modifierKnown
   if (aModifier !== undefined)
     own.push(mailModifier({ name: 'test-edit', summary: 'x', config: v.strictObject({}), create: () => aModifier }))
+  if (sink !== undefined)
+    own.push(mailTarget({ name: 'sink', summary: 'x', config: v.strictObject({}), create: () => sink }))
   const registry = new Registry([...tableModules, ...mailModules, ...own])
   await openTables(scope, v.parse(moduleMap(registry, tables), written))
   const both = (way: Config['incoming'] = {}) => ({
     ...way,
-    checks: { ...way.checks, ...(check !== undefined && { test: true }) },
+    checks: { ...(standard ? {} : QUIET), ...way.checks, ...(check !== undefined && { test: true }) },
     modifiers: { ...way.modifiers, ...(modifier !== undefined && { 'test-edit': true }) },
   })
   const settings = v.parse(mailConfig(registry), {
@@ -143,10 +192,11 @@ export async function openHouse(
     incoming: both(config.incoming),
     outgoing: both(config.outgoing),
   })
-  await openMail(scope, settings, 'mail.example.org', new AccountRooms())
+  const opened = await openMail(scope, settings, 'mail.example.org', new AccountRooms())
+  if (working) opened.begin()
   const { incoming, outgoing } = scope.use(Pipelines)
   const mailboxes = scope.use(Mailboxes)
-  const queue = real.core(queueStore)
+  const queue = createQueueAdmin(real, scope.random, () => scope.use(QueueRoom).refresh())
 
   const findings = new Findings()
   const client = (more: Partial<Client> = {}): Client => ({
@@ -164,13 +214,13 @@ export async function openHouse(
   const send = async (way: 'incoming' | 'outgoing', mail: Sent): Promise<string> => {
     const account = mail.as === undefined ? undefined : fake.list.get(`${mail.as}@example.org`)
     const sender = mail.from === '' ? null : (parseMailAddress(mail.from ?? 'bo@example.net') ?? null)
-    const parameters = { body: '7BIT', smtpUtf8: false, requireTls: false } as const
+    const parameters = { body: '7BIT', smtpUtf8: false, requireTls: false, ...mail.parameters } as const
     const pipeline = way === 'incoming' ? incoming : outgoing
     const passage = await pipeline.begin(client({ account, ...mail.client }), sender, parameters)
     for (const to of mail.to) {
       const address = parseMailAddress(to)
       if (address === undefined) throw new Error(`${to} is no address`)
-      await passage.recipient(address, {})
+      await passage.recipient(address, mail.notify?.[to] ?? {})
     }
     await passage.data(Message.of(Buffer.from(mail.message ?? MESSAGE)))
     return passage.id
@@ -180,11 +230,14 @@ export async function openHouse(
     /** A second generation of the config beside the first. */
     async again(): Promise<Scope> {
       const next = scope.child('house-2')
-      await openMail(next, settings, 'mail.example.org', new AccountRooms())
+      ;(await openMail(next, settings, 'mail.example.org', new AccountRooms())).begin()
       return next
     },
     scope,
+    folder,
+    resolver,
     clock,
+    real,
     lines,
     fake,
     faults,
@@ -220,11 +273,27 @@ export async function openHouse(
         texts.push(Buffer.from((await box.raw(uid)) ?? []).toString('utf8'))
       return texts
     },
-    waiting: async () => (await queue.list({ limit: 100 })).map(({ address }) => address),
+    /** The mails in the queue, as text. */
+    async queued(): Promise<readonly string[]> {
+      const calls = real.service(spoolStore, QUEUE)
+      const texts: string[] = []
+      for (let seq = 1; ; seq++) {
+        const found = await calls.mail({ seq })
+        if (found === undefined) return texts
+        texts.push(Buffer.from(found.bytes ?? []).toString())
+      }
+    },
+    waiting: async () => (await queue.list({}, 100)).map(({ address }) => address),
     /** Turns the clock, and lets what fell due finish. */
     async pass(ms: number): Promise<void> {
-      clock.turn(ms)
-      for (let round = 0; round < 60; round++) await new Promise((resolve) => setImmediate(resolve))
+      const settled = async (): Promise<void> => {
+        for (let round = 0; round < 100; round++) await new Promise((resolve) => setImmediate(resolve))
+      }
+      await settled()
+      for (let left = ms; left > 0; left -= 60_000) {
+        clock.turn(Math.min(left, 60_000))
+        await settled()
+      }
     },
   }
 }
@@ -236,6 +305,9 @@ export interface Sent {
   readonly message?: string
   readonly as?: string
   readonly client?: Partial<Client>
+  readonly parameters?: Partial<MailParameters>
+  /** Parameters of RCPT by recipient. */
+  readonly notify?: Readonly<Record<string, RecipientParameters>>
 }
 
 export const MESSAGE = 'From: bo@example.net\r\nSubject: Hello\r\n\r\nIt works.\r\n'
@@ -254,7 +326,7 @@ function failing(store: Store, faults: ReadonlyMap<string, string>): Store {
         const call: unknown = Reflect.get(target, property, target)
         if (typeof call !== 'function') return call
         return (...args: unknown[]): unknown => {
-          const fault = property === operation ? faults.get(name) : undefined
+          const fault = property === operation ? faults.get(name) : faults.get(`${name}.${String(property)}`)
           return fault === undefined
             ? Reflect.apply(call, target, args)
             : Promise.reject(new StoreError(fault, 'broken'))
@@ -266,8 +338,9 @@ function failing(store: Store, faults: ReadonlyMap<string, string>): Store {
       if (property === 'account')
         return (definition: typeof mailStore, account: string) =>
           guarded(target.account(definition, account), 'deliver', account)
-      if (property === 'core')
-        return (definition: typeof queueStore) => guarded(target.core(definition), 'put', 'queue')
+      if (property === 'service')
+        return (definition: typeof spoolStore, service: string) =>
+          guarded(target.service(definition, service), 'put', 'queue')
       const value: unknown = Reflect.get(target, property, target)
       return typeof value === 'function' ? (value.bind(target) as unknown) : value
     },
