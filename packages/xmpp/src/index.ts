@@ -25,6 +25,15 @@ export {
   type ServerStreamOptions,
   type StreamState,
 } from './stream/server-stream.ts'
+export {
+  DEFAULT_PEER_LIMITS,
+  PeerStream,
+  type PeerState,
+  type PeerStreamHandlers,
+  type PeerStreamLimits,
+  type PeerStreamOptions,
+} from './stream/peer-stream.ts'
+export { type Dialback, dialbackKey, dialbackXml, readDialback } from './stream/dialback.ts'
 export type { Defer } from './stream/outbox.ts'
 export { streamHeader, type HeaderAttributes } from './stream/header.ts'
 export { saslFailure, saslOctets, saslText } from './stream/sasl.ts'

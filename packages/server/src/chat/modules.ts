@@ -2,6 +2,7 @@
 
 import type { AnyModule } from '../kernel/module.ts'
 import { c2s } from './endpoints/c2s.ts'
+import { s2s } from './endpoints/s2s.ts'
 import { blocking } from './features/blocking.ts'
 import { carbons } from './features/carbons.ts'
 import { csi } from './features/csi.ts'
@@ -63,4 +64,4 @@ export const chatFeatures: readonly AnyModule[] = [
   sharedGroups,
 ]
 
-export const chatModules: readonly AnyModule[] = [c2s, ...chatFeatures]
+export const chatModules: readonly AnyModule[] = [c2s, s2s, ...chatFeatures]

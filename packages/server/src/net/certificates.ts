@@ -88,7 +88,9 @@ export class Certificates {
   readonly #minimum: TlsConfig['minimum-version']
   readonly #keys: { current(): Buffer }
   #loaded: readonly Loaded[] = []
-  #byName = new Map<string, SecureContext>()
+  #byName = new Map<string, Loaded>()
+  /** Contexts that believe other authorities, by those: made when they are asked for. */
+  #others = new WeakMap<Loaded, Map<string, SecureContext>>()
   #ticketKeys: Buffer | undefined
   /** How long a client may take for the handshake, in milliseconds. */
   readonly handshakeTimeout: number
@@ -116,8 +118,8 @@ export class Certificates {
       return same ?? { pair, context: serverContext(pair, ticketKeys, this.#minimum) }
     })
     this.#byName = new Map()
-    for (const { pair, context } of this.#loaded) {
-      for (const name of pair.names) if (!this.#byName.has(name)) this.#byName.set(name, context)
+    for (const loaded of this.#loaded) {
+      for (const name of loaded.pair.names) if (!this.#byName.has(name)) this.#byName.set(name, loaded)
     }
     this.watch()
   }
@@ -149,9 +151,14 @@ export class Certificates {
     }))
   }
 
-  /** The context for the name that a client asked for: the exact name, then its wildcard, then the first certificate. Undefined where there is none at all. */
-  context(serverName?: string): SecureContext | undefined {
-    const first = this.#loaded[0]?.context
+  /** The context for the name that a client asked for: the exact name, then its wildcard, then the first certificate. Undefined where there is none at all. `ca`: PEM of other authorities to believe. */
+  context(serverName?: string, ca?: string): SecureContext | undefined {
+    const found = this.#find(serverName)
+    return ca === undefined || found === undefined ? found?.context : this.#trusting(found, ca)
+  }
+
+  #find(serverName: string | undefined): Loaded | undefined {
+    const [first] = this.#loaded
     if (serverName === undefined || this.#loaded.length < 2) return first
     const name = serverName.toLowerCase()
     const dot = name.indexOf('.')
@@ -160,14 +167,30 @@ export class Certificates {
   }
 
   /** What a handshake needs now; undefined where there is no certificate. */
-  terms(alpn: string[] | undefined): HandshakeTerms | undefined {
-    const secureContext = this.context()
+  terms(
+    alpn: string[] | undefined,
+    clientCertificates?: { readonly ca?: string | undefined },
+  ): HandshakeTerms | undefined {
+    const ca = clientCertificates?.ca
+    const secureContext = this.context(undefined, ca)
     if (secureContext === undefined) return undefined
     return {
       secureContext,
-      ...(this.#loaded.length > 1 && { SNICallback: this.#choose }),
+      ...(clientCertificates !== undefined && { requestCert: true, rejectUnauthorized: false }),
+      ...(this.#loaded.length > 1 && {
+        SNICallback: ca === undefined ? this.#choose : (name, callback) => callback(null, this.context(name, ca)),
+      }),
       ...(alpn !== undefined && { ALPNProtocols: alpn }),
     }
+  }
+
+  #trusting(loaded: Loaded, ca: string): SecureContext {
+    let contexts = this.#others.get(loaded)
+    if (contexts === undefined) this.#others.set(loaded, (contexts = new Map()))
+    let context = contexts.get(ca)
+    if (context === undefined)
+      contexts.set(ca, (context = serverContext(loaded.pair, this.#keys.current(), this.#minimum, ca)))
+    return context
   }
 
   readonly #choose = (serverName: string, callback: (error: Error | null, context?: SecureContext) => void): void =>

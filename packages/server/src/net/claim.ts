@@ -73,7 +73,7 @@ export class Claim {
       offersTls: options.tls !== 'none',
       handshakeTimeout: certificates?.handshakeTimeout ?? NO_TLS_TIMEOUT,
       handshakeTerms: (): HandshakeTerms | undefined =>
-        certificates?.terms(options.tls === 'implicit' ? alpn : undefined),
+        certificates?.terms(options.tls === 'implicit' ? alpn : undefined, options.clientCertificates),
       // OpenSSL knows hundreds of reasons, and peers choose among them: few are told apart.
       tlsFailed: (reason) =>
         failures.inc({

@@ -1,5 +1,6 @@
 // The network as the rooms see it: connections that arrive, TLS, limits and bans.
 
+import type { X509Certificate } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { SecureContext, TLSSocket } from 'node:tls'
 import { defineFamily } from '../kernel/module.ts'
@@ -14,6 +15,8 @@ export interface TlsFacts {
   /** The name that the client asked for (SNI). */
   readonly serverName: string | undefined
   readonly alpn: string | undefined
+  /** The certificate that the client has shown, where it was asked for one. `trusted`: its chain ends at an authority that we believe, and it is valid now; whose name it bears is not looked at. */
+  readonly clientCertificate?: { readonly certificate: X509Certificate; readonly trusted: boolean } | undefined
   /** By type, for SASL: `tls-exporter` (TLS 1.3), `tls-server-end-point`. */
   readonly channelBinding: ReadonlyMap<string, Uint8Array>
 }
@@ -51,6 +54,8 @@ export interface ListenOptions {
   readonly tls: 'implicit' | 'starttls' | 'none'
   /** ALPN protocol ids offered with implicit TLS. */
   readonly alpn?: readonly string[]
+  /** Clients are asked for a certificate (TLS goes on without one, and with one that nobody believes). `ca`: PEM of the authorities to believe, where they are not those of Node itself. */
+  readonly clientCertificates?: { readonly ca?: string | undefined } | undefined
   /** Addresses and networks (or `unix`) of proxies: their connections begin with a PROXY header and are then taken for the client's own. */
   readonly proxies?: readonly string[] | undefined
   /** Serves one connection. What it throws closes that connection and is logged. */
@@ -77,8 +82,8 @@ export interface Network {
   bound(): readonly Bound[]
   /** Open connections by protocol. */
   connections(): ReadonlyMap<string, number>
-  /** The certificate used for a name (undefined: no SNI), for protocols that need it themselves; undefined where TLS is not configured. */
-  secureContext(serverName: string | undefined): SecureContext | undefined
+  /** The certificate used for a name (undefined: no SNI), for protocols that need it themselves; undefined where TLS is not configured. `ca` as in {@link ListenOptions}. */
+  secureContext(serverName: string | undefined, ca?: string): SecureContext | undefined
 }
 
 export const Network = serviceKey<Network>('network')

@@ -221,8 +221,8 @@ class Generation implements GenerationNetwork {
     return this.#pool.tally.byProtocol
   }
 
-  secureContext(serverName: string | undefined): ReturnType<Network['secureContext']> {
-    return this.#rules.certificates?.context(serverName)
+  secureContext(serverName: string | undefined, ca?: string): ReturnType<Network['secureContext']> {
+    return this.#rules.certificates?.context(serverName, ca)
   }
 
   start(): void {

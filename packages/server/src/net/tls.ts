@@ -1,6 +1,6 @@
 // TLS on a connection: the handshake, what it settled on, and the settings that all connections share.
 
-import { constants, createHash } from 'node:crypto'
+import { constants, createHash, type X509Certificate } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { TLSSocket, createSecureContext, type SecureContext } from 'node:tls'
 import * as v from 'valibot'
@@ -72,10 +72,17 @@ const CIPHERS = [
 
 /**
  * The TLS settings of one certificate, shared by all its connections (a context costs some 30 KiB, a connection that shares it none of that).
+ * `ca`: PEM of the authorities whose word counts for certificates of peers; those of Node itself if not given.
  * `ticketKeys` (48 octets) are shared by all contexts, so that a session is resumed whatever name it began with and across reloads.
  */
-export function serverContext(pair: KeyPair, ticketKeys: Buffer, minimum: TlsConfig['minimum-version']): SecureContext {
+export function serverContext(
+  pair: KeyPair,
+  ticketKeys: Buffer,
+  minimum: TlsConfig['minimum-version'],
+  ca?: string,
+): SecureContext {
   return createSecureContext({
+    ...(ca === undefined ? {} : { ca }),
     cert: pair.certificate,
     key: pair.key.export({ type: 'pkcs8', format: 'pem' }),
     minVersion: minimum === '1.3' ? 'TLSv1.3' : 'TLSv1.2',
@@ -86,7 +93,9 @@ export function serverContext(pair: KeyPair, ticketKeys: Buffer, minimum: TlsCon
       constants.SSL_OP_NO_COMPRESSION |
       constants.SSL_OP_CIPHER_SERVER_PREFERENCE |
       constants.SSL_OP_PRIORITIZE_CHACHA,
-    sessionIdContext: 'aviso',
+    // What was proved to one set of authorities is not resumed where others count.
+    sessionIdContext:
+      ca === undefined ? 'aviso' : `aviso-${createHash('sha256').update(ca).digest('hex').slice(0, 20)}`,
     ticketKeys,
   })
 }
@@ -100,6 +109,9 @@ export interface HandshakeTerms {
   /** Absent where there is only one certificate: then nothing has to be chosen. */
   readonly SNICallback?: SniCallback
   readonly ALPNProtocols?: string[]
+  /** The client is asked for a certificate; the handshake goes on whatever it shows. */
+  readonly requestCert?: boolean
+  readonly rejectUnauthorized?: boolean
 }
 
 /** Why a handshake failed: `timeout`, `closed` (the peer went away), or OpenSSL's reason. */
@@ -155,6 +167,17 @@ const openSslReason = (error: Error): string => {
   return reason ?? code ?? error.message
 }
 
+/**
+ * What OpenSSL found of the peer's chain. A tls.Server copies it to `authorized`; a server's TLSSocket without one has it at its handle only. Whatever is not a clear
+ * "no error" counts as one.
+ */
+function isVerified(socket: TLSSocket): boolean {
+  const handle: unknown = Reflect.get(socket, '_handle')
+  if (typeof handle !== 'object' || handle === null || !('verifyError' in handle)) return false
+  const { verifyError } = handle
+  return typeof verifyError === 'function' && verifyError.call(handle) === null
+}
+
 const NO_BINDINGS: ReadonlyMap<string, Uint8Array> = new Map()
 
 /** What TLS settled on, read from the socket when somebody asks: an idle connection keeps nothing of it. */
@@ -179,6 +202,11 @@ export class SocketTlsFacts implements TlsFacts {
 
   get alpn(): string | undefined {
     return this.#socket.alpnProtocol || undefined
+  }
+
+  get clientCertificate(): { readonly certificate: X509Certificate; readonly trusted: boolean } | undefined {
+    const certificate = this.#socket.destroyed ? undefined : this.#socket.getPeerX509Certificate()
+    return certificate && { certificate, trusted: isVerified(this.#socket) }
   }
 
   get channelBinding(): ReadonlyMap<string, Uint8Array> {

@@ -1,6 +1,6 @@
 // Chat as its features see it: a host that they attach to. What a feature registers is taken off when its scope closes.
 
-import type { Element, Jid } from '@aviso/xmpp'
+import type { Element, Jid, StanzaError } from '@aviso/xmpp'
 import type { GenericSchema, InferOutput } from 'valibot'
 import type { Account, Accounts } from '../../accounts/contracts.ts'
 import { type AnyModule, defineFamily, defineModule } from '../../kernel/module.ts'
@@ -11,9 +11,9 @@ import type { OnlineAccount } from './directory.ts'
 import type { AnswerHook, TellHook } from './hooks.ts'
 import type { Session, Wire } from './session.ts'
 
-/** Who sent a stanza: a session of ours, or later another server. */
+/** Who sent a stanza: a session of ours, or somebody on another server. */
 export interface Origin {
-  /** The full JID. */
+  /** The full JID; of others, what they gave as `from`, which may be a bare JID or a domain. */
   readonly jid: Jid
   /** Set where the sender is a client of ours. */
   readonly session?: Session | undefined
@@ -253,6 +253,13 @@ export interface Chat {
    * A promise is returned where the next stanza has to wait.
    */
   take(session: Session, stanza: Element): void | Promise<void>
+  /**
+   * Takes a stanza that came from another server; `from` is of a domain that the server has proved to be, `to` of one of ours. What goes wrong with it is told to the
+   * origin. A promise is returned where the next stanza has to wait.
+   */
+  receive(stanza: Element, origin: Origin): void | Promise<void>
+  /** Tells the origin of a stanza, later than the hooks could, that it was not delivered. */
+  refuse(stanza: Element, origin: Origin, error: StanzaError): void
   /** Answers an IQ request of somebody who has not logged in; undefined where nobody knows it. @throws StanzaError */
   early(request: Element, stranger: Stranger): Element | undefined | Promise<Element | undefined>
   /** Takes what is no stanza; false where nobody knows it. */

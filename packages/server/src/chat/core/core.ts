@@ -28,6 +28,7 @@ import type {
   EarlyHandler,
   Handled,
   Host,
+  Origin,
   PresenceEvent,
   RefusedEvent,
   StanzaEvent,
@@ -344,6 +345,31 @@ export class Core implements Chat {
     }
     if (stamped.name === 'presence') return presenceFromSession(this, session, stamped)
     return route(this, session, stamped)
+  }
+
+  receive(stanza: Element, origin: Origin): void | Promise<void> {
+    const core = this.#life.current ?? this
+    try {
+      if (stanza.name === 'iq') checkIq(stanza)
+      return route(core, origin, stanza)?.catch((error: unknown) => core.#refuseForeign(stanza, origin, error))
+    } catch (error) {
+      core.#refuseForeign(stanza, origin, error)
+    }
+  }
+
+  #refuseForeign(stanza: Element, origin: Origin, error: unknown): void {
+    const known = asStanzaError(error)
+    if (!(known instanceof StanzaError))
+      this.log.error({ err: error, from: origin.jid.toString() }, `a ${stanza.name} could not be handled`)
+    this.refuse(stanza, origin, known instanceof StanzaError ? known : StanzaError.of('internal-server-error'))
+  }
+
+  refuse(stanza: Element, origin: Origin, error: StanzaError): void {
+    const reply = errorReply(stanza, error)
+    if (reply === undefined) return
+    origin.reply(reply)
+    const { session } = origin
+    if (session !== undefined && !this.points.refused.empty) this.points.refused.tell({ session, stanza, reply })
   }
 
   #refuse(session: Session, stanza: Element, error: unknown): void {
