@@ -53,6 +53,7 @@ endpoints:
   submission: { listen: ['127.0.0.1:0'], listen-tls: ['127.0.0.1:0'] }
   imap: { listen: ['127.0.0.1:0'], listen-tls: ['127.0.0.1:0'] }
   c2s: { listen: ['127.0.0.1:0'], listen-tls: ['127.0.0.1:0'] }
+  s2s: false
   metrics: { listen: '127.0.0.1:0' }
 `
 

@@ -29,6 +29,7 @@ endpoints:
   submission: { listen: ['$HOST:$PORT_SUBMISSION'], listen-tls: ['$HOST:$PORT_SUBMISSIONS'] }
   imap: { listen: ['$HOST:$PORT_IMAP'], listen-tls: ['$HOST:$PORT_IMAPS'] }
   c2s: { listen: ['$HOST:$PORT_XMPP'], listen-tls: ['$HOST:$PORT_XMPPS'], require-tls: false }
+  s2s: false
   metrics: false
 END
     ;;

@@ -68,6 +68,7 @@ export function settingsOf(changes: Settings = {}): Settings {
       submission: { listen: [any], 'listen-tls': [any] },
       imap: { listen: [any], 'listen-tls': [any] },
       c2s: { listen: [any], 'listen-tls': [any], 'require-tls': false },
+      s2s: false,
       metrics: { listen: any },
     },
   }

@@ -21,6 +21,7 @@ export const minimal = (more: Settings = {}): Settings => ({
     submission: { listen: ['127.0.0.1:0'], 'listen-tls': ['127.0.0.1:0'] },
     imap: { listen: ['127.0.0.1:0'], 'listen-tls': ['127.0.0.1:0'] },
     c2s: { listen: ['127.0.0.1:0'], 'listen-tls': ['127.0.0.1:0'] },
+    s2s: false,
     metrics: false,
   },
   ...more,

@@ -71,6 +71,7 @@ describe('starting', () => {
         smtp: false,
         submission: false,
         c2s: false,
+        s2s: false,
         metrics: false,
       },
     })

@@ -59,7 +59,14 @@ export const configSchema = v.strictObject({
   limits: v.optional(limitsConfig, {}),
   accounts: v.optional(v.pipe(authConfig, v.description('Passwords, logins, and how hard guessing is made.')), {}),
   store: v.optional(v.pipe(storeConfig, v.description('How the databases are run.')), {}),
-  endpoints: moduleMap(registry, endpoints, { smtp: true, submission: true, imap: true, c2s: true, s2s: true, metrics: true }),
+  endpoints: moduleMap(registry, endpoints, {
+    smtp: true,
+    submission: true,
+    imap: true,
+    c2s: true,
+    s2s: true,
+    metrics: true,
+  }),
   tables: moduleMap(registry, tables),
   mail: v.optional(
     v.pipe(

@@ -80,6 +80,7 @@ function demoSettings({ data }: DemoOptions, hosts: readonly string[], ports: Po
       submission: { listen: at(ports.submission), 'listen-tls': at(ports.submissions) },
       imap: { listen: at(ports.imap), 'listen-tls': at(ports.imaps) },
       c2s: { listen: at(ports.xmpp), 'listen-tls': at(ports.xmpps) },
+      s2s: false,
       metrics: { listen: `127.0.0.1:${ports.metrics}` },
     },
   })

@@ -23,6 +23,7 @@ export const BASE = {
     submission: { listen: ['127.0.0.1:0'], 'listen-tls': [] },
     imap: { listen: ['127.0.0.1:0'], 'listen-tls': ['127.0.0.1:0'] },
     c2s: { listen: ['127.0.0.1:0'], 'listen-tls': [] },
+    s2s: { listen: ['127.0.0.1:0'], 'listen-tls': [] },
     metrics: { listen: '127.0.0.1:0' },
   },
 } satisfies Config

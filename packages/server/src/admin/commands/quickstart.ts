@@ -72,6 +72,8 @@ export const quickstartCommand = (programme: Programme): Command =>
             `  and the keys that sign your mail: \`aviso dkim show ${domain} --config ${file}\``,
             `  _xmpp-client._tcp.${domain}.  SRV 0 5 5222 ${hostname}.`,
             `  _xmpps-client._tcp.${domain}.  SRV 0 5 5223 ${hostname}.`,
+            `  _xmpp-server._tcp.${domain}.  SRV 0 5 5269 ${hostname}.`,
+            `  _xmpps-server._tcp.${domain}.  SRV 0 5 5270 ${hostname}.`,
             `  _imaps._tcp.${domain}.  SRV 0 1 993 ${hostname}.`,
             `  _submissions._tcp.${domain}.  SRV 0 1 465 ${hostname}.`,
             '',

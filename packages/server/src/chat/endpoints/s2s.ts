@@ -177,6 +177,7 @@ class ServerConnection implements ServerStreamHandlers, NetSession {
   }
 
   features(stream: ServerStream): readonly Element[] {
+    if (stream.state === 'authenticated') this.#begunAnew()
     if (stream.state !== 'negotiating') return []
     const { config: settings } = this.#terms.federation
     return [
@@ -299,8 +300,12 @@ class ServerConnection implements ServerStreamHandlers, NetSession {
     )
     if (!this.#bidi) return
     this.#adopted.push(pair)
-    // With EXTERNAL the success is told first, and stanzas follow the new header.
     if (proof === 'dialback') federation.adopt(pair, this.#stream)
+  }
+
+  /** After EXTERNAL, stanzas of ours may follow the new header and its features. */
+  #begunAnew(): void {
+    for (const pair of this.#adopted) queueMicrotask(() => this.#terms.federation.adopt(pair, this.#stream))
   }
 
   /** Nothing further is read from a server that is too fast until its limit allows. */
