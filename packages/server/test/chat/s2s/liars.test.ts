@@ -95,14 +95,12 @@ test('a key that was made for somebody else is worth nothing', async (t) => {
   const lax = { 'require-tls': false, 'insecure-domains': ['thief.example'] }
   const two = await town.open('two.example', { s2s: lax })
   const bert = await two.arrive('bert')
-  let stolen = ''
-  town.announce('thief.example', await gullible(t, { key: ({ key }) => (stolen = key) }))
+  const stolen = Promise.withResolvers<string>()
+  town.announce('thief.example', await gullible(t, { key: ({ key }) => stolen.resolve(key) }))
   bert.send(`<message to='x@thief.example'><body>hello</body></message>`)
-  await bert.sync()
-  while (stolen === '') await new Promise(setImmediate)
   const thief = new Stranger(one.servers, 'two.example', 'one.example')
   await thief.element()
-  thief.stream.send(dialbackXml({ name: 'result', from: 'two.example', to: 'one.example', key: stolen }))
+  thief.stream.send(dialbackXml({ name: 'result', from: 'two.example', to: 'one.example', key: await stolen.promise }))
   assert.equal((await thief.element()).get('type'), 'invalid')
 })
 
@@ -192,9 +190,9 @@ test('what waits for a server that is being reached is bounded, and comes back w
   const anna = await one.arrive('anna')
   town.zones['_xmpp-server._tcp.slow.example'] = { SRV: [[0, 0, 5269, 'xmpp.slow.example']] }
   // Its connections are accepted, and nothing is ever said.
-  let connected = 0
+  const connected = Promise.withResolvers<void>()
   const silent = createServer((socket) => {
-    connected++
+    connected.resolve()
     socket.on('error', () => {}).resume()
   })
   await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
@@ -205,7 +203,7 @@ test('what waits for a server that is being reached is bounded, and comes back w
   const full = await anna.next()
   assert.equal(full.get('id'), 'm4')
   assert.equal(short(full), 'message error x@slow.example resource-constraint')
-  while (connected === 0) await new Promise(setImmediate)
+  await connected.promise
   town.clock.turn(61_000)
   for (let i = 1; i <= 3; i++) {
     const back = await anna.next()

@@ -282,7 +282,7 @@ export function gullible(
   const sockets = new Set<Socket>()
   const server = createServer((socket) => {
     sockets.add(socket.on('error', () => {}))
-    new ServerStream(
+    const stream = new ServerStream(
       { socket, secure: false, namespace: NS.server, streamId: () => 'an-id', defaultHost: 'x.example' },
       {
         isServed: () => true,
@@ -297,9 +297,10 @@ export function gullible(
           stream.send(dialbackXml({ name: 'result', from: dialback.to, to: dialback.from, type: 'valid' }))
           return true
         },
-        closed: () => {},
+        closed: () => void sockets.delete(socket),
       },
     )
+    socket.once('close', () => stream.destroy())
   })
   t.after(() => {
     for (const socket of sockets) socket.destroy()

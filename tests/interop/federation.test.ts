@@ -1,0 +1,148 @@
+// Federation with Debian's Prosody, both ways, over TLS: by certificates and by dialback.
+
+import assert from 'node:assert/strict'
+import { connect } from 'node:net'
+import { describe, test, type TestContext } from 'node:test'
+import { clientMechanism } from '@aviso/sasl'
+import { Client, type Element } from '@aviso/xmpp'
+import { certify } from '../../packages/server/test/fixtures/certificates.ts'
+import { Peer, short } from '../../packages/server/test/chat/house.ts'
+import { AUTHORITY, certified, Town, type HouseWish } from '../../packages/server/test/chat/s2s/town.ts'
+import { needsProsody, Prosody } from './prosody.ts'
+import { eventually } from './programs.ts'
+
+interface Way {
+  readonly house: NonNullable<HouseWish['s2s']>
+  /** Nobody vouches for its certificate, or ours. */
+  readonly selfSigned?: boolean
+  readonly prosody: readonly string[]
+  readonly proof: 'external' | 'dialback'
+}
+
+const WAYS: Readonly<Record<string, Way>> = {
+  'by certificates': { house: {}, prosody: ['s2s_secure_auth = true'], proof: 'external' },
+  'by certificates, one connection for each way': {
+    house: { bidi: false },
+    prosody: ['s2s_secure_auth = true'],
+    proof: 'external',
+  },
+  'by dialback': {
+    house: { bidi: false, 'require-certificate': false },
+    selfSigned: true,
+    prosody: ['s2s_secure_auth = false'],
+    proof: 'dialback',
+  },
+  'by dialback, one connection for both ways': {
+    house: { 'require-certificate': false },
+    selfSigned: true,
+    prosody: ['s2s_secure_auth = false'],
+    proof: 'dialback',
+  },
+}
+
+async function meeting(t: TestContext, { house, selfSigned = false, prosody: settings }: Way) {
+  const town = new Town(t)
+  const certificate = (domain: string) => (selfSigned ? certify({ names: [domain] }) : certified(domain))
+  const routes: Record<string, string> = {}
+  const ours = await town.open('ours.example', { certificate: certificate('ours.example'), s2s: { routes, ...house } })
+  const theirs = certificate('theirs.example')
+  const prosody = await Prosody.start({
+    domain: 'theirs.example',
+    certificate: theirs.chain,
+    key: theirs.keyPem,
+    ca: AUTHORITY.certificate.toString(),
+    users: ['bert'],
+    routes: { 'ours.example': ours.servers },
+    settings,
+  })
+  t.after(() => prosody.stop())
+  town.announce('theirs.example', prosody.servers)
+  const anna = await ours.arrive('anna')
+  const bert = await visit(prosody.clients, 'bert@theirs.example')
+  return { ours, prosody, anna, bert }
+}
+
+/** Logs in at Prosody. */
+async function visit(port: number, address: string): Promise<Peer> {
+  const early: Element[] = []
+  const receiver = { take: (stanza: Element): void => void early.push(stanza) }
+  const client = await Client.connect({
+    domain: 'theirs.example',
+    resource: 'r',
+    connect: async () => connect(port, '127.0.0.1'),
+    sasl: (names) =>
+      clientMechanism(names, { authcid: 'bert', password: 'pencil', secure: false, mechanisms: ['SCRAM-SHA-1'] }),
+    onStanza: (stanza) => receiver.take(stanza),
+  })
+  assert.equal(client.jid.bareString, address)
+  const peer = new Peer(client)
+  receiver.take = (stanza) => peer.take(stanza)
+  for (const stanza of early) peer.take(stanza)
+  await peer.roster()
+  peer.send('<presence/>')
+  await peer.request('get', `<ping xmlns='urn:xmpp:ping'/>`, 'theirs.example')
+  peer.clear()
+  return peer
+}
+
+/** Takes stanzas until all these have come, in whatever order. */
+async function see(peer: Peer, ...wanted: readonly string[]): Promise<void> {
+  const missing = new Set(wanted)
+  const seen: string[] = []
+  await eventually(
+    () => `${[...missing].join(', ')}; came: ${seen.join(', ')}`,
+    () => {
+      for (const stanza of peer.clear()) {
+        seen.push(short(stanza))
+        missing.delete(short(stanza))
+      }
+      return missing.size === 0 ? true : undefined
+    },
+  )
+}
+
+describe('federation with Prosody', { skip: needsProsody() }, () => {
+  for (const [name, way] of Object.entries(WAYS)) {
+    test(`begun by us, ${name}`, async (t) => {
+      const { ours, anna, bert, prosody } = await meeting(t, way)
+      const body = (peer: Peer, text: string): Promise<void> =>
+        see(peer, `message chat ${peer === anna ? 'bert@theirs.example/r' : 'anna@ours.example/r'} '${text}'`)
+      anna.send(`<message to='bert@theirs.example' type='chat'><body>hello</body></message>`)
+      await body(bert, 'hello').catch((error: unknown) => {
+        throw new Error(prosody.log, { cause: error })
+      })
+      bert.send(`<message to='anna@ours.example' type='chat'><body>good day</body></message>`)
+      await body(anna, 'good day')
+      assert.equal(ours.said('stream to another server')[0]?.['proof'], way.proof)
+      if (way.house.bidi === false) assert.equal(ours.said('stream from another server')[0]?.['proof'], way.proof)
+      else assert.equal(ours.said('stream to another server')[0]?.['bidi'], true)
+      const info = await anna.request('get', `<query xmlns='http://jabber.org/protocol/disco#info'/>`, 'theirs.example')
+      assert.equal(info.elements[0]?.child('identity')?.get('name'), 'Prosody')
+    })
+
+    test(`begun by Prosody, ${name}`, async (t) => {
+      const { ours, anna, bert, prosody } = await meeting(t, way)
+      bert.send(`<presence to='anna@ours.example' type='subscribe'/>`)
+      await see(anna, 'presence subscribe bert@theirs.example').catch((error: unknown) => {
+        throw new Error(prosody.log, { cause: error })
+      })
+      assert.equal(ours.said('stream from another server')[0]?.['proof'], way.proof)
+      anna.send(`<presence to='bert@theirs.example' type='subscribed'/>`)
+      await see(bert, 'presence subscribed anna@ours.example', 'presence anna@ours.example/r')
+      anna.send(`<presence to='bert@theirs.example' type='subscribe'/>`)
+      await see(bert, 'presence subscribe anna@ours.example')
+      bert.send(`<presence to='anna@ours.example' type='subscribed'/>`)
+      await see(anna, 'presence subscribed bert@theirs.example', 'presence bert@theirs.example/r')
+      const info = await bert.request('get', `<query xmlns='http://jabber.org/protocol/disco#info'/>`, 'ours.example')
+      assert.equal(info.elements[0]?.child('identity')?.get('name'), 'Aviso')
+      // He goes, and comes again: our presence is there, by a probe.
+      await bert.client.close()
+      await see(anna, 'presence unavailable bert@theirs.example/r')
+      const again = await visit(prosody.clients, 'bert@theirs.example')
+      await see(anna, 'presence bert@theirs.example/r')
+      again.send(`<presence to='anna@ours.example/r' type='probe'/>`)
+      anna.send(`<presence type='unavailable'/>`)
+      await see(again, 'presence unavailable anna@ours.example/r')
+    })
+  }
+})
