@@ -22,6 +22,7 @@ describe('start', () => {
       'imap implicit',
       'imap starttls',
       'metrics none',
+      's2s starttls',
       'smtp starttls',
       'submission starttls',
     ])
@@ -96,7 +97,7 @@ describe('reload', () => {
     await assert.rejects(house.reload(), /hostname/)
     const status = await house.status()
     assert.equal(status.generation, 1)
-    assert.equal(status.bound.length, 6)
+    assert.equal(status.bound.length, 7)
     const fresh = Talker.to(port('smtp'))
     await fresh.expect(/^220 mail\.example\.org [^\n]*\n/)
     await old.ask('NOOP', /^250 [^\n]*\n/)
