@@ -44,8 +44,7 @@ export interface Running {
 }
 
 /** Starts the server; it is stopped after the test. */
-export async function startHouse(t: TestContext, config: Config = BASE): Promise<Running> {
-  const folder = temporaryFolder(t)
+export async function startHouse(t: TestContext, config: Config = BASE, folder = temporaryFolder(t)): Promise<Running> {
   const { log, lines } = recordingLog('info')
   const running = { config }
   const load = async () => checkConfig(configSchema, inlineSource(running.config)).settings
