@@ -7,7 +7,19 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { SmtpClient } from '@aviso/smtp'
 import { FakeDns } from '../../src/net/dns/testing/index.ts'
-import { ANNA, BEN, command, greeted, LINE, LINES, mailOf, populated, reading, send, submitting } from './conversations.ts'
+import {
+  ANNA,
+  BEN,
+  command,
+  greeted,
+  LINE,
+  LINES,
+  mailOf,
+  populated,
+  reading,
+  send,
+  submitting,
+} from './conversations.ts'
 import { Talker, type Running } from './fixture.ts'
 
 const THRESHOLD = 256 * 1024
@@ -32,7 +44,12 @@ test('M-01: the banner begins with our name, EHLO tells what there is and nothin
     assert.match(await talker.ask('QUIT', LINE), /^221 2\.0\.0 /)
     await talker.ended()
   }
-  const [smtp = '', submission = ''] = said.map((text) => text.trim().split('\r\n').map((line) => line.slice(4)))
+  const [smtp = '', submission = ''] = said.map((text) =>
+    text
+      .trim()
+      .split('\r\n')
+      .map((line) => line.slice(4)),
+  )
   const offered = [
     'mail.example.org',
     'PIPELINING',
@@ -93,7 +110,12 @@ test('M-19: empty, tiny, and on both sides of what is held in memory: every mail
   const head = 'Subject: x\r\n\r\n'
   const filled = (octets: number): string =>
     `${'y'.repeat(70)}\r\n`.repeat(Math.ceil(octets / 72)).slice(0, octets - 2) + '\r\n'
-  const texts = ['', 'hi\r\n', ...[-1, 0, 1].map((more) => filled(THRESHOLD + more - head.length)), filled(3 * THRESHOLD)]
+  const texts = [
+    '',
+    'hi\r\n',
+    ...[-1, 0, 1].map((more) => filled(THRESHOLD + more - head.length)),
+    filled(3 * THRESHOLD),
+  ]
   for (const chunking of [false, true]) {
     const client = await SmtpClient.open({
       connect: () => connect(running.port('smtp'), '127.0.0.1'),
