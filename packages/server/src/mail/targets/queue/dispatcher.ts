@@ -14,8 +14,6 @@ import { type Loaded, LoadedMails } from './remembered.ts'
 import { horizon } from './schedule.ts'
 import type { spoolStore } from './store.ts'
 
-/** Recipients of one delivery: a hundred is what every server must take (RFC 5321 §4.5.3.1.8). */
-const RECIPIENTS = 100
 /** Recipients read of a destination at a time. */
 const PAGE = 128
 /** Destinations at work; the others wait in the database. */
@@ -131,7 +129,6 @@ export class Dispatcher {
       return
     }
     const lane = new Lane(destination)
-    if (destination.target === 'mailbox') lane.window = Infinity
     this.#lanes.set(destination.id, lane)
     this.#advance(lane)
   }
@@ -176,7 +173,7 @@ export class Dispatcher {
       const [lane] = this.#ready
       if (lane === undefined) return
       this.#ready.delete(lane)
-      const rows = lane.take(RECIPIENTS)
+      const rows = lane.take()
       if (rows.length > 0) this.#begin(worker, lane, rows)
       if (lane.ready(each)) this.#ready.add(lane)
       this.#advance(lane)
