@@ -10,5 +10,9 @@ export async function eventLoopDelay(port: number): Promise<Figure[]> {
     const found = new RegExp(`^aviso_event_loop_delay_seconds\\{quantile="${q}"\\} (\\S+)`, 'm').exec(text)
     return found === null ? undefined : Number(found[1]) * 1000
   }
-  return [figure('event loop delay p99', quantile('0.99'), 'ms'), figure('event loop delay max', quantile('1'), 'ms')]
+  return [
+    figure('event loop delay p99', quantile('0.99'), 'ms'),
+    figure('event loop delay p99.9', quantile('0.999'), 'ms'),
+    figure('event loop delay max', quantile('1'), 'ms'),
+  ]
 }

@@ -149,12 +149,12 @@ const spent = (): number => {
   const { user, system } = process.threadCpuUsage()
   return (user + system) / 1000
 }
-/** The longest turn of the event loop. */
+/** The longest turn of the event loop, by the clock: what the system counts of CPU comes in steps of 4 ms. The best of several runs had the least of other programmes. */
 let longest = 0
-let turn = spent()
+let turn = performance.now()
 let watching = true
 const watch = (): void => {
-  const now = spent()
+  const now = performance.now()
   longest = Math.max(longest, now - turn)
   turn = now
   if (watching) setImmediate(watch)
@@ -186,10 +186,10 @@ const forget = (): void => cache.clear()
 await measure('UID SEARCH RETURN (COUNT) UNSEEN', 'UID SEARCH RETURN (COUNT) UNSEEN')
 await measure('UID SEARCH UNSEEN', 'UID SEARCH UNSEEN')
 await measure('UID SEARCH RETURN (ALL) OR FLAGGED SINCE', 'UID SEARCH RETURN (ALL) OR FLAGGED SINCE 1-Oct-2020')
-await measure('UID SEARCH RETURN (COUNT) SENTSINCE, first', 'UID SEARCH RETURN (COUNT) SENTSINCE 1-Jan-2019', forget, 3)
+await measure('UID SEARCH RETURN (COUNT) SENTSINCE, first', 'UID SEARCH RETURN (COUNT) SENTSINCE 1-Jan-2019', forget)
 for (const by of ['SUBJECT', 'FROM', 'DATE', 'REVERSE ARRIVAL', 'SIZE', 'SUBJECT DATE']) {
   const command = `UID SORT (${by}) UTF-8 ALL`
-  await measure(`${command}, first`, command, forget, 3)
+  await measure(`${command}, first`, command, forget)
   await measure(`${command}, again`, command)
   await measure(
     `${command.replace('SORT', 'SORT RETURN (COUNT MIN)')}, again`,
@@ -198,7 +198,7 @@ for (const by of ['SUBJECT', 'FROM', 'DATE', 'REVERSE ARRIVAL', 'SIZE', 'SUBJECT
 }
 for (const by of ['REFERENCES', 'REFS', 'ORDEREDSUBJECT']) {
   const command = `UID THREAD ${by} UTF-8 ALL`
-  await measure(`${command}, first`, command, forget, 3)
+  await measure(`${command}, first`, command, forget)
   await measure(`${command}, again`, command)
 }
 await measure('UID THREAD REFERENCES UTF-8 SEEN', 'UID THREAD REFERENCES UTF-8 SEEN')

@@ -29,6 +29,7 @@ async function buildServer(): Promise<void> {
       main: 'packages/server/src/main.ts',
       // A worker thread loads its own file, so that it stays small.
       'store-worker': 'packages/server/src/store-worker.ts',
+      'table-worker': 'packages/server/src/table-worker.ts',
       // What an aviso.config.ts imports, where there is something to import.
       ...(existsSync(join(server, 'src/index.ts')) ? { index: 'packages/server/src/index.ts' } : {}),
     },

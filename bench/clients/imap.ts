@@ -50,7 +50,7 @@ export class ImapClient {
       let octets = 0
       for (let literal = LITERAL.exec(line); literal !== null; literal = LITERAL.exec(line)) {
         const count = Number(literal[1])
-        await this.#wire.octets(count)
+        await this.#wire.skip(count)
         octets += count
         line = await this.#wire.line()
       }

@@ -31,11 +31,15 @@ export class Wire {
   #unread: Buffer = EMPTY
   #wake: (() => void) | undefined
   #over = false
+  /** Octets that nobody wants to see. */
+  #skip = 0
 
   constructor(socket: Socket) {
     this.socket = socket
     socket.on('data', (chunk: Buffer) => {
-      this.#unread = this.#unread.length === 0 ? chunk : Buffer.concat([this.#unread, chunk])
+      const rest = this.#skip === 0 ? chunk : chunk.subarray(this.#skip)
+      this.#skip -= chunk.length - rest.length
+      this.#unread = this.#unread.length === 0 ? rest : Buffer.concat([this.#unread, rest])
       this.#rouse()
     })
     socket.on('close', () => {
@@ -71,6 +75,14 @@ export class Wire {
     const octets = this.#unread.subarray(0, count)
     this.#unread = this.#unread.subarray(count)
     return octets
+  }
+
+  /** Reads over the next `count` octets, and keeps none of them: many at once would be copied again with each piece that comes. */
+  async skip(count: number): Promise<void> {
+    const here = Math.min(count, this.#unread.length)
+    this.#unread = this.#unread.subarray(here)
+    this.#skip = count - here
+    while (this.#skip > 0) await this.#more()
   }
 
   /** The server, or the network, has ended the connection. */

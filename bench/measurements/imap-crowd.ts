@@ -11,7 +11,8 @@ import { multipartMail, sampleMail } from '../sample-mail.ts'
 import { DOMAIN, Server } from '../server.ts'
 
 const OCTETS = 4096
-const LARGE_OCTETS = 4 * 1024 * 1024
+const MIB = 1024 * 1024
+const LARGE_OCTETS = 4 * MIB
 const APPEND_AT_ONCE = 50
 const READERS = 10
 const LOOK_MS = 50
@@ -104,8 +105,8 @@ async function readers(server: Server, log: (user: number) => Promise<ImapClient
   for (const client of clients) client.close()
   const megabytes = (READERS * mails * LARGE_OCTETS) / 1e6
   return [
-    figure('memory before the reading', before, 'MiB'),
-    figure(`memory at most while ${READERS} clients read`, highest, 'MiB'),
+    figure('memory before the reading', before === undefined ? undefined : before / MIB, 'MiB'),
+    figure(`memory at most while ${READERS} clients read`, highest / MIB, 'MiB'),
     figure('read by all', megabytes / seconds, 'MB/s'),
   ]
 }

@@ -60,6 +60,8 @@ export function settingsOf(changes: Settings = {}): Settings {
     data: 'data',
     'run-as-root': true,
     log: { level: 'info', format: 'json' },
+    // More than any test fills: only what is limited is counted where a client can see it.
+    mail: { quota: { storage: '100 GiB', messages: 1_000_000, mailboxes: 1000 } },
     accounts: { cleartext: 'loopback', passwords: { iterations: 4096 } },
     endpoints: {
       smtp: { listen: [any] },

@@ -16,6 +16,7 @@ export async function verifyCounters(
   })
   if (!names.includes('INBOX')) fault(`${account}: LIST tells no INBOX, but ${names.join(', ')}`)
   let [messages, octets] = [0, 0]
+  const mailboxes = names.length
   for (const name of names) {
     const status = await client.command(`STATUS ${name} (MESSAGES UNSEEN SIZE DELETED HIGHESTMODSEQ UIDNEXT)`)
     const line = status.untagged.find(({ text }) => text.startsWith('STATUS '))?.text ?? ''
@@ -41,9 +42,11 @@ export async function verifyCounters(
     octets += size
   }
   const quota = (await client.command('GETQUOTA ""')).untagged.map(({ text }) => text).join(' ')
-  const used = ['MESSAGE', 'STORAGE'].map((resource) => Number(new RegExp(`${resource} (\\d+)`).exec(quota)?.[1]))
-  const held = [messages, Math.ceil(octets / 1024)]
-  // Without limits there is nothing to tell (RFC 9208 §4.2.1).
-  if (used.some((one, i) => !Number.isNaN(one) && one !== held[i]))
+  // Limits are set, so that all three are told (RFC 9208 §4.2.1).
+  const used = ['MESSAGE', 'STORAGE', 'MAILBOX'].map((resource) =>
+    Number(new RegExp(`[( ]${resource} (\\d+) `).exec(quota)?.[1]),
+  )
+  const held = [messages, Math.ceil(octets / 1024), mailboxes]
+  if (used.some((one, i) => one !== held[i]))
     fault(`${account}: the quota counts ${used.join(' ')}, there are ${held.join(' ')}`)
 }

@@ -5,7 +5,22 @@
 export type Bytes = Uint8Array
 
 /** Mailbox roles (RFC 6154), as attribute names without the backslash. `Inbox` is INBOX itself. */
-export type MailboxRole = 'Inbox' | 'All' | 'Archive' | 'Drafts' | 'Flagged' | 'Junk' | 'Sent' | 'Trash' | 'Important'
+export type MailboxRole = 'Inbox' | (typeof ROLES)[number]
+
+/** What a mailbox can be made for: RFC 6154 §2, RFC 8457 (Important) and RFC 9979 (Memos, Scheduled, Snoozed). */
+export const ROLES = [
+  'All',
+  'Archive',
+  'Drafts',
+  'Flagged',
+  'Important',
+  'Junk',
+  'Memos',
+  'Scheduled',
+  'Sent',
+  'Snoozed',
+  'Trash',
+] as const
 
 /** One mailbox as LIST and STATUS see it. Names are Unicode (NFC), levels separated by `/`; INBOX is always spelt `INBOX`. */
 export interface MailboxEntry {
@@ -127,6 +142,10 @@ export interface StoreResult {
   /** UIDs that failed `unchangedSince` (RFC 7162 MODIFIED), ascending. */
   readonly modified: readonly number[]
   readonly highestModseq: number
+  /** The mailbox's modseq before, where that is known: nothing but this change happened from then to `highestModseq`. */
+  readonly before?: number
+  /** How many rows there are and which sets of flags they have, where that is told without making `rows`. */
+  readonly brief?: { readonly count: number; readonly sets: readonly FlagSet[] }
 }
 
 /**

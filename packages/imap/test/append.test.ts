@@ -143,6 +143,23 @@ test('NUL: refused in a plain literal, kept as base64 in a binary part of a lite
   ])
 })
 
+test('RFC 9755 §4: 8-bit headers of clients without UTF8=ACCEPT are kept as they are, or refused where that is wished', async (t) => {
+  const eight = 'Subject: caf\xc3\xa9\r\n\r\ntext\r\n'
+  const body = 'Subject: cafe\r\n\r\ncaf\xc3\xa9\r\n'
+  const lenient = await (await world(t)).wire()
+  await lenient.login()
+  assert.match(await lenient.ask(`a APPEND INBOX ${given(eight)}`), /^a OK/)
+  for (const name of ['UTF8=ACCEPT', 'IMAP4rev2']) {
+    const c = await (await world(t, {}, { refuse8BitHeaders: true })).wire()
+    await c.login()
+    assert.match(await c.ask(`a APPEND INBOX ${given(eight)}`), /^a NO \[CANNOT\]/)
+    assert.match(await c.ask(`b APPEND INBOX ${given('\r\nSubject: caf\xc3\xa9')}`), /^b OK/)
+    assert.match(await c.ask(`c APPEND INBOX ${given(body)}`), /^c OK/)
+    await c.ask(`d ENABLE ${name}`)
+    assert.match(await c.ask(`e APPEND INBOX ${given(eight)}`), /^e OK/)
+  }
+})
+
 test('UTF8 (~{n}...) is possible once UTF8=ACCEPT is on', async (t) => {
   const { sessions, wire } = await world(t)
   const c = await wire()

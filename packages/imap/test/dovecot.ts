@@ -12,8 +12,24 @@ export const DOVECOT = '/usr/lib/dovecot/imap'
 /** Dovecot reads no mail as root. */
 const NOBODY = { uid: 65534, gid: 65534 }
 
-/** One account in `folder`, which goes when the server is closed. */
-export function dovecot(folder: string): ScriptedServer {
+/** One account in `folder`, which goes when the server is closed. Undefined where it cannot be set so. */
+export function dovecot(folder: string, settings: ReadonlyMap<string, string>): ScriptedServer | undefined {
+  const rules: string[] = []
+  for (const [name, value] of settings)
+    if (name === 'octets') rules.push(`bytes=${value}B`)
+    else if (name === 'messages') rules.push(`messages=${value}`)
+    else return undefined
+  const quota =
+    rules.length === 0
+      ? ''
+      : `mail_plugins = quota imap_quota
+plugin {
+  quota = count:User quota
+  quota_vsizes = yes
+  quota_rule = *:${rules.join(':')}
+  quota_grace = 0
+}
+`
   const root = process.getuid?.() === 0
   const home = join(folder, 'home')
   const config = join(folder, 'dovecot.conf')
@@ -31,7 +47,7 @@ namespace inbox {
   inbox = yes
   separator = /
 }
-`,
+${quota}`,
   )
   if (root)
     for (const path of [folder, home]) {

@@ -1,6 +1,7 @@
 // A Maildir as other programs leave it, and as they find it afterwards.
 
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import {
   appendFileSync,
   existsSync,
@@ -296,18 +297,64 @@ test('two programs of ours on one Maildir see one mailbox', async (t) => {
 
 test('a lock that is held is waited for, and one of a dead program is taken', async (t) => {
   const { write, names, open } = tree(t)
-  const account = open({ patience: 50 })
+  const [hasty, account] = [open({ patience: 50 }), open()]
   await account.status('INBOX')
   write('dovecot-uidlist.lock', `${process.pid}:${hostname()}`)
-  const put = (): Promise<unknown> => account.append('INBOX', [{ bytes: Buffer.from(letter('x')), flags: [] }])
-  await assert.rejects(put(), { code: 'INUSE' })
+  const put = (into: MailAccount): Promise<unknown> =>
+    into.append('INBOX', [{ bytes: Buffer.from(letter('x')), flags: [] }])
+  await assert.rejects(put(hasty), { code: 'INUSE' })
   write('dovecot-uidlist.lock', `4194999:${hostname()}`)
-  await put()
+  await put(account)
   assert.deepEqual(
     names('.').filter((name) => name.includes('.lock')),
     [],
   )
   assert.deepEqual(names('tmp'), [])
+})
+
+/** Takes the lock of a folder, and is killed by itself at the moment when the lock is written and not yet named. */
+const KILLED = `
+import promises from 'node:fs/promises'
+import { syncBuiltinESMExports } from 'node:module'
+promises.link = () => {
+  process.kill(process.pid, 'SIGKILL')
+  return new Promise(() => {})
+}
+syncBuiltinESMExports()
+const { lockFolder } = await import(process.argv[1])
+await lockFolder(process.argv[2], 1000)
+`
+
+test('who is killed between writing a lock and naming it holds nobody up, and is swept up after', async (t) => {
+  const { path, names, write, open } = tree(t)
+  const code = new URL('../src/maildir/lock.ts', import.meta.url)
+  const child = spawnSync(process.execPath, ['--input-type=module', '-e', KILLED, code.href, path], {
+    stdio: 'inherit',
+  })
+  assert.equal(child.signal, 'SIGKILL')
+  const locks = (): string[] => names('.').filter((name) => name.includes('.lock'))
+  const draft = `dovecot-uidlist.lock.${child.pid}.1`
+  assert.deepEqual(locks(), [draft])
+
+  // No time to wait for anybody.
+  let now = Date.now()
+  const account = open({ patience: 0, now: () => now })
+  await account.append('INBOX', [{ bytes: Buffer.from(letter('x')), flags: [] }])
+  assert.deepEqual(locks(), [draft], 'it could be of somebody who is at it')
+
+  // Half written files of control, of a program that was killed there.
+  const unfinished = 'dovecot-uidlist.tmp1790000000000.P1234Q5Rabcdef'
+  write(unfinished, '3 V1')
+  write('my.lock.notes', 'not ours')
+  now += 3 * 3_600_000
+  await account.append('INBOX', [{ bytes: Buffer.from(letter('y')), flags: [] }])
+  // The sweep runs beside what it was begun by.
+  for (let i = 0; locks().length > 1 || names('.').includes(unfinished); i++) {
+    assert.ok(i < 1000, 'the sweep never came')
+    await account.status('INBOX')
+  }
+  assert.deepEqual(locks(), ['my.lock.notes'])
+  assert.equal((await account.status('INBOX')).messages, 2)
 })
 
 test('an expunged message stays readable for an hour, and is then swept away by whoever uses the mailbox', async (t) => {

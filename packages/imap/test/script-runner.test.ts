@@ -14,7 +14,7 @@ async function play(story: string): Promise<string[]> {
   const [first] = file.stories
   assert.ok(first)
   try {
-    return await runStory(file, first, server, { patience: 200 })
+    return await runStory(file, first, server, { patience: 500 })
   } finally {
     await server.close()
   }

@@ -13,23 +13,30 @@ const SCRIPTS = fileURLToPath(new URL('scripts', import.meta.url))
 // In memory where the system has such a place: the speed of a disk is nothing to test.
 const ROOM = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
 
-testScripts('memory', SCRIPTS, () => {
-  const mail = new MemoryMail({ name: 'anna', users: new Map() })
-  return serveAccount(async (): Promise<MailAccount> => mail.open())
+testScripts('memory', SCRIPTS, ({ settings }) => {
+  if (settings.has('messages')) return undefined
+  const octets = settings.get('octets')
+  const quota = octets === undefined ? {} : { quota: Number(octets) }
+  const mail = new MemoryMail({ name: 'anna', users: new Map(), ...quota })
+  return serveAccount(async (): Promise<MailAccount> => mail.open(), { settings })
 })
 
 testScripts(
   'maildir',
   SCRIPTS,
-  () => {
+  ({ settings }) => {
+    if (settings.has('octets') || settings.has('messages')) return undefined
     const path = mkdtempSync(join(ROOM, 'aviso-scripts-'))
     const mail = new MaildirMail(path, { layout: 'fs' })
-    return serveAccount(async () => mail.open(), { close: () => rmSync(path, { recursive: true, force: true }) })
+    return serveAccount(async () => mail.open(), {
+      settings,
+      close: () => rmSync(path, { recursive: true, force: true }),
+    })
   },
   { partial: true },
 )
 
-testScripts('dovecot', SCRIPTS, () => dovecot(mkdtempSync(join(ROOM, 'aviso-dovecot-'))), {
+testScripts('dovecot', SCRIPTS, ({ settings }) => dovecot(mkdtempSync(join(ROOM, 'aviso-dovecot-')), settings), {
   partial: true,
   skip: existsSync(DOVECOT) ? false : 'needs dovecot',
 })

@@ -108,7 +108,7 @@ test('RFC 9738: MESSAGELIMIT is announced and kept: the newest first, COPY all o
   await c.login()
   assert.match(await c.ask('a CAPABILITY'), / MESSAGELIMIT=3(?= |\r)/)
   await c.ask('s SELECT INBOX')
-  assert.match(await c.ask('b COPY 1:4 box'), /^b NO \[MESSAGELIMIT 3\]/)
+  assert.match(await c.ask('b COPY 1:4 box'), /^b NO \[MESSAGELIMIT 3 2\]/)
   assert.match(await c.ask('c COPY 1:3 box'), /^c OK \[COPYUID/)
   assert.match(await c.ask('d UID MOVE 1,4:6,8 box'), /^\* OK \[COPYUID 1002 5:6,8 4:6\][^]*d OK \[MESSAGELIMIT 3 5\]/)
   assert.match(await c.ask('e STORE 1:* +FLAGS.SILENT \\Deleted'), /^e OK \[MESSAGELIMIT 3 3\]/)
@@ -168,6 +168,53 @@ test('RFC 9738 §3.1: where the tagged response has a code of its own, the limit
   assert.match(await c.ask('d UID EXPUNGE 1:*'), /^\* 3 EXPUNGE\r\n\* 1 EXPUNGE\r\nd OK \[HIGHESTMODSEQ/)
 })
 
+test('RFC 9738 §3.3: SORT and THREAD of more than the limit are refused, as is a search that goes through too many mailboxes', async (t) => {
+  const { mail, wire } = await world(
+    t,
+    { mailboxes: { box: undefined, small: undefined } },
+    { limits: { messageLimit: 3 } },
+  )
+  await fill(mail, 5)
+  await fill(mail, 2, 'box')
+  await fill(mail, 3, 'small')
+  const c = await wire()
+  await c.login()
+  await c.ask('s SELECT INBOX')
+  assert.match(await c.ask('a SORT (SUBJECT) UTF-8 ALL'), /^a NO \[MESSAGELIMIT 3\]/)
+  assert.match(await c.ask('b UID SORT RETURN (PARTIAL 1:2) (SUBJECT) UTF-8 UNSEEN'), /^b NO \[MESSAGELIMIT 3\]/)
+  // What its numbers allow is little enough.
+  assert.match(await c.ask('c UID SORT (REVERSE SUBJECT) UTF-8 UIDAFTER 2 UNSEEN'), /^\* SORT 5 4 3\r\nc OK/)
+  assert.match(await c.ask('d SORT (SUBJECT) UTF-8 1:3'), /^\* SORT 1 2 3\r\nd OK/)
+  assert.match(await c.ask('e UID THREAD REFERENCES UTF-8 UID 1:2'), /^e NO \[MESSAGELIMIT 3\]/)
+  // A refused search leaves nothing saved (RFC 5182 §2.1).
+  await c.ask('f SEARCH RETURN (SAVE) 5')
+  assert.match(await c.ask('g SORT RETURN (SAVE) (SUBJECT) UTF-8 ALL'), /^g NO \[MESSAGELIMIT 3\]/)
+  assert.match(await c.ask('h UID FETCH $ UID'), /^h OK/)
+  const esearch = (sources: string, keys: string): Promise<string> => c.ask(`i ESEARCH IN (${sources}) ${keys}`)
+  assert.match(await esearch('mailboxes small', 'ALL'), /^\* ESEARCH .*MAILBOX small .*ALL 1:3\r\ni OK/)
+  assert.match(await esearch('mailboxes (box small)', 'ALL'), /^i NO \[MESSAGELIMIT 3\]/m)
+  assert.match(await esearch('mailboxes (box small)', 'UIDAFTER 2'), /^\* ESEARCH .*MAILBOX small .*ALL 3\r\ni OK/)
+  assert.match(await esearch('selected', 'ALL'), /^i NO \[MESSAGELIMIT 3\]/)
+  assert.match(await esearch('selected', 'UID 4:5'), /MAILBOX INBOX .*ALL 4:5\r\ni OK/)
+  await c.ask('j SELECT small')
+  assert.match(await c.ask('k THREAD REFERENCES UTF-8 ALL'), /^\* THREAD .*\r\nk OK/)
+  assert.match(await c.ask('l SORT (SUBJECT) UTF-8 ALL'), /^\* SORT 1 2 3\r\nl OK/)
+})
+
+test('RFC 9738 §3.1: EXPUNGE and CLOSE do all there is to do', async (t) => {
+  const { mail, wire } = await world(t, {}, { limits: { messageLimit: 2 } })
+  await fill(mail, 8, 'INBOX', ['\\Deleted'])
+  const c = await wire()
+  await c.login()
+  await c.ask('s SELECT INBOX')
+  assert.match(await c.ask('a STATUS INBOX (UNSEEN DELETED)'), /UNSEEN 8 DELETED 8/)
+  assert.match(await c.ask('b EXPUNGE'), /^(\* \d EXPUNGE\r\n){8}b OK EXPUNGE/)
+  await fill(mail, 5, 'INBOX', ['\\Deleted'])
+  await c.ask('c NOOP')
+  assert.match(await c.ask('d CLOSE'), /^d OK/)
+  assert.match(await c.ask('e STATUS INBOX (MESSAGES)'), /MESSAGES 0/)
+})
+
 test('RFC 9738: SAVELIMIT limits COPY and APPEND only', async (t) => {
   const { mail, wire } = await world(t, { mailboxes: { box: undefined } }, { limits: { saveLimit: 2 } })
   await fill(mail, 4)
@@ -177,7 +224,7 @@ test('RFC 9738: SAVELIMIT limits COPY and APPEND only', async (t) => {
   assert.match(capabilities, / SAVELIMIT=2(?= |\r)/)
   assert.doesNotMatch(capabilities, /MESSAGELIMIT/)
   await c.ask('s SELECT INBOX')
-  assert.match(await c.ask('b COPY 1:3 box'), /^b NO \[MESSAGELIMIT 2\]/)
+  assert.match(await c.ask('b COPY 1:3 box'), /^b NO \[MESSAGELIMIT 2 2\]/)
   assert.match(await c.ask('c MOVE 1:3 box'), /c OK MOVE/)
   assert.match(await c.ask('d APPEND box {1+}\r\na {1+}\r\na {1+}\r\na'), /^d NO \[MESSAGELIMIT 2\]/)
 })

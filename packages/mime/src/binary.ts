@@ -6,7 +6,6 @@ import { parseStructure, type Part } from './structure.ts'
 import { encodeBase64 } from './transfer-encoding.ts'
 
 const FIELD = 'content-transfer-encoding'
-const BASE64_FIELD = Buffer.from('Content-Transfer-Encoding: base64\r\n')
 
 /**
  * The message with every binary part that holds NUL, or a CR or LF that is not one of a pair, in base64: decoded, it gives the same octets as before.
@@ -18,7 +17,7 @@ export function encodeBinaryParts(bytes: Uint8Array): Uint8Array {
   let done = 0
   for (const part of leaves(parseStructure(bytes))) {
     if (part.encoding !== 'BINARY' || isText(source, part.bodyStart, part.bodyEnd)) continue
-    runs.push(source.subarray(done, part.headerStart), ...headerInBase64(source, part))
+    runs.push(source.subarray(done, part.headerStart), ...headerWithEncoding(source, part, 'base64'))
     const encoded = encodeBase64(source.subarray(part.bodyStart, part.bodyEnd))
     // Inside a multipart the last line end is the boundary's own.
     runs.push(Buffer.from(part.bodyEnd < source.length ? encoded.slice(0, -2) : encoded, 'latin1'))
@@ -53,18 +52,19 @@ function isText(bytes: Buffer, start: number, end: number): boolean {
   return true
 }
 
-/** The header of a part with one Content-Transfer-Encoding, in the place of the first that it had. */
-function headerInBase64(bytes: Buffer, part: Part): Uint8Array[] {
+/** The header of a part with this one Content-Transfer-Encoding, in the place of the first that it had, else on top. */
+export function headerWithEncoding(bytes: Buffer, part: Part, encoding: string): Uint8Array[] {
   const runs: Uint8Array[] = []
   let at = part.headerStart
   let named = false
   for (const { name, start, end } of Headers.parse(bytes, part.headerStart, part.bodyStart).fields()) {
     if (name.toLowerCase() !== FIELD) continue
     runs.push(bytes.subarray(at, start))
-    if (!named) runs.push(BASE64_FIELD)
+    if (!named) runs.push(Buffer.from(`Content-Transfer-Encoding: ${encoding}\r\n`))
     named = true
     at = end
   }
   runs.push(bytes.subarray(at, part.bodyStart))
+  if (!named) runs.unshift(Buffer.from(`Content-Transfer-Encoding: ${encoding}\r\n`))
   return runs
 }

@@ -83,28 +83,30 @@ function withoutQuotes(text: string): string {
   return (signature > 0 ? own.slice(0, signature) : own).join('\n')
 }
 
-/** The beginning of a text as one line. Most texts are longer than what is shown: so much of them as is surely enough is looked at first. */
+/** The beginning of a text as one line. Most texts are longer than what is shown: so much of them as is mostly enough is looked at first. */
 function oneLine(text: string, max: number): string {
-  const enough = max * 6
-  if (text.length > enough) {
-    const line = wholeLine(text.slice(0, enough), max)
-    if (Array.from(line).length >= max) return line
+  for (const enough of [max * 2, max * 6]) {
+    if (text.length <= enough) break
+    const line = wholeLine(text.slice(0, enough))
+    const end = endOf(line, max)
+    // What the cut broke is behind that.
+    if (end < line.length) return line.slice(0, end).trimEnd()
   }
-  return wholeLine(text, max)
+  const line = wholeLine(text)
+  const end = endOf(line, max)
+  return end < line.length ? line.slice(0, end).trimEnd() : line
 }
 
-function wholeLine(text: string, max: number): string {
-  // Controls and invisible fillers (soft hyphen, zero-width, combining grapheme joiner) pad previews of newsletters.
-  const line = text
+/** Controls and invisible fillers (soft hyphen, zero-width, combining grapheme joiner) pad previews of newsletters. */
+const wholeLine = (text: string): string =>
+  text
     .replace(/\u00ad|\u034f|[\u200b\u200c\u200e\u200f\u2060-\u2064\ufeff]/g, '')
     .replace(/[\s\p{Cc}]+/gu, ' ')
     .trim()
-  if (line.length <= max) return line
-  let out = ''
-  let count = 0
-  for (const character of line) {
-    if (count++ >= max) break
-    out += character
-  }
-  return out.trimEnd()
+
+/** Where the first `max` characters end. */
+function endOf(text: string, max: number): number {
+  let at = 0
+  for (let count = 0; count < max && at < text.length; count++) at += (text.codePointAt(at) ?? 0) > 0xffff ? 2 : 1
+  return at
 }

@@ -98,11 +98,13 @@ export function encodeBase64(octets: Uint8Array): string {
 
 const HEX = '0123456789ABCDEF'
 
-/** Quoted-printable of text in UTF-8: lines of at most 76 octets; line ends in the text become CRLF. */
-export function encodeQuotedPrintable(text: string): string {
+/** Quoted-printable of text in UTF-8, or of text octets in any charset: lines of at most 76 octets; line ends in the text become CRLF. */
+export function encodeQuotedPrintable(text: string | Uint8Array): string {
   const lines: string[] = []
-  for (const source of text.split(/\r\n|\r|\n/)) {
-    const octets = Buffer.from(source)
+  const [whole, charset] =
+    typeof text === 'string' ? [text, 'utf8' as const] : [asBuffer(text).toString('latin1'), 'latin1' as const]
+  for (const source of whole.split(/\r\n|\r|\n/)) {
+    const octets = Buffer.from(source, charset)
     let line = ''
     for (let i = 0; i < octets.length; i++) {
       const octet = octets[i] ?? 0

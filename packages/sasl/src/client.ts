@@ -4,7 +4,7 @@ import type { ChannelBinding } from './channel-binding.ts'
 import { type ClientMechanism, MECHANISMS, type MechanismName } from './contract.ts'
 import { externalClient } from './mechanisms/external.ts'
 import { loginClient } from './mechanisms/login.ts'
-import { oauthBearerClient } from './mechanisms/oauth.ts'
+import { oauthBearerClient, xoauth2Client } from './mechanisms/oauth.ts'
 import { plainClient } from './mechanisms/plain.ts'
 import { scramClient } from './mechanisms/scram-client.ts'
 import { MOST_ITERATIONS } from './mechanisms/scram-keys.ts'
@@ -59,6 +59,10 @@ function begin(
     case 'OAUTHBEARER':
       if (token === undefined || !secure) return undefined
       return oauthBearerClient({ token, authzid: authzid ?? authcid, host: options.host, port: options.port })
+    case 'XOAUTH2': {
+      const user = authzid ?? authcid
+      return token !== undefined && user !== undefined && secure ? xoauth2Client(user, token) : undefined
+    }
     case 'PLAIN':
       return authcid !== undefined && password !== undefined && secure
         ? plainClient(authcid, password, authzid)
@@ -68,7 +72,6 @@ function begin(
       return authcid !== undefined && password !== undefined && secure && authzid === undefined
         ? loginClient(authcid, password)
         : undefined
-    case 'XOAUTH2':
     case 'ANONYMOUS':
       return undefined
     default: {

@@ -176,24 +176,27 @@ test('OAUTHBEARER and XOAUTH2: the example of RFC 7628 §4, and what goes wrong'
   }
 })
 
-test('OAUTHBEARER: client and server', async () => {
-  const them = (token: string) => {
-    const mechanism = clientMechanism(['OAUTHBEARER', 'PLAIN'], {
-      authcid: 'anna',
-      token,
-      secure: true,
-      host: 'x.test',
-      port: 993,
-    })
-    assert.ok(mechanism)
-    return mechanism
-  }
-  const verifyToken: NonNullable<ServerOptions['verifyToken']> = async ({ token }) =>
-    token === 'good' ? { kind: 'accepted', authcid: 'anna' } : { kind: 'refused', condition: 'account-disabled' }
-  assert.equal(outcome(await exchange(them('good'), server('OAUTHBEARER', { verifyToken }))), 'anna')
-  assert.equal(outcome(await exchange(them('bad'), server('OAUTHBEARER', { verifyToken }))), 'account-disabled')
-  await assert.rejects(them('a\x01auth=x').start())
-})
+for (const name of ['OAUTHBEARER', 'XOAUTH2'] as const)
+  test(`${name}: client and server`, async () => {
+    const them = (token: string) => {
+      const mechanism = clientMechanism([name, 'PLAIN'], {
+        password: 'kept back',
+        authcid: 'anna',
+        token,
+        secure: true,
+        host: 'x.test',
+        port: 993,
+      })
+      assert.ok(mechanism)
+      return mechanism
+    }
+    const verifyToken: NonNullable<ServerOptions['verifyToken']> = async ({ token }) =>
+      token === 'good' ? { kind: 'accepted', authcid: 'anna' } : { kind: 'refused', condition: 'account-disabled' }
+    assert.equal(outcome(await exchange(them('good'), server(name, { verifyToken }))), 'anna')
+    assert.equal(outcome(await exchange(them('bad'), server(name, { verifyToken }))), 'account-disabled')
+    await assert.rejects(them('a\x01auth=x').start())
+    assert.equal(them('good').name, name)
+  })
 
 test('client and server agree on PLAIN, LOGIN and EXTERNAL', async () => {
   const external = async () => ({ authcid: 'peer', authzid: undefined })
@@ -213,7 +216,14 @@ test('the client takes the strongest, and sends no password in clear', () => {
   assert.equal(pick(['LOGIN', 'PLAIN']), 'PLAIN')
   assert.equal(pick(['LOGIN', 'PLAIN'], { secure: false }), undefined)
   assert.equal(pick(['LOGIN'], { authzid: 'x' }), undefined)
-  assert.equal(pick(['OAUTHBEARER'], { token: 't', secure: false }), undefined)
+  for (const name of ['OAUTHBEARER', 'XOAUTH2']) {
+    assert.equal(pick([name], { token: 't', secure: false }), undefined)
+    // A token says less than a password, which is not given away where the token does.
+    assert.equal(pick(['PLAIN', name], { token: 't' }), name)
+    assert.equal(pick(['SCRAM-SHA-1', name], { token: 't' }), 'SCRAM-SHA-1')
+  }
+  assert.equal(pick(['XOAUTH2', 'OAUTHBEARER'], { token: 't' }), 'OAUTHBEARER')
+  assert.equal(pick(['XOAUTH2'], { token: 't', authcid: undefined }), undefined)
   assert.equal(pick(MECHANISMS, { mechanisms: ['PLAIN'] }), 'PLAIN')
   assert.equal(pick([], {}), undefined)
 })

@@ -1,6 +1,6 @@
 // The running server: one process, its store, and one generation of the configuration after the other.
 
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { isDeepStrictEqual } from 'node:util'
 import { normaliseDomain } from '@aviso/mime'
@@ -8,6 +8,7 @@ import { openAccounts, type OpenedAccounts } from './accounts/accounts.ts'
 import { openChat } from './chat/chat.ts'
 import type { Settings } from './config.ts'
 import { systemClock } from './kernel/clock.ts'
+import { ConfigFolder } from './kernel/config/folder.ts'
 import type { Log } from './kernel/log.ts'
 import { openTables } from './accounts/tables/tables.ts'
 import { Metrics } from './kernel/metrics.ts'
@@ -15,17 +16,21 @@ import { systemRandom } from './kernel/random.ts'
 import { Scope } from './kernel/scope.ts'
 import { openMail } from './mail/mail.ts'
 import { Mailboxes } from './mail/mailboxes/mailboxes.ts'
+import { MailSpool, openSpool } from './mail/spool.ts'
 import { AddressSet, hostAndPort } from './net/addresses.ts'
 import { bansStore } from './net/bans.store.ts'
 import { openBans } from './net/bans.ts'
 import { loadCertificates } from './net/certificates.ts'
 import { Bans, type Bound, Limits, Network } from './net/contracts.ts'
+import { Resolver } from './net/dns/contracts.ts'
+import { openResolver } from './net/dns/resolver.ts'
 import { createLimits } from './net/limits.ts'
 import { createNetwork, type GenerationNetwork } from './net/listeners.ts'
 import { actAs, dropPrivileges } from './net/privileges.ts'
 import { selfSignedCertificate } from './net/self-signed.ts'
 import { StartError } from './net/start-error.ts'
 import { Activation, type Notifier, systemdNotifier } from './net/systemd.ts'
+import { openTarpit, Tarpit } from './net/tarpit.ts'
 import type { TlsConfig } from './net/tls.ts'
 import { Store, StoreError } from './store/contracts.ts'
 import { openStore } from './store/open.ts'
@@ -93,6 +98,8 @@ export async function layFoundation(settings: Settings, base: string, log: Log, 
       ...(settings.store.threads === undefined ? {} : { threads: settings.store.threads }),
     })
     scope.provide(Store, store)
+    scope.provide(MailSpool, await openSpool(scope, join(folder, 'spool')))
+    scope.provide(ConfigFolder, resolve(base))
     return { scope, folder, store }
   } catch (error) {
     await scope.close()
@@ -296,6 +303,8 @@ export class House {
       })
       scope.provide(Network, network)
       scope.provide(Limits, createLimits(scope.clock, settings.limits))
+      const trusted = new AddressSet(settings.network.trusted)
+      scope.provide(Tarpit, await openTarpit(scope, settings.network.tarpit, scope.use(Bans), trusted))
       const { accounts, begin } = await openRooms(scope, settings)
       asRoot()
       const bound: Bound[] = []
@@ -320,11 +329,12 @@ export class House {
   }
 }
 
-/** The rooms that need no network: what the command line opens too when no server runs. */
+/** The resolver, and the rooms that listen nowhere: what the command line opens too when no server runs. */
 export async function openRooms(
   scope: Scope,
   settings: Settings,
 ): Promise<{ readonly accounts: OpenedAccounts; begin(): void }> {
+  scope.provide(Resolver, await openResolver(scope, settings.network.dns))
   const accounts = await openAccounts(scope, settings.accounts)
   const { domain } = settings
   if (domain !== undefined && !accounts.accounts.isLocal(normaliseDomain(domain) ?? domain))

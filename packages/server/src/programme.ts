@@ -28,6 +28,10 @@ import type { MailAdmin } from './mail/administration.ts'
 import { Pipelines } from './mail/mail.ts'
 import { Mailboxes } from './mail/mailboxes/mailboxes.ts'
 import { Stories } from './mail/stories/stories.ts'
+import { Keys } from './mail/keys/keyring.ts'
+import { MailSettings } from './mail/settings.ts'
+import { Resolver } from './net/dns/contracts.ts'
+import { type AuthenticationAdmin, createAuthenticationAdmin } from './mail/authentication-admin.ts'
 import { createTransportAdmin, type TransportAdmin } from './mail/transport.ts'
 import { createQueueAdmin, type QueueAdmin } from './mail/targets/queue/admin.ts'
 import { QueueRoom } from './mail/targets/queue/queue.ts'
@@ -147,6 +151,7 @@ const context = (house: House, mail: MailAdmin, stop: () => void): AdminContext 
     mail,
     house.mailboxes,
     transportOf(() => house.rooms),
+    authenticationOf(() => house.rooms),
     queueOf(house.scope.use(Store), () => house.rooms),
   ),
   running: {
@@ -165,6 +170,7 @@ const operationsOn = (
   mail: MailAdmin,
   mailboxes: Mailboxes,
   transport: TransportAdmin,
+  authentication: AuthenticationAdmin,
   queue: QueueAdmin,
 ): Omit<AdminContext, 'running'> => ({
   accounts: accounts.as('command line'),
@@ -173,6 +179,7 @@ const operationsOn = (
   queue,
   mailboxes,
   transport,
+  authentication,
 })
 
 /** The door to the queue; `rooms` gives the scope of the generation that works it. */
@@ -191,6 +198,19 @@ const transportOf = (rooms: () => Scope): TransportAdmin =>
     }
   })
 
+/** The door to mail authentication of the generation whose scope `rooms` gives. */
+const authenticationOf = (rooms: () => Scope): AuthenticationAdmin =>
+  createAuthenticationAdmin(() => {
+    const scope = rooms()
+    return {
+      clock: scope.clock,
+      hostname: scope.use(MailSettings).hostname,
+      accounts: scope.use(Accounts),
+      keyring: scope.use(Keys),
+      resolver: scope.use(Resolver),
+    }
+  })
+
 async function openOffline(config: LoadedConfig, environment: NodeJS.ProcessEnv): Promise<Admin> {
   const file = config.file
   const { settings } =
@@ -199,7 +219,12 @@ async function openOffline(config: LoadedConfig, environment: NodeJS.ProcessEnv)
       : await loadConfig(configSchema, file, { environment })
   // Started as root, a command leaves no file behind that the server's own user cannot write.
   actAs(settings)
-  const foundation = await layFoundation({ ...settings, data: config.data }, '.', silentLog(), true)
+  const foundation = await layFoundation(
+    { ...settings, data: config.data },
+    file === undefined ? '.' : dirname(file),
+    silentLog(),
+    true,
+  )
   try {
     const rooms = foundation.scope.child('command')
     const { admin } = (await openRooms(rooms, settings)).accounts
@@ -215,6 +240,7 @@ async function openOffline(config: LoadedConfig, environment: NodeJS.ProcessEnv)
         mail,
         rooms.use(Mailboxes),
         transportOf(() => rooms),
+        authenticationOf(() => rooms),
         queueOf(foundation.store, () => rooms),
       ),
       running: undefined,

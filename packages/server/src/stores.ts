@@ -3,9 +3,12 @@
 import { accountStore } from './accounts/store.ts'
 import { rosterStore } from './chat/core/roster.store.ts'
 import { offlineStore } from './chat/features/offline.store.ts'
+import { keyStore } from './mail/keys/store.ts'
 import { shareStore } from './mail/mailboxes/sharing/shares.store.ts'
+import { greylistStore } from './mail/checks/greylist/greylist.store.ts'
 import { mailStore } from './mail/mailboxes/store.ts'
 import { storyStore } from './mail/stories/store.ts'
+import { remoteStore } from './mail/targets/remote/store.ts'
 import { queueStore } from './mail/targets/queue/core-store.ts'
 import { spoolStore } from './mail/targets/queue/store.ts'
 import { bansStore } from './net/bans.store.ts'
@@ -17,7 +20,10 @@ export const stores: readonly StoreDefinition[] = [
   queueStore,
   spoolStore,
   storyStore,
+  remoteStore,
+  keyStore,
   mailStore,
+  greylistStore,
   shareStore,
   rosterStore,
   offlineStore,

@@ -1,8 +1,11 @@
 // SMTP, Submission and LMTP: wire, server session, client.
 
+export type { MessageBody, MessageSource } from './body/message.ts'
+export type { Spool, SpoolFile } from './body/spool.ts'
 export { type Clock, type ClockTimer, systemClock } from './clock.ts'
 export {
   type BodyType,
+  type DeliverBy,
   type Extensions,
   type MailParameters,
   mailParameters,
@@ -28,3 +31,4 @@ export { type Connection, SmtpServer } from './server/server.ts'
 export { decodeUtf8AddressXtext, decodeXtext, encodeUtf8AddressXtext, encodeXtext } from './xtext.ts'
 export { SmtpClient, SmtpConnectionError } from './client/client.ts'
 export * from './client/contracts.ts'
+export { ClientPool, type PoolOptions } from './client/pool.ts'

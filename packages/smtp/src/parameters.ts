@@ -1,5 +1,5 @@
 // The parameters of MAIL and RCPT, typed: SIZE (RFC 1870), BODY (RFC 6152, RFC 3030), SMTPUTF8 (RFC 6531), REQUIRETLS (RFC 8689),
-// AUTH (RFC 4954 §5), RET, ENVID, NOTIFY, ORCPT (RFC 3461).
+// AUTH (RFC 4954 §5), RET, ENVID, NOTIFY, ORCPT (RFC 3461), BY (RFC 2852), MT-PRIORITY (RFC 6710), HOLDFOR, HOLDUNTIL (RFC 4865).
 
 import { SmtpError } from './reply.ts'
 import { decodeUtf8AddressXtext, decodeXtext } from './xtext.ts'
@@ -21,6 +21,21 @@ export interface MailParameters {
   readonly envid?: string
   /** Who submitted the message first, as the client tells; `'<>'` when unknown. Believe it only from peers that you trust. */
   readonly auth?: string
+  readonly deliverBy?: DeliverBy
+  /** RFC 6710: from -9 to 9, the higher the more urgent. Absent: 0. */
+  readonly priority?: number
+  /** RFC 4865: the message is not to be sent on before. */
+  readonly holdUntil?: Date
+}
+
+/** RFC 2852: the time in which the message is to be delivered. */
+export interface DeliverBy {
+  /** From the MAIL command on; what is left of it, when the message was sent on. Not above zero: the time is over already. */
+  readonly seconds: number
+  /** What to do when it is over: give the message back as undeliverable, or tell the sender that it is late. */
+  readonly late: 'return' | 'notify'
+  /** Tell the sender of each relay that cannot keep the time. */
+  readonly trace: boolean
 }
 
 export interface RecipientParameters {
@@ -40,10 +55,20 @@ export interface Extensions {
   readonly requireTls: boolean
   /** AUTH= of MAIL. */
   readonly auth: boolean
+  /** BY= of MAIL; a number is the least of seconds that can be kept (RFC 2852 §3). */
+  readonly deliverBy: boolean | number
+  /** MT-PRIORITY= of MAIL; a text is the name of the profile that is followed (RFC 6710 §6). */
+  readonly priority: boolean | string
+  /** HOLDFOR= and HOLDUNTIL= of MAIL: the most seconds for which a message is held. 0 is off. Offered in submission only (RFC 4865 §4). */
+  readonly futureRelease: number
 }
 
-/** Types the parameters of MAIL. Throws SmtpError 555 5.5.4 for one that was not offered, 501 5.5.4 for a bad value. */
-export function mailParameters(parameters: ReadonlyMap<string, string>, offered: Extensions): MailParameters {
+/** Types the parameters of MAIL, which came at `now`. Throws SmtpError 555 5.5.4 for one that was not offered, 501 5.5.4 for a bad value. */
+export function mailParameters(
+  parameters: ReadonlyMap<string, string>,
+  offered: Extensions,
+  now = new Date(),
+): MailParameters {
   const typed: { -readonly [K in keyof MailParameters]: MailParameters[K] } = {
     body: '7BIT',
     smtpUtf8: false,
@@ -83,11 +108,59 @@ export function mailParameters(parameters: ReadonlyMap<string, string>, offered:
         if (!offered.dsn) throw notOffered(keyword)
         typed.envid = xtext(keyword, value, 100)
         break
+      case 'BY':
+        if (offered.deliverBy === false) throw notOffered(keyword)
+        typed.deliverBy = deliverBy(value, offered.deliverBy)
+        break
+      case 'MT-PRIORITY':
+        if (offered.priority === false) throw notOffered(keyword)
+        if (!/^(?:0|-?[1-9])$/.test(value)) throw badValue(keyword)
+        typed.priority = Number(value)
+        break
+      case 'HOLDFOR':
+      case 'HOLDUNTIL':
+        if (offered.futureRelease === 0) throw notOffered(keyword)
+        // RFC 4865 §4: only one of the two.
+        if (typed.holdUntil !== undefined) throw badValue(keyword)
+        typed.holdUntil = release(keyword, value, now)
+        if (typed.holdUntil.getTime() > now.getTime() + offered.futureRelease * 1000)
+          throw new SmtpError(501, '5.5.4', `A message is held for ${offered.futureRelease} seconds at most`)
+        break
       default:
         throw notOffered(keyword)
     }
   }
   return typed
+}
+
+function deliverBy(value: string, least: true | number): DeliverBy {
+  const [, digits = '', mode = '', trace] = /^([+-]?\d{1,9});([NR])(T)?$/i.exec(value) ?? []
+  if (digits === '') throw badValue('BY')
+  const seconds = Number(digits)
+  const late = mode.toUpperCase() === 'R' ? 'return' : 'notify'
+  // RFC 2852 §4: a message that is to be given back when it is late must have some time left.
+  if (late === 'return' && seconds <= 0) throw badValue('BY')
+  if (late === 'return' && typeof least === 'number' && seconds < least)
+    throw new SmtpError(
+      550,
+      '5.4.7',
+      `Delivery within ${seconds} seconds cannot be promised here, only within ${least}`,
+    )
+  return { seconds, late, trace: trace !== undefined }
+}
+
+/** RFC 3339 with seconds; RFC 4865 §4 asks for UTC, some clients write their own offset. */
+const DATE_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/
+
+function release(keyword: string, value: string, now: Date): Date {
+  if (keyword === 'HOLDFOR') {
+    if (!/^\d{1,9}$/.test(value)) throw badValue(keyword)
+    return new Date(now.getTime() + Number(value) * 1000)
+  }
+  const date = new Date(DATE_TIME.test(value.toUpperCase()) ? value.toUpperCase() : Number.NaN)
+  // Sent at once, a message that was meant for another day cannot be called back.
+  if (Number.isNaN(date.getTime()) || date < now) throw badValue(keyword)
+  return date
 }
 
 /** Types the parameters of RCPT. Throws as {@link mailParameters}. */

@@ -154,9 +154,13 @@ export class Wire {
 
   /** Sends octets now, after the gathered text; resolves when the stream wants more. Throws WireError. */
   async send(octets: Uint8Array, idle = this.#idle): Promise<void> {
-    this.flush()
     if (this.#over !== undefined) throw this.#over
-    if (this.#socket.write(octets)) return
+    // One packet for a command and the octets behind it: sent apart, the second would wait for the first one's acknowledgement (RFC 896).
+    this.#socket.cork()
+    this.flush()
+    const accepted = this.#socket.write(octets)
+    this.#socket.uncork()
+    if (accepted) return
     while (this.#socket.writableNeedDrain) {
       this.#startTimer(idle)
       await this.#wait()

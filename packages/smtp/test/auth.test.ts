@@ -10,7 +10,7 @@ import { connect as connectTls, createSecureContext, TLSSocket } from 'node:tls'
 import type { Duplex } from 'node:stream'
 import { clientMechanism, deriveScram, serverMechanism, type CredentialSource, type MechanismName } from '@aviso/sasl'
 import { SmtpClient, SmtpError, type MechanismOffer, type SmtpServerOptions } from '../src/index.ts'
-import { recordingServer, transcript } from './support.ts'
+import { recordingServer, transcript, whole } from './support.ts'
 
 const salt = Buffer.alloc(16, 1)
 const keys = { salt, iterations: 4096, ...(await deriveScram('SHA-256', 'pencil', salt, 4096)) }
@@ -152,7 +152,7 @@ test('STARTTLS with real TLS: the session begins anew, then SCRAM, then mail', a
         assert.equal(session.mechanism, 'SCRAM-SHA-256')
       },
       rcpt: () => {},
-      data: (envelope, body) => void delivered.push({ envelope, bytes: Buffer.from(body.bytes) }),
+      data: async (envelope, body) => void delivered.push({ envelope, bytes: await whole(body), header: '' }),
     }),
   })
   const listener = createServer((socket) => server.accept(socket)).listen(0, '127.0.0.1')

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { duplexPair } from 'node:stream'
 import { test } from 'node:test'
-import * as fc from 'fast-check'
 import {
   reply,
   SmtpClient,
@@ -10,7 +9,6 @@ import {
   type ClientOptions,
   type SmtpServerOptions,
 } from '../src/index.ts'
-import { stuffDots, unstuffDots } from '../src/body/lines.ts'
 import { HandClock, PeerEnd } from '../src/testing/index.ts'
 import { recordingServer } from './support.ts'
 
@@ -238,17 +236,5 @@ test('RCPTMAX is kept', async () => {
   assert.deepEqual(
     results.map(({ stage, reply }) => `${stage} ${reply.code}`),
     ['data 250', 'data 250', 'local 452'],
-  )
-})
-
-test('dots put on come off again', () => {
-  const text = fc.string({ unit: fc.constantFrom('.', '\r\n', 'a'), maxLength: 40 })
-  fc.assert(
-    fc.property(text, (lines) => {
-      const whole = Buffer.from(lines === '' || lines.endsWith('\r\n') ? lines : lines + '\r\n')
-      const stuffed = stuffDots(Buffer.from(lines))
-      assert.equal(stuffed.indexOf('\r\n.\r\n') === stuffed.length - 5 || stuffed.equals(Buffer.from('.\r\n')), true)
-      assert.deepEqual(unstuffDots(stuffed.subarray(0, -3)), whole)
-    }),
   )
 })

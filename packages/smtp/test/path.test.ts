@@ -124,8 +124,29 @@ test('xtext comes back as it went', () => {
     assert.equal(decodeUtf8AddressXtext(bad), undefined, bad)
 })
 
-const all = { smtpUtf8: true, dsn: true, chunking: true, binaryMime: true, requireTls: true, auth: true }
-const none = { smtpUtf8: false, dsn: false, chunking: false, binaryMime: false, requireTls: false, auth: false }
+const all = {
+  smtpUtf8: true,
+  dsn: true,
+  chunking: true,
+  binaryMime: true,
+  requireTls: true,
+  auth: true,
+  deliverBy: 60,
+  priority: true,
+  futureRelease: 86_400,
+}
+const none = {
+  smtpUtf8: false,
+  dsn: false,
+  chunking: false,
+  binaryMime: false,
+  requireTls: false,
+  auth: false,
+  deliverBy: false,
+  priority: false,
+  futureRelease: 0,
+}
+const now = new Date('2026-01-05T12:00:00Z')
 const map = (text: string): Map<string, string> =>
   new Map(
     text
@@ -153,6 +174,17 @@ test('the parameters of MAIL and RCPT are typed', () => {
   })
 })
 
+test('the time of delivery, the priority and the time of release are typed (RFC 2852, 6710, 4865)', () => {
+  const read = (text: string) => mailParameters(map(text), all, now)
+  assert.deepEqual(read('BY=120;R').deliverBy, { seconds: 120, late: 'return', trace: false })
+  assert.deepEqual(read('BY=-5;nt').deliverBy, { seconds: -5, late: 'notify', trace: true })
+  assert.equal(read('MT-PRIORITY=-9').priority, -9)
+  assert.equal(read('MT-PRIORITY=0').priority, 0)
+  assert.deepEqual(read('HOLDFOR=60').holdUntil, new Date('2026-01-05T12:01:00Z'))
+  assert.deepEqual(read('HOLDUNTIL=2026-01-05T14:00:00+01:00').holdUntil, new Date('2026-01-05T13:00:00Z'))
+  assert.throws(() => read('BY=59;R'), /550|within/)
+})
+
 test('what was not offered is 555, what cannot be read is 501', () => {
   const code = (action: () => unknown): number => {
     try {
@@ -162,7 +194,17 @@ test('what was not offered is 555, what cannot be read is 501', () => {
     }
     return 0
   }
-  for (const word of ['SMTPUTF8', 'REQUIRETLS', 'RET=FULL', 'ENVID=a', 'AUTH=<>', 'X-FOO=1']) {
+  for (const word of [
+    'SMTPUTF8',
+    'REQUIRETLS',
+    'RET=FULL',
+    'ENVID=a',
+    'AUTH=<>',
+    'BY=9;N',
+    'MT-PRIORITY=1',
+    'HOLDFOR=1',
+    'X-FOO=1',
+  ]) {
     assert.equal(
       code(() => mailParameters(map(word), none)),
       555,
@@ -178,9 +220,23 @@ test('what was not offered is 555, what cannot be read is 501', () => {
     'ENVID=+',
     'ENVID=a+0D+0Ab',
     `ENVID=${'a'.repeat(101)}`,
+    'BY=0;R',
+    'BY=60',
+    'BY=1234567890;N',
+    'BY=60;X',
+    'MT-PRIORITY=10',
+    'MT-PRIORITY=-0',
+    'MT-PRIORITY=+1',
+    'HOLDFOR=86401',
+    'HOLDFOR=-1',
+    'HOLDFOR=1 HOLDUNTIL=2026-01-05T13:00:00Z',
+    'HOLDUNTIL=2026-01-05T11:59:59Z',
+    'HOLDUNTIL=2026-01-07T12:00:00Z',
+    'HOLDUNTIL=tomorrow',
+    'HOLDUNTIL=2026-13-05T12:00:00Z',
   ]) {
     assert.equal(
-      code(() => mailParameters(map(word), all)),
+      code(() => mailParameters(map(word), all, now)),
       501,
       word,
     )

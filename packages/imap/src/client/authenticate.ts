@@ -6,7 +6,6 @@ import type { SessionCore } from './core.ts'
 import { ImapClientError } from './errors.ts'
 import type { ClientCredentials, ClientOptions } from './options.ts'
 import type { Request } from './request.ts'
-import { xoauth2Client } from './xoauth2.ts'
 
 /**
  * Logs in with the strongest mechanism both ends know, else with LOGIN. Rejects with `ImapClientError` (`code` tells why: AUTHENTICATIONFAILED,
@@ -20,8 +19,7 @@ export async function logIn(
 ): Promise<void> {
   const { user, password, token, authzid, mechanisms } = auth
   const { socket } = core.connection
-  const offer = core.capabilities.values('AUTH')
-  const strongest = clientMechanism(offer, {
+  const mechanism = clientMechanism(core.capabilities.values('AUTH'), {
     authcid: user,
     secure,
     host: options.host,
@@ -34,14 +32,6 @@ export async function logIn(
       ? { channelBinding: tlsChannelBinding(socket, 'client', certificate(socket)) }
       : {}),
   })
-  const xoauth2 =
-    token !== undefined &&
-    secure &&
-    offer.includes('XOAUTH2') &&
-    mechanisms?.includes('XOAUTH2') !== false &&
-    // A token says less than a password, which is not given away where the token does.
-    (strongest === undefined || strongest.name === 'PLAIN' || strongest.name === 'LOGIN')
-  const mechanism = xoauth2 ? xoauth2Client(authzid ?? user, token) : strongest
   if (mechanism !== undefined) return authenticate(core, mechanism, options.signal)
   if (password === undefined || authzid !== undefined || mechanisms?.includes('LOGIN') === false) {
     throw new ImapClientError('UNSUPPORTED', 'The server offers no way to log in with these credentials')

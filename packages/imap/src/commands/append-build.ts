@@ -182,9 +182,22 @@ async function octetsOf(session: ImapServerSession, { pieces }: GivenMessage, ur
     if (bytes.includes(0))
       throw no('NUL octets can only be kept in a part whose Content-Transfer-Encoding is binary', 'UNKNOWN-CTE')
   }
+  if (session.options.refuse8BitHeaders === true && !session.utf8 && has8BitHeader(bytes))
+    throw no('The header has 8-bit characters, which need ENABLE UTF8=ACCEPT', 'CANNOT')
   bytes = await withNewlines(session, bytes)
   if (bytes.length > limit) throw tooBig(limit)
   return bytes
+}
+
+/** An 8-bit character before the first empty line. */
+function has8BitHeader(bytes: Uint8Array): boolean {
+  let empty = true
+  for (const octet of bytes) {
+    if (octet >= 0x80) return true
+    if (octet === 0x0a && empty) return false
+    if (octet !== 0x0d) empty = octet === 0x0a
+  }
+  return false
 }
 
 /** `normaliseNewlines`, with turns for others in between. */

@@ -30,7 +30,7 @@ const defineCopy = (uid: boolean) =>
     async execute(session, { set, destination }) {
       const { view } = session
       const spans = spansOf(view, set, uid)
-      refuseBeyond(spans, session.limits.messageLimit ?? session.limits.saveLimit)
+      refuseBeyond(view, spans, session.limits.messageLimit ?? session.limits.saveLimit)
       const uids = uidsOf(view, spans)
       if (uids.length === 0) return {}
       const result = await view.mailbox.copy(uids, destination)

@@ -1,12 +1,10 @@
 // RFC 9051 §6.3.4 CREATE, with USE (RFC 6154 §3) and MAILBOXID (RFC 8474 §4.1)
 
-import type { MailboxRole } from '../backend.ts'
+import { ROLES } from '../backend.ts'
 import { defineCommand } from '../server/command.ts'
 import { tellSpelling } from '../server/spelling.ts'
 import { bad, no } from '../wire/errors.ts'
 import { canonicalName, nameFault } from '../wire/mailbox-name.ts'
-
-const ROLES: readonly MailboxRole[] = ['All', 'Archive', 'Drafts', 'Flagged', 'Junk', 'Sent', 'Trash', 'Important']
 
 export const create = defineCommand({
   name: 'CREATE',

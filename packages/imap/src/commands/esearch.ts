@@ -3,12 +3,14 @@
 import { BackendError, type MailboxEntry } from '../backend.ts'
 import { writeExtended } from '../search/answer.ts'
 import { usesRecent, usesSaved, usesSequence } from '../search/keys.ts'
+import { lookedAt, tooMany } from '../search/limit.ts'
 import { Progress } from '../search/pace.ts'
 import {
   checkRequest,
   checkTag,
   find,
   keep,
+  newsOf,
   parseSearchArguments,
   refuseUpdate,
   resultOf,
@@ -54,15 +56,24 @@ export const esearch = defineCommand({
 
     const { account } = session
     const progress = new Progress(session, tag)
+    const limit = session.limits.messageLimit
+    let left = limit ?? Infinity
+    /** RFC 9738 §3.1 for all mailboxes together. Which UID was the last says nothing here, so what is too much is refused. */
+    const spend = (target: SearchTarget): SearchTarget => {
+      if (limit === undefined) return target
+      left -= lookedAt(target, request.key, left)
+      if (left < 0) throw tooMany(limit)
+      return target
+    }
     const here = view?.mailbox.id
     if (selected && view !== undefined) {
-      const target = targetOfView(view)
+      const target = spend(targetOfView(view))
       const positions = await searchOne(session, tag, target, view.name, request, returns, progress)
       if (alone) keep(session, view, tag, true, request, returns, target, positions)
     }
     if (returns.words.has('UPDATE') && !alone)
       refuseUpdate(session, tag, 'Only searches of the selected mailbox are updated')
-    if (sources.every(({ kind }) => kind === 'selected')) return
+    if (sources.every(({ kind }) => kind === 'selected')) return newsOf(request)
     const searched = new Set(selected && here !== undefined ? [here] : [])
     for (const entry of mailboxesOf(sources, await account.list(), account)) {
       if (searched.has(entry.id)) continue
@@ -70,13 +81,14 @@ export const esearch = defineCommand({
       try {
         const target =
           view !== undefined && entry.id === here ? targetOfView(view) : await openTarget(session, entry, request)
-        await searchOne(session, tag, target, entry.name, request, returns, progress)
+        await searchOne(session, tag, spend(target), entry.name, request, returns, progress)
       } catch (error) {
         // Gone, or closed to this user, in this moment.
         if (!(error instanceof BackendError) || (error.code !== 'NONEXISTENT' && error.code !== 'NOPERM')) throw error
       }
       if (session.winded) await session.breathe()
     }
+    return newsOf(request)
   },
 })
 

@@ -67,20 +67,21 @@ export function partialSpans(spans: readonly Span[], partial: PartialRange): Spa
   return out
 }
 
-/** `* VANISHED (EARLIER) ...` for those UIDs of `set` that have gone since, except what this session still has and will be told of. */
+/** `* VANISHED (EARLIER) ...` for those UIDs of `set` that have gone since, except what this session still has and will be told of. `above`: only UIDs above this. */
 export async function tellVanishedEarlier(
   session: ImapServerSession,
   view: MailboxView,
   set: NumberSet | undefined,
   since: number,
+  above = 0,
 ): Promise<void> {
   const delta = await view.mailbox.delta(since)
-  const wanted = set === undefined ? undefined : sortedRanges(set, view)
+  const asked = sortedRanges(set ?? [{ from: 1, to: Math.max(1, view.uidNext - 1) }], view)
+  const wanted = asked.flatMap(({ from, to }) => (to > above ? [{ from: Math.max(from, above + 1), to }] : []))
   const vanished = delta.complete
-    ? delta.vanished.filter((uid) => (wanted === undefined || inRanges(wanted, uid)) && view.position(uid) < 0)
+    ? delta.vanished.filter((uid) => inRanges(wanted, uid) && view.position(uid) < 0)
     : undefined
-  const text =
-    vanished === undefined ? missingUids(view, wanted ?? [{ from: 1, to: view.uidNext - 1 }]) : formatNumbers(vanished)
+  const text = vanished === undefined ? missingUids(view, wanted) : formatNumbers(vanished)
   if (text !== '') session.out.untagged(`VANISHED (EARLIER) ${text}`)
 }
 

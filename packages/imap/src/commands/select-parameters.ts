@@ -14,6 +14,13 @@ export interface KnownState {
   readonly modseq: number
   /** The UIDs that it knows; absent: all up to then. */
   readonly uids: NumberSet | undefined
+  /** Sequence numbers that it knows, and the UIDs that they stood for. */
+  readonly pairs: SequenceMatch | undefined
+}
+
+export interface SequenceMatch {
+  readonly numbers: NumberSet
+  readonly uids: NumberSet
 }
 
 export interface SelectParameters {
@@ -44,20 +51,22 @@ function parseKnown(parser: Parser): KnownState {
   parser.space()
   const modseq = parser.number64()
   let uids: NumberSet | undefined
+  let pairs: SequenceMatch | undefined
   while (parser.trySpace()) {
     if (parser.tryChar('(')) {
-      // Pairs of sequence number and UID only spare a server without a full history some UIDs: it may leave them unused.
-      plainSet(parser)
+      const numbers = plainSet(parser)
       parser.space()
-      plainSet(parser)
+      pairs = { numbers, uids: plainSet(parser) }
       parser.char(')')
+      if (pairedLength(pairs.numbers) !== pairedLength(pairs.uids))
+        throw bad('QRESYNC takes as many sequence numbers as UIDs')
       break
     }
     if (uids !== undefined) throw bad('QRESYNC takes one set of known UIDs')
     uids = plainSet(parser)
   }
   parser.char(')')
-  return { uidValidity, modseq, uids }
+  return { uidValidity, modseq, uids, pairs }
 }
 
 /** A set without `*` and `$`, which mean nothing in a mailbox that is not open yet (RFC 7162 §3.2.5.1). */
@@ -68,10 +77,38 @@ function plainSet(parser: Parser): NumberSet {
   return set
 }
 
+const pairedLength = (set: NumberSet): number => set.reduce((sum, { from, to }) => sum + Math.abs(to - from) + 1, 0)
+
+/**
+ * RFC 7162 §3.2.5.2: the highest of the client's UIDs that still has the number it knows: up to there it has heard of every expunge. 0: none.
+ * Both sets ascend, so runs of both are laid side by side and never taken apart.
+ */
+export function knownUpTo(view: Pick<MailboxView, 'count' | 'uidAt'>, { numbers, uids }: SequenceMatch): number {
+  let highest = 0
+  let [n, u] = [0, 0]
+  let [number, uid] = [numbers[0]?.from ?? 0, uids[0]?.from ?? 0]
+  for (let a = numbers[n], b = uids[u]; a !== undefined && b !== undefined; a = numbers[n], b = uids[u]) {
+    const length = Math.min(a.to - number, b.to - uid) + 1
+    // A range that is written backwards, or numbers beyond the mailbox: nothing that could match.
+    if (length <= 0 || number > view.count) break
+    for (let i = Math.min(length, view.count - number + 1) - 1; i >= 0; i--) {
+      if (view.uidAt(number - 1 + i) !== uid + i) continue
+      highest = Math.max(highest, uid + i)
+      break
+    }
+    number += length
+    uid += length
+    if (number > a.to) number = numbers[++n]?.from ?? 0
+    if (uid > b.to) uid = uids[++u]?.from ?? 0
+  }
+  return highest
+}
+
 /** Tells what happened since the client last saw the mailbox: VANISHED (EARLIER), then FETCH with UID, FLAGS and MODSEQ. */
 export async function tellSince(session: ImapServerSession, view: MailboxView, known: KnownState): Promise<void> {
   if (known.uidValidity !== view.mailbox.uidValidity) return
-  await tellVanishedEarlier(session, view, known.uids, known.modseq)
+  const from = known.pairs === undefined ? 0 : knownUpTo(view, known.pairs)
+  await tellVanishedEarlier(session, view, known.uids, known.modseq, from)
   const cursor = view.cursor([{ start: 0, end: view.count }])
   let count = 0
   while (cursor.next()) {

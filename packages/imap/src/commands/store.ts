@@ -2,7 +2,7 @@
 
 import type { FlagSet } from '../backend.ts'
 import { defineCommand } from '../server/command.ts'
-import { storeAllowed } from '../server/flag-rights.ts'
+import { storeUnchanged } from '../server/conditional-store.ts'
 import { limited, spansOf, uidsOf, withLimit } from '../server/message-set.ts'
 import { announceKeywords, fetchOpening, flagsLine } from '../server/telling.ts'
 import { bad } from '../wire/errors.ts'
@@ -33,6 +33,9 @@ function expectation(action: 'set' | 'add' | 'remove', flags: FlagSet): (old: Fl
 }
 
 const NO_FLAGS: FlagSet = []
+
+/** With so many rows, a snapshot of the whole mailbox is the lesser work. */
+const MANY = 256
 
 /** `(UNCHANGEDSINCE 12) `, if it is there. */
 function parseUnchangedSince(parser: Parser): number | undefined {
@@ -72,35 +75,36 @@ const define = (uid: boolean) =>
       const { spans, code } = limited(view, spansOf(view, set, uid), session.limits.messageLimit)
       const uids = uidsOf(view, spans)
       if (uids.length === 0) return {}
-      const { rows, modified } = await storeAllowed(view.mailbox, uids, { action, flags }, unchangedSince)
+      const stored = await storeUnchanged(view, uids, { action, flags }, unchangedSince)
+      const { modified } = stored
       view.stale = true
-      if (!silent) {
-        announceKeywords(
-          session,
-          view,
-          rows.map((row) => row.flags),
-        )
+      // Nothing else happened since the view was as it is: then there is no news of these messages. Searches that are told of changes hear of them as news, though.
+      const alone = stored.before === view.modseq && view.contexts === undefined
+      if (!silent || alone) {
+        announceKeywords(session, view, stored.brief?.sets ?? stored.rows.map((row) => row.flags))
       }
       const asExpected = expectation(action, flags)
       let count = 0
-      for (const row of rows) {
+      for (const row of alone && silent && !session.condstore ? [] : stored.rows) {
         const position = view.position(row.uid)
         if (position < 0) continue
         if (!silent) {
           session.out.text(flagsLine(session, view, position, row, uid))
         } else {
           // Silent about my own change only: what another session changed meanwhile is told with the news.
-          if (!asExpected(view.row(row.uid)?.flags ?? NO_FLAGS, row.flags)) continue
+          if (!alone && !asExpected(view.row(row.uid)?.flags ?? NO_FLAGS, row.flags)) continue
           // Also of a silent STORE, the new mod-sequence is told (RFC 7162 §3.1.3).
           if (session.condstore)
             session.out.text(
               `${fetchOpening(session, position, row.uid)}${session.uidOnly ? '' : `UID ${row.uid} `}MODSEQ (${row.modseq}))\r\n`,
             )
         }
-        view.silent.set(row.uid, row.modseq)
+        if (!alone) view.silent.set(row.uid, row.modseq)
         if ((++count & 63) === 0 && session.winded) await session.breathe()
       }
-      view.update(rows)
+      const stood = stored.brief?.count ?? stored.rows.length
+      if (alone) view.advance(stored, stood < MANY ? undefined : await view.mailbox.snapshot())
+      else view.update(stored.rows)
       if (modified.length > 0) {
         const failed = uid ? modified : modified.map((one) => view.position(one) + 1).filter((number) => number > 0)
         return withLimit(session, code, {
@@ -109,7 +113,7 @@ const define = (uid: boolean) =>
         })
       }
       const missing = { code: 'EXPUNGEISSUED', text: 'Done, except for messages that are expunged already' }
-      return withLimit(session, code, rows.length < uids.length ? missing : {})
+      return withLimit(session, code, stood < uids.length ? missing : {})
     },
   })
 

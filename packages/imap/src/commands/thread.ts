@@ -1,8 +1,9 @@
 // RFC 5256 §3 THREAD, UID THREAD: ORDEREDSUBJECT, REFERENCES, and REFS (draft-ietf-morg-inthread)
 
 import { parseCharset, parseSearchKeys } from '../search/keys.ts'
+import { tooMany } from '../search/limit.ts'
 import { Progress } from '../search/pace.ts'
-import { checkRequest, find, orRefusal, type SearchRequest } from '../search/request.ts'
+import { checkRequest, find, newsOf, orRefusal, type SearchRequest } from '../search/request.ts'
 import { targetOfView } from '../search/target.ts'
 import { defineCommand } from '../server/command.ts'
 import { forestText } from '../thread/forest.ts'
@@ -23,9 +24,9 @@ const define = (uid: boolean) =>
       if (algorithm === undefined) throw bad(`THREAD knows ${ALGORITHMS.join(', ')}`)
       parser.space()
       const request = orRefusal(parser, (): SearchRequest => {
-        parseCharset(parser)
+        const charset = parseCharset(parser) !== 'UTF-8'
         parser.space()
-        return { key: parseSearchKeys(parser), charset: false, program: undefined }
+        return { key: parseSearchKeys(parser), charset, program: undefined }
       })
       return { algorithm, request }
     },
@@ -34,6 +35,9 @@ const define = (uid: boolean) =>
       checkRequest(session, request, undefined)
       const { out } = session
       const target = targetOfView(session.view)
+      const { messageLimit } = session.limits
+      // RFC 9738 §3.3: the whole mailbox counts, whatever is searched for: threads are made of all of it.
+      if (messageLimit !== undefined && target.count > messageLimit) throw tooMany(messageLimit)
       const progress = new Progress(session, tag)
       const { positions } = await find(session, target, request, undefined, progress)
       progress.begin(undefined)
@@ -45,6 +49,7 @@ const define = (uid: boolean) =>
         if (session.winded) await session.breathe()
       }
       out.text('\r\n')
+      return newsOf(request)
     },
   })
 

@@ -4,6 +4,9 @@ import { constants } from 'node:fs'
 import { chown, link, mkdir, open, rename, rm, stat, unlink, utimes } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
+/** True for the name of a file that was to take the place of another (`Files.replace`). */
+export const isReplacement = (name: string): boolean => /\.tmp\d+\.P\d+Q\d+R[0-9a-f]+$/.test(name)
+
 /** Octets written or removed. Files and folders get the permissions (and for root, the owner) of the tree they are in. */
 export class Files {
   readonly root: string

@@ -1,8 +1,10 @@
-// Expunged messages, kept in `tmp` for an hour: a session that was not told yet can still read them (RFC 2180 §4.1.1).
+// What a folder is cleaned of. Expunged messages, kept in `tmp` for an hour: a session that was not told yet can still read them (RFC 2180 §4.1.1). And what
+// programs that were killed left behind.
 
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Files, ifThere } from './files.ts'
+import { type Files, ifThere, isReplacement } from './files.ts'
+import { isDraft } from './lock.ts'
 
 const PREFIX = 'aviso-gone.'
 /** Milliseconds that an expunged message stays. */
@@ -15,11 +17,26 @@ export const graveOf = (uid: number): string => `tmp/${PREFIX}${uid}`
 
 /** Removes what is old. Failures are of no consequence: the next sweep comes. */
 export async function sweep(folder: string, files: Files, now: number): Promise<void> {
-  for (const name of (await ifThere(readdir(join(folder, 'tmp'))).catch(() => undefined)) ?? []) {
-    const path = join(folder, 'tmp', name)
+  await removeOld(join(folder, 'tmp'), files, now, (name) =>
+    name.startsWith(PREFIX) ? STAY : name.startsWith('.') ? undefined : LEFT_OVER,
+  )
+  // Both are there for moments only.
+  await removeOld(folder, files, now, (name) => (isDraft(name) || isReplacement(name) ? STAY : undefined))
+}
+
+/** Removes the entries of a folder that have not changed for longer than `stay` milliseconds; undefined: they stay. */
+async function removeOld(
+  folder: string,
+  files: Files,
+  now: number,
+  stay: (name: string) => number | undefined,
+): Promise<void> {
+  for (const name of (await ifThere(readdir(folder)).catch(() => undefined)) ?? []) {
+    const most = stay(name)
+    if (most === undefined) continue
+    const path = join(folder, name)
     const found = await ifThere(stat(path)).catch(() => undefined)
-    if (found === undefined || now - found.ctimeMs < (name.startsWith(PREFIX) ? STAY : LEFT_OVER)) continue
-    if (name.startsWith('.')) continue
+    if (found === undefined || now - found.ctimeMs < most) continue
     await files.remove(path).catch(() => undefined)
   }
 }

@@ -32,6 +32,9 @@ export async function lockFile(path: string, patience: number): Promise<() => Pr
 /** Locks made by this process: each is written under a name of its own first. */
 let made = 0
 
+/** True for the name of a lock that was to be: who is killed between writing it and naming it leaves it there for good. */
+export const isDraft = (name: string): boolean => /\.lock(?:\.break)?\.\d+\.\d+$/.test(name)
+
 /** Answers the inode of the lock made, undefined when there is one. It comes with its content: who dies meanwhile leaves none that names nobody. */
 async function take(path: string): Promise<number | undefined> {
   const draft = `${path}.${process.pid}.${++made}`

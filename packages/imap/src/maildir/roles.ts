@@ -1,10 +1,8 @@
 // Roles of mailboxes (RFC 6154). A Maildir knows none: `aviso-role` in a folder says what CREATE asked for, and where nothing is said, common names do.
 
-import type { MailboxRole } from '../backend.ts'
+import { type MailboxRole, ROLES } from '../backend.ts'
 
 export const ROLE_FILE = 'aviso-role'
-
-const ROLES: readonly MailboxRole[] = ['All', 'Archive', 'Drafts', 'Flagged', 'Junk', 'Sent', 'Trash', 'Important']
 
 /** What mail programs call them, the usual first. */
 const NAMES: ReadonlyMap<MailboxRole, readonly string[]> = new Map([

@@ -108,6 +108,12 @@ export class MemoryMailbox {
     this.owner.tell(this.id)
   }
 
+  /** Moves the clock on for what is no message: an annotation (RFC 7162 §3.2). */
+  touch(): void {
+    this.#modseq = this.owner.nextModseq()
+    this.#snapshot = undefined
+  }
+
   status(): MailboxStatus {
     const deleted = this.#rows.filter((row) => row.flags.includes('\\Deleted'))
     return {

@@ -182,6 +182,7 @@ export class MemorySession implements MailAccount {
       mailbox.owner.annotations.set(mailbox.acl, shared)
     }
     this.#mail.annotations.set(place, own)
+    mailbox?.touch()
     if (own.size > 0) this.#mail.hear(mailbox?.id, [...own.keys()])
     if (mailbox !== undefined && shared.size > 0) mailbox.owner.tell(mailbox.id, [...shared.keys()])
   }

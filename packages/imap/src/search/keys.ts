@@ -56,11 +56,12 @@ export function parseSearchProgram(parser: Parser): SearchProgram {
   return { key: parseSearchKeys(parser), charset }
 }
 
-/** A charset that strings may be in. Throws BADCHARSET for any other. */
-export function parseCharset(parser: Parser): void {
+/** A charset that strings may be in, in capitals. Throws BADCHARSET for any other. */
+export function parseCharset(parser: Parser): 'UTF-8' | 'US-ASCII' {
   const charset = parser.text().toUpperCase()
   if (charset !== 'UTF-8' && charset !== 'US-ASCII')
     throw no(`The charset ${charset.slice(0, 40)} is not known here`, 'BADCHARSET (UTF-8 US-ASCII)')
+  return charset
 }
 
 /** Keys to the end of the command. */

@@ -20,7 +20,7 @@ import {
   usesModseq,
   usesSequence,
 } from './keys.ts'
-import { limitedSearch, type LimitedSearch } from './limit.ts'
+import { limitedSearch, type LimitedSearch, refuseLargeSearch } from './limit.ts'
 import { Progress, type SearchPace } from './pace.ts'
 import { relevancy } from './relevancy.ts'
 import { parseReturn, RETURN_ALL, type ReturnOptions } from './return-options.ts'
@@ -30,7 +30,7 @@ import { type SearchTarget, targetOfView } from './target.ts'
 /** What is to be searched for. */
 export interface SearchRequest {
   readonly key: SearchKey
-  /** The client named a charset where it need not. */
+  /** The client named a charset that it may not name once its strings are UTF-8 throughout: any, where it need not name one; another, where it must. */
   readonly charset: boolean
   /** Undefined: in mailbox order. */
   readonly program: SortProgram | undefined
@@ -51,9 +51,9 @@ export const parseSortArguments = (parser: Parser): SearchArguments =>
   parseArguments(parser, () => {
     const program = parseSortProgram(parser)
     parser.space()
-    parseCharset(parser)
+    const charset = parseCharset(parser) !== 'UTF-8'
     parser.space()
-    return { program, charset: false, key: parseSearchKeys(parser) }
+    return { program, charset, key: parseSearchKeys(parser) }
   })
 
 function parseArguments(parser: Parser, read: () => SearchRequest): SearchArguments {
@@ -89,11 +89,12 @@ export async function answerSearch(
 
   const progress = new Progress(session, tag)
   const sorted = request.program !== undefined
-  // Orders are kept ready here, so SORT need not be limited (RFC 9738 §3.3).
-  const limited = sorted ? undefined : limitedSearch(target, request.key, session.limits.messageLimit)
+  const { messageLimit } = session.limits
+  if (sorted) refuseLargeSearch(target, request.key, messageLimit)
+  const limited = sorted ? undefined : limitedSearch(target, request.key, messageLimit)
   const found = await find(session, target, request, given, progress, limited?.among)
   const result = resultOf(target, request, found, uid)
-  const done = { code: limited?.code }
+  const done = { code: limited?.code, ...newsOf(request) }
   const returns = given ?? (session.rev2 && !sorted ? RETURN_ALL : undefined)
   if (returns === undefined) {
     await writePlain(session, sorted ? 'SORT' : 'SEARCH', result)
@@ -103,6 +104,10 @@ export async function answerSearch(
   keep(session, view, tag, uid, request, returns, target, found.positions, limited)
   return done
 }
+
+/** RFC 7162 §3.2.10.2: no expunge is told with a search that names sequence numbers, also where it answers with UIDs. */
+export const newsOf = ({ key }: SearchRequest): Pick<Completion, 'news'> =>
+  usesSequence(key) ? { news: 'no-expunge' } : {}
 
 /** What was found, in the order asked for, with its scores where they are wanted. */
 export interface Found {
@@ -118,7 +123,7 @@ export function checkRequest(
 ): void {
   // RFC 9755 §3
   if (charset && session.enabled.has('UTF8=ACCEPT'))
-    throw bad('After ENABLE UTF8=ACCEPT searches are in UTF-8: leave the charset out')
+    throw bad('After ENABLE UTF8=ACCEPT searches are in UTF-8 and name no other charset')
   // RFC 9586 §3
   if (session.uidOnly && usesSequence(key))
     throw bad('A search cannot name sequence numbers, which UIDONLY gave up: use the key UID', 'UIDREQUIRED')

@@ -12,12 +12,15 @@ export async function fetchArrivals(
   uids: readonly number[],
   items: readonly FetchItem[],
 ): Promise<void> {
+  // Whatever the client asked for: RFC 7162 §3.2.4.
+  const marks: readonly FetchItem[] = session.uidOnly ? [{ kind: 'MODSEQ' }] : [{ kind: 'UID' }, { kind: 'MODSEQ' }]
   let last = ''
   let group: { readonly items: readonly FetchItem[]; readonly uids: number[] } | undefined
   for (const uid of uids) {
     const more = view.contexts?.wantedOf(uid) ?? []
-    const all = more.length === 0 ? items : eachOnce([...items, ...more])
-    if (all.length === 0) continue
+    const wanted = more.length === 0 ? items : eachOnce([...items, ...more])
+    if (wanted.length === 0) continue
+    const all = session.condstore ? eachOnce([...wanted, ...marks]) : wanted
     const key = all.map(itemKey).join(' ')
     if (group === undefined || key !== last) {
       if (group !== undefined) await fetchMessages(session, group.uids, group.items)

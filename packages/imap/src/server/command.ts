@@ -12,6 +12,8 @@ export interface Completion {
   /** Response code without brackets; as a function, asked for once the news that belong to the command have been told. */
   readonly code?: string | (() => string) | undefined
   readonly text?: string | undefined
+  /** When the command's own news do not hold for what it was asked this time. */
+  readonly news?: News
   /** Some of it could not be done: `NO` in place of `OK`, with what was done already said. */
   readonly status?: 'OK' | 'NO'
   /** Runs after the tagged response has been handed to the socket (STARTTLS, LOGOUT). */

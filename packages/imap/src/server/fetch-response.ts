@@ -74,10 +74,18 @@ export class FetchResponse {
   }
 
   #end(row: MessageRow): void {
-    if (this.seen.has(row.uid) && !this.#items.some((item) => item.kind === 'FLAGS'))
-      this.#line += ` FLAGS ${this.#formatFlags(row)}${this.#session.condstore ? ` MODSEQ (${row.modseq})` : ''}`
+    if (this.seen.has(row.uid)) this.#unasked(row)
     this.#session.out.text(`${this.#line})\r\n`)
     this.#line = ''
+  }
+
+  /** \Seen, which this FETCH has set: the flags, and to who knows mod-sequences the new one and the UID (RFC 7162 §3.2.4). */
+  #unasked(row: MessageRow): void {
+    const has = (kind: FetchItem['kind']): boolean => this.#items.some((item) => item.kind === kind)
+    if (!has('FLAGS')) this.#line += ` FLAGS ${this.#formatFlags(row)}`
+    if (!this.#session.condstore) return
+    if (!has('UID') && !this.#session.uidOnly) this.#line += ` UID ${row.uid}`
+    if (!has('MODSEQ')) this.#line += ` MODSEQ (${row.modseq})`
   }
 
   /** Octets behind the text so far. */

@@ -49,10 +49,10 @@ export function limited(view: MailboxView, spans: readonly Span[], limit: number
   return { spans: kept, code: `MESSAGELIMIT ${limit} ${view.uidAt(kept[0]?.start ?? 0)}` }
 }
 
-/** For commands that do all or nothing: more than `limit` messages are NO. */
-export function refuseBeyond(spans: readonly Span[], limit: number | undefined): void {
-  if (limit !== undefined && countOf(spans) > limit)
-    throw no(`At most ${limit} messages can be worked on at once: take fewer`, `MESSAGELIMIT ${limit}`)
+/** For commands that do all or nothing: more than `limit` messages are NO, with the lowest UID of those that could be done at once (RFC 9738 §3.1). */
+export function refuseBeyond(view: MailboxView, spans: readonly Span[], limit: number | undefined): void {
+  const { code } = limited(view, spans, limit)
+  if (code !== undefined) throw no(`At most ${limit} messages can be worked on at once: take fewer`, code)
 }
 
 /**

@@ -19,8 +19,6 @@ import {
 import { allows } from './rights.ts'
 import type { ImapServerSession } from './session.ts'
 
-/** Names that one session can watch over. */
-const NAMES = 5000
 /** Changed annotations that wait to be told. */
 const ANNOTATIONS = 1000
 
@@ -112,8 +110,8 @@ export class Notifications {
   async set(request: NotifyRequest, withStatus: boolean): Promise<void> {
     const { account } = this.#session
     const listing = request.groups.length === 0 ? undefined : new Listing(await account.list())
-    if (listing !== undefined && listing.entries.length > NAMES)
-      throw no(`No more than ${NAMES} mailboxes can be watched`, 'NOTIFICATIONOVERFLOW')
+    if (listing !== undefined && listing.entries.length > this.#most)
+      throw no(`No more than ${this.#most} mailboxes can be watched`, 'NOTIFICATIONOVERFLOW')
     this.#forget()
     this.#request = request
     this.#listing = listing
@@ -187,6 +185,11 @@ export class Notifications {
     }
   }
 
+  /** Mailboxes that can be watched over. */
+  get #most(): number {
+    return this.#session.limits.watched
+  }
+
   get #selectedId(): string | undefined {
     return this.#session.selected ? this.#session.view.mailbox.id : undefined
   }
@@ -248,7 +251,7 @@ export class Notifications {
     }
     // NOTIFY may have ended meanwhile by overflowing.
     if (before === undefined || before !== this.#listing) return
-    if (listing.entries.length > NAMES) {
+    if (listing.entries.length > this.#most) {
       this.#overflow()
       return
     }

@@ -32,10 +32,12 @@ export interface ImapLimits {
    */
   readonly literalTimeout: number
   readonly literalPace: number
-  /** RFC 9738 MESSAGELIMIT: messages that one command works on, or looks at when it searches; should be 1000 at least (§3). Default: no limit, none announced. */
+  /** RFC 9738 MESSAGELIMIT: messages that one command works on, or looks at when it searches (SORT, THREAD and ESEARCH of more are refused); should be 1000 at least (§3). Default: no limit, none announced. */
   readonly messageLimit: number | undefined
   /** RFC 9738 SAVELIMIT: messages that one COPY or APPEND saves, where there is no `messageLimit`, which holds for these too. Default: no limit. */
   readonly saveLimit: number | undefined
+  /** Mailboxes that an account may have for NOTIFY to watch over them (RFC 5465 §5.8). Default 5000. */
+  readonly watched: number
   /** Octets of a refused command that are read over before the connection is given up. Default 1 MiB. */
   readonly skip: number
   /** Commands answered BAD before the connection is closed. Default 20. */
@@ -58,6 +60,7 @@ export const DEFAULT_LIMITS: ImapLimits = {
   literalPace: 32_768,
   messageLimit: undefined,
   saveLimit: undefined,
+  watched: 5000,
   skip: 1_048_576,
   badCommands: 20,
   failedLogins: 5,
@@ -84,6 +87,11 @@ export interface ImapServerOptions {
   readonly withheldCapabilities?: readonly string[]
   /** Announce LITERAL- in place of LITERAL+ (RFC 7888 §5): clients wait before they send a literal of more than 4096 octets. */
   readonly literalMinus?: boolean
+  /**
+   * Refuse messages with 8-bit characters in their header from clients that have not enabled UTF8=ACCEPT or IMAP4rev2, as RFC 9755 §4 wants it. Default: they are
+   * kept as they are, since programs that move mail from one server to another have old mail of that kind, and no way to enable anything for it.
+   */
+  readonly refuse8BitHeaders?: boolean
   /** Memory for long literals, shared by all connections that are given the same. Default: each connection has its own limits only. */
   readonly literalBudget?: LiteralBudget
   /** True while the server has more to do than it can: background work of clients that say that it is such is then refused (see ID). Default: never. */

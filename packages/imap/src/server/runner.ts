@@ -58,7 +58,7 @@ export class CommandRunner {
       command = findCommand(this.#session, parser)
       const run = command.prepare(parser)
       const done = (await run(this.#session, tag)) ?? {}
-      await this.#tellNews(command)
+      await this.#tellNews(command, done.news)
       outcome = done
     } catch (error) {
       if (error instanceof StreamClosed) throw error

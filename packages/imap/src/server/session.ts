@@ -157,7 +157,8 @@ export class ImapServerSession {
   enableCondstore(): void {
     if (this.condstore) return
     this.enabled.add('CONDSTORE')
-    if (this.#view !== undefined) this.out.untagged(`OK [HIGHESTMODSEQ ${this.#view.modseq}] Mod-sequences are on`)
+    if (this.#view !== undefined)
+      this.out.untagged(`OK [HIGHESTMODSEQ ${Math.max(1, this.#view.told)}] Mod-sequences are on`)
   }
 
   get canStartTls(): boolean {

@@ -3,7 +3,7 @@
 
 import type { MailboxDelta, MessageRow } from '../backend.ts'
 import type { ImapServerSession } from './session.ts'
-import { announceKeywords, flagsLine, tellExpunged } from './telling.ts'
+import { announceKeywords, flagsLine, tellExpunged, tellTold } from './telling.ts'
 import type { MailboxView } from './view.ts'
 
 export interface SyncOptions {
@@ -29,7 +29,7 @@ export async function syncView(
     try {
       let delta = await view.mailbox.delta(view.modseq)
       if (!delta.complete) delta = await completeDelta(view, delta)
-      ;({ changed, added } = view.take(delta))
+      ;({ changed, added } = await view.take(delta, session))
     } catch (error) {
       view.stale = true
       throw error
@@ -52,16 +52,16 @@ export async function syncView(
     view,
     changed.map((row) => row.flags),
   )
-  // RFC 7162 §3.2.10: who does QRESYNC is told flags with the UID.
-  const withUid = options.withUid || session.qresync
   let count = 0
   for (const row of changed) {
     const own = view.silent.get(row.uid) === row.modseq
     if (!options.flags || own || view.expunged.has(row.uid)) continue
     const position = view.position(row.uid)
-    if (position >= 0) out.text(flagsLine(session, view, position, row, withUid))
+    if (position >= 0) out.text(flagsLine(session, view, position, row, options.withUid))
     if ((++count & 255) === 0 && session.winded) await session.breathe()
   }
+  if (view.expunged.size === 0) view.told = view.modseq
+  tellTold(session, view)
   await view.contexts?.afterNews([...added, ...changed.map((row) => row.uid)])
   if (!view.stale) view.silent.clear()
   if (view.crowded) view.rebase(await view.mailbox.snapshot())

@@ -16,7 +16,7 @@ export function formatFlags(view: MailboxView, uid: number, flags: FlagSet): str
 export const fetchOpening = (session: ImapServerSession, position: number, uid: number): string =>
   session.uidOnly ? `* ${uid} UIDFETCH (` : `* ${position + 1} FETCH (`
 
-/** A whole response that tells a message's flags. */
+/** A whole response that tells a message's flags; who knows mod-sequences is told the UID too, asked for or not (RFC 7162 §3.2.4). */
 export function flagsLine(
   session: ImapServerSession,
   view: MailboxView,
@@ -24,7 +24,7 @@ export function flagsLine(
   row: MessageRow,
   withUid: boolean,
 ): string {
-  const uid = withUid && !session.uidOnly ? `UID ${row.uid} ` : ''
+  const uid = (withUid || session.condstore) && !session.uidOnly ? `UID ${row.uid} ` : ''
   const modseq = session.condstore ? ` MODSEQ (${row.modseq})` : ''
   return `${fetchOpening(session, position, row.uid)}${uid}FLAGS ${formatFlags(view, row.uid, row.flags)}${modseq})\r\n`
 }
@@ -42,7 +42,21 @@ export function tellExpunged(session: ImapServerSession, view: MailboxView): voi
  * and RFC 8508 §3.4 make MOVE and REPLACE answer as the commands do that they stand for).
  */
 export const expunged = (session: ImapServerSession, view: MailboxView): Completion =>
-  session.condstore ? { code: () => `HIGHESTMODSEQ ${view.modseq}` } : {}
+  session.condstore ? { code: () => `HIGHESTMODSEQ ${view.told}` } : {}
+
+/**
+ * Where expunges wait to be told, FETCH responses may have told higher mod-sequences than theirs: a client that is cut off now must not take those for the one up
+ * to which it knows everything (RFC 7162 §3.2, §6).
+ */
+export function tellTold(session: ImapServerSession, view: MailboxView): void {
+  if (!session.condstore) return
+  const behind = view.expunged.size > 0
+  if (behind || view.behind)
+    session.out.untagged(
+      `OK [HIGHESTMODSEQ ${view.told}] ${behind ? 'Expunges wait to be told' : 'Everything is told'}`,
+    )
+  view.behind = behind
+}
 
 /** FLAGS and PERMANENTFLAGS with the keywords the client may meet. */
 export function announceFlags(session: ImapServerSession, view: MailboxView): void {

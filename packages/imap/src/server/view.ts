@@ -3,8 +3,9 @@
 // The rows come from the store's shared snapshot; changes since then lie over it until there are many. Nothing here speaks to the client:
 // `sync.ts` decides what may be said when.
 
-import type { FlagSet, Mailbox, MailboxDelta, MailboxSnapshot, MessageRow } from '../backend.ts'
+import type { FlagSet, Mailbox, MailboxDelta, MailboxSnapshot, MessageRow, StoreResult } from '../backend.ts'
 import type { SearchContexts } from '../search/contexts.ts'
+import type { Pace } from '../search/pace.ts'
 import { lowerBound, type Span } from '../wire/number-set.ts'
 
 /** Half-open range of UIDs that are \Recent in this session. */
@@ -31,6 +32,10 @@ export class MailboxView {
   readonly expunged = new Set<number>()
   /** All changes up to here are in the view. */
   modseq: number
+  /** The client has heard of all changes up to here. Less than `modseq` while expunges wait to be told. */
+  told: number
+  /** The client was told that it has not heard all that `modseq` stands for. */
+  behind = false
   uidNext: number
   #recent: RecentRange[] = []
   /** UID → modseq of this session's own change, which the client needs not be told. */
@@ -52,6 +57,7 @@ export class MailboxView {
     this.#uids = snapshot.uids
     this.#count = snapshot.uids.length
     this.modseq = snapshot.highestModseq
+    this.told = snapshot.highestModseq
     this.uidNext = snapshot.uidNext
   }
 
@@ -151,8 +157,15 @@ export class MailboxView {
     }
   }
 
-  /** Takes a delta in. Answers the rows that changed for messages the client knows, and the UIDs that are new to it. */
-  take(delta: MailboxDelta): { changed: MessageRow[]; added: number[] } {
+  /** Puts on a change that was the only one. `snapshot`: the mailbox as it is now, where that is less than all those rows. */
+  advance(change: StoreResult, snapshot?: MailboxSnapshot): void {
+    this.modseq = Math.max(this.modseq, change.highestModseq)
+    if (snapshot?.highestModseq === this.modseq) this.rebase(snapshot)
+    else this.update(change.rows)
+  }
+
+  /** Takes a delta in, slice by slice. Answers the rows that changed for messages the client knows, and the UIDs that are new to it. */
+  async take(delta: MailboxDelta, pace: Pace): Promise<{ changed: MessageRow[]; added: number[] }> {
     const last = this.#count === 0 ? 0 : this.uidAt(this.#count - 1)
     const changed: MessageRow[] = []
     const added: number[] = []
@@ -161,6 +174,7 @@ export class MailboxView {
       else if (this.position(row.uid) >= 0) changed.push(row)
       else continue
       this.#overlay.set(row.uid, row)
+      if (((changed.length + added.length) & 1023) === 0 && pace.winded) await pace.breathe()
     }
     for (const uid of delta.vanished) if (this.position(uid) >= 0) this.expunged.add(uid)
     this.modseq = Math.max(this.modseq, delta.highestModseq)
@@ -310,6 +324,7 @@ export class RowCursor implements MessageRow {
 }
 
 function sameUids(a: Uint32Array, b: Uint32Array): boolean {
+  if (a.buffer === b.buffer && a.byteOffset === b.byteOffset) return true
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
   return true
 }

@@ -21,7 +21,7 @@ export function sameUids(a: Uint32Array, b: Uint32Array): boolean {
 
 /** Those of `uids` that are not `known`. Both ascend. */
 export function missingFrom(known: Uint32Array, uids: Uint32Array): number[] {
-  if (known.length === 0) return Array.from(uids)
+  if (known.length === 0) return listOf(uids)
   const out: number[] = []
   let at = 0
   for (let i = 0; i < uids.length; i++) {
@@ -29,6 +29,13 @@ export function missingFrom(known: Uint32Array, uids: Uint32Array): number[] {
     while (at < known.length && (known[at] ?? 0) < uid) at++
     if (known[at] !== uid) out.push(uid)
   }
+  return out
+}
+
+/** As an array. (`Array.from` would take ten times as long.) */
+export function listOf(numbers: ArrayLike<number>): number[] {
+  const out: number[] = []
+  for (let i = 0; i < numbers.length; i++) out.push(numbers[i] ?? 0)
   return out
 }
 

@@ -33,11 +33,13 @@ async function numbers(
     const old = column
     const base = crowded(old.uids.length, uids.length - missing.length) ? uids : unionOf(old.uids, uids)
     const values = new Float64Array(base.length).fill(value(''))
+    if (pace.winded) await pace.breathe()
     const from = indexesIn(old.uids, base)
     for (let i = 0; i < base.length; i++) {
       const index = from[i] ?? -1
       if (index >= 0) values[i] = old.values[index] ?? 0
     }
+    if (pace.winded) await pace.breathe()
     let at = 0
     for await (const batch of mailbox.keys(missing, field)) {
       for (let i = 0; i < batch.uids.length; i++) {

@@ -21,6 +21,7 @@ export async function sortedBy(
     if (value < least) least = value
     if (value > most) most = value
   }
+  if (pace.winded) await pace.breathe()
   const range = most - least
   if (range === 0) return order
   const low = new Uint32Array(count)
@@ -37,6 +38,7 @@ export async function sortedBy(
   for (let i = 0; i < count; i++) from[i] = i
   let to = new Uint32Array(count)
   const pass = async (digits: Uint32Array, shift: number): Promise<void> => {
+    if (pace.winded) await pace.breathe()
     const places = new Uint32Array(DIGITS)
     for (let i = 0; i < count; i++) {
       const digit = ((digits[i] ?? 0) >>> shift) & (DIGITS - 1)
@@ -65,6 +67,7 @@ export async function sortedBy(
   for (let shift = 0; shift < lowBits; shift += BITS) await pass(low, shift)
   if (high !== undefined)
     for (let shift = 0; shift < bitsOf(Math.floor(range / 0x100000000)); shift += BITS) await pass(high, shift)
+  if (pace.winded) await pace.breathe()
   for (let i = 0; i < count; i++) to[i] = order[from[i] ?? 0] ?? 0
   return to
 }

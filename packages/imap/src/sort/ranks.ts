@@ -3,7 +3,7 @@
 
 import type { KeyField, Mailbox } from '../backend.ts'
 import type { Pace } from '../search/pace.ts'
-import { crowded, indexesIn, missingFrom, pickWhole, sameUids, unionOf } from './align.ts'
+import { crowded, indexesIn, listOf, missingFrom, pickWhole, sameUids, unionOf } from './align.ts'
 import { collated, sortedIndexes } from './strings.ts'
 
 interface Ranks {
@@ -29,14 +29,20 @@ export async function ranksOf(mailbox: Mailbox, field: KeyField, uids: Uint32Arr
   return pickWhole(known.ranks, indexesIn(known.uids, uids))
 }
 
+const TABLES = 32
+
 /** Distinct texts with the messages that have them. */
 class Texts {
   readonly texts: string[] = []
-  readonly #ids = new Map<string, number>()
+  /** In many small tables: a large one that grows holds up everybody for milliseconds. */
+  readonly #ids = Array.from({ length: TABLES }, () => new Map<string, number>())
 
   id(text: string): number {
-    let id = this.#ids.get(text)
-    if (id === undefined) this.#ids.set(text, (id = this.texts.push(text) - 1))
+    const { length } = text
+    const spread = length === 0 ? 0 : text.charCodeAt(length - 1) + 5 * text.charCodeAt(length >>> 1) + 7 * length
+    const ids = this.#ids[spread & (TABLES - 1)] as Map<string, number>
+    let id = ids.get(text)
+    if (id === undefined) ids.set(text, (id = this.texts.push(text) - 1))
     return id
   }
 }
@@ -47,6 +53,7 @@ async function build(mailbox: Mailbox, field: KeyField, uids: Uint32Array, pace:
   const order = await sortedIndexes(texts.texts, pace)
   const rankOfId = new Uint32Array(order.length)
   for (let rank = 0; rank < order.length; rank++) rankOfId[order[rank] ?? 0] = rank
+  if (pace.winded) await pace.breathe()
   const ranks = ids
   for (let i = 0; i < ranks.length; i++) ranks[i] = rankOfId[ids[i] ?? 0] ?? 0
   return { uids, ranks, distinct: order.length }
@@ -64,7 +71,9 @@ async function readKeys(
   const none = 0xffffffff
   ids.fill(none)
   let at = 0
-  for await (const batch of mailbox.keys(Array.from(uids), field)) {
+  const list = listOf(uids)
+  if (pace.winded) await pace.breathe()
+  for await (const batch of mailbox.keys(list, field)) {
     for (let i = 0; i < batch.uids.length; i++) {
       const uid = batch.uids[i] ?? 0
       while ((uids[at] ?? Infinity) < uid) at++

@@ -48,6 +48,7 @@ export async function layOut(
     if ((at & (STRIDE - 1)) === 0 && pace.winded) await pace.breathe()
   }
 
+  if (pace.winded) await pace.breathe()
   const out = new Int32Array(3 * count + 2 * groups)
   let to = 0
   const told = new Uint8Array(groups)

@@ -18,7 +18,8 @@ export async function gatherSubjects(
   const threads = await topmost(up, givenGroups, byDate, pace)
   // (A), (B): one thread for each subject.
   const table = new Map<number, Thread>()
-  for (const thread of threads) {
+  for (const [at, thread] of threads.entries()) {
+    if ((at & 1023) === 1023 && pace.winded) await pace.breathe()
     const subject = subjects[thread.first] ?? 0
     if (subject === 0) continue
     const known = table.get(subject)
@@ -33,7 +34,8 @@ export async function gatherSubjects(
   let groups = givenGroups
   /** Groups whose members went to another. */
   const joined = new Map<number, number>()
-  for (const thread of threads) {
+  for (const [at, thread] of threads.entries()) {
+    if ((at & 1023) === 1023 && pace.winded) await pace.breathe()
     const subject = subjects[thread.first] ?? 0
     const known = table.get(subject)
     // A message that is no more at the top was merged already.
@@ -49,6 +51,7 @@ export async function gatherSubjects(
       table.set(subject, { first: known.first, group: together })
     }
   }
+  if (pace.winded) await pace.breathe()
   if (joined.size > 0) {
     for (let i = 0; i < up.length; i++) {
       const into = joined.get(groupOf(up[i] ?? ROOT))

@@ -44,7 +44,9 @@ export async function linksOf(
 }
 
 async function readLinks(mailbox: Mailbox, uids: readonly number[], pace: Pace): Promise<Links> {
-  const reader = new LinkReader(Uint32Array.from(uids))
+  await pace.breathe()
+  const reader = new LinkReader(new Uint32Array(uids))
+  if (pace.winded) await pace.breathe()
   for await (const batch of mailbox.keys(uids, 'threading')) {
     for (let from = 0; from < batch.uids.length; from += SLICE) {
       reader.take(batch, from, Math.min(batch.uids.length, from + SLICE))

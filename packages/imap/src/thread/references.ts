@@ -16,12 +16,15 @@ const NONE = -1
 
 /** `at`: the index in `links` of each message to be threaded, in the order of the mailbox. */
 export async function threadByReferences(links: Links, at: Int32Array, pace: Pace): Promise<Forest> {
+  // What is in one piece and takes milliseconds begins with a turn of its own.
+  await pace.breathe()
   const tree = new ReferenceTree(at.length)
+  if (pace.winded) await pace.breathe()
   // Of messages with one Message-ID, the first has it; the others have none.
   for (let i = 0; i < at.length; i++) {
     const id = links.ids[at[i] ?? -1] ?? 0
     if (id !== 0) tree.own(i, id)
-    if ((i & 4095) === 4095 && pace.winded) await pace.breathe()
+    if ((i & 1023) === 1023 && pace.winded) await pace.breathe()
   }
   for (let i = 0; i < at.length; i++) {
     const index = at[i] ?? -1
@@ -39,7 +42,7 @@ export async function threadByReferences(links: Links, at: Int32Array, pace: Pac
     if (before !== NONE) tree.link(before, i)
     if ((i & 255) === 255 && pace.winded) await pace.breathe()
   }
-  return tree.pruned()
+  return tree.pruned(pace)
 }
 
 /** Nodes below `messages` are messages, the others are ids that no message has. */
@@ -112,7 +115,7 @@ class ReferenceTree {
    * (2) and (3): without the ids that no message has. Their children go to what is above them; where that is nothing, they stay together, unless there is
    * but one.
    */
-  pruned(): Forest {
+  async pruned(pace: Pace): Promise<Forest> {
     // For each such id: the message above it, or the topmost id.
     const above = new Int32Array(this.#count).fill(NONE)
     const path: number[] = []
@@ -139,6 +142,7 @@ class ReferenceTree {
       const found = parent === NONE ? ROOT : resolve(parent)
       up[i] = found
       if (found >= this.#messages) members[found] = (members[found] ?? 0) + 1
+      if ((i & 4095) === 4095 && pace.winded) await pace.breathe()
     }
     const groups = new Int32Array(this.#count).fill(NONE)
     let count = 0

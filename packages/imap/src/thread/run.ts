@@ -33,6 +33,7 @@ export async function threadPositions(
   if (known !== undefined && sameUids(known.uids, rows.uids)) return known.laidOut
 
   const dates = await sentOrReceived(target, pace)
+  if (pace.winded) await pace.breathe()
   const ofFound = pick(dates, positions)
   const byDate = await sortedBy(indexes(positions.length), ofFound, false, pace)
   const laidOut =

@@ -80,6 +80,9 @@ test('a day in a mailbox: list, file, read, flag, search, copy, move, expunge', 
     [1],
   )
   assert.deepEqual(await inbox.count({ seen: false }), { count: 4, min: 2, max: 5 })
+  assert.deepEqual(await inbox.sort(['-SUBJECT', 'DATE'], { seen: false }), [5, 4, 3, 2])
+  assert.deepEqual(await inbox.sort(['SUBJECT'], { text: 'ÄÖÜ' }), [])
+  assert.deepEqual(await inbox.thread('REFERENCES', { subject: 'hello' }), [{ number: 1, children: [] }])
 
   const stored = await inbox.store([1, 2], { add: ['\\Flagged'] })
   assert.deepEqual(

@@ -117,20 +117,40 @@ export function oauthBearerClient(options: {
   readonly port?: number | undefined
 }): ClientMechanism {
   const { token, authzid, host, port } = options
+  return tokenClient('OAUTHBEARER', token, '\x01', () => {
+    const user = authzid === undefined || authzid === '' ? '' : `a=${encodeSaslname(authzid)}`
+    const where = (host === undefined ? '' : `host=${host}\x01`) + (port === undefined ? '' : `port=${port}\x01`)
+    return `n,${user},\x01${where}`
+  })
+}
+
+/** XOAUTH2, Google's and Microsoft's form of it from before RFC 7628: the same token in another envelope. */
+export const xoauth2Client = (user: string, token: string): ClientMechanism =>
+  tokenClient('XOAUTH2', token, '', () => {
+    // It would end its field.
+    if (user.includes('\x01')) throw new SaslFailure('malformed-request', 'The name has characters that no name has.')
+    return `user=${user}\x01`
+  })
+
+/** The exchange of both: `opening` and the token, and where the server challenges, `farewell` for its reason why not. */
+function tokenClient(
+  name: 'OAUTHBEARER' | 'XOAUTH2',
+  token: string,
+  farewell: string,
+  opening: () => string,
+): ClientMechanism {
   let error: string | undefined
   return {
-    name: 'OAUTHBEARER',
+    name,
     async start() {
       if (!BEARER.test(`Bearer ${token}`))
         throw new SaslFailure('malformed-request', 'The token has characters that no token has.')
-      const user = authzid === undefined || authzid === '' ? '' : `a=${encodeSaslname(authzid)}`
-      const where = (host === undefined ? '' : `host=${host}\x01`) + (port === undefined ? '' : `port=${port}\x01`)
-      return Buffer.from(`n,${user},\x01${where}auth=Bearer ${token}\x01\x01`)
+      return Buffer.from(`${opening()}auth=Bearer ${token}\x01\x01`)
     },
     async next(challenge) {
       if (error !== undefined) throw new SaslFailure('not-authorized', `The server did not accept the token: ${error}`)
       error = decodeText(challenge).slice(0, 1000)
-      return Buffer.from('\x01')
+      return Buffer.from(farewell)
     },
     async success() {
       if (error !== undefined) throw new SaslFailure('malformed-request', 'The server reports success after an error.')

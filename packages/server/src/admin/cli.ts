@@ -2,6 +2,7 @@
 
 import { Command, CommanderError } from 'commander'
 import { accountCommand } from './commands/account.ts'
+import { checkCommand, dkimCommand } from './commands/authentication.ts'
 import { configCommand } from './commands/config.ts'
 import { aliasCommand, domainCommand, rosterCommand } from './commands/directory.ts'
 import { doctorCommand } from './commands/doctor.ts'
@@ -10,6 +11,7 @@ import { mailCommand } from './commands/mail.ts'
 import { messageCommand } from './commands/message.ts'
 import { queueCommand } from './commands/queue.ts'
 import { quickstartCommand } from './commands/quickstart.ts'
+import { sendmailCommand } from './commands/sendmail.ts'
 import { serverCommands } from './commands/server.ts'
 import { NotRunning } from './context.ts'
 import type { Programme } from './programme.ts'
@@ -31,6 +33,9 @@ export async function runCommandLine(programme: Programme, args: readonly string
     mailboxCommand(programme),
     messageCommand(programme),
     mailCommand(programme),
+    sendmailCommand(programme),
+    dkimCommand(programme),
+    checkCommand(programme),
     queueCommand(programme),
     doctorCommand(programme),
     rosterCommand(programme),

@@ -120,8 +120,8 @@ export const mailOperations = {
 
   'mail.stage': (
     { mail }: AdminContext,
-    { token, content }: { readonly token: string; readonly content: string },
-  ): Promise<void> => mail.stage(token, Buffer.from(content, 'base64')),
+    { token, content, octets }: { readonly token: string; readonly content: string; readonly octets: number },
+  ): Promise<void> => mail.stage(token, Buffer.from(content, 'base64'), octets),
   'mail.import': (
     { mail }: AdminContext,
     {

@@ -16,7 +16,11 @@ export async function onWire(
   if (bytes.byteLength <= PIECE_OCTETS) return { ...rest, content: base64(bytes) }
   const token = randomBytes(12).toString('hex')
   for (let at = 0; at < bytes.byteLength; at += PIECE_OCTETS)
-    await admin.ask('mail.stage', { token, content: base64(bytes.subarray(at, at + PIECE_OCTETS)) })
+    await admin.ask('mail.stage', {
+      token,
+      content: base64(bytes.subarray(at, at + PIECE_OCTETS)),
+      octets: bytes.byteLength,
+    })
   return { ...rest, content: { staged: token } }
 }
 

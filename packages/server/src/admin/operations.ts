@@ -3,11 +3,13 @@
 import type { AccountAdmin, ImportReport } from '../accounts/administration.ts'
 import type { Role } from '../accounts/contracts.ts'
 import { ConfigError } from '../kernel/config/load.ts'
+import type { AuthenticationAdmin } from '../mail/authentication-admin.ts'
 import type { MailAdmin } from '../mail/administration.ts'
 import type { Mailboxes } from '../mail/mailboxes/mailboxes.ts'
+import type { Submission, Supposed, TransportAdmin } from '../mail/transport.ts'
 import type { QueueAction, QueueAdmin, QueueFilter } from '../mail/targets/queue/admin.ts'
-import type { Supposed, TransportAdmin } from '../mail/transport.ts'
 import { StartError } from '../net/start-error.ts'
+import { authenticationOperations } from './authentication-operations.ts'
 import { mailOperations } from './mail-operations.ts'
 
 /** What operations work on. `running` is undefined where no server runs. */
@@ -19,6 +21,7 @@ export interface AdminContext {
   readonly queue: QueueAdmin
   readonly mailboxes: Mailboxes
   readonly transport: TransportAdmin
+  readonly authentication: AuthenticationAdmin
 }
 
 /** What only a running server can tell or do. */
@@ -132,6 +135,22 @@ export const operations = {
     importRosters(args.entries),
   ),
   ...mailOperations,
+  'mail.origin': operation(async ({ transport }) => ({ domain: transport.origin() })),
+  /** The message in base64, or the token under which its pieces went ahead. */
+  'mail.send': operation(
+    (
+      { transport, mail },
+      {
+        content,
+        ...envelope
+      }: Omit<Submission, 'message'> & { readonly content: string | { readonly staged: string } },
+    ) =>
+      transport.send({
+        ...envelope,
+        message: typeof content === 'string' ? Buffer.from(content, 'base64') : mail.staged(content.staged),
+      }),
+  ),
+  ...authenticationOperations,
   'mail.explain': operation(({ transport }, args: { readonly idOrAddress: string; readonly limit: number }) =>
     transport.explain(args.idOrAddress, args.limit),
   ),

@@ -91,8 +91,8 @@ export class Metrics {
       registers: [this.#registry],
       collect() {
         // What is measured is the time from one tick of its timer to the next: the lateness is what exceeds the interval.
-        for (const q of [50, 99, 100])
-          gauge.set({ quantile: String(q / 100) }, Math.max(0, delay.percentile(q) / 1e9 - RESOLUTION_MS / 1e3) || 0)
+        for (const q of [0.5, 0.99, 0.999, 1])
+          gauge.set({ quantile: String(q) }, Math.max(0, delay.percentile(q * 100) / 1e9 - RESOLUTION_MS / 1e3) || 0)
         delay.reset()
       },
     })

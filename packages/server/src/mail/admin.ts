@@ -153,8 +153,19 @@ class Door implements MailAdmin {
     })
   }
 
-  async stage(token: string, piece: Uint8Array): Promise<void> {
-    if (!this.#staging.add(token, piece, this.appendLimit)) throw tooBig(this.appendLimit)
+  async stage(token: string, piece: Uint8Array, octets: number): Promise<void> {
+    if (!Number.isInteger(octets) || octets < 0)
+      throw new MailAdminError('invalid', 'a message has a number of octets that is whole')
+    if (octets > this.appendLimit) throw tooBig(this.appendLimit)
+    if (!this.#staging.add(token, piece, octets))
+      throw new MailAdminError('invalid', `a message has more than the ${octets} octets that were said`)
+  }
+
+  staged(token: string): Uint8Array {
+    const whole = this.#staging.take(token)
+    if (whole === undefined)
+      throw new MailAdminError('unavailable', 'the server no longer has the pieces of a message: send it again')
+    return whole
   }
 
   async import(address: string, order: MailImport): Promise<readonly ImportAnswer[]> {
@@ -194,9 +205,7 @@ class Door implements MailAdmin {
   }
 
   #whole({ bytes, flags, date }: NewMail): AppendMessage {
-    const whole = bytes instanceof Uint8Array ? bytes : this.#staging.take(bytes.staged)
-    if (whole === undefined)
-      throw new MailAdminError('unavailable', 'the server no longer has the pieces of a message: send it again')
+    const whole = bytes instanceof Uint8Array ? bytes : this.staged(bytes.staged)
     if (whole.byteLength > this.appendLimit) throw tooBig(this.appendLimit)
     return { bytes: whole, flags, ...(date === undefined ? {} : { internalDate: date.time, zone: date.zone }) }
   }

@@ -138,8 +138,10 @@ export interface MailAdmin {
   /** For good: they do not go to Trash. */
   expunge(address: string, mailbox: string, uids: string): Promise<number>
 
-  /** Sends the next piece of a large message ahead; `token` is the sender's own. What nobody asks for is thrown away after a while. */
-  stage(token: string, piece: Uint8Array): Promise<void>
+  /** Sends the next piece of a large message of `octets` octets ahead; `token` is the sender's own. What nobody asks for is thrown away after a while. */
+  stage(token: string, piece: Uint8Array, octets: number): Promise<void>
+  /** The message whose pieces came under that token; it is not held any more. Throws `MailAdminError` 'unavailable' when they are gone. */
+  staged(token: string): Uint8Array
   import(address: string, order: MailImport): Promise<readonly ImportAnswer[]>
   forgetImports(address: string): Promise<void>
 

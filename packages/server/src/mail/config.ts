@@ -5,7 +5,10 @@ import { moduleMap } from '../kernel/config/modules.ts'
 import type { Registry } from '../kernel/module.ts'
 import { duration, size } from '../kernel/units.ts'
 import { mailChecks, mailModifiers, mailTargets } from './pipeline/contracts.ts'
+import { mailLimits } from './pipeline/limits.ts'
+import { filterConfig } from './targets/filter.ts'
 import { routesConfig } from './routes-config.ts'
+import { remoteConfig } from './targets/remote/config.ts'
 import { queueConfig } from './targets/queue/config.ts'
 
 const count = () => v.pipe(v.number(), v.integer(), v.minValue(0))
@@ -21,6 +24,15 @@ const pipeline = (
     checks: moduleMap(registry, mailChecks, checks),
     modifiers: moduleMap(registry, mailModifiers, modifiers),
     routes,
+    limits: v.optional(
+      v.pipe(
+        mailLimits,
+        v.description(
+          'how much mail may come: who comes too early waits a little, then is told 451 4.4.5. What is not named is not limited',
+        ),
+      ),
+      {},
+    ),
   })
 
 export const mailConfig = (registry: Registry) => {
@@ -44,6 +56,15 @@ export const mailConfig = (registry: Registry) => {
       duration('7d'),
       v.description('how long is remembered what became of each mail (aviso mail explain); 0s: not at all'),
     ),
+    filter: v.optional(
+      v.pipe(
+        filterConfig,
+        v.description(
+          'a program that is run for each mail that comes to a mailbox, with the mail on its standard input: the first line that it prints is the mailbox (empty, or one that is not there: INBOX), each other line a flag. Quarantined mail goes to Junk without it',
+        ),
+      ),
+    ),
+    remote: v.optional(v.pipe(remoteConfig, v.description('how mail goes to other servers (target remote)')), {}),
     queue: v.optional(
       v.pipe(queueConfig, v.description('mail that waits: when it is tried again, and for how long')),
       {},
@@ -51,21 +72,21 @@ export const mailConfig = (registry: Registry) => {
     targets: moduleMap(registry, mailTargets),
     incoming: v.optional(
       v.pipe(
-        pipeline(registry, routes, { loops: true, 'own-name': true }, {}),
+        pipeline(registry, routes, { loops: true, 'own-name': true, spf: true, dkim: true, dmarc: true, arc: true }, { srs: true, arc: true }),
         v.description('mail from other servers (endpoints smtp and lmtp)'),
       ),
       {},
     ),
     outgoing: v.optional(
       v.pipe(
-        pipeline(registry, routes, { 'authorised-sender': true, loops: true }, { complete: true }),
+        pipeline(registry, routes, { 'authorised-sender': true, loops: true }, { complete: true, dkim: true }),
         v.description('mail from our own accounts (endpoint submission)'),
       ),
       {},
     ),
     local: v.optional(
       v.pipe(
-        pipeline(registry, routes, { loops: true }, { complete: true }),
+        pipeline(registry, routes, { loops: true }, { complete: true, dkim: true }),
         v.description('mail that the server itself writes, such as notifications that a mail could not be delivered'),
       ),
       {},

@@ -1,23 +1,28 @@
 // The mail rooms of one generation: mailboxes, queue, targets, and the ways that mail comes in.
 
-import { SmtpError } from '@aviso/smtp'
 import type { AccountRooms } from '../accounts/rooms.ts'
 import { Accounts } from '../accounts/contracts.ts'
 import { Tables } from '../accounts/tables/contracts.ts'
 import type { Chosen } from '../kernel/config/modules.ts'
 import { type Scope, serviceKey } from '../kernel/scope.ts'
+import { Resolver } from '../net/dns/contracts.ts'
 import { Store } from '../store/contracts.ts'
 import type { MailConfig } from './config.ts'
+import { Keyring, Keys } from './keys/keyring.ts'
 import { Mailboxes, openMailboxes } from './mailboxes/mailboxes.ts'
 import type { MailCheck, MailModifier } from './pipeline/contracts.ts'
+import { openLimits } from './pipeline/limits.ts'
 import { Pipeline } from './pipeline/pipeline.ts'
 import type { NamedModifier, NamedTarget } from './pipeline/routes.ts'
 import type { NamedCheck } from './pipeline/stage.ts'
 import { makeRoutes, type RouteParts } from './routes-config.ts'
 import { MailSettings } from './settings.ts'
 import { openStories, Stories } from './stories/stories.ts'
+import { openFilter } from './targets/filter.ts'
 import { MailboxTarget } from './targets/mailbox.ts'
 import { PipelineTarget } from './targets/pipeline.ts'
+import { openRemote } from './targets/remote/remote.ts'
+import { TlsResults } from './targets/remote/tls-results.ts'
 import { openQueue, QueueRoom } from './targets/queue/queue.ts'
 
 /** The pipelines that mail is handed to. */
@@ -37,7 +42,7 @@ export interface OpenedMail {
   begin(): void
 }
 
-/** Opens the mail rooms until `scope` closes, and provides `Mailboxes`, `MailSettings`, `Stories`, `QueueRoom` and `Pipelines` in it. */
+/** Opens the mail rooms until `scope` closes, and provides `Mailboxes`, `MailSettings`, `Stories`, `QueueRoom`, `TlsResults` and `Pipelines` in it. */
 export async function openMail(
   scope: Scope,
   config: MailConfig,
@@ -56,7 +61,12 @@ export async function openMail(
   scope.provide(Mailboxes, mailboxes)
   scope.defer(rooms.register(mailboxes.room))
   const stories = scope.provide(Stories, openStories(scope.child('mail.stories'), store, config.stories))
-  const local = new MailboxTarget(mailboxes)
+  const { filter } = config
+  const local = new MailboxTarget(
+    mailboxes,
+    filter === undefined ? undefined : openFilter(scope.child('mail.filter'), filter),
+  )
+  scope.provide(Keys, new Keyring(scope.child('mail.keys'), store))
   const queue = await openQueue(scope.child('mail.queue'), store, {
     config: config.queue,
     isLocal: (domain) => accounts.isLocal(domain),
@@ -70,13 +80,14 @@ export async function openMail(
     return one
   }
   const mailbox = named('mailbox', local)
-  const remote = named('remote', {
-    queued: true,
-    byDomain: true,
-    begin: () => {
-      throw new SmtpError(451, '4.4.4', 'This server does not deliver to other servers yet')
-    },
+  const { target, results } = openRemote(scope.child('mail.remote'), {
+    config: config.remote,
+    hostname,
+    resolver: scope.use(Resolver),
+    store,
   })
+  scope.provide(TlsResults, results)
+  const remote = named('remote', target)
   for (const { key, module, config: own } of config.targets)
     named(key, await module.create(own, scope.child(`mail.targets.${key}`)))
   const pipelines = new Map<string, Pipeline>()
@@ -85,7 +96,7 @@ export async function openMail(
 
   const open = async (
     name: string,
-    { checks, modifiers, routes }: MailConfig['incoming'],
+    { checks, modifiers, routes, limits }: MailConfig['incoming'],
     relay: boolean,
   ): Promise<Pipeline> => {
     const inner = scope.child(`mail.${name}`)
@@ -108,6 +119,7 @@ export async function openMail(
       remote,
       queue,
       stories,
+      limits: openLimits(inner, limits),
     })
   }
   for (const [name, own] of Object.entries(config.pipelines)) pipelines.set(name, await open(name, own, true))

@@ -1,9 +1,9 @@
 // What an administrator asks of the ways that mail takes: what became of a mail, and what would become of one.
 
 import { parseMailAddress } from '@aviso/mime'
-import { SmtpError } from '@aviso/smtp'
+import { type MailParameters, SmtpError } from '@aviso/smtp'
 import { isIP } from 'node:net'
-import type { Accounts } from '../accounts/contracts.ts'
+import type { Account, Accounts } from '../accounts/contracts.ts'
 import { randomWord } from '../kernel/random.ts'
 import type { Scope } from '../kernel/scope.ts'
 import { MailAdminError } from './administration.ts'
@@ -14,6 +14,7 @@ import { Message } from './pipeline/message.ts'
 import type { Passage } from './pipeline/passage.ts'
 import type { Story } from './pipeline/stories.ts'
 import type { Step } from './pipeline/trace.ts'
+import { MailSettings } from './settings.ts'
 import type { Stories } from './stories/stories.ts'
 
 /** A mail that nobody sends. */
@@ -33,12 +34,26 @@ export interface Supposed {
 /** What would happen. */
 export interface Supposition {
   readonly pipeline: string
+  /** Recipients that would be accepted. */
+  readonly accepted: readonly string[]
   /** What the client would be told at the end; undefined: the mail would be taken. */
   readonly refusal: { readonly code: number; readonly enhanced: string; readonly text: string } | undefined
   readonly steps: readonly Step[]
 }
 
+/** A mail that a program on this machine hands in. */
+export interface Submission {
+  /** '' for `<>`. */
+  readonly from: string
+  readonly to: readonly string[]
+  readonly message: Uint8Array
+}
+
 export interface TransportAdmin {
+  /** The domain that completes names without one. */
+  origin(): string
+  /** Sends a mail through the pipeline `local`. Resolves when it is safe for all recipients, with its id. Throws `MailAdminError` 'invalid' when it is refused, 'unavailable' when it is to be tried later. */
+  send(mail: Submission): Promise<{ readonly id: string }>
   /** The story of the mail of that id, or the newest ones from or to an address. Throws `MailAdminError` 'not-found'. */
   explain(idOrAddress: string, limit: number): Promise<readonly Story[]>
   /** Asks all checks and rules what they would do; nothing is delivered or remembered. Throws `MailAdminError` 'invalid' for what cannot be a mail. */
@@ -55,6 +70,31 @@ export interface TransportRooms {
 
 export function createTransportAdmin(rooms: () => TransportRooms): TransportAdmin {
   return {
+    origin: () => {
+      const { accounts, scope } = rooms()
+      return accounts.domains()[0] ?? scope.use(MailSettings).hostname
+    },
+
+    async send({ from, to, message }) {
+      const { pipelines, scope } = rooms()
+      const client = clientOf(scope, 'local', '', scope.use(MailSettings).hostname, undefined)
+      try {
+        const passage = await pipelines.local.begin(client, from === '' ? null : addressOf(from), LOCAL_PARAMETERS)
+        try {
+          for (const one of to) await passage.recipient(addressOf(one), {})
+        } catch (error) {
+          passage.abort()
+          throw error
+        }
+        await passage.data(Message.of(message))
+        return { id: passage.id }
+      } catch (error) {
+        if (!(error instanceof SmtpError)) throw error
+        const text = `${error.code} ${error.enhanced ?? ''} ${error.message}`
+        throw new MailAdminError(error.temporary ? 'unavailable' : 'invalid', text, { cause: error })
+      }
+    },
+
     async explain(idOrAddress, limit) {
       const { stories } = rooms()
       const found = idOrAddress.includes('@')
@@ -75,15 +115,10 @@ export function createTransportAdmin(rooms: () => TransportRooms): TransportAdmi
       const passage: { current?: Passage } = {}
       try {
         // The passage is there before it begins: a refused sender has a story too.
-        await pipeline.begin(
-          client,
-          sender,
-          { body: '8BITMIME', smtpUtf8: true, requireTls: false },
-          {
-            simulated: true,
-            began: (one) => (passage.current = one),
-          },
-        )
+        await pipeline.begin(client, sender, LOCAL_PARAMETERS, {
+          simulated: true,
+          began: (one) => (passage.current = one),
+        })
         let refused: SmtpError | undefined
         for (const to of mail.to)
           try {
@@ -94,11 +129,18 @@ export function createTransportAdmin(rooms: () => TransportRooms): TransportAdmi
           }
         if (passage.current === undefined || passage.current.recipients.length === 0) throw refused
         await passage.current.data(Message.of(mail.message ?? example(mail)))
-        return { pipeline: pipeline.options.name, refusal: undefined, steps: passage.current.steps }
-      } catch (error) {
-        if (!(error instanceof SmtpError)) throw error
         return {
           pipeline: pipeline.options.name,
+          accepted: passage.current.recipients.map(({ address }) => address.toString()),
+          refusal: undefined,
+          steps: passage.current.steps,
+        }
+      } catch (error) {
+        if (!(error instanceof SmtpError)) throw error
+        passage.current?.abort()
+        return {
+          pipeline: pipeline.options.name,
+          accepted: [],
           refusal: { code: error.code, enhanced: error.enhanced ?? '', text: error.message },
           steps: passage.current?.steps ?? [],
         }
@@ -113,21 +155,34 @@ async function supposedClient(mail: Supposed, pipelines: Pipelines, accounts: Ac
   const account = mail.as === undefined ? undefined : await accounts.byAddress(mail.as)
   if (mail.as !== undefined && account === undefined)
     throw new MailAdminError('not-found', `there is no account ${mail.as} that can be used`)
-  const session = `simulate-${randomWord(scope.random, 8)}`
+  const hello = mail.hello ?? parseMailAddress(mail.from)?.domain ?? 'mail.example.net'
+  const client = clientOf(scope, account === undefined ? 'smtp' : 'submission', ip, hello, account)
+  return { pipeline: account === undefined ? pipelines.incoming : pipelines.outgoing, client }
+}
+
+function clientOf(
+  scope: Scope,
+  protocol: string,
+  remoteAddress: string,
+  hello: string,
+  account: Account | undefined,
+): Client {
+  const session = randomWord(scope.random, 12)
   const findings = new Findings()
-  const client: Client = {
+  return {
     session,
     log: scope.log.child({ session }),
-    protocol: account === undefined ? 'smtp' : 'submission',
-    remoteAddress: ip,
-    hello: mail.hello ?? parseMailAddress(mail.from)?.domain ?? 'mail.example.net',
+    protocol,
+    remoteAddress,
+    hello,
     extended: true,
     tls: undefined,
     account,
     once: (finding, make) => findings.once(finding, make),
   }
-  return { pipeline: account === undefined ? pipelines.incoming : pipelines.outgoing, client }
 }
+
+const LOCAL_PARAMETERS: MailParameters = { body: '8BITMIME', smtpUtf8: true, requireTls: false }
 
 function addressOf(text: string) {
   const address = parseMailAddress(text)

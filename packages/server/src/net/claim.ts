@@ -3,10 +3,11 @@
 import type { Socket } from 'node:net'
 import { randomWord } from '../kernel/random.ts'
 import type { Scope } from '../kernel/scope.ts'
-import { addressGroup, plainAddress, type AddressSet } from './addresses.ts'
+import { addressGroup, AddressSet, plainAddress } from './addresses.ts'
 import type { Certificates } from './certificates.ts'
 import { AcceptedConnection, type ConnectionTerms } from './connection.ts'
 import type { Bans, ListenOptions } from './contracts.ts'
+import { type Origin, readProxyHeader } from './proxy-protocol.ts'
 import type { HandshakeTerms } from './tls.ts'
 
 /** How many connections are open: in all, by protocol, by peer. One for the whole process. */
@@ -34,6 +35,8 @@ export interface Rules {
 
 const SESSION_ID_LENGTH = 10
 const NO_TLS_TIMEOUT = 30_000
+/** Milliseconds for a proxy to send its header: it does so with the first packet, or after one that was lost. */
+const PROXY_TIMEOUT = 10_000
 
 /** Serves the connections of one address for one `listen`. */
 export class Claim {
@@ -44,6 +47,10 @@ export class Claim {
   readonly #terms: ConnectionTerms
   readonly #open = new Set<AcceptedConnection>()
   readonly #onDrained: (() => void)[] = []
+  /** Proxies, and their connections whose header has not come yet. */
+  readonly #proxies: AddressSet
+  readonly #unixProxies: boolean
+  readonly #nameless = new Set<Socket>()
   #ending: Promise<void> | undefined
 
   constructor(scope: Scope, options: ListenOptions, rules: Rules, tally: Tally) {
@@ -51,6 +58,9 @@ export class Claim {
     this.options = options
     this.#rules = rules
     this.#tally = tally
+    const { proxies = [] } = options
+    this.#proxies = new AddressSet(proxies.filter((range) => range !== 'unix'))
+    this.#unixProxies = proxies.includes('unix')
     const alpn = options.alpn === undefined || options.alpn.length === 0 ? undefined : [...options.alpn]
     const { certificates } = rules
     const failures = scope.metrics.counter('aviso_tls_failures_total', 'TLS handshakes that failed', [
@@ -77,25 +87,46 @@ export class Claim {
     return this.#open.size
   }
 
-  /** Takes a connection that has just been accepted: refuses it, or serves it. */
+  /** Takes a connection that has just been accepted: refuses it, serves it, or asks a proxy first whose it is. */
   accept(socket: Socket): void {
-    const { protocol } = this.options
-    const { metrics } = this.scope
     const unix = socket.localAddress === undefined || socket.localAddress === ''
     if (socket.destroyed || (socket.remoteAddress === undefined && !unix)) return void socket.destroy()
     const address = plainAddress(socket.remoteAddress ?? '')
-    const peer = unix || this.#rules.trusted.has(address) ? undefined : addressGroup(address)
+    if (unix ? this.#unixProxies : this.#proxies.has(address)) this.#unveil(socket, address)
+    else this.#admit(socket, address, undefined)
+  }
+
+  /** Reads the PROXY header. Until it has come, the connection is one of the proxy's, which has no limit of its own. */
+  #unveil(socket: Socket, proxy: string): void {
+    const { protocol } = this.options
+    const { clock, log } = this.scope
+    const refusal = this.#ending === undefined ? this.#refusal(proxy, undefined) : 'ending'
+    if (refusal !== undefined) return this.#refuse(socket, proxy, refusal)
+    this.#tally.total++
+    add(this.#tally.byProtocol, protocol, 1)
+    this.#nameless.add(socket)
+    readProxyHeader(socket, clock, PROXY_TIMEOUT, (result) => {
+      this.#tally.total--
+      add(this.#tally.byProtocol, protocol, -1)
+      this.#nameless.delete(socket)
+      if (this.#ending !== undefined) return this.#refuse(socket, proxy, 'ending')
+      if ('origin' in result) return this.#admit(socket, result.origin?.remoteAddress ?? proxy, result.origin)
+      // Health checks connect and go: no news.
+      if (result.failure !== 'closed')
+        log.warn({ proxy, protocol, reason: result.failure }, 'a proxy sent no PROXY header')
+      this.#refuse(socket, proxy, 'proxy-header')
+    })
+  }
+
+  #admit(socket: Socket, address: string, origin: Origin | undefined): void {
+    const { protocol } = this.options
+    const { metrics } = this.scope
+    const peer = address === '' || this.#rules.trusted.has(address) ? undefined : addressGroup(address)
     const refusal = this.#refusal(address, peer)
-    if (refusal !== undefined) {
-      metrics
-        .counter('aviso_connections_refused_total', 'Connections that were closed at once', ['protocol', 'reason'])
-        .inc({ protocol, reason: refusal })
-      this.scope.log.debug({ remote: address, reason: refusal }, 'connection refused')
-      socket.on('error', () => {})
-      socket.destroy()
-      return
-    }
-    const connection = new AcceptedConnection(randomWord(this.scope.random, SESSION_ID_LENGTH), socket, this.#terms)
+    if (refusal !== undefined) return this.#refuse(socket, address, refusal)
+    if (socket.destroyed) return
+    const id = randomWord(this.scope.random, SESSION_ID_LENGTH)
+    const connection = new AcceptedConnection(id, socket, this.#terms, origin)
     this.#count(connection, peer, 1)
     metrics
       .counter('aviso_connections_accepted_total', 'Connections that were accepted', ['protocol'])
@@ -112,6 +143,16 @@ export class Claim {
       )
   }
 
+  #refuse(socket: Socket, address: string, reason: string): void {
+    const { protocol } = this.options
+    this.scope.metrics
+      .counter('aviso_connections_refused_total', 'Connections that were closed at once', ['protocol', 'reason'])
+      .inc({ protocol, reason })
+    this.scope.log.debug({ remote: address, reason }, 'connection refused')
+    socket.on('error', () => {})
+    socket.destroy()
+  }
+
   /** Resolves when no session is left. */
   drained(): Promise<void> {
     return this.#open.size === 0 ? Promise.resolve() : new Promise((resolve) => this.#onDrained.push(resolve))
@@ -124,6 +165,7 @@ export class Claim {
   }
 
   async #endSessions(): Promise<void> {
+    for (const socket of this.#nameless) socket.destroy()
     const open = this.#open
     if (open.size === 0) return
     const deadline = this.scope.clock.timeout(this.#rules.shutdownDeadline, () => {

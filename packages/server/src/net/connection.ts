@@ -6,6 +6,7 @@ import type { Clock } from '../kernel/clock.ts'
 import type { Log } from '../kernel/log.ts'
 import { plainAddress } from './addresses.ts'
 import type { Connection, Session, TlsFacts } from './contracts.ts'
+import type { Origin } from './proxy-protocol.ts'
 import { HandshakeError, SocketTlsFacts, handshake, type HandshakeTerms } from './tls.ts'
 
 /** What all connections of one listener have in common. */
@@ -39,16 +40,17 @@ export class AcceptedConnection implements Connection {
   #securing = false
   #session: Session | undefined
 
-  constructor(id: string, socket: Socket, terms: ConnectionTerms) {
+  /** `origin`: the client behind a proxy; undefined where the socket is the client's own. */
+  constructor(id: string, socket: Socket, terms: ConnectionTerms, origin?: Origin) {
     this.id = id
     this.#raw = socket
     this.#socket = socket
     this.#terms = terms
     // A unix peer has no address.
-    this.remoteAddress = plainAddress(socket.remoteAddress ?? '')
-    this.remotePort = socket.remotePort ?? 0
-    this.localAddress = plainAddress(socket.localAddress ?? '')
-    this.localPort = socket.localPort ?? 0
+    this.remoteAddress = origin?.remoteAddress ?? plainAddress(socket.remoteAddress ?? '')
+    this.remotePort = origin?.remotePort ?? socket.remotePort ?? 0
+    this.localAddress = origin?.localAddress ?? plainAddress(socket.localAddress ?? '')
+    this.localPort = origin?.localPort ?? socket.localPort ?? 0
     // 'close' follows every error, and sessions look there; an error that nobody listens for would end the process.
     socket.on('error', ignore)
   }

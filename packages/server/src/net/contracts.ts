@@ -51,6 +51,8 @@ export interface ListenOptions {
   readonly tls: 'implicit' | 'starttls' | 'none'
   /** ALPN protocol ids offered with implicit TLS. */
   readonly alpn?: readonly string[]
+  /** Addresses and networks (or `unix`) of proxies: their connections begin with a PROXY header and are then taken for the client's own. */
+  readonly proxies?: readonly string[] | undefined
   /** Serves one connection. What it throws closes that connection and is logged. */
   serve(connection: Connection): Session
 }

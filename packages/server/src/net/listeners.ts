@@ -9,8 +9,10 @@ import { bind } from './bind.ts'
 import type { Certificates } from './certificates.ts'
 import { Claim, Tally, type Rules } from './claim.ts'
 import type { Bans, Bound, ListenOptions, Network } from './contracts.ts'
+import { dnsConfig } from './dns/servers.ts'
 import { StartError } from './start-error.ts'
 import { Activation } from './systemd.ts'
+import { tarpitConfig } from './tarpit.ts'
 
 const count = v.pipe(v.number(), v.integer('expected a whole number'), v.minValue(1, 'expected at least 1'))
 
@@ -35,8 +37,16 @@ export const networkConfig = v.pipe(
       duration('20s'),
       v.description('how long sessions may take to end when the server stops'),
     ),
+    tarpit: v.optional(
+      v.pipe(
+        tarpitConfig,
+        v.description('Slow answers for peers that make many errors, and bans for those that go on.'),
+      ),
+      {},
+    ),
+    dns: v.optional(dnsConfig, {}),
   }),
-  v.description('Limits for all connections together.'),
+  v.description('Limits for all connections together, and how names are looked up.'),
 )
 export type NetworkConfig = v.InferOutput<typeof networkConfig>
 

@@ -4,6 +4,7 @@
 import { createHash } from 'node:crypto'
 import { type FileHandle, link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setImmediate as turn } from 'node:timers/promises'
 import type { Random } from '../kernel/random.ts'
 import type { Blobs } from './contracts.ts'
 import { storeError } from './sqlite.ts'
@@ -60,7 +61,7 @@ export class FileBlobs implements Blobs {
   }
 
   async put(content: Uint8Array): Promise<string> {
-    const name = createHash('sha256').update(content).digest('hex')
+    const name = await nameOf(content)
     const folder = join(this.#folder, name.slice(0, 2))
     const path = join(folder, name)
     try {
@@ -165,6 +166,19 @@ export class FileBlobs implements Blobs {
     if (!NAME.test(name)) throw new Error(`'${name}' cannot name a blob`)
     return join(this.#folder, name.slice(0, 2), name)
   }
+}
+
+/** Octets that are hashed in one go: a millisecond or so. */
+const HASH_PIECE = 512 * 1024
+
+/** The name of a content, made in pieces: others go on meanwhile. */
+async function nameOf(content: Uint8Array): Promise<string> {
+  const hash = createHash('sha256')
+  for (let at = 0; at < content.byteLength; at += HASH_PIECE) {
+    if (at > 0) await turn()
+    hash.update(content.subarray(at, at + HASH_PIECE))
+  }
+  return hash.digest('hex')
 }
 
 /** Writes a file and syncs it; answers its octets. `each` sees every piece. */

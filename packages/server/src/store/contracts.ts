@@ -40,15 +40,32 @@ export interface Change {
 export const LOST = 'lost'
 
 /** One operation: runs inside a transaction in a store worker. Arguments and result are structured-cloneable. A throw rolls back this operation alone. */
-export interface Operation<Arguments, Result> {
+export interface Operation<Arguments, Result> extends Moves<Arguments, Awaited<Result>> {
   readonly mode: 'read' | 'write'
   run(tx: Transaction, args: Arguments): Soon<Result>
 }
 
+/**
+ * Octets that move from thread to thread instead of being copied: whoever had them has an empty array afterwards. Each must be the only view of its memory, and of memory of its own (not
+ * of Node's pool). For octets that are large, or that nobody else needs.
+ */
+export interface Moves<Arguments, Result> {
+  /** Octets of the arguments that go over to the worker. What is not returned is freed when the operation is done: it must keep no view of them. */
+  given?(args: Arguments): readonly (Uint8Array | undefined)[]
+  /** Octets of the result that go over to the caller. */
+  returned?(result: Result): readonly (Uint8Array | undefined)[]
+}
+
 /** An operation that changes nothing. */
-export const read = <A, R>(run: (tx: Transaction, args: A) => Soon<R>): Operation<A, R> => ({ mode: 'read', run })
+export const read = <A, R>(
+  run: (tx: Transaction, args: A) => Soon<R>,
+  moves: Moves<A, Awaited<R>> = {},
+): Operation<A, R> => ({ ...moves, mode: 'read', run })
 /** An operation whose promise resolves only when its change is safe from power loss. */
-export const write = <A, R>(run: (tx: Transaction, args: A) => Soon<R>): Operation<A, R> => ({ mode: 'write', run })
+export const write = <A, R>(
+  run: (tx: Transaction, args: A) => Soon<R>,
+  moves: Moves<A, Awaited<R>> = {},
+): Operation<A, R> => ({ ...moves, mode: 'write', run })
 
 /** Which databases a store's tables live in: every account's own, the server's `core`, or a named service's. */
 export type Scale = 'account' | 'core' | 'service'
@@ -100,6 +117,8 @@ export interface Store {
   account<Ops extends Operations>(definition: StoreDefinition<Ops>, account: string): Calls<Ops>
   core<Ops extends Operations>(definition: StoreDefinition<Ops>): Calls<Ops>
   service<Ops extends Operations>(definition: StoreDefinition<Ops>, service: string): Calls<Ops>
+  /** Goes up with every call on the account's database, and now and then with another's: who works in the background sees whether somebody else does. */
+  asked(account: string): number
   /** Closes the account's database and deletes it with everything that belongs to it. */
   eraseAccount(account: string): Promise<void>
   /** Large octets that belong to the server itself, such as queued mail. */

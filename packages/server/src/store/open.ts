@@ -20,7 +20,8 @@ import {
   StoreError,
   type StoreFigures,
 } from './contracts.ts'
-import { type Call, databasePath, Engine, type Round } from './engine.ts'
+import { type Call, databasePath, Engine } from './engine.ts'
+import { memoryOf } from './moving.ts'
 import { storeError } from './sqlite.ts'
 import type { Answer, Order } from './worker.ts'
 
@@ -38,11 +39,19 @@ export interface StoreOptions {
   readonly waiting?: number
 }
 
+/** With fewer calls waiting, one more is soon answered. */
+const LITTLE = 8
+
 /** One thread (or, in tests, this one) that runs calls. */
 interface Lane {
   /** False as long as there was nothing to do. */
   readonly started: boolean
-  post(order: Order): void
+  /** True once it takes calls at once. */
+  readonly up: boolean
+  /** Makes it come up, if it does not already. */
+  start(): void
+  /** `moving` is the memory that goes over with the order. */
+  post(order: Order, moving?: readonly ArrayBuffer[]): void
   stop(): Promise<void>
 }
 
@@ -73,7 +82,13 @@ class SqliteStore implements Store {
     { readonly lane: number; resolve(value: unknown): void; reject(error: Error): void; readonly what: string }
   >()
   readonly #outbox: Call[][] = []
+  /** For each lane: octets that go over with the calls in its outbox. */
+  readonly #moving: (Uint8Array | undefined)[][] = []
   readonly #callers = new Map<string, new (scale: Scale, database: string) => object>()
+  /** The lanes of the databases that came to be used before a lane of their own was up. */
+  readonly #placed = new Map<string, number>()
+  /** Calls on databases, counted by the hashes of their names. */
+  readonly #asked = new Uint32Array(1024)
   #nextId = 1
   #flushing = false
   #closed = false
@@ -87,6 +102,7 @@ class SqliteStore implements Store {
     const threads = options.worker === undefined ? 1 : (options.threads ?? Math.min(4, availableParallelism()))
     for (let lane = 0; lane < threads; lane++) {
       this.#outbox.push([])
+      this.#moving.push([])
       this.#lanes.push(this.#startLane(lane, Math.max(4, Math.ceil((options.open ?? 64) / threads))))
     }
   }
@@ -123,6 +139,10 @@ class SqliteStore implements Store {
     )
   }
 
+  asked(account: string): number {
+    return this.#asked[hashOf('account', account) % this.#asked.length] ?? 0
+  }
+
   async eraseAccount(account: string): Promise<void> {
     await this.#order(this.#laneOf('account', account), (id) => ({ kind: 'erase', id, account }))
   }
@@ -152,22 +172,40 @@ class SqliteStore implements Store {
     let Caller = this.#callers.get(definition.name)
     if (Caller === undefined) {
       Caller = callerOf(definition, (to, name, operation, args) =>
-        this.#call(to, name, definition.name, operation, args),
+        this.#call(
+          to,
+          name,
+          definition.name,
+          operation,
+          args,
+          definition.operations[operation]?.given?.(args as never),
+        ),
       )
       this.#callers.set(definition.name, Caller)
     }
     return new Caller(scale, database) as Calls<Ops>
   }
 
-  #call(scale: Scale, database: string, store: string, operation: string, args: unknown): Promise<unknown> {
+  #call(
+    scale: Scale,
+    database: string,
+    store: string,
+    operation: string,
+    args: unknown,
+    given?: readonly (Uint8Array | undefined)[],
+  ): Promise<unknown> {
     if (this.#closed) return Promise.reject(new StoreError('unavailable', 'the store is closed'))
     if (this.#waiting.size >= (this.#options.waiting ?? 20_000))
       return Promise.reject(new StoreError('unavailable', 'too much is waiting for the disk: try again later'))
-    const lane = this.#laneOf(scale, database)
+    const hash = hashOf(scale, database)
+    const lane = this.#laneOf(scale, database, hash)
+    const slot = hash % this.#asked.length
+    this.#asked[slot] = (this.#asked[slot] ?? 0) + 1
     const id = this.#nextId++
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { lane, resolve, reject, what: `${store}.${operation}` })
       this.#outbox[lane]?.push([id, scale, database, store, operation, args])
+      if (given !== undefined) this.#moving[lane]?.push(...given)
       if (this.#flushing) return
       this.#flushing = true
       // Not a microtask: what other sockets ask for in the same turn of the event loop then shares this message, and its sync.
@@ -180,8 +218,10 @@ class SqliteStore implements Store {
     for (const [index, calls] of this.#outbox.entries()) {
       if (calls.length === 0) continue
       this.#outbox[index] = []
+      const moving = memoryOf(this.#moving[index] ?? [])
+      this.#moving[index] = []
       try {
-        this.#lanes[index]?.post({ kind: 'calls', calls, now: this.#scope.clock.now() })
+        this.#lanes[index]?.post({ kind: 'calls', calls, now: this.#scope.clock.now() }, moving)
       } catch (error) {
         // An argument that cannot be cloned: a defect of the caller, who gets to know.
         for (const [id] of calls) this.#settle(id, (waiting) => waiting.reject(error as Error))
@@ -197,14 +237,24 @@ class SqliteStore implements Store {
     })
   }
 
-  #laneOf(scale: Scale, database: string): number {
+  /** The lane of a database: always the same one, as it has the database open. */
+  #laneOf(scale: Scale, database: string, hash = hashOf(scale, database)): number {
     if (scale === 'core' || this.#lanes.length === 1) return 0
-    let hash = scale.length
-    for (let i = 0; i < database.length; i++) hash = (hash * 31 + database.charCodeAt(i)) >>> 0
-    return hash % this.#lanes.length
+    const index = hash % this.#lanes.length
+    const key = `${scale}/${database}`
+    const placed = this.#placed.size > 0 ? this.#placed.get(key) : undefined
+    if (placed !== undefined) return placed
+    const lane = this.#lanes[index]
+    if (lane === undefined || lane.up) return index
+    // A thread takes tens of milliseconds to start. Who comes meanwhile is served by the one that is up since the start, as long as that has little to do.
+    lane.start()
+    const chosen = this.#waiting.size < LITTLE ? 0 : index
+    this.#placed.set(key, chosen)
+    return chosen
   }
 
   #answer(answer: Answer): void {
+    if (answer.kind === 'up') return
     if (answer.kind === 'done') {
       this.#settle(answer.id, (waiting) =>
         answer.error === undefined ? waiting.resolve(answer.open) : waiting.reject(new Error(answer.error)),
@@ -246,16 +296,21 @@ class SqliteStore implements Store {
       return inlineLane(new Engine({ folder, definitions, open }), (answer) => this.#answer(answer))
     // A thread costs some 15 MiB: it is started when there is work for it.
     let current: Worker | undefined
+    let up = false
     const start = (): Worker => {
       const thread = new Worker(worker, {
         name: `store-${index}`,
         workerData: { folder, open },
         resourceLimits: { maxYoungGenerationSizeMb: 8 },
       })
-      thread.on('message', (answer: Answer) => this.#answer(answer))
+      thread.on('message', (answer: Answer) => {
+        if (answer.kind === 'up') up = true
+        else this.#answer(answer)
+      })
       thread.on('error', (error) => this.#scope.log.error({ err: error, lane: index }, 'a store worker died'))
       thread.on('exit', () => {
         current = undefined
+        up = false
         this.bus.broadcast({ kind: LOST })
         // Nothing that it had not answered is known to be durable: the callers say "later". The next call starts a new thread.
         const lost = new StoreError('unavailable', 'the store worker died: try again')
@@ -268,13 +323,23 @@ class SqliteStore implements Store {
       get started() {
         return current !== undefined
       },
-      post(order) {
+      get up() {
+        return up
+      },
+      start: () => void (current ??= start()),
+      post(order, moving = []) {
         current ??= start()
-        current.postMessage(order)
+        current.postMessage(order, moving)
       },
       stop: async () => void (await current?.terminate()),
     }
   }
+}
+
+function hashOf(scale: Scale, database: string): number {
+  let hash = scale.length
+  for (let i = 0; i < database.length; i++) hash = (hash * 31 + database.charCodeAt(i)) >>> 0
+  return hash
 }
 
 type Send = (scale: Scale, database: string, operation: string, args: unknown) => Promise<unknown>
@@ -303,8 +368,8 @@ function inlineLane(engine: Engine, answer: (answer: Answer) => void): Lane {
   let chain: Promise<void> = Promise.resolve()
   const work = async (order: Order): Promise<void> => {
     if (order.kind === 'calls') {
-      const round: Round = await engine.run(structuredClone(order.calls), order.now)
-      answer({ kind: 'round', ...structuredClone(round) })
+      const { moving, ...round } = await engine.run(order.calls, order.now)
+      answer({ kind: 'round', ...structuredClone(round, { transfer: [...moving] }) })
       return
     }
     let error: string | undefined
@@ -318,7 +383,12 @@ function inlineLane(engine: Engine, answer: (answer: Answer) => void): Lane {
   }
   return {
     started: true,
-    post: (order) => void (chain = chain.then(() => work(order))),
+    up: true,
+    start: () => undefined,
+    post(order, moving = []) {
+      const sent = structuredClone(order, { transfer: [...moving] })
+      chain = chain.then(() => work(sent))
+    },
     stop: () => chain,
   }
 }

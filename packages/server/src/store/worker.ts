@@ -11,8 +11,9 @@ export type Order =
   | { readonly kind: 'figures'; readonly id: number }
   | { readonly kind: 'close'; readonly id: number }
 
-/** What the worker answers. */
+/** What the worker answers; `up` once, when it takes orders. */
 export type Answer =
+  | { readonly kind: 'up' }
   | ({ readonly kind: 'round' } & Round)
   | { readonly kind: 'done'; readonly id: number; readonly open: number; readonly error?: string }
 
@@ -43,15 +44,23 @@ export function serveStores(definitions: readonly StoreDefinition[]): void {
           now = order.now
           continue
         }
-        if (calls.length > 0) answer({ kind: 'round', ...(await engine.run(calls, now)) })
+        if (calls.length > 0) await round(calls, now)
         calls = []
         answer(control(engine, order))
       }
-      if (calls.length > 0) answer({ kind: 'round', ...(await engine.run(calls, now)) })
+      if (calls.length > 0) await round(calls, now)
     }
   }
 
-  const answer = (value: Answer): void => port.postMessage(value)
+  async function round(calls: readonly Call[], now: number): Promise<void> {
+    const { moving, ...done } = await engine.run(calls, now)
+    answer({ kind: 'round', ...done }, moving)
+  }
+
+  function answer(value: Answer, moving: readonly ArrayBuffer[] = []): void {
+    port?.postMessage(value, moving)
+  }
+  answer({ kind: 'up' })
 }
 
 /** Also takes what came in since: while one group was being synced, the next one gathered. */

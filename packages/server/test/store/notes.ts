@@ -17,6 +17,14 @@ export const notes = defineStore({
     }),
     all: read(async (tx) => (await tx.all('SELECT text FROM note ORDER BY id')).map(([text]) => String(text))),
     bytes: read(async (_tx, args: { readonly bytes: Uint8Array }) => args.bytes.byteLength),
+    /** What is given goes over; `back` comes back. */
+    sum: read(
+      async (_tx, { taken, back }: { readonly taken: Uint8Array; readonly back: Uint8Array }) => ({
+        sum: [...taken, ...back].reduce((all, octet) => all + octet, 0),
+        back,
+      }),
+      { given: ({ taken, back }) => [taken, back], returned: ({ back }) => [back] },
+    ),
   },
 })
 

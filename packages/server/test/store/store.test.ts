@@ -71,6 +71,49 @@ for (const [where, extra] of [
   })
 }
 
+for (const [where, extra] of [
+  ['in this thread', {}],
+  ['in worker threads', { worker, threads: 2 }],
+] as const)
+  test(`octets that are given go over, those of shared memory are copied (${where})`, async () => {
+    const scope = testScope()
+    const store = await openStore(scope, { folder: folder(), definitions: [notes], ...extra })
+    const anna = store.account(notes, 'anna')
+    const taken = Uint8Array.of(1, 2, 3)
+    const back = Uint8Array.of(4, 5)
+    const got = await anna.sum({ taken, back })
+    assert.deepEqual([got.sum, [...got.back]], [15, [4, 5]])
+    assert.deepEqual([taken.byteLength, back.byteLength], [0, 0])
+    const shared = Uint8Array.of(9, 1, 2, 3, 9)
+    const copied = await anna.sum({ taken: shared.subarray(1, 4), back: shared.subarray(1, 2) })
+    assert.deepEqual([copied.sum, [...copied.back]], [7, [1]])
+    assert.deepEqual([...shared], [9, 1, 2, 3, 9])
+    await scope.close()
+  })
+
+test('who works in the background on an account sees whether somebody else asks for it', async () => {
+  const scope = testScope()
+  const store = await openStore(scope, { folder: folder(), definitions: [notes] })
+  const before = store.asked('anna')
+  await store.account(notes, 'anna').all()
+  assert.equal(store.asked('anna'), before + 1)
+  await store.account(notes, 'bert').all()
+  assert.equal(store.asked('anna'), before + 1)
+  await scope.close()
+})
+
+test('accounts that are used before all threads are up keep their place', async () => {
+  const scope = testScope()
+  const store = await openStore(scope, { folder: folder(), definitions: [notes], worker, threads: 3 })
+  const accounts = 'abcdefghijklmnopqrstuvwxyz'.split('').map((name) => store.account(notes, name))
+  // The first few find the thread idle that is up, the others do not; all come back while theirs may still be starting.
+  await Promise.all(accounts.map((one) => one.add({ text: 'one' })))
+  for (const one of accounts) await one.add({ text: 'two' })
+  for (const one of accounts) assert.deepEqual(await one.all(), ['one', 'two'])
+  assert.equal((await store.figures()).open, accounts.length + 1)
+  await scope.close()
+})
+
 test('a second server on the same folder is told so', async () => {
   const scope = testScope()
   const options = { folder: folder(), definitions: [notes] }

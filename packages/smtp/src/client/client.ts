@@ -1,26 +1,25 @@
 // RFC 5321 and RFC 2033, the client's side: one connection to one server.
 
+import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { isAscii } from 'node:buffer'
 import type { ClientMechanism } from '@aviso/sasl'
-import { normaliseLines, stuffDots } from '../body/lines.ts'
+import type { MessageSource } from '../body/message.ts'
 import { systemClock } from '../clock.ts'
-import type { BodyType } from '../parameters.ts'
-import { parseMailbox } from '../path.ts'
-import { reply, SmtpError, type SmtpReply } from '../reply.ts'
+import { SmtpError, type SmtpReply } from '../reply.ts'
 import { Wire, WireError } from '../wire.ts'
-import { encodeUtf8AddressXtext, encodeXtext } from '../xtext.ts'
+import { adapt, outgoing } from './adapt.ts'
+import { mailCommand, rcptCommand } from './commands.ts'
 import {
   defaultTimeouts,
   type ClientOptions,
   type ClientTimeouts,
   type OutgoingEnvelope,
-  type OutgoingRecipient,
   type RecipientResult,
 } from './contracts.ts'
+import { Offer } from './offer.ts'
 import { readReply } from './replies.ts'
-
-const NO_UTF8 = reply(550, '5.6.7', 'The server does not offer SMTPUTF8')
+import { Results } from './results.ts'
+import { blocks, type Block } from './sending.ts'
 
 /** The connection is over and some question is without answer. After the end of the data nobody knows whether the message was taken. */
 export class SmtpConnectionError extends Error {
@@ -38,14 +37,17 @@ export class SmtpClient {
   readonly #options: ClientOptions
   readonly #timeouts: ClientTimeouts
   readonly #wire: Wire
-  #extensions: ReadonlyMap<string, readonly string[]> = new Map()
+  #offer = new Offer()
   #greeting: SmtpReply = { code: 220, enhanced: undefined, lines: [] }
   #secure = false
   #last421: SmtpReply | undefined
+  #sent = 0
 
   private constructor(options: ClientOptions, socket: Duplex) {
     this.#options = options
     this.#timeouts = { ...defaultTimeouts, ...options.timeouts }
+    // Commands are small, and each is waited for.
+    if (socket instanceof Socket) socket.setNoDelay(true)
     this.#wire = new Wire(socket, options.clock ?? systemClock, this.#timeouts.command)
   }
 
@@ -68,7 +70,7 @@ export class SmtpClient {
 
   /** What the server offers: keyword (upper case) and its words. */
   get extensions(): ReadonlyMap<string, readonly string[]> {
-    return this.#extensions
+    return this.#offer.extensions
   }
   get greeting(): SmtpReply {
     return this.#greeting
@@ -83,6 +85,23 @@ export class SmtpClient {
   /** Nothing more can be sent. */
   get closed(): boolean {
     return this.#wire.over || this.#last421 !== undefined
+  }
+  /** The server has said something that nobody asked for: a farewell, or words that would be taken for the answer to the next command. */
+  get unasked(): boolean {
+    return this.#wire.queued > 0
+  }
+  /** Transactions that were begun. */
+  get sent(): number {
+    return this.#sent
+  }
+  /** The server has taken as many transactions as it takes on one connection (RFC 9422: MAILMAX). */
+  get exhausted(): boolean {
+    return this.#sent >= this.#offer.limit('MAILMAX')
+  }
+
+  /** Calls back once, when the connection is closed. A second listener takes the place of the first. */
+  onClose(listener: () => void): void {
+    this.#wire.onClose(listener)
   }
 
   /** STARTTLS (RFC 3207), then EHLO again. `makeSecure` does the handshake and judges the certificate. Throws SmtpError when refused. */
@@ -123,84 +142,121 @@ export class SmtpClient {
   }
 
   /**
-   * Sends one message. Every recipient gets its result, in the order of the envelope; refusals are results, not errors.
-   * Throws SmtpConnectionError when the connection fails, RangeError for an address that would break out of its command.
+   * Sends one message: octets, or what gives them in pieces and is never held whole. Every recipient gets its result, in the order of the envelope;
+   * refusals are results, not errors. Throws SmtpConnectionError when the connection fails, RangeError for an address that would break out of its
+   * command, and whatever the message's `chunks` throws, after which the connection is cut: nobody gets half a message.
    */
-  async send(envelope: OutgoingEnvelope, message: Uint8Array): Promise<readonly RecipientResult[]> {
-    const transaction = new Transaction(envelope)
-    const body = bodyType(envelope, message)
-    const refusal = this.#refuseLocally(envelope, message)
-    if (refusal !== undefined) return transaction.refuseAll('local', refusal)
-    const chunking = this.#offers('CHUNKING') && this.#options.chunking !== false
-    const binary = body === 'BINARYMIME' && chunking && this.#offers('BINARYMIME')
-    const dsn = this.#offers('DSN')
-    const max = this.#rcptMax()
-    const recipients = envelope.recipients.slice(0, max)
-    transaction.refuseFrom(max)
-
-    const mail = this.#mailCommand(
-      envelope,
-      message.length,
-      binary ? 'BINARYMIME' : body === '7BIT' ? body : '8BITMIME',
-    )
-    const rcpts = recipients.map((recipient) => rcptCommand(recipient, dsn))
+  async send(envelope: OutgoingEnvelope, message: Uint8Array | MessageSource): Promise<readonly RecipientResult[]> {
+    const results = new Results(envelope.recipients)
+    const chunking = this.#offer.has('CHUNKING') && this.#options.chunking !== false
+    const adapted = await adapt(envelope, outgoing(message), this.#offer, chunking, results)
+    if (adapted === undefined) return results.all
+    const mail = mailCommand(envelope, adapted, this.#offer)
+    const rcpts = envelope.recipients.flatMap((recipient, place) => {
+      const address = adapted.addresses.get(place)
+      if (address === undefined || !results.waits(place)) return []
+      return [{ place, command: rcptCommand(recipient, address, this.#offer) }]
+    })
+    this.#sent++
     try {
-      if (this.#offers('PIPELINING')) {
-        this.#wire.write(mail + rcpts.join('') + (chunking ? '' : 'DATA\r\n'))
-        const mailed = await this.#answer(this.#timeouts.mail)
-        for (let i = 0; i < recipients.length; i++) transaction.rcpt(i, mailed, await this.#answer(this.#timeouts.rcpt))
-      } else {
-        this.#wire.write(mail)
-        const mailed = await this.#answer(this.#timeouts.mail)
-        for (const [i, rcpt] of rcpts.entries()) {
-          if (mailed.code < 300) this.#wire.write(rcpt)
-          transaction.rcpt(i, mailed, mailed.code < 300 ? await this.#answer(this.#timeouts.rcpt) : mailed)
-        }
-        if (!chunking && transaction.pending.length > 0) this.#wire.write('DATA\r\n')
-      }
-      if (chunking) await this.#sendChunk(transaction, message, binary)
-      else await this.#sendData(transaction, message)
+      await this.#envelope(mail, rcpts, results, chunking)
+      if (chunking)
+        await this.#sendChunks(results, blocks(adapted.source, adapted.body === 'BINARYMIME' ? 'binary' : 'text'))
+      else await this.#sendData(results, blocks(adapted.source, 'data'))
     } catch (error) {
-      // RFC 5321 §3.8: the server has said 421 and closed. What it did not answer, it answered with that.
-      if (this.#last421 === undefined || !(error instanceof SmtpConnectionError)) throw error
-      transaction.rest(this.#last421)
-    }
-    return transaction.results
-  }
-
-  async #sendChunk(transaction: Transaction, message: Uint8Array, binary: boolean): Promise<void> {
-    if (transaction.pending.length === 0) return this.#forget()
-    const octets = binary ? message : withoutDots(message)
-    this.#wire.write(`BDAT ${octets.length} LAST\r\n`)
-    await this.#transmit(octets)
-    await this.#conclude(transaction)
-  }
-
-  async #sendData(transaction: Transaction, message: Uint8Array): Promise<void> {
-    if (transaction.pending.length === 0 && !this.#offers('PIPELINING')) return this.#forget()
-    const go = await this.#answer(this.#timeouts.dataStart)
-    if (go.code === 354) {
-      if (transaction.pending.length === 0) {
-        // RFC 2920 §3.1: DATA was on its way already; an empty message for nobody ends it.
-        await this.#transmit(Buffer.from('.\r\n'))
-        await this.#answer(this.#timeouts.dataEnd)
-        return
+      if (!(error instanceof SmtpConnectionError)) {
+        this.#wire.destroy()
+        throw error
       }
-      await this.#transmit(stuffDots(message))
-      await this.#conclude(transaction)
-    } else {
-      for (const i of transaction.pending) transaction.settle(i, 'data', go)
-      await this.#forget()
+      // RFC 5321 §3.8: the server has said 421 and closed. What it did not answer, it answered with that.
+      if (this.#last421 === undefined) throw error
+      results.settleAll('rcpt', this.#last421)
     }
+    return results.all
+  }
+
+  async #envelope(
+    mail: string,
+    rcpts: readonly { readonly place: number; readonly command: string }[],
+    results: Results,
+    chunking: boolean,
+  ): Promise<void> {
+    this.#wire.write(mail)
+    if (this.#offer.has('PIPELINING')) {
+      for (const { command } of rcpts) this.#wire.write(command)
+      if (!chunking) this.#wire.write('DATA\r\n')
+      const mailed = await this.#answer(this.#timeouts.mail)
+      for (const { place } of rcpts) results.rcpt(place, mailed, await this.#answer(this.#timeouts.rcpt))
+      return
+    }
+    const mailed = await this.#answer(this.#timeouts.mail)
+    if (mailed.code >= 300) return results.settleAll('mail', mailed)
+    for (const { place, command } of rcpts) {
+      this.#wire.write(command)
+      results.rcpt(place, mailed, await this.#answer(this.#timeouts.rcpt))
+    }
+    if (!chunking && !results.settled) this.#wire.write('DATA\r\n')
+  }
+
+  /** BDAT (RFC 3030 §4.2): where the server pipelines, the next chunk is on its way before the last one was answered. */
+  async #sendChunks(results: Results, chunks: Iterable<Block> | AsyncIterable<Block>): Promise<void> {
+    if (results.settled) return this.#forget()
+    const ahead = this.#offer.has('PIPELINING') ? 1 : 0
+    let unanswered = 0
+    let refusal: SmtpReply | undefined
+    const hear = async (): Promise<void> => {
+      const answer = await this.#answer(this.#timeouts.dataBlock)
+      if (answer.code >= 300) refusal ??= answer
+    }
+    for await (const { octets, last } of chunks) {
+      this.#wire.write(`BDAT ${octets.length}${last ? ' LAST' : ''}\r\n`)
+      const farewell = await this.#transmit(octets)
+      if (farewell !== undefined) return results.settleAll('data', farewell)
+      if (last) {
+        for (; unanswered > 0; unanswered--) await hear()
+        if (refusal === undefined) return this.#conclude(results)
+        break
+      }
+      unanswered++
+      for (; unanswered > ahead; unanswered--) await hear()
+      if (refusal !== undefined) break
+    }
+    for (; unanswered > 0; unanswered--) await hear()
+    if (refusal !== undefined) results.settleAll('data', refusal)
+    // After a chunk that was refused nobody knows how many replies are to come: that is no connection to go on with.
+    this.close()
+  }
+
+  async #sendData(results: Results, message: Iterable<Block> | AsyncIterable<Block>): Promise<void> {
+    if (results.settled && !this.#offer.has('PIPELINING')) return this.#forget()
+    const go = await this.#answer(this.#timeouts.dataStart)
+    if (go.code !== 354) {
+      results.settleAll('data', go)
+      return this.#forget()
+    }
+    if (results.settled) {
+      // RFC 2920 §3.1: DATA was on its way already; an empty message for nobody ends it.
+      await this.#transmit(Buffer.from('.\r\n'))
+      await this.#answer(this.#timeouts.dataEnd)
+      return
+    }
+    for await (const { octets, last } of message) {
+      const answer = await this.#transmit(octets, !last)
+      if (answer === undefined) continue
+      // It does not want the rest. Half a message can only be ended by ending the connection.
+      results.settleAll('data', answer)
+      return this.close()
+    }
+    await this.#conclude(results)
   }
 
   /** One reply for all, or in LMTP one for each recipient that RCPT accepted. */
-  async #conclude(transaction: Transaction): Promise<void> {
+  async #conclude(results: Results): Promise<void> {
     let answer: SmtpReply | undefined
-    for (const i of transaction.pending) {
+    for (const i of results.pending) {
       if (answer === undefined || this.#options.kind === 'lmtp')
         answer = await this.#answer(this.#timeouts.dataEnd, true)
-      transaction.settle(i, 'data', answer)
+      results.settle(i, 'data', answer)
     }
   }
 
@@ -208,20 +264,24 @@ export class SmtpClient {
     await this.#command('RSET')
   }
 
-  async #transmit(octets: Uint8Array): Promise<void> {
-    const block = 262_144
+  /**
+   * Sends octets of a message. What the server says before it has them all is a refusal, which is returned, also when it has closed the connection
+   * behind it; `listening` is false where its reply may be the one that all wait for.
+   */
+  async #transmit(octets: Uint8Array, listening = false): Promise<SmtpReply | undefined> {
     try {
-      for (let at = 0; at < octets.length; at += block) {
-        await this.#wire.send(octets.subarray(at, at + block), this.#timeouts.dataBlock)
-      }
+      await this.#wire.send(octets, this.#timeouts.dataBlock)
     } catch (cause) {
+      const last = this.#wire.queued > 0 ? await this.#answer(this.#timeouts.command) : undefined
+      if (last !== undefined && last.code >= 400) return last
       throw new SmtpConnectionError('the connection broke while the message was sent', false, { cause })
     }
+    return listening && this.#wire.queued > 0 ? this.#answer(this.#timeouts.dataBlock) : undefined
   }
 
-  /** RSET: forget the transaction. */
-  async reset(): Promise<void> {
-    await this.#expect('RSET', 250)
+  /** RSET: forget the transaction. `timeout` in milliseconds; default: that of commands. */
+  async reset(timeout = this.#timeouts.command): Promise<void> {
+    await this.#expect('RSET', 250, timeout)
   }
 
   /** NOOP: is the server still there? */
@@ -240,61 +300,35 @@ export class SmtpClient {
     this.close()
   }
 
+  /** Closes in good order, without a word. */
   close(): void {
     this.#wire.close()
+  }
+
+  /** Cuts the connection. */
+  destroy(): void {
+    this.#wire.destroy()
   }
 
   async #hello(): Promise<void> {
     const lmtp = this.#options.kind === 'lmtp'
     const answer = await this.#command(`${lmtp ? 'LHLO' : 'EHLO'} ${this.#options.name}`)
     if (answer.code === 250) {
-      this.#extensions = new Map(answer.lines.slice(1).map(readExtension))
+      this.#offer = Offer.read(answer)
       return
     }
     if (lmtp || answer.code < 500) throw SmtpError.from(answer)
-    this.#extensions = new Map()
+    this.#offer = new Offer()
     await this.#expect(`HELO ${this.#options.name}`, 250)
   }
 
-  #offers(keyword: string): boolean {
-    return this.#extensions.has(keyword)
-  }
-
-  /** RFC 9422: how many recipients the server takes at once. */
-  #rcptMax(): number {
-    const limit = this.#extensions.get('LIMITS')?.find((word) => word.startsWith('RCPTMAX='))
-    return Number(limit?.slice('RCPTMAX='.length)) || Infinity
-  }
-
-  #refuseLocally(envelope: OutgoingEnvelope, message: Uint8Array): SmtpReply | undefined {
-    if (needsUtf8(envelope) && !this.#offers('SMTPUTF8')) return NO_UTF8
-    const size = Number(this.#extensions.get('SIZE')?.[0] ?? 0)
-    if (size > 0 && message.length > size) return reply(552, '5.3.4', `The server takes no more than ${size} octets`)
-    // RFC 8689 §2: where it is not offered, the message must not go.
-    const tls = envelope.requireTls === true && !this.#offers('REQUIRETLS')
-    return tls ? reply(550, '5.7.30', 'The server does not offer REQUIRETLS') : undefined
-  }
-
-  #mailCommand(envelope: OutgoingEnvelope, size: number, body: BodyType): string {
-    let command = `MAIL FROM:<${envelope.reversePath === null ? '' : safe(envelope.reversePath)}>`
-    if (this.#offers('SIZE')) command += ` SIZE=${size}`
-    if (body === 'BINARYMIME' || (body === '8BITMIME' && this.#offers('8BITMIME'))) command += ` BODY=${body}`
-    if (needsUtf8(envelope)) command += ' SMTPUTF8'
-    if (envelope.requireTls === true) command += ' REQUIRETLS'
-    if (this.#offers('DSN')) {
-      if (envelope.ret !== undefined) command += ` RET=${envelope.ret}`
-      if (envelope.envid !== undefined) command += ` ENVID=${encodeXtext(envelope.envid)}`
-    }
-    return command + '\r\n'
-  }
-
-  async #command(line: string): Promise<SmtpReply> {
+  async #command(line: string, timeout = this.#timeouts.command): Promise<SmtpReply> {
     this.#wire.write(line + '\r\n')
-    return this.#answer(this.#timeouts.command)
+    return this.#answer(timeout)
   }
 
-  async #expect(line: string, code: number): Promise<void> {
-    const answer = await this.#command(line)
+  async #expect(line: string, code: number, timeout?: number): Promise<void> {
+    const answer = await this.#command(line, timeout)
     if (answer.code !== code) throw SmtpError.from(answer)
   }
 
@@ -309,94 +343,4 @@ export class SmtpClient {
       throw new SmtpConnectionError(`no reply: ${cause.end}`, afterData, { cause })
     }
   }
-}
-
-/** One line of the answer to EHLO. Some old servers write `AUTH=PLAIN`. */
-function readExtension(line: string): [string, readonly string[]] {
-  const [keyword = '', ...words] = line
-    .trim()
-    .replace(/^AUTH=/i, 'AUTH ')
-    .toUpperCase()
-    .split(/ +/)
-  return [keyword, words]
-}
-
-/** The results of one transaction as they come in. */
-class Transaction {
-  readonly #recipients: readonly OutgoingRecipient[]
-  readonly #results: (RecipientResult | undefined)[]
-
-  constructor({ recipients }: OutgoingEnvelope) {
-    this.#recipients = recipients
-    this.#results = recipients.map(() => undefined)
-  }
-
-  /** Places of the recipients without a result. */
-  get pending(): readonly number[] {
-    return [...this.#results.keys()].filter((i) => this.#results[i] === undefined)
-  }
-
-  get results(): readonly RecipientResult[] {
-    return this.#results.filter((result) => result !== undefined)
-  }
-
-  settle(i: number, stage: RecipientResult['stage'], answer: SmtpReply): void {
-    const accepted = stage === 'data' && answer.code >= 200 && answer.code < 300
-    this.#results[i] ??= { address: this.#recipients[i]?.address ?? '', accepted, stage, reply: answer }
-  }
-
-  rcpt(i: number, mailed: SmtpReply, answer: SmtpReply): void {
-    if (mailed.code >= 300) this.settle(i, 'mail', mailed)
-    else if (answer.code >= 300) this.settle(i, 'rcpt', answer)
-  }
-
-  refuseAll(stage: RecipientResult['stage'], answer: SmtpReply): readonly RecipientResult[] {
-    for (const i of this.pending) this.settle(i, stage, answer)
-    return this.results
-  }
-
-  /** Recipients beyond what the server takes at once must be sent again, later. */
-  refuseFrom(max: number): void {
-    for (let i = max; i < this.#recipients.length; i++) {
-      this.settle(i, 'local', reply(452, '4.5.3', `The server takes ${max} recipients at once`))
-    }
-  }
-
-  rest(answer: SmtpReply): void {
-    this.refuseAll('rcpt', answer)
-  }
-}
-
-function rcptCommand({ address, notify, originalRecipient }: OutgoingRecipient, dsn: boolean): string {
-  let command = `RCPT TO:<${safe(address)}>`
-  if (dsn && notify !== undefined && notify.length > 0) command += ` NOTIFY=${notify.join(',')}`
-  if (dsn && originalRecipient !== undefined) {
-    const { type, address: original } = originalRecipient
-    command += ` ORCPT=${safe(type)};${type.toLowerCase() === 'utf-8' ? encodeUtf8AddressXtext(original) : encodeXtext(original)}`
-  }
-  return command + '\r\n'
-}
-
-/** An address cannot hold a line break or close its bracket early, unless somebody wants to send a command of his own. */
-function safe(address: string): string {
-  const broken = address.startsWith('"') ? parseMailbox(address) === undefined : /[<> ]/.test(address)
-  if (broken || /\p{Cc}/u.test(address)) throw new RangeError('this address would break out of its command')
-  return address
-}
-
-function needsUtf8({ smtpUtf8, reversePath, recipients }: OutgoingEnvelope): boolean {
-  const plain = (address: string): boolean => isAscii(Buffer.from(address))
-  return smtpUtf8 === true || !plain(reversePath ?? '') || !recipients.every(({ address }) => plain(address))
-}
-
-/** BINARYMIME only on request: lines of LF in a text are to be mended, not to be preserved. */
-function bodyType({ body }: OutgoingEnvelope, message: Uint8Array): BodyType {
-  return body ?? (isAscii(message) ? '7BIT' : '8BITMIME')
-}
-
-/** The message as BDAT carries it when it is no binary one: its lines CRLF, the last one ended. */
-function withoutDots(message: Uint8Array): Uint8Array {
-  const octets = Buffer.from(message.buffer, message.byteOffset, message.length)
-  const text = normaliseLines(octets)
-  return text.length === 0 || text.at(-1) === 0x0a ? text : Buffer.concat([text, Buffer.from('\r\n')])
 }

@@ -2,7 +2,7 @@
 
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../clock.ts'
-import type { BodyType, NotifyCondition } from '../parameters.ts'
+import type { BodyType, DeliverBy, NotifyCondition } from '../parameters.ts'
 import type { SmtpReply } from '../reply.ts'
 
 /** Milliseconds; the defaults are those of RFC 5321 §4.5.3.2. */
@@ -44,21 +44,30 @@ export interface OutgoingEnvelope {
   /** The address without brackets; null for `<>`. */
   readonly reversePath: string | null
   readonly recipients: readonly OutgoingRecipient[]
-  /** Ask for SMTPUTF8 though all addresses are ASCII: the headers are not. */
-  readonly smtpUtf8?: boolean
-  readonly requireTls?: boolean
-  /** Sent only to servers that offer DSN. */
-  readonly ret?: 'FULL' | 'HDRS'
-  readonly envid?: string
+  /** The message may hold UTF-8 in its header, though all addresses are ASCII. */
+  readonly smtpUtf8?: boolean | undefined
+  /** The message goes to no server that does not offer REQUIRETLS. */
+  readonly requireTls?: boolean | undefined
+  /** Both sent only to servers that offer DSN. */
+  readonly ret?: 'FULL' | 'HDRS' | undefined
+  readonly envid?: string | undefined
+  /** Who submitted the message first, `<>` when unknown. Sent only to servers that offer AUTH. */
+  readonly auth?: string | undefined
+  /** Sent to servers that offer DELIVERBY. What must be given back when it is late goes to no other (RFC 2852 §4). */
+  readonly deliverBy?: DeliverBy | undefined
+  /** Sent only to servers that offer MT-PRIORITY. */
+  readonly priority?: number | undefined
+  /** For the server to hold the message until then: it goes to no server that does not offer FUTURERELEASE. */
+  readonly holdUntil?: Date | undefined
   /** Default: found out from the message. */
-  readonly body?: BodyType
+  readonly body?: BodyType | undefined
 }
 
 export interface OutgoingRecipient {
   readonly address: string
   /** Both sent only to servers that offer DSN. */
-  readonly notify?: readonly NotifyCondition[]
-  readonly originalRecipient?: { readonly type: string; readonly address: string }
+  readonly notify?: readonly NotifyCondition[] | undefined
+  readonly originalRecipient?: { readonly type: string; readonly address: string } | undefined
 }
 
 /** What became of one recipient. */

@@ -2,8 +2,10 @@
 
 import type { Duplex } from 'node:stream'
 import type { Identity, ServerMechanism } from '@aviso/sasl'
+import type { MessageBody } from '../body/message.ts'
+import type { Spool } from '../body/spool.ts'
 import type { Clock } from '../clock.ts'
-import type { BodyType, Extensions, MailParameters, RecipientParameters } from '../parameters.ts'
+import type { Extensions, MailParameters, RecipientParameters } from '../parameters.ts'
 import type { Mailbox } from '../path.ts'
 import type { SmtpReply } from '../reply.ts'
 
@@ -12,14 +14,39 @@ export type ServerKind = 'smtp' | 'submission' | 'lmtp'
 
 /** Where a connection came from. */
 export interface Peer {
-  readonly address?: string
-  readonly port?: number
+  readonly address?: string | undefined
+  readonly port?: number | undefined
+  /** Its name in DNS, where a trusted proxy has looked it up (XCLIENT). */
+  readonly name?: string | undefined
+}
+
+/** What a trusted filter or relay tells of the first client (Postfix's XFORWARD), for the log. All is optional: it may be unknown. */
+export interface Forwarded {
+  readonly name?: string | undefined
+  readonly address?: string | undefined
+  readonly port?: number | undefined
+  readonly protocol?: string | undefined
+  readonly hello?: string | undefined
+  /** The queue id over there. */
+  readonly id?: string | undefined
+  readonly source?: 'LOCAL' | 'REMOTE' | undefined
+}
+
+/** Commands of Postfix for neighbours that are trusted. */
+export interface Trust {
+  /** The neighbour is a proxy: with XCLIENT it says whose connection this really is, and who has logged in. */
+  readonly xclient?: boolean
+  /** The neighbour is a relay or filter: with XFORWARD it tells whom it has the message from. */
+  readonly xforward?: boolean
 }
 
 /** One connection, as handlers see it. */
 export interface SmtpSession {
   readonly kind: ServerKind
+  /** Where it came from; what XCLIENT said, when it did. */
   readonly peer: Peer
+  /** What XFORWARD said for the next transaction, or the one under way. */
+  readonly forwarded: Forwarded | undefined
   /** The stream in use now: after STARTTLS the one that `startTls` returned. For looking at, not for reading or writing. */
   readonly socket: Duplex
   /** Under TLS, from the start or by STARTTLS. */
@@ -30,7 +57,7 @@ export interface SmtpSession {
   readonly extended: boolean
   /** Who logged in. */
   readonly identity: Identity | undefined
-  /** The mechanism of that login. */
+  /** The mechanism of that login; `XCLIENT` when a trusted proxy has vouched for it. */
   readonly mechanism: string | undefined
   /** Fires when the connection is gone: whatever is still being looked up for it can stop. */
   readonly signal: AbortSignal
@@ -50,14 +77,6 @@ export interface Recipient {
   readonly parameters: RecipientParameters
 }
 
-/** The message, with its own dots and nothing of the protocol's. */
-export interface MessageBody {
-  /** Octets. */
-  readonly size: number
-  readonly type: BodyType
-  readonly bytes: Uint8Array
-}
-
 type Awaitable<T> = T | Promise<T>
 
 /**
@@ -75,12 +94,13 @@ export interface SessionHandler {
   rcpt(recipient: Recipient, envelope: Envelope): Awaitable<SmtpReply | void>
   /**
    * The message has come whole. The reply is the promise of RFC 5321 §4.2.5: do not return before it is safe. In LMTP an array gives each
-   * recipient its own (in the envelope's order), one reply serves them all. The transaction is over with this call, whatever comes of it.
+   * recipient its own (in the envelope's order), one reply serves them all. The transaction is over with this call, whatever comes of it, and
+   * so is the body once the call has returned: it is read before, or what is needed of it is kept elsewhere.
    */
   data(envelope: Envelope, body: MessageBody): Awaitable<SmtpReply | readonly SmtpReply[] | void>
   /** An accepted MAIL ends without `data`: RSET, a new EHLO, a message that was refused by its form, a lost connection. */
   reset?(envelope: Envelope): Awaitable<void>
-  /** The session is over. Called once, after everything else. */
+  /** The session is over, or XCLIENT has made it another's, who gets a new handler. Called once, after everything else. */
   close?(): Awaitable<void>
 }
 
@@ -98,6 +118,10 @@ export interface SmtpLimits {
   readonly authLine: number
   /** Octets of a message; announced as SIZE. */
   readonly messageSize: number
+  /** Octets of a message's header section. */
+  readonly headerSize: number
+  /** Octets of a message up to which it waits in memory; a larger one goes into the spool, if there is one. */
+  readonly messageInMemory: number
   /** Octets of one line in a message. RFC 5322 allows 998, the world sends more. */
   readonly textLine: number
   /** Octets of messages that all sessions together hold while they arrive and are handled. */
@@ -124,6 +148,8 @@ export const defaultLimits: SmtpLimits = {
   commandLine: 2048,
   authLine: 12_288,
   messageSize: 50 * 1024 * 1024,
+  headerSize: 1024 * 1024,
+  messageInMemory: 256 * 1024,
   textLine: 65_536,
   bytesInFlight: 512 * 1024 * 1024,
   recipients: 1000,
@@ -146,8 +172,12 @@ export interface SmtpServerOptions {
   /** Makes the policy of each new session. */
   readonly handler: (session: SmtpSession) => SessionHandler
   readonly limits?: Partial<SmtpLimits>
-  /** Switches extensions off; all are on by default. */
+  /** Switches extensions on and off. On by default are those that ask nothing of the handler that it could forget: see `defaultExtensions`. */
   readonly extensions?: Partial<Omit<Extensions, 'auth'>>
+  /** Takes messages that are too large for memory. Without it all are held in memory. */
+  readonly spool?: Spool
+  /** What a session's peer is trusted with; asked once for each connection. Default: nothing. */
+  readonly trust?: (peer: Peer) => Trust
   /** Lets STARTTLS be offered: takes the plain stream, does the handshake, returns the stream above it. */
   readonly startTls?: (socket: Duplex, session: SmtpSession) => Promise<Duplex>
   /** The mechanisms offered now. Not asked on a connection without TLS, unless `insecureAuth`. */
@@ -160,4 +190,18 @@ export interface SmtpServerOptions {
   readonly bareLineEndings?: 'reject' | 'normalise'
   readonly onError?: ErrorListener
   readonly clock?: Clock
+  /** The time of day, for HOLDFOR and HOLDUNTIL. Default: the wall's. */
+  readonly date?: () => Date
+}
+
+/** What is offered when nothing is said. Who switches on more must keep what it promises: the parameters reach the handler, and nothing else happens. */
+export const defaultExtensions: Omit<Extensions, 'auth'> = {
+  smtpUtf8: true,
+  dsn: true,
+  chunking: true,
+  binaryMime: true,
+  requireTls: true,
+  deliverBy: false,
+  priority: false,
+  futureRelease: 0,
 }

@@ -19,6 +19,10 @@ export function outOfSequence(text: string): SmtpError {
   return new SmtpError(503, '5.5.1', text)
 }
 
+export function notTrusted(verb: string): SmtpError {
+  return new SmtpError(550, '5.7.0', `${verb} is for trusted neighbours`)
+}
+
 export function noArgument(verb: string, argument: string): void {
   if (argument !== '') throw new SmtpError(501, '5.5.4', `${verb} takes no argument`)
 }

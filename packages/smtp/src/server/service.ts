@@ -1,9 +1,18 @@
 // What all sessions of one server share: its options with the defaults filled in, and its memory.
 
 import { MemoryBudget } from '../body/collector.ts'
+import type { Spool } from '../body/spool.ts'
 import { systemClock, type Clock } from '../clock.ts'
 import type { Extensions } from '../parameters.ts'
-import { defaultLimits, type SmtpLimits, type SmtpServerOptions, type SmtpSession } from './contracts.ts'
+import {
+  defaultExtensions,
+  defaultLimits,
+  type Peer,
+  type SmtpLimits,
+  type SmtpServerOptions,
+  type SmtpSession,
+  type Trust,
+} from './contracts.ts'
 
 export class Service {
   readonly options: SmtpServerOptions
@@ -11,19 +20,37 @@ export class Service {
   readonly extensions: Omit<Extensions, 'auth'>
   readonly budget: MemoryBudget
   readonly clock: Clock
+  readonly spool: Spool | undefined
+  readonly date: () => Date
   readonly requireAuth: boolean
   readonly bareLineEndings: 'reject' | 'normalise'
 
   constructor(options: SmtpServerOptions) {
     this.options = options
     this.limits = { ...defaultLimits, ...options.limits }
-    const on = { smtpUtf8: true, dsn: true, chunking: true, binaryMime: true, requireTls: true, ...options.extensions }
-    // RFC 3030 §3: there is no BINARYMIME without CHUNKING.
-    this.extensions = { ...on, binaryMime: on.binaryMime && on.chunking }
+    const on = { ...defaultExtensions, ...options.extensions }
+    this.extensions = {
+      ...on,
+      // RFC 3030 §3: there is no BINARYMIME without CHUNKING.
+      binaryMime: on.binaryMime && on.chunking,
+      // RFC 4865 §4: only who submits a message may have it held.
+      futureRelease: options.kind === 'submission' ? on.futureRelease : 0,
+    }
     this.budget = new MemoryBudget(this.limits.bytesInFlight)
     this.clock = options.clock ?? systemClock
+    this.spool = options.spool
+    this.date = options.date ?? (() => new Date())
     this.requireAuth = options.requireAuth ?? options.kind === 'submission'
     this.bareLineEndings = options.bareLineEndings ?? 'reject'
+  }
+
+  /** Fails closed: who cannot be judged is not trusted. */
+  trustOf(peer: Peer): Trust {
+    try {
+      return this.options.trust?.(peer) ?? {}
+    } catch {
+      return {}
+    }
   }
 
   report(error: unknown, session: SmtpSession, command: string): void {

@@ -2,69 +2,63 @@
 
 import type { Duplex } from 'node:stream'
 import type { Identity } from '@aviso/sasl'
-import { mailParameters, recipientParameters, type Extensions } from '../parameters.ts'
-import { parseForwardPath, parseReversePath } from '../path.ts'
+import type { Extensions } from '../parameters.ts'
 import { formatReply, reply, SmtpError, type SmtpReply } from '../reply.ts'
 import { TOO_LONG, Wire, WireError } from '../wire.ts'
 import { authenticate } from './auth.ts'
-import { IncomingBody, tooBig } from './body.ts'
 import { parseCommand, type Command } from './command.ts'
-import type { Envelope, MechanismOffer, Peer, Recipient, ServerKind, SmtpSession } from './contracts.ts'
+import type { Forwarded, MechanismOffer, Peer, ServerKind, SmtpSession, Trust } from './contracts.ts'
 import { helloReply } from './extensions.ts'
 import { Policy } from './policy.ts'
-import {
-  ACCEPTED,
-  Consequence,
-  FOREIGN_VERB,
-  isReplies,
-  LOCAL_ERROR,
-  naming,
-  noArgument,
-  OK,
-  outOfSequence,
-  RECIPIENT_OK,
-  SENDER_OK,
-  SHUTTING_DOWN,
-} from './replies.ts'
+import { Consequence, FOREIGN_VERB, noArgument, notTrusted, OK, outOfSequence, SHUTTING_DOWN } from './replies.ts'
 import type { Service } from './service.ts'
-
-interface Transaction {
-  readonly envelope: Omit<Envelope, 'recipients'> & { readonly recipients: Recipient[] }
-  /** Chunks of BDAT so far. */
-  body: IncomingBody | undefined
-}
+import { Transactions } from './transactions.ts'
+import { clientPeer, readXclient } from './trusted.ts'
 
 export class Session implements SmtpSession {
-  readonly peer: Peer
   readonly #service: Service
   readonly #wire: Wire
-  readonly #policy: Policy
+  readonly #trust: Trust
+  readonly #transactions: Transactions
+  #policy: Policy
+  #peer: Peer
   #secure: boolean
   #hello: string | undefined
   #extended = false
   #identity: Identity | undefined
   #mechanism: string | undefined
-  #transaction: Transaction | undefined
-  /** MAIL or the message was refused: what a pipelining client has sent behind it is out of sequence without being the client's fault. */
-  #refused = false
   #draining = false
   #ending = false
-  #transactions = 0
   #errors = 0
   #idleCommands = 0
   #authFailures = 0
-  #refusedRecipients = 0
 
   constructor(service: Service, socket: Duplex, peer: Peer, secure: boolean) {
     this.#service = service
-    this.peer = peer
+    this.#peer = peer
+    this.#trust = service.trustOf(peer)
     this.#secure = secure
     this.#policy = new Policy(service, this)
     this.#wire = new Wire(socket, service.clock, service.limits.idle)
+    this.#transactions = new Transactions(service, this.#wire, {
+      session: this,
+      policy: () => this.#policy,
+      say: (answer, utf8) => this.#say(answer, utf8),
+      bid: (farewell) => this.#bid(farewell),
+      mailed: () => {
+        this.#idleCommands = 0
+      },
+    })
   }
 
   get kind(): ServerKind {
     return this.#service.options.kind
+  }
+  get peer(): Peer {
+    return this.#peer
+  }
+  get forwarded(): Forwarded | undefined {
+    return this.#transactions.forwarded
   }
   get socket(): Duplex {
     return this.#wire.socket
@@ -95,7 +89,7 @@ export class Session implements SmtpSession {
   /** No new transaction: an idle session ends now, one with a transaction when that is over. */
   shutdown(): void {
     this.#draining = true
-    if (this.#transaction === undefined) this.#wire.interrupt()
+    if (!this.#transactions.open) this.#wire.interrupt()
   }
 
   destroy(): void {
@@ -107,13 +101,13 @@ export class Session implements SmtpSession {
     try {
       if (!this.#draining) await this.#greet()
       while (!this.#ending && !this.#wire.socket.destroyed) {
-        if (this.#draining && this.#transaction === undefined) this.#bid(SHUTTING_DOWN)
+        if (this.#draining && !this.#transactions.open) this.#bid(SHUTTING_DOWN)
         else await this.#next()
       }
     } catch (error) {
       this.#failed(error)
     }
-    await this.#abandon()
+    await this.#transactions.abandon()
     await this.#policy.ask('CLOSE', (handler) => handler.close?.())
     this.#wire.close()
   }
@@ -170,15 +164,14 @@ export class Session implements SmtpSession {
       case 'MAIL':
         return this.#mail(argument, utf8)
       case 'RCPT':
-        return this.#rcpt(argument, utf8)
+        return this.#transactions.recipient(argument, utf8, this.#extensions())
       case 'DATA':
-        return this.#data(argument)
+        return this.#transactions.data(argument)
       case 'BDAT':
-        return this.#bdat(argument)
+        return this.#transactions.bdat(argument)
       case 'RSET':
         noArgument(verb, argument)
-        await this.#abandon()
-        this.#refused = false
+        await this.#transactions.abandon()
         return this.#idle(OK)
       case 'NOOP':
         return this.#idle(OK)
@@ -189,6 +182,12 @@ export class Session implements SmtpSession {
         return this.#startTls(argument)
       case 'AUTH':
         return this.#auth(argument)
+      case 'XCLIENT':
+        return this.#xclient(argument)
+      case 'XFORWARD':
+        if (this.#trust.xforward !== true) throw notTrusted(verb)
+        this.#transactions.forward(argument)
+        return this.#idle(OK)
       case 'VRFY':
         if (argument === '') throw new SmtpError(501, '5.5.4', 'VRFY needs an address')
         if (utf8 && !/ SMTPUTF8$/i.test(argument)) throw new SmtpError(553, '5.6.7', 'This address needs SMTPUTF8')
@@ -221,8 +220,7 @@ export class Session implements SmtpSession {
     }
     const name = argument.split(' ', 1)[0] ?? ''
     if (name === '' || name.length > 255) throw new SmtpError(501, '5.5.4', `${verb} needs your name`)
-    await this.#abandon()
-    this.#refused = false
+    await this.#transactions.abandon()
     const [before, extendedBefore] = [this.#hello, this.#extended]
     this.#hello = name
     this.#extended = verb !== 'HELO'
@@ -240,6 +238,8 @@ export class Session implements SmtpSession {
         extensions: this.#extensions(),
         startTls: options.startTls !== undefined && !this.#secure,
         mechanisms: this.#identity === undefined ? this.#mechanisms().map(({ name }) => name) : [],
+        trust: this.#trust,
+        now: this.#service.date(),
       }),
     )
   }
@@ -256,119 +256,33 @@ export class Session implements SmtpSession {
   }
 
   async #mail(argument: string, utf8: boolean): Promise<void> {
-    const { limits, requireAuth, options } = this.#service
-    if (this.#hello === undefined) throw outOfSequence(`Say ${options.kind === 'lmtp' ? 'LHLO' : 'EHLO'} first`)
-    if (this.#transaction !== undefined) throw outOfSequence('A transaction is open already')
-    this.#refused = true
-    if (requireAuth && this.#identity === undefined) {
-      const first = this.#mechanisms().length === 0 && options.startTls !== undefined ? 'STARTTLS' : 'AUTH'
-      throw new SmtpError(530, '5.7.0', `Authentication required: ${first} first`)
-    }
-    if (++this.#transactions > limits.transactions) {
-      return this.#bid(reply(421, '4.7.0', 'Enough for one connection, connect again'))
-    }
-    const read = parseReversePath(argument)
-    if (utf8 && (typeof read === 'string' || !read.parameters.has('SMTPUTF8'))) {
-      throw new SmtpError(550, '5.6.7', 'This address needs SMTPUTF8')
-    }
-    if (read === 'path') throw new SmtpError(501, '5.1.7', 'Bad sender address syntax')
-    if (read === 'parameters') throw new SmtpError(501, '5.5.4', 'Bad parameter syntax')
-    const parameters = mailParameters(read.parameters, this.#extensions())
-    if ((parameters.size ?? 0) > limits.messageSize) return this.#say(tooBig(limits).reply)
-    const envelope = { reversePath: read.path, parameters, recipients: [] }
-    const answer = (await this.#policy.ask('MAIL', (handler) => handler.mail(envelope))) ?? SENDER_OK
-    if (answer.code < 300) {
-      this.#transaction = { envelope, body: undefined }
-      this.#refused = false
-    }
-    this.#say(answer)
+    if (this.#hello === undefined) throw outOfSequence(`Say ${this.kind === 'lmtp' ? 'LHLO' : 'EHLO'} first`)
+    return this.#transactions.begin(argument, utf8, this.#extensions(), () => this.#demandLogin())
   }
 
-  async #rcpt(argument: string, utf8: boolean): Promise<void> {
-    const transaction = this.#open()
-    if (transaction.body !== undefined) throw outOfSequence('The message has begun already')
-    const { envelope } = transaction
-    const read = parseForwardPath(argument)
-    if (utf8 && !envelope.parameters.smtpUtf8) throw new SmtpError(553, '5.6.7', 'This address needs SMTPUTF8')
-    if (read === 'path') throw new SmtpError(501, '5.1.3', 'Bad recipient address syntax')
-    if (read === 'parameters') throw new SmtpError(501, '5.5.4', 'Bad parameter syntax')
-    const recipient = { path: read.path, parameters: recipientParameters(read.parameters, this.#extensions()) }
-    const { limits } = this.#service
-    if (envelope.recipients.length >= limits.recipients) return this.#say(reply(452, '4.5.3', 'Too many recipients'))
-    const answer = (await this.#policy.ask('RCPT', (handler) => handler.rcpt(recipient, envelope))) ?? RECIPIENT_OK
-    if (answer.code < 300) envelope.recipients.push(recipient)
-    this.#say(answer)
-    if (answer.code >= 500 && ++this.#refusedRecipients >= limits.refusedRecipients) {
-      this.#bid(reply(421, '4.7.0', 'Too many unknown recipients'))
-    }
+  #demandLogin(): void {
+    const { requireAuth, options } = this.#service
+    if (!requireAuth || this.#identity !== undefined) return
+    const first = this.#mechanisms().length === 0 && options.startTls !== undefined ? 'STARTTLS' : 'AUTH'
+    throw new SmtpError(530, '5.7.0', `Authentication required: ${first} first`)
   }
 
-  async #data(argument: string): Promise<void> {
-    noArgument('DATA', argument)
-    const transaction = this.#open()
-    const { envelope } = transaction
-    if (transaction.body !== undefined) throw outOfSequence('The message has begun with BDAT')
-    if (envelope.parameters.body === 'BINARYMIME') throw outOfSequence('BINARYMIME needs BDAT')
-    if (envelope.recipients.length === 0) throw new Consequence(503, '5.5.1', 'No valid recipients')
-    this.#wire.write('354 Start mail input; end with <CRLF>.<CRLF>\r\n')
-    const body = (transaction.body = new IncomingBody(this.#service, envelope.parameters.body))
-    await body.readData(this.#wire)
-    await this.#deliver(transaction, body)
-  }
-
-  async #bdat(argument: string): Promise<void> {
-    const { limits, extensions } = this.#service
-    if (!extensions.chunking) throw new SmtpError(502, '5.5.1', 'BDAT is not offered')
-    const [, digits, last] = /^(\d{1,15})( +LAST)?$/i.exec(argument) ?? []
-    if (digits === undefined) throw new SmtpError(501, '5.5.4', 'BDAT needs a size')
-    const size = Number(digits)
-    if (size > limits.messageSize * 2) {
-      this.#say(tooBig(limits).reply)
-      throw new WireError('overrun')
+  /** The connection is another's from here on, who meets a policy of its own. */
+  async #xclient(argument: string): Promise<void> {
+    if (this.#trust.xclient !== true) throw notTrusted('XCLIENT')
+    if (this.#transactions.open) throw outOfSequence('Not within a transaction')
+    const client = readXclient(argument)
+    await this.#transactions.abandon()
+    await this.#policy.ask('CLOSE', (handler) => handler.close?.())
+    this.#peer = clientPeer(this.#peer, client)
+    this.#hello = client.hello ?? undefined
+    this.#extended = client.extended ?? false
+    if (client.login !== undefined) {
+      this.#identity = client.login === null ? undefined : { authcid: client.login, authzid: undefined }
+      this.#mechanism = client.login === null ? undefined : 'XCLIENT'
     }
-    const transaction = this.#transaction
-    if (transaction === undefined || transaction.envelope.recipients.length === 0) {
-      // RFC 3030 §2: the octets are on their way whatever we think of the command.
-      for (let left = size; left > 0;) left -= (await this.#wire.readPiece(left)).length
-      throw this.#tooEarly('No valid recipients', transaction !== undefined)
-    }
-    const body = (transaction.body ??= new IncomingBody(this.#service, transaction.envelope.parameters.body))
-    await body.readChunk(this.#wire, size)
-    if (last !== undefined) return this.#deliver(transaction, body)
-    const refusal = body.sizeFault()
-    if (refusal !== undefined) {
-      await this.#abandon()
-      this.#refused = true
-      return this.#say(refusal.reply)
-    }
-    this.#say(reply(250, '2.0.0', `${size} octets received`))
-  }
-
-  /** The message is here whole. Whatever happens now, the transaction is over. */
-  async #deliver(transaction: Transaction, incoming: IncomingBody): Promise<void> {
-    const { envelope } = transaction
-    let answers: readonly SmtpReply[]
-    try {
-      const body = incoming.finish()
-      // From here on the handler owns the ending, so there is no reset.
-      this.#transaction = undefined
-      const answer = (await this.#policy.attempt('DATA', (handler) => handler.data(envelope, body))) ?? ACCEPTED
-      answers = isReplies(answer) ? answer : envelope.recipients.map(() => answer)
-    } catch (error) {
-      if (!(error instanceof SmtpError)) throw error
-      await this.#abandon()
-      answers = envelope.recipients.map(() => error.reply)
-    } finally {
-      incoming.release()
-    }
-    this.#idleCommands = 0
-    const utf8 = envelope.parameters.smtpUtf8
-    if (this.kind !== 'lmtp') return this.#say(answers[0] ?? LOCAL_ERROR, utf8)
-    if (answers.length !== envelope.recipients.length) {
-      this.#service.report(new Error('data() must give each recipient a reply'), this, 'DATA')
-    }
-    for (const [i, { path }] of envelope.recipients.entries())
-      this.#say(naming(path.address, answers[i] ?? LOCAL_ERROR), utf8)
+    this.#policy = new Policy(this.#service, this)
+    await this.#greet()
   }
 
   async #startTls(argument: string): Promise<void> {
@@ -379,7 +293,7 @@ export class Session implements SmtpSession {
     // What stands behind it in the clear is no part of the secure session (RFC 3207 §6: an attacker may have put it there).
     if (this.#wire.queued > 0)
       return this.#bid(reply(421, '4.7.0', 'Nothing may follow STARTTLS before TLS is on, closing the connection'))
-    await this.#abandon()
+    await this.#transactions.abandon()
     await this.#wire.upgrade(formatReply(reply(220, '2.0.0', 'Ready to start TLS'), false), (plain) =>
       startTls(plain, this),
     )
@@ -389,7 +303,6 @@ export class Session implements SmtpSession {
     this.#extended = false
     this.#identity = undefined
     this.#mechanism = undefined
-    this.#refused = false
   }
 
   async #auth(argument: string): Promise<void> {
@@ -397,7 +310,7 @@ export class Session implements SmtpSession {
     if (options.mechanisms === undefined) throw new SmtpError(502, '5.5.1', 'AUTH is not offered')
     if (this.#hello === undefined || !this.#extended) throw outOfSequence('Say EHLO first')
     if (this.#identity !== undefined) throw outOfSequence('You are logged in already')
-    if (this.#transaction !== undefined) throw outOfSequence('Not within a transaction')
+    if (this.#transactions.open) throw outOfSequence('Not within a transaction')
     const [name = '', initial, ...more] = argument.split(' ')
     if (name === '' || more.length > 0)
       throw new SmtpError(501, '5.5.4', 'AUTH needs a mechanism, perhaps an initial response')
@@ -424,25 +337,7 @@ export class Session implements SmtpSession {
     }
   }
 
-  #open(): Transaction {
-    if (this.#transaction === undefined) throw this.#tooEarly('MAIL first')
-    return this.#transaction
-  }
-
-  #tooEarly(text: string, excused = this.#refused): SmtpError {
-    return excused || this.#refused ? new Consequence(503, '5.5.1', text) : outOfSequence(text)
-  }
-
-  /** Ends an open transaction without its message. */
-  async #abandon(): Promise<void> {
-    const transaction = this.#transaction
-    if (transaction === undefined) return
-    this.#transaction = undefined
-    transaction.body?.release()
-    await this.#policy.ask('RSET', (handler) => handler.reset?.(transaction.envelope))
-  }
-
-  #say(answer: SmtpReply, utf8 = this.#transaction?.envelope.parameters.smtpUtf8 === true): void {
+  #say(answer: SmtpReply, utf8 = this.#transactions.smtpUtf8): void {
     this.#wire.write(formatReply(answer, utf8))
     // RFC 5321 §3.8: 421 closes the connection, whoever says it.
     if (answer.code === 421) this.#ending = true

@@ -1,5 +1,6 @@
 // LIST with its extensions (RFC 5258, RFC 5819, RFC 6154), LSUB and Gmail's old XLIST; STATUS.
 
+import { ROLES } from '../../backend.ts'
 import type { SessionCore } from '../core.ts'
 import { unlessRefused } from '../errors.ts'
 import type { ListResponse, MailboxStatusResponse, UntaggedResponse } from '../response/types.ts'
@@ -60,7 +61,7 @@ export interface ListedMailbox {
   readonly status: MailboxStatus | undefined
 }
 
-const ROLES = ['\\All', '\\Archive', '\\Drafts', '\\Flagged', '\\Important', '\\Junk', '\\Sent', '\\Trash', '\\Inbox']
+const ATTRIBUTES = [...ROLES, 'Inbox'].map((role) => `\\${role}`)
 /** XLIST had other names for some. */
 const OLD_ROLES: Readonly<Record<string, string>> = {
   '\\spam': '\\Junk',
@@ -176,7 +177,7 @@ function listed(
   const role = attributes
     .map(
       (attribute) =>
-        OLD_ROLES[attribute.toLowerCase()] ?? ROLES.find((role) => role.toLowerCase() === attribute.toLowerCase()),
+        OLD_ROLES[attribute.toLowerCase()] ?? ATTRIBUTES.find((role) => role.toLowerCase() === attribute.toLowerCase()),
     )
     .find((role) => role !== undefined)
   return {

@@ -32,6 +32,10 @@ function keys(core: SessionCore, query: SearchQuery | string): Keys {
   return { parts, beyondAscii: beyondAscii && !core.connection.utf8 }
 }
 
+/** For commands that must name one. Once the server takes UTF-8 as it is, no other is right (RFC 9755 §3). */
+const charset = (core: SessionCore, beyondAscii: boolean): string =>
+  beyondAscii || core.connection.utf8 ? 'UTF-8' : 'US-ASCII'
+
 /** UIDs found, ascending. */
 export async function search(
   core: SessionCore,
@@ -93,7 +97,7 @@ export async function sort(
   const by = order.map((key) => (key.startsWith('-') ? `REVERSE ${word(key.slice(1))}` : word(key))).join(' ')
   const { parts, beyondAscii } = keys(core, query)
   const { results } = await core.collect(
-    { name: 'UID SORT', parts: [`UID SORT (${by}) ${beyondAscii ? 'UTF-8' : 'US-ASCII'}`, ...parts] },
+    { name: 'UID SORT', parts: [`UID SORT (${by}) ${charset(core, beyondAscii)}`, ...parts] },
     (response) => (response.kind === 'sort' ? response.numbers : undefined),
     options.signal,
   )
@@ -110,7 +114,7 @@ export async function thread(
   core.need(`THREAD=${algorithm}`, 'make threads in this way')
   const { parts, beyondAscii } = keys(core, query)
   const { results } = await core.collect(
-    { name: 'UID THREAD', parts: [`UID THREAD ${algorithm} ${beyondAscii ? 'UTF-8' : 'US-ASCII'}`, ...parts] },
+    { name: 'UID THREAD', parts: [`UID THREAD ${algorithm} ${charset(core, beyondAscii)}`, ...parts] },
     (response) => (response.kind === 'thread' ? response.threads : undefined),
     options.signal,
   )

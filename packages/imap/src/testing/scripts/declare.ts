@@ -28,20 +28,22 @@ export const readScripts = (folder: string): ScriptFile[] =>
     .map((name) => readScript(name, readFileSync(join(folder, name), 'utf8')))
 
 /**
- * Declares the stories of a folder's scripts as tests of one server. `factory` makes a server with an empty account for every story. A story that is said to
+ * Declares the stories of a folder's scripts as tests of one server. `factory` makes a server with an empty account for every story, set as it
+ * wants; undefined where that cannot be: the story is skipped. A story that is said to
  * be answered otherwise by the server of this name (`unlike`) must fail, and is skipped where that happens `at times` only.
  */
 export function testScripts(
   name: string,
   folder: string,
-  factory: () => Promise<ScriptedServer> | ScriptedServer,
+  factory: (story: ScriptStory) => Promise<ScriptedServer | undefined> | ScriptedServer | undefined,
   options: ScriptTestOptions = {},
 ): void {
   for (const file of readScripts(folder))
     describe(`${name}: ${file.name}`, { skip: options.skip ?? false }, () => {
       for (const story of file.stories)
         test(story.title, { timeout: 60_000 }, async (t) => {
-          const server = await factory()
+          const server = await factory(story)
+          if (server === undefined) return t.skip(`${name} cannot be set as the story wants`)
           try {
             await one(t, name, file, story, server, options)
           } finally {

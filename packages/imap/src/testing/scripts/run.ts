@@ -189,7 +189,9 @@ class Run {
         return
       case 'octets':
         this.#say(`${step.session} =`, step.text)
-        talk.connection.send(fill(step.text, this.#bound, true))
+        talk.connection.send(
+          fill(step.text, this.#bound, true).replaceAll(/\{\{([^}]+)\}\}/g, (_, name: string) => this.#message(name)),
+        )
         return
       case 'answer':
         talk.expectations.push(step)

@@ -1,12 +1,13 @@
 // The format of scripts: stories of what clients send and what the server must answer.
 //
-//   message hello                        a message; `|` begins each line (CRLF is added), "..." adds octets with escapes
+//   message hello                        a message; `|` begins each line (CRLF is added), "..." adds octets with escapes, "..."*9 nine times
 //   | Subject: Hello
 //   |
 //   | text
 //
 //   === COPY tells the new UIDs          a story, on an account of its own
 //   needs UIDPLUS                        capabilities without which it is passed over
+//   with octets 2000                     what the server must be set to: octets, messages (of the quota), watched, message-limit, literal-minus
 //   unlike dovecot: why                  that server is known to answer otherwise (`at times ...`: now and then)
 //   given INBOX hello*2 hello(\Seen)     messages that are there before, with flags
 //   sessions 2                           connections, one by default
@@ -14,7 +15,7 @@
 //
 //   > COPY 1 {{name}}                    a command of session 1 (`2> ...` of session 2), {{name}} a literal; $name a variable
 //   >> NOOP                              the same, sent together with the command before
-//   = "a NOOP\r\n"                       octets as they are
+//   = "a NOOP\r\n"                       octets as they are; {{name}} the octets of a message
 //   * 2 EXISTS                           an answer that must come; in any order, unless `in order` stands before
 //   ? * 2 RECENT                         one that may come
 //   ! * 1 EXPUNGE                        one that must not
@@ -45,6 +46,8 @@ export interface ScriptStory {
   readonly title: string
   readonly line: number
   readonly needs: readonly string[]
+  /** What the server is set to: name → value ('' where it is only on). */
+  readonly settings: ReadonlyMap<string, string>
   /** Server → why it is known to answer otherwise. */
   readonly unlike: ReadonlyMap<string, string>
   readonly given: readonly GivenMail[]
@@ -86,7 +89,10 @@ export function readScript(name: string, text: string): ScriptFile {
       throw new Error(`${name}:${line}: ${why}: ${raw}`)
     }
     if (message !== undefined && (raw.startsWith('|') || raw.startsWith('"'))) {
-      const piece = raw.startsWith('|') ? `${raw.slice(raw[1] === ' ' ? 2 : 1)}\r\n` : escapes(raw.slice(1, -1))
+      const [, octets = '', times = '1'] = /^"(.*)"(?:\*(\d+))?$/.exec(raw) ?? []
+      const piece = raw.startsWith('|')
+        ? `${raw.slice(raw[1] === ' ' ? 2 : 1)}\r\n`
+        : escapes(octets).repeat(Number(times))
       messages.set(message, (messages.get(message) ?? '') + piece)
       continue
     }
@@ -112,6 +118,7 @@ class OpenStory implements ScriptStory {
   readonly title: string
   readonly line: number
   readonly needs: string[] = []
+  readonly settings = new Map<string, string>()
   readonly unlike = new Map<string, string>()
   readonly given: GivenMail[] = []
   readonly steps: ScriptStep[] = []
@@ -128,6 +135,7 @@ class OpenStory implements ScriptStory {
   /** Takes a line of the head; false where it is none. */
   head(word: string, rest: string): boolean {
     if (word === 'needs') this.needs.push(...rest.split(/ +/))
+    else if (word === 'with') this.settings.set(...split(rest))
     else if (word === 'unlike')
       this.unlike.set(rest.slice(0, rest.indexOf(':')), rest.slice(rest.indexOf(':') + 1).trim())
     else if (word === 'given') this.given.push(readGiven(rest))

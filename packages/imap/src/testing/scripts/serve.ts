@@ -22,6 +22,8 @@ export const serverAt = (host: string, port: number, user: string, password: str
 export interface ServeOptions {
   /** Called when all sessions have ended. */
   readonly close?: () => Promise<void> | void
+  /** What the story wants of the server, beside its store. */
+  readonly settings?: ReadonlyMap<string, string>
   /** The store's clock, milliseconds since the epoch. Default `Date.now`. */
   readonly date?: () => number
 }
@@ -33,12 +35,19 @@ export async function serveAccount(
 ): Promise<ScriptedServer> {
   const [user, password] = ['anna', 'secret'] as const
   const sessions: ImapServerSession[] = []
+  const { settings = new Map<string, string>() } = options
+  const [watched, messageLimit] = [settings.get('watched'), settings.get('message-limit')]
   const server = createServer((socket) => {
     const session = new ImapServerSession(socket, {
       hostname: 'mail.example.org',
       login: async (name, given) =>
         name === user && given === password ? { authcid: name, authzid: name } : undefined,
       open,
+      literalMinus: settings.has('literal-minus'),
+      limits: {
+        ...(watched === undefined ? {} : { watched: Number(watched) }),
+        ...(messageLimit === undefined ? {} : { messageLimit: Number(messageLimit) }),
+      },
       ...(options.date ? { date: options.date } : {}),
     })
     sessions.push(session)

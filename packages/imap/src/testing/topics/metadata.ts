@@ -50,6 +50,22 @@ export function metadata(kit: Kit): void {
     await refused(set(account, 'kit-none', { '/private/comment': 'x' }), 'NONEXISTENT')
   })
 
+  kit.story(
+    'an annotation is a change of its mailbox: HIGHESTMODSEQ grows, and no message with it (RFC 7162 §3.2)',
+    async (account) => {
+      if (!offered(kit, account)) return
+      await account.create('kit-a')
+      const mailbox = await account.open('kit-a')
+      const { highestModseq: before } = await account.status('kit-a')
+      await set(account, 'kit-a', { '/private/comment': 'mine' })
+      const { highestModseq: after } = await account.status('kit-a')
+      assert.ok(after > before, `${after} > ${before}`)
+      assert.equal((await mailbox.snapshot()).highestModseq, after)
+      const delta = await mailbox.delta(before)
+      assert.deepEqual([delta.highestModseq, delta.changed, delta.vanished], [after, [], []])
+    },
+  )
+
   kit.story('what is too big or too many is refused whole, and the limit named', async (account) => {
     if (!offered(kit, account)) return
     const refusal = async (entries: Readonly<Record<string, string>>, code: RegExp): Promise<void> => {

@@ -85,10 +85,10 @@ function storyText(story: Story): string {
   ].join('\n')
 }
 
-function suppositionText({ pipeline, refusal, steps }: Supposition): string {
+function suppositionText({ pipeline, accepted, refusal, steps }: Supposition): string {
   const end =
     refusal === undefined
-      ? 'The mail would be taken.'
+      ? `The mail would be taken for ${printable(accepted.join(', '))}.`
       : `The mail would be refused: ${refusal.code} ${refusal.enhanced} ${printable(refusal.text)}`
   return [`pipeline ${pipeline}`, ...stepLines(steps), end].join('\n')
 }

@@ -8,12 +8,15 @@ import type { Programme } from '../programme.ts'
 import { sizeText } from '../progress.ts'
 import { agreed, show, table } from '../terminal.ts'
 
-/** Roles as people type them (RFC 6154). */
+/** Roles as people type them (RFC 6154, RFC 9979). */
 const ROLES: Readonly<Record<string, MailboxRole>> = {
   archive: 'Archive',
   drafts: 'Drafts',
   junk: 'Junk',
+  memos: 'Memos',
+  scheduled: 'Scheduled',
   sent: 'Sent',
+  snoozed: 'Snoozed',
   trash: 'Trash',
 }
 

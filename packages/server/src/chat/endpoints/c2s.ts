@@ -26,6 +26,7 @@ import {
   Network,
   type Session as NetSession,
 } from '../../net/contracts.ts'
+import { proxyProtocol } from '../../net/proxy-protocol.ts'
 import { Chat } from '../core/contracts.ts'
 import type { Session } from '../core/session.ts'
 
@@ -38,6 +39,7 @@ const config = v.strictObject({
     v.pipe(v.array(listenAddress), v.description('addresses where clients begin with TLS (XEP-0368)')),
     ['[::]:5223'],
   ),
+  'proxy-protocol': proxyProtocol,
   'require-tls': v.optional(
     v.pipe(
       v.boolean(),
@@ -80,13 +82,21 @@ export const c2s = defineModule({
   async create(config, scope) {
     const network = scope.use(Network)
     const terms = new Terms(config, scope)
+    const proxies = config['proxy-protocol']
     const serve = (connection: Connection): NetSession => new ClientConnection(terms, connection)
     const bound: Bound[] = []
     for (const address of config.listen)
-      bound.push(await network.listen(scope, { protocol: 'c2s', address, tls: 'starttls', serve }))
+      bound.push(await network.listen(scope, { protocol: 'c2s', address, tls: 'starttls', proxies, serve }))
     for (const address of config['listen-tls'])
       bound.push(
-        await network.listen(scope, { protocol: 'c2s', address, tls: 'implicit', alpn: ['xmpp-client'], serve }),
+        await network.listen(scope, {
+          protocol: 'c2s',
+          address,
+          tls: 'implicit',
+          alpn: ['xmpp-client'],
+          proxies,
+          serve,
+        }),
       )
     return { bound }
   },

@@ -9,6 +9,7 @@ import type { Scope } from '../../kernel/scope.ts'
 import { duration } from '../../kernel/units.ts'
 import { listenAddress } from '../../net/addresses.ts'
 import { type Bound, type Connection, endpoints, Network, type Session } from '../../net/contracts.ts'
+import { proxyProtocol } from '../../net/proxy-protocol.ts'
 import { Mailboxes } from '../mailboxes/mailboxes.ts'
 import { MailSettings } from '../settings.ts'
 import { loginContext } from './login.ts'
@@ -37,6 +38,7 @@ export const imap = defineModule({
       duration('31m'),
       v.description('how long a client may stay silent; RFC 9051 asks for 30 minutes at least'),
     ),
+    'proxy-protocol': proxyProtocol,
   }),
 
   async create(config, scope) {
@@ -54,6 +56,7 @@ export const imap = defineModule({
             address,
             tls,
             alpn: ['imap'],
+            proxies: config['proxy-protocol'],
             serve: (connection) => house.serve(connection),
           }),
         )
@@ -144,6 +147,7 @@ class ImapHouse {
       throw new BackendError('CONTACTADMIN', `The account ${identity.authcid} can no longer be used`)
     const leave = this.#logins.enter(account.id, () => void session.shutdown('This login is not valid any more'))
     void session.closed.then(leave)
+    this.#mailboxes.expect(account.id)
     return this.#mailboxes.open(account)
   }
 }

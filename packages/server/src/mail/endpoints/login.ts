@@ -4,7 +4,10 @@ import type { LoginContext } from '../../accounts/contracts.ts'
 import type { Connection } from '../../net/contracts.ts'
 
 /** Asked anew for each login, as TLS may have come meanwhile. */
-export function loginContext(protocol: string, { id, remoteAddress, tls }: Connection): LoginContext {
+export function loginContext(
+  protocol: string,
+  { id, remoteAddress, tls }: Pick<Connection, 'id' | 'remoteAddress' | 'tls'>,
+): LoginContext {
   return {
     protocol,
     session: id,

@@ -1,12 +1,15 @@
-// What the endpoints smtp and submission have in common: connections become sessions of the smtp package, their transactions pass through a pipeline.
+// What the endpoints smtp, submission and lmtp have in common: connections become sessions of the smtp package, their transactions pass through a pipeline.
 
 import { parseMailAddress, type MailAddress } from '@aviso/mime'
 import {
   type Mailbox,
+  type MessageBody,
   type Recipient,
+  reply,
   type ServerKind,
   type SessionHandler,
   SmtpError,
+  type SmtpReply,
   SmtpServer,
   type SmtpSession,
 } from '@aviso/smtp'
@@ -14,60 +17,75 @@ import type { Duplex } from 'node:stream'
 import * as v from 'valibot'
 import { type Account, Accounts } from '../../accounts/contracts.ts'
 import type { Scope } from '../../kernel/scope.ts'
-import { type Bound, type Connection, Limits, Network } from '../../net/contracts.ts'
-import type { Client } from '../pipeline/contracts.ts'
+import { size } from '../../kernel/units.ts'
+import { AddressSet, networkRange } from '../../net/addresses.ts'
+import { type Bound, type Connection, Limits, type ListenOptions, Network } from '../../net/contracts.ts'
+import { proxyProtocol } from '../../net/proxy-protocol.ts'
+import { Tarpit } from '../../net/tarpit.ts'
+import type { Client, Recipient as PipelineRecipient } from '../pipeline/contracts.ts'
 import { Findings } from '../pipeline/findings.ts'
 import { Message } from '../pipeline/message.ts'
 import type { Passage } from '../pipeline/passage.ts'
 import type { Pipeline } from '../pipeline/pipeline.ts'
 import { MailSettings } from '../settings.ts'
+import { MailSpool } from '../spool.ts'
 import { loginContext } from './login.ts'
 import { Logins } from './logins.ts'
 
+const neighbours = (text: string) => v.optional(v.pipe(v.array(networkRange), v.description(text)), [])
+
+/** The settings that all three endpoints have. */
+export const smtpSettings = {
+  'bare-line-endings': v.optional(
+    v.pipe(
+      v.picklist(['reject', 'normalise']),
+      v.description(
+        'a mail with CR or LF alone is refused, or gets proper line ends; the end of the data is strict either way',
+      ),
+    ),
+    'reject',
+  ),
+  'max-header-size': v.pipe(size('1MiB'), v.description('the largest header that is taken')),
+  'proxy-protocol': proxyProtocol,
+  xclient: neighbours(
+    "addresses and networks of proxies that may say, with Postfix's XCLIENT, whose connection theirs is and who has logged in",
+  ),
+  xforward: neighbours(
+    "addresses and networks of filters and relays that may say, with Postfix's XFORWARD, whom they have a mail from; it is logged",
+  ),
+}
+
+const settings = v.object(smtpSettings)
+type Settings = v.InferOutput<typeof settings>
+
 export interface SmtpEndpoint {
-  /** `smtp` or `submission`: for logs, metrics and limits. */
+  /** `smtp`, `submission` or `lmtp`: for logs, metrics and limits. */
   readonly protocol: string
   readonly kind: ServerKind
   readonly pipeline: Pipeline
-  /** Addresses to listen on with STARTTLS, and with TLS from the start. */
-  readonly listen: readonly string[]
-  readonly listenTls: readonly string[]
+  /** Addresses to listen on, and what is done about TLS there. */
+  readonly listen: readonly (readonly [address: string, tls: ListenOptions['tls']])[]
   /** Lets clients log in; strangers on the smtp endpoint have nothing to log in for. */
   readonly login: boolean
   readonly recipients: number
-  /** What becomes of CR and LF that stand alone in a message. */
-  readonly bareLineEndings: 'reject' | 'normalise'
+  readonly settings: Settings
 }
-
-/** The setting `bare-line-endings` of both endpoints. */
-export const bareLineEndings = v.optional(
-  v.pipe(
-    v.picklist(['reject', 'normalise']),
-    v.description(
-      'a mail with CR or LF alone is refused, or gets proper line ends; the end of the data is strict either way',
-    ),
-  ),
-  'reject',
-)
 
 /** Listens until the scope closes. */
 export async function listenSmtp(scope: Scope, endpoint: SmtpEndpoint): Promise<readonly Bound[]> {
   const network = scope.use(Network)
   const server = new SmtpHouse(scope, endpoint)
   const bound: Bound[] = []
-  for (const [addresses, tls] of [
-    [endpoint.listen, 'starttls'],
-    [endpoint.listenTls, 'implicit'],
-  ] as const)
-    for (const address of addresses)
-      bound.push(
-        await network.listen(scope, {
-          protocol: endpoint.protocol,
-          address,
-          tls,
-          serve: (connection) => server.serve(connection),
-        }),
-      )
+  for (const [address, tls] of endpoint.listen)
+    bound.push(
+      await network.listen(scope, {
+        protocol: endpoint.protocol,
+        address,
+        tls,
+        proxies: endpoint.settings['proxy-protocol'],
+        serve: (connection) => server.serve(connection),
+      }),
+    )
   return bound
 }
 
@@ -76,6 +94,7 @@ class SmtpHouse {
   readonly endpoint: SmtpEndpoint
   readonly accounts: Accounts
   readonly limits: Limits
+  readonly tarpit: Tarpit
   readonly logins: Logins
   readonly #server: SmtpServer
   /** The connection under a session's first socket. */
@@ -83,30 +102,42 @@ class SmtpHouse {
   readonly #bySession = new WeakMap<SmtpSession, Connection>()
 
   constructor(scope: Scope, endpoint: SmtpEndpoint) {
-    const settings = scope.use(MailSettings)
+    const { hostname, maxMessageSize } = scope.use(MailSettings)
+    const { settings } = endpoint
+    const proxies = new AddressSet(settings.xclient)
+    const relays = new AddressSet(settings.xforward)
     this.scope = scope
     this.endpoint = endpoint
     this.accounts = scope.use(Accounts)
     this.limits = scope.use(Limits)
+    this.tarpit = scope.use(Tarpit)
     this.logins = new Logins(scope)
     this.#server = new SmtpServer({
       kind: endpoint.kind,
-      hostname: settings.hostname,
-      limits: { messageSize: settings.maxMessageSize, recipients: endpoint.recipients },
+      hostname,
+      limits: {
+        messageSize: maxMessageSize,
+        headerSize: settings['max-header-size'],
+        recipients: endpoint.recipients,
+      },
       requireAuth: endpoint.login,
-      bareLineEndings: endpoint.bareLineEndings,
+      bareLineEndings: settings['bare-line-endings'],
+      spool: scope.use(MailSpool),
+      trust: ({ address = '' }) => ({ xclient: proxies.has(address), xforward: relays.has(address) }),
       // Until IMAP can give such a message out again (BINARY), it is not taken in.
       extensions: { binaryMime: false },
       insecureAuth: true, // what is offered without TLS, and to whom, the accounts room decides
       startTls: (_socket, session) => this.#connection(session).startTls(),
       ...(endpoint.login ? { mechanisms: (session) => this.#mechanisms(session) } : {}),
-      handler: (session) => new Policy(this, session, this.#meet(session)),
+      handler: (session) => new Policy(this, session, this.#connection(session)),
       onError: (error, session, command) =>
         this.#connection(session).log.error({ err: error, command }, 'a command failed'),
     })
   }
 
   serve(connection: Connection) {
+    // Who has said all and closes that half still gets the replies.
+    connection.socket.allowHalfOpen = true
     this.#connections.set(connection.socket, connection)
     const session = this.#server.accept(connection.socket, {
       peer: { address: connection.remoteAddress, port: connection.remotePort },
@@ -132,7 +163,8 @@ class SmtpHouse {
   }
 
   #mechanisms(session: SmtpSession) {
-    const context = loginContext(this.endpoint.protocol, this.#connection(session))
+    const { id, tls } = this.#connection(session)
+    const context = loginContext(this.endpoint.protocol, { id, tls, remoteAddress: session.peer.address ?? '' })
     return this.accounts.mechanisms(context).map((name) => ({
       name,
       create: () => {
@@ -150,6 +182,8 @@ class Policy implements SessionHandler {
   readonly #session: SmtpSession
   readonly #connection: Connection
   #passage: Passage | undefined
+  /** Those of the passage, in the order of RCPT. */
+  #recipients: (PipelineRecipient | undefined)[] = []
   #leave: (() => void) | undefined
   readonly #findings = new Findings()
 
@@ -159,22 +193,16 @@ class Policy implements SessionHandler {
     this.#connection = connection
   }
 
-  async mail(envelope: Parameters<SessionHandler['mail']>[0]): Promise<void> {
-    const { protocol, pipeline } = this.#house.endpoint
-    if (!this.#house.limits.take(`${protocol}-mails`, this.#connection.remoteAddress))
-      throw new SmtpError(451, '4.7.0', 'Too many mails from your address, please try again later')
-    const sender = envelope.reversePath === null ? null : address(envelope.reversePath)
-    this.#passage = await pipeline.begin(await this.#client(), sender, envelope.parameters)
+  mail(envelope: Parameters<SessionHandler['mail']>[0]): Promise<void> {
+    return this.#slowed(this.#mail(envelope))
   }
 
-  async rcpt(recipient: Recipient): Promise<void> {
-    await this.#inProgress().recipient(this.#recipient(recipient.path), recipient.parameters)
+  rcpt(recipient: Recipient): Promise<void> {
+    return this.#slowed(this.#rcpt(recipient))
   }
 
-  async data(_envelope: unknown, body: { readonly bytes: Uint8Array }): Promise<void> {
-    const passage = this.#inProgress()
-    this.#passage = undefined
-    await passage.data(Message.of(body.bytes))
+  data(_envelope: unknown, body: MessageBody): Promise<readonly SmtpReply[] | void> {
+    return this.#slowed(this.#data(body))
   }
 
   reset(): void {
@@ -187,13 +215,57 @@ class Policy implements SessionHandler {
     this.reset()
   }
 
+  /** A stranger who is refused for good, again and again, waits longer and longer for the answer. */
+  async #slowed<T>(step: Promise<T>): Promise<T> {
+    try {
+      return await step
+    } catch (error) {
+      const { kind, identity, peer } = this.#session
+      if (error instanceof SmtpError && !error.temporary && identity === undefined && kind !== 'lmtp')
+        await this.#house.tarpit.error(peer.address ?? '')
+      throw error
+    }
+  }
+
+  async #mail(envelope: Parameters<SessionHandler['mail']>[0]): Promise<void> {
+    const { protocol, pipeline } = this.#house.endpoint
+    if (!this.#house.limits.take(`${protocol}-mails`, this.#session.peer.address ?? ''))
+      throw new SmtpError(451, '4.7.0', 'Too many mails from your address, please try again later')
+    const sender = envelope.reversePath === null ? null : address(envelope.reversePath)
+    const { forwarded } = this.#session
+    if (forwarded !== undefined) this.#connection.log.info({ event: 'mail-forwarded', ...forwarded }, 'forwarded mail')
+    this.#recipients = []
+    this.#passage = await pipeline.begin(await this.#client(), sender, envelope.parameters, {
+      each: this.#session.kind === 'lmtp',
+    })
+  }
+
+  async #rcpt(recipient: Recipient): Promise<void> {
+    const passage = this.#inProgress()
+    await passage.recipient(this.#recipient(recipient.path), recipient.parameters)
+    this.#recipients.push(passage.recipients.at(-1))
+  }
+
+  async #data(body: MessageBody): Promise<readonly SmtpReply[] | void> {
+    const passage = this.#inProgress()
+    this.#passage = undefined
+    const outcomes = await passage.data(Message.from(body.header, body))
+    if (this.#session.kind !== 'lmtp') return
+    const failures = new Map<PipelineRecipient, SmtpError>()
+    for (const { routed, failure } of outcomes)
+      if (failure !== undefined && !failures.has(routed.recipient)) failures.set(routed.recipient, failure)
+    return this.#recipients.map(
+      (recipient) => (recipient && failures.get(recipient)?.reply) ?? reply(250, '2.1.5', 'Delivered'),
+    )
+  }
+
   async #client(): Promise<Client> {
-    const { id, log, remoteAddress, tls } = this.#connection
+    const { id, log, tls } = this.#connection
     return {
       session: id,
       log,
       protocol: this.#house.endpoint.protocol,
-      remoteAddress,
+      remoteAddress: this.#session.peer.address ?? '',
       hello: this.#session.hello ?? '',
       extended: this.#session.extended,
       tls,

@@ -5,7 +5,7 @@ import { defineModule } from '../../kernel/module.ts'
 import { listenAddress } from '../../net/addresses.ts'
 import { endpoints } from '../../net/contracts.ts'
 import { Pipelines } from '../mail.ts'
-import { bareLineEndings, listenSmtp } from './session.ts'
+import { listenSmtp, smtpSettings } from './session.ts'
 
 export const smtp = defineModule({
   family: endpoints,
@@ -24,7 +24,7 @@ export const smtp = defineModule({
       ),
       1000,
     ),
-    'bare-line-endings': bareLineEndings,
+    ...smtpSettings,
   }),
 
   async create(config, scope) {
@@ -34,11 +34,10 @@ export const smtp = defineModule({
         protocol: 'smtp',
         kind: 'smtp',
         pipeline,
-        listen: config.listen,
-        listenTls: [],
+        listen: config.listen.map((address) => [address, 'starttls'] as const),
         login: false,
         recipients: config['max-recipients'],
-        bareLineEndings: config['bare-line-endings'],
+        settings: config,
       }),
     }
   },

@@ -5,7 +5,7 @@ import { defineModule } from '../../kernel/module.ts'
 import { listenAddress } from '../../net/addresses.ts'
 import { endpoints } from '../../net/contracts.ts'
 import { Pipelines } from '../mail.ts'
-import { bareLineEndings, listenSmtp } from './session.ts'
+import { listenSmtp, smtpSettings } from './session.ts'
 
 export const submission = defineModule({
   family: endpoints,
@@ -23,7 +23,7 @@ export const submission = defineModule({
       '[::]:465',
     ]),
     'max-recipients': v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.description('of one mail')), 1000),
-    'bare-line-endings': bareLineEndings,
+    ...smtpSettings,
   }),
 
   async create(config, scope) {
@@ -33,11 +33,13 @@ export const submission = defineModule({
         protocol: 'submission',
         kind: 'submission',
         pipeline,
-        listen: config.listen,
-        listenTls: config['listen-tls'],
+        listen: [
+          ...config.listen.map((address) => [address, 'starttls'] as const),
+          ...config['listen-tls'].map((address) => [address, 'implicit'] as const),
+        ],
         login: true,
         recipients: config['max-recipients'],
-        bareLineEndings: config['bare-line-endings'],
+        settings: config,
       }),
     }
   },

@@ -11,7 +11,7 @@ export async function renderStale(source: Source, emails?: readonly number[]): P
     const { large, rest, more } = await answered(calls.catchUp({ emails: wanted }))
     for (const { email, blob } of large) {
       const bytes = await answered(blobs.get(blob))
-      const rendered = bytes === undefined ? undefined : await answered(calls.prerender({ bytes }))
+      const rendered = bytes === undefined ? undefined : (await answered(calls.prerender({ bytes }))).rendered
       await answered(calls.rendered({ email, rendered }))
     }
     if (emails === undefined || rest.length === 0) return more

@@ -101,6 +101,34 @@ export function lowerBound(sorted: Uint32Array, value: number, from = 0): number
   return low
 }
 
+/** The rows of those of the UIDs `wanted` (ascending) that are there; views of `columns` where they follow one another. */
+export function rowsOfUids(columns: Columns, wanted: Uint32Array): Columns {
+  const { uids, flagsets, modseqs, sizes, internalDates, zones } = columns
+  const start = lowerBound(uids, wanted[0] ?? 0)
+  const end = start + wanted.length
+  // As many rows as UIDs between the first and the last, and every UID in between is wanted.
+  const [first = 0, last = 0] = [wanted[0], wanted.at(-1)]
+  if (last - first + 1 === wanted.length && uids[start] === first && uids[end - 1] === last)
+    return {
+      uids: uids.subarray(start, end),
+      flagsets: flagsets.subarray(start, end),
+      modseqs: modseqs.subarray(start, end),
+      sizes: sizes.subarray(start, end),
+      internalDates: internalDates.subarray(start, end),
+      zones: zones.subarray(start, end),
+    }
+  const found = new ColumnsBuilder(wanted.length)
+  let at = start
+  for (let i = 0; i < wanted.length; i++) {
+    const uid = wanted[i] ?? 0
+    if (uids[at] !== uid) at = lowerBound(uids, uid, at)
+    if (uids[at] !== uid) continue
+    found.push(uid, flagsets[at] ?? 0, modseqs[at] ?? 0, sizes[at] ?? 0, internalDates[at] ?? 0, zones[at] ?? 0)
+    at++
+  }
+  return found.finish()
+}
+
 /** Above this an array by number would be larger than a map. */
 const SMALL_NUMBERS = 1 << 20
 
@@ -201,9 +229,9 @@ function changeFlags(old: Columns, changed: Columns): Columns | undefined {
   return { ...old, flagsets, modseqs }
 }
 
-/** 1 had no zones and sizes of 32 bits. */
-const VERSION = 2
-const HEAD = 8
+/** 1 had no zones and sizes of 32 bits, 2 no ids of flag sets at the end. */
+const VERSION = 3
+const HEAD = 16
 const ROW = 34
 
 /** The 8-octet columns go first, where they are aligned. */
@@ -219,15 +247,14 @@ const inOrder = (columns: Columns): (Float64Array | Uint32Array | Int16Array)[] 
 const octetsOf = (column: Float64Array | Uint32Array | Int16Array): Uint8Array =>
   new Uint8Array(column.buffer, column.byteOffset, column.byteLength)
 
-/** The columns in one piece of memory: version, number of rows, then column after column. */
+/** The columns in one piece of memory: version, number of rows, number of ids, nothing, then column after column, then the ids of all flag sets in them (32 bits each). */
 export function packColumns(columns: Columns): Uint8Array {
   const rows = columns.uids.length
-  const out = new Uint8Array(HEAD + rows * ROW)
-  const head = new Uint32Array(out.buffer, 0, 2)
-  head[0] = VERSION
-  head[1] = rows
+  const ids = Uint32Array.from(distinct(columns.flagsets))
+  const out = new Uint8Array(HEAD + rows * ROW + ids.byteLength)
+  new Uint32Array(out.buffer, 0, 3).set([VERSION, rows, ids.length])
   let at = HEAD
-  for (const column of inOrder(columns)) {
+  for (const column of [...inOrder(columns), ids]) {
     out.set(octetsOf(column), at)
     at += column.byteLength
   }
@@ -235,16 +262,19 @@ export function packColumns(columns: Columns): Uint8Array {
 }
 
 /** What `packColumns` packed; undefined for anything else, older packings included (the caller then reads the rows themselves). */
-export function unpackColumns(packed: Uint8Array): Columns | undefined {
+export function unpackColumns(
+  packed: Uint8Array,
+): { readonly columns: Columns; readonly sets: readonly number[] } | undefined {
   if (packed.byteLength < HEAD) return undefined
   const view = new DataView(packed.buffer, packed.byteOffset, packed.byteLength)
   const rows = view.getUint32(4, true)
-  if (view.getUint32(0, true) !== VERSION || packed.byteLength !== HEAD + rows * ROW) return undefined
+  const ids = view.getUint32(8, true)
+  if (view.getUint32(0, true) !== VERSION || packed.byteLength !== HEAD + rows * ROW + ids * 4) return undefined
   const columns = allocate(rows)
   let at = HEAD
   for (const column of inOrder(columns)) {
     octetsOf(column).set(packed.subarray(at, at + column.byteLength))
     at += column.byteLength
   }
-  return columns
+  return { columns, sets: Array.from({ length: ids }, (_, i) => view.getUint32(at + i * 4, true)) }
 }

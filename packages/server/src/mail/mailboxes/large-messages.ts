@@ -1,9 +1,10 @@
 // Messages too large for a row: in blobs, written before the row that names them, deleted after the last row is gone.
 
-import { normaliseNewlines } from '@aviso/mime'
 import type { Store } from '../../store/contracts.ts'
+import { free } from '../../store/moving.ts'
 import { answered } from './answers.ts'
 import { INLINE_OCTETS, type Incoming } from './octets.ts'
+import { ownCopy } from './own-copy.ts'
 import { mailStore } from './store.ts'
 
 /** Keeps messages where they fit. */
@@ -33,11 +34,12 @@ export class LargeMessages {
   }
 
   async #put(account: string, octets: Uint8Array): Promise<Incoming> {
-    const bytes = tight(normaliseNewlines(octets))
-    const [blob, rendered] = await Promise.all([
-      answered(this.#store.accountBlobs(account).put(bytes)),
-      answered(this.#store.account(mailStore, account).prerender({ bytes })),
-    ])
+    // One copy goes to the worker and comes back: one for each would take their memory twice.
+    const { rendered, bytes } = await answered(
+      this.#store.account(mailStore, account).prerender({ bytes: await ownCopy(octets) }),
+    )
+    const blob = await answered(this.#store.accountBlobs(account).put(bytes))
+    if (bytes.buffer instanceof ArrayBuffer) free(bytes.buffer)
     return { blob, rendered }
   }
 

@@ -14,7 +14,16 @@ const MAX_MAILBOXES = 5000
 const MAX_SUBSCRIPTIONS = 5000
 
 /** Roles that a mailbox of stored messages can have; `All`, `Flagged` and `Important` are views (RFC 6154 §2), which this store does not make. */
-const MAILBOX_ROLES: readonly MailboxRole[] = ['Archive', 'Drafts', 'Junk', 'Sent', 'Trash']
+const MAILBOX_ROLES: readonly MailboxRole[] = [
+  'Archive',
+  'Drafts',
+  'Junk',
+  'Memos',
+  'Scheduled',
+  'Sent',
+  'Snoozed',
+  'Trash',
+]
 
 /** Makes the mailbox and its missing parents. Without `limits`, whatever the account holds already. */
 async function make(

@@ -17,6 +17,7 @@ import {
   type MailboxSnapshot,
   type MessageKeyBatch,
   type MessageMeta,
+  type MessageRow,
   type MetaField,
   type Rights,
   type StoreResult,
@@ -27,8 +28,7 @@ import type { Caches } from './cache.ts'
 import type { MailCalls } from './calls.ts'
 import { changesSince } from './changes.ts'
 import type { LargeMessages } from './large-messages.ts'
-import type { MailboxRow } from './mailbox-rows.ts'
-import type { Watch } from './news.ts'
+import type { Opening, Watch } from './news.ts'
 import { keysOf, metaOf, type Source } from './pieces.ts'
 import type { Limits } from './quota.ts'
 import { find } from './search/find.ts'
@@ -75,12 +75,17 @@ export interface SharedRoom {
 export const mailboxId = (account: string, id: number): string => `m${id}-${account}`
 
 /** How the mailbox was when it was opened: true until the account's mail changes. */
-interface Opened {
-  readonly mailbox: MailboxRow
-  readonly keywords: readonly string[]
+interface Opened extends Opening {
   readonly watch: Watch
   /** What the watch said then. */
   readonly changes: number
+}
+
+/** How the mailbox was when it was last asked or changed here, and what has listened since before that. */
+interface Heard {
+  readonly watch: Watch
+  readonly modseq: number
+  readonly uidNext: number
 }
 
 /** A STORE on as many messages as this is spared reading them. */
@@ -96,6 +101,7 @@ export class StoredMailbox implements Mailbox {
   readonly #around: Surroundings
   readonly #shared: SharedRoom
   readonly #opened: Opened | undefined
+  #heard: Heard | undefined
 
   constructor(
     around: Surroundings,
@@ -140,12 +146,26 @@ export class StoredMailbox implements Mailbox {
 
   async snapshot(): Promise<MailboxSnapshot> {
     await this.#allowed()
-    return this.#shared.snapshots.snapshot(this.#around.account, this.#calls, this.#number)
+    const { snapshots } = this.#shared
+    const watch = snapshots.news.follow(this.#around.account)
+    const snapshot = await snapshots.snapshot(this.#around.account, this.#calls, this.#number)
+    this.#heard = { watch, modseq: snapshot.highestModseq, uidNext: snapshot.uidNext }
+    return snapshot
   }
 
   async delta(since: number): Promise<MailboxDelta> {
     await this.#allowed()
-    const known = this.#shared.snapshots.delta(this.#around.account, this.#number, since)
+    const heard = this.#heard
+    if (since === heard?.modseq && heard.watch.knows(this.#number, since))
+      return { highestModseq: since, uidNext: heard.uidNext, changed: [], vanished: [], complete: true }
+    const watch = this.#shared.snapshots.news.follow(this.#around.account)
+    const delta = await this.#delta(since)
+    this.#heard = { watch, modseq: delta.highestModseq, uidNext: delta.uidNext }
+    return delta
+  }
+
+  async #delta(since: number): Promise<MailboxDelta> {
+    const known = await this.#shared.snapshots.delta(this.#around.account, this.#number, since)
     if (known !== undefined) return known
     const { moment, columns, sets, vanished, complete } = await changesSince(this.#calls, this.#number, since)
     return {
@@ -178,10 +198,18 @@ export class StoredMailbox implements Mailbox {
       }),
     )
     this.#shared.snapshots.changedFlags(account, this.#calls, this.#number, outcome)
+    const { before, highestModseq } = outcome
+    if (this.#heard?.modseq === before) this.#heard = { ...this.#heard, modseq: highestModseq }
+    let rows: readonly MessageRow[] | undefined
     return {
-      rows: messageRows(outcome.rows, new Map(outcome.sets)),
+      // Tens of thousands of objects that a silent STORE need not see.
+      get rows() {
+        return (rows ??= messageRows(outcome.rows, new Map(outcome.sets)))
+      },
+      brief: { count: outcome.rows.uids.length, sets: outcome.sets.map(([, flags]) => flags) },
       modified: Array.from(outcome.modified),
-      highestModseq: outcome.highestModseq,
+      highestModseq,
+      before,
     }
   }
 

@@ -51,6 +51,8 @@ export interface Mailboxes {
   forgetImports(accountId: string): Promise<void>
   /** The account's mail for one IMAP session. Makes no I/O. */
   open(account: Account): MailAccount
+  /** Somebody who reads this account's mail has logged in: what is asked first, INBOX, is got ready meanwhile. Only the first time. */
+  expect(accountId: string): void
   /** Lets go of what nobody needs any more: contents and history of expunged messages, unused blobs, old delivery ids. True when something is left that falls due later. */
   sweep(accountId: string): Promise<boolean>
   /** Renders everything that an older Aviso left; it also comes by itself, in the background. */
@@ -127,6 +129,7 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
   })
   const catchUp = new CatchUp(scope, source)
   const touched = new Set<string>()
+  const expected = new Set<string>()
   const indexer = new Indexer(scope, store)
   const touch = (accountId: string): void => {
     touched.add(accountId)
@@ -217,6 +220,19 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
       })
     },
 
+    expect(accountId) {
+      if (expected.has(accountId)) return
+      expected.add(accountId)
+      const getReady = async (): Promise<void> => {
+        const { snapshots } = await shared
+        const calls = store.account(mailStore, accountId)
+        const { id } = await calls.find({ name: 'INBOX' })
+        await snapshots.snapshot(accountId, calls, id)
+      }
+      // Whoever asks is told what is the matter.
+      getReady().catch((error: unknown) => scope.log.debug({ err: error, account: accountId }, 'INBOX is not ready'))
+    },
+
     sweep,
     index: (accountId) => indexer.catchUp(accountId),
     reindex: (accountId) => indexer.reindex(accountId),
@@ -237,6 +253,7 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
       create: (account) => answered(store.account(mailStore, account.id).prepare({ mailboxes: SPECIAL_USE })),
       async erase(account) {
         touched.delete(account.id)
+        expected.delete(account.id)
         catchUp.forget(account.id)
         indexer.drop(account.id)
         ;(await shared).snapshots.news.forget(account.id)

@@ -99,17 +99,28 @@ async function keepFromHeader(tx: Transaction, email: number): Promise<void> {
   })
 }
 
+/** A large message with what was made of it. */
+export interface Prerendered {
+  readonly rendered: Rendered
+  /** What was given, which went to the worker and has come back. */
+  readonly bytes: Uint8Array
+}
+
 /** Renders a large message, so that the transaction that keeps it has only rows to write. */
-export const prerender = read(async (_tx, { bytes }: { bytes: Uint8Array }): Promise<Rendered> => {
-  const made = render(bytes)
-  // Copies: a view would drag the whole message back between the threads.
-  return {
-    ...made,
-    envelope: new Uint8Array(made.envelope),
-    bodyStructure: new Uint8Array(made.bodyStructure),
-    body: new Uint8Array(made.body),
-    header: made.header === undefined ? undefined : new Uint8Array(made.header),
-    commonHeader: new Uint8Array(made.commonHeader),
-    preview: new Uint8Array(made.preview),
-  }
-})
+export const prerender = read(
+  async (_tx, { bytes }: { bytes: Uint8Array }): Promise<Prerendered> => {
+    const made = render(bytes)
+    // Copies: a view would be of memory that goes back.
+    const rendered: Rendered = {
+      ...made,
+      envelope: new Uint8Array(made.envelope),
+      bodyStructure: new Uint8Array(made.bodyStructure),
+      body: new Uint8Array(made.body),
+      header: made.header === undefined ? undefined : new Uint8Array(made.header),
+      commonHeader: new Uint8Array(made.commonHeader),
+      preview: new Uint8Array(made.preview),
+    }
+    return { rendered, bytes }
+  },
+  { given: ({ bytes }) => [bytes], returned: ({ bytes }) => [bytes] },
+)

@@ -21,9 +21,9 @@ const VANISHED_PAGE = 16_384
 export type NamedSets = readonly (readonly [id: number, flags: FlagSet])[]
 
 /** A set that was forgotten meanwhile is answered as empty: the rows that had it when they were packed have another now. */
-async function namedSets(tx: Transaction, columns: Columns): Promise<NamedSets> {
+async function namedSets(tx: Transaction, ids: Iterable<number>): Promise<NamedSets> {
   const named: (readonly [number, FlagSet])[] = []
-  for (const id of distinct(columns.flagsets)) {
+  for (const id of ids) {
     const row = await tx.get('SELECT flags FROM mail_flagset WHERE id = ?', id)
     const flags = String(row?.[0] ?? '')
     named.push([id, flags === '' ? [] : flags.split(' ')])
@@ -102,7 +102,7 @@ async function changesOf(tx: Transaction, mailbox: MailboxRow, since: number, fl
   return {
     ...nothing,
     columns,
-    sets: await namedSets(tx, columns),
+    sets: await namedSets(tx, distinct(columns.flagsets)),
     vanished: Uint32Array.from(vanished, (row) => Number(row[0])).sort(),
     paged: undefined,
   }
@@ -130,8 +130,9 @@ async function columnsNow(tx: Transaction, mailbox: number, rows: readonly SqlRo
   return columns.finish()
 }
 
-/** Writes into `columns`, which are as of `since`, the flags that changed later. */
-async function flagNow(tx: Transaction, mailbox: number, columns: Columns, since: number): Promise<void> {
+/** Writes into `columns`, which are as of `since`, the flags that changed later. Answers the flag sets that it wrote. */
+async function flagNow(tx: Transaction, mailbox: number, columns: Columns, since: number): Promise<Set<number>> {
+  const sets = new Set<number>()
   for (let after = 0; ;) {
     const changed = await tx.all(
       'SELECT id, entries FROM mail_flags WHERE mailbox = ? AND modseq > ? AND id > ? ORDER BY id LIMIT ?',
@@ -147,11 +148,13 @@ async function flagNow(tx: Transaction, mailbox: number, columns: Columns, since
         const entry = (columns.uids[at] ?? Infinity) - first
         if (entry >= BLOCK) break
         if ((modseqs[entry] ?? 0) <= since) continue
-        columns.flagsets[at] = flagsets[entry] ?? 0
+        const set = flagsets[entry] ?? 0
+        sets.add(set)
+        columns.flagsets[at] = set
         columns.modseqs[at] = modseqs[entry] ?? 0
       }
     }
-    if (changed.length < BLOCK) return
+    if (changed.length < BLOCK) return sets
     after = Number(changed.at(-1)?.[0])
   }
 }
@@ -222,7 +225,7 @@ export const changedPage = read(async (tx, { mailbox, since, after }: PageOrder)
   const finished = await columnsNow(tx, mailbox, rows, since)
   return {
     columns: finished,
-    sets: await namedSets(tx, finished),
+    sets: await namedSets(tx, distinct(finished.flagsets)),
     next: rows.length < PAGE ? undefined : Number(rows.at(-1)?.[0]),
   }
 })
@@ -255,7 +258,7 @@ export const recentPage = read(async (tx, { mailbox, modseq, uid, until }: Recen
   const last = rows.length < PAGE ? undefined : rows.at(-1)
   return {
     columns: finished,
-    sets: await namedSets(tx, finished),
+    sets: await namedSets(tx, distinct(finished.flagsets)),
     next: last === undefined ? undefined : { modseq: Number(last[2]), uid: Number(last[0]) },
   }
 })
@@ -264,7 +267,7 @@ export const recentPage = read(async (tx, { mailbox, modseq, uid, until }: Recen
 export const flaggedPage = read(async (tx, { mailbox, since, after }: PageOrder): Promise<RowPage> => {
   await mailboxById(tx, mailbox)
   const { columns, next } = await flaggedRows(tx, mailbox, since, after)
-  return { columns, sets: await namedSets(tx, columns), next }
+  return { columns, sets: await namedSets(tx, distinct(columns.flagsets)), next }
 })
 
 export interface VanishedPage {
@@ -302,11 +305,13 @@ export const begin = read(async (tx, { mailbox: id }: { mailbox: number }): Prom
   const mailbox = await mailboxById(tx, id)
   const row = await tx.get('SELECT modseq, columns FROM mail_snapshot WHERE mailbox = ?', id)
   const modseq = Number(row?.[0] ?? -1)
-  const columns = row?.[1] instanceof Uint8Array && modseq >= mailbox.trimmedModseq ? unpackColumns(row[1]) : undefined
-  if (columns === undefined) return { packed: undefined, changes: await changesOf(tx, mailbox, 0) }
-  await flagNow(tx, id, columns, modseq)
+  const packed = row?.[1] instanceof Uint8Array && modseq >= mailbox.trimmedModseq ? unpackColumns(row[1]) : undefined
+  if (packed === undefined) return { packed: undefined, changes: await changesOf(tx, mailbox, 0) }
+  const { columns } = packed
+  const sets = new Set(packed.sets)
+  for (const set of await flagNow(tx, id, columns, modseq)) sets.add(set)
   return {
-    packed: { modseq, columns, sets: await namedSets(tx, columns) },
+    packed: { modseq, columns, sets: await namedSets(tx, sets) },
     changes: await changesOf(tx, mailbox, modseq, false),
   }
 })

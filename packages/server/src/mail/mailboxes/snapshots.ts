@@ -1,5 +1,6 @@
 // Snapshots of the mailboxes in use: shared by their sessions, brought up to date by what changed, packed for the next start.
 
+import { setImmediate as turn } from 'node:timers/promises'
 import type { FlagSet, MailboxDelta, MailboxSnapshot, MessageRow } from '@aviso/imap'
 import { LRUCache } from 'lru-cache'
 import type { Log } from '../../kernel/log.ts'
@@ -25,12 +26,14 @@ interface Kept {
 
 /** Octets of one row in `Kept`. */
 const ROW_OCTETS = 34
-/** With this many flag sets more than rows, most are of the past: the list is made anew. */
+/** With this many flag sets more than rows, most are of the past: the list is made anew. Well above SMALL_IDS. */
 const PAST_SETS = 1024
 /** Mailboxes with fewer rows than this are read in a few milliseconds: their columns are not kept packed. */
 const WORTH_PACKING = 4096
 /** Changed rows after which the columns of a mailbox that nobody looks at are packed nevertheless. */
 const MANY_CHANGES = 2048
+/** Rows of which objects are made in one turn of the event loop: about two milliseconds. */
+const ROWS_A_TURN = 8192
 
 const NOTHING: Kept = {
   snapshot: {
@@ -57,6 +60,7 @@ export class Snapshots {
   /** Rows changed, by mailbox, since its columns were last looked at. */
   readonly #changed = new Map<string, number>()
   readonly #refreshing = new Set<string>()
+  readonly #loading = new Map<string, Promise<unknown>>()
   readonly #packing = new Set<string>()
   readonly #log: Log
 
@@ -75,16 +79,19 @@ export class Snapshots {
   async snapshot(account: string, calls: MailCalls, mailbox: number): Promise<MailboxSnapshot> {
     const key = keyOf(account, mailbox)
     const watch = this.news.follow(account)
+    // What is being read is not read twice; what happened since it began is put on top.
+    await this.#loading.get(key)
     let old = this.#kept.get(key)
     if (old?.watch?.knows(mailbox, old.snapshot.highestModseq) === true) return old.snapshot
     if (old !== undefined && old.snapshot.flagSets.length > PAST_SETS + old.columns.uids.length) old = undefined
-    const fresh = (old === undefined ? undefined : await advance(calls, mailbox, old)) ?? (await load(calls, mailbox))
-    if (fresh !== old || old.watch !== watch) this.#keep(key, { ...fresh, watch }, calls, mailbox)
+    const fresh = old === undefined ? undefined : await advance(calls, mailbox, old)
+    if (fresh === undefined) return this.#load(key, watch, calls, mailbox)
+    if (fresh !== old || old?.watch !== watch) this.#keep(key, { ...fresh, watch }, calls, mailbox)
     return fresh.snapshot
   }
 
-  /** What changed in the mailbox after `since`, where that is known here; else undefined. */
-  delta(account: string, mailbox: number, since: number): MailboxDelta | undefined {
+  /** What changed in the mailbox after `since`, where that is known here; else undefined. Of many rows, some at a time. */
+  async delta(account: string, mailbox: number, since: number): Promise<MailboxDelta | undefined> {
     const kept = this.#kept.peek(keyOf(account, mailbox))
     if (kept === undefined || since < kept.vanishedAt) return undefined
     const { uidNext, highestModseq, flagSets } = kept.snapshot
@@ -102,6 +109,8 @@ export class Snapshots {
         internalDate: internalDates[i] ?? 0,
         zone: zones[i] ?? 0,
       })
+      // Nothing of this is written to, whatever happens meanwhile.
+      if (changed.length % ROWS_A_TURN === 0) await turn()
     }
     return { highestModseq, uidNext, changed, vanished: [], complete: true }
   }
@@ -110,7 +119,9 @@ export class Snapshots {
   known(account: string, mailbox: number): KnownRows | undefined {
     const kept = this.#kept.peek(keyOf(account, mailbox))
     if (kept === undefined) return undefined
-    return { modseq: kept.snapshot.highestModseq, columns: kept.columns, sets: [...kept.indexOf.keys()] }
+    const sets: number[] = kept.snapshot.flagSets.map(() => 0)
+    for (const [id, index] of kept.indexOf) sets[index] = id
+    return { modseq: kept.snapshot.highestModseq, columns: kept.columns, sets }
   }
 
   /** Says that one call changed flags of many rows, and how: so that nobody need read them again. */
@@ -150,11 +161,25 @@ export class Snapshots {
     )
   }
 
+  async #load(key: string, watch: Watch, calls: MailCalls, mailbox: number): Promise<MailboxSnapshot> {
+    const loading = load(calls, mailbox).then((fresh) => {
+      this.#keep(key, { ...fresh, watch }, calls, mailbox)
+      return fresh.snapshot
+    })
+    const over = loading.catch(() => undefined)
+    this.#loading.set(key, over)
+    try {
+      return await loading
+    } finally {
+      if (this.#loading.get(key) === over) this.#loading.delete(key)
+    }
+  }
+
   #keep(key: string, fresh: Kept, calls: MailCalls, mailbox: number): void {
     const newest = this.#kept.peek(key)
     if (newest !== undefined && newest.snapshot.highestModseq > fresh.snapshot.highestModseq) return
     const rows = fresh.columns.uids.length
-    const pack = rows >= WORTH_PACKING && fresh.loose > 512 + rows / 16 && !this.#packing.has(key)
+    const pack = rows >= WORTH_PACKING && fresh.loose > 256 + rows / 64 && !this.#packing.has(key)
     this.#kept.set(key, pack ? { ...fresh, loose: 0 } : fresh)
     this.#changed.delete(key)
     if (!pack) return
@@ -200,14 +225,30 @@ async function load(calls: MailCalls, mailbox: number): Promise<Kept> {
   return next({ ...next(NOTHING, then), loose: 0 }, whole)
 }
 
+/** Ids below this are indexes too, where they can be. */
+const SMALL_IDS = 512
+/** Stands where no flag set is. */
+const NO_SET: FlagSet = []
+
+/** Puts a flag set into the list; answers where. */
+function place(flagSets: FlagSet[], id: number, flags: FlagSet): number {
+  if (id >= SMALL_IDS || (flagSets[id] ?? NO_SET) !== NO_SET) return flagSets.push(flags) - 1
+  while (flagSets.length <= id) flagSets.push(NO_SET)
+  flagSets[id] = flags
+  return id
+}
+
 /** `changes` put on `old`. What is unchanged is shared; nothing that was handed out is written to. */
 function next(old: Kept, { moment, columns: changed, sets, vanished }: WholeChanges): Kept {
   const { uidValidity, highestModseq, uidNext } = moment
   if (old.snapshot.highestModseq === highestModseq) return old
   const indexOf = new Map(old.indexOf)
   const flagSets: FlagSet[] = [...old.snapshot.flagSets]
-  for (const [id, flags] of sets) if (!indexOf.has(id)) indexOf.set(id, flagSets.push(flags) - 1)
-  const columns = mergeColumns(old.columns, { ...changed, flagsets: translate(changed.flagsets, indexOf) }, vanished)
+  for (const [id, flags] of sets) if (!indexOf.has(id)) indexOf.set(id, place(flagSets, id, flags))
+  // Most rows name their flag sets right already: a hundred thousand need not be looked at.
+  const named = [...sets.keys()].every((id) => indexOf.get(id) === id)
+  const flagsets = named ? changed.flagsets : translate(changed.flagsets, indexOf)
+  const columns = mergeColumns(old.columns, { ...changed, flagsets }, vanished)
   return {
     columns,
     indexOf,

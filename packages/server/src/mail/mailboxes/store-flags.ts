@@ -3,7 +3,7 @@
 import type { FlagChange, FlagSet } from '@aviso/imap'
 import { StoreError, type Transaction, write } from '../../store/contracts.ts'
 import { tick } from './clock.ts'
-import { type Columns, ColumnsBuilder, lowerBound } from './columns.ts'
+import { type Columns, ColumnsBuilder, rowsOfUids } from './columns.ts'
 import { FlagBlocks } from './flag-blocks.ts'
 import { applyFlags, FlagSets, type StoredFlagSet } from './flags.ts'
 import { changeMailbox, count, mailboxById, type MailboxRow, noGrowth } from './mailbox-rows.ts'
@@ -39,6 +39,11 @@ export interface StoreOutcome {
   readonly highestModseq: number
 }
 
+interface SetChange {
+  readonly old: StoredFlagSet
+  readonly next: StoredFlagSet
+}
+
 export const storeFlags = write(async (tx, order: StoreOrder): Promise<StoreOutcome> => {
   const mailbox = await mailboxById(tx, order.mailbox)
   const rights = await rightsOf(tx, mailbox.id, order.visitor)
@@ -47,24 +52,30 @@ export const storeFlags = write(async (tx, order: StoreOrder): Promise<StoreOutc
     throw new StoreError('NOPERM', 'The owner of the mailbox has not given the right to change these flags')
   const sets = new FlagSets(tx)
   const given = await sets.canonical(order.flags, order.action !== 'remove')
-  const becomes = new Map<number, { readonly old: StoredFlagSet; readonly next: StoredFlagSet }>()
+  const becomes = new Map<number, SetChange>()
   const rows = new ColumnsBuilder(order.uids.length)
   const modified: number[] = []
   const growth = noGrowth()
   const blocks = new FlagBlocks(tx, mailbox.id)
   let modseq = 0
-  for await (const met of messagesMet(tx, blocks, mailbox, order)) {
-    for (const [uid, flagset, rowModseq, size, internalDate, zone] of met) {
+  const changeOf = async (flagset: number): Promise<SetChange> => {
+    const old = await sets.byId(flagset)
+    const flags = maskFlags(rights, old.flags, applyFlags(old.flags, order.action, given))
+    const change = { old, next: await sets.intern(flags) }
+    becomes.set(flagset, change)
+    return change
+  }
+  for await (const { columns, names } of messagesMet(tx, blocks, mailbox, order)) {
+    const { uids, flagsets, modseqs, sizes, internalDates, zones } = columns
+    for (let i = 0; i < uids.length; i++) {
+      const [uid, rowModseq, size] = [uids[i] ?? 0, modseqs[i] ?? 0, sizes[i] ?? 0]
+      const [internalDate, zone] = [internalDates[i] ?? 0, zones[i] ?? 0]
+      const flagset = names === undefined ? (flagsets[i] ?? 0) : (names[flagsets[i] ?? 0] ?? 0)
       if (order.unchangedSince !== undefined && rowModseq > order.unchangedSince) {
         modified.push(uid)
         continue
       }
-      let change = becomes.get(flagset)
-      if (change === undefined) {
-        const old = await sets.byId(flagset)
-        const flags = maskFlags(rights, old.flags, applyFlags(old.flags, order.action, given))
-        becomes.set(flagset, (change = { old, next: await sets.intern(flags) }))
-      }
+      const change = becomes.get(flagset) ?? (await changeOf(flagset))
       if (change.next.id === flagset) {
         rows.push(uid, flagset, rowModseq, size, internalDate, zone)
         continue
@@ -93,8 +104,12 @@ export const storeFlags = write(async (tx, order: StoreOrder): Promise<StoreOutc
 const changesAny = (rights: string, { action, flags }: StoreOrder): boolean =>
   action === 'set' ? /[stw]/.test(rights) : flags.some((flag) => mayFlag(rights, flag))
 
-/** `uid, flagset, modseq, size, internalDate, zone`, as it is now. */
-type Met = readonly [uid: number, flagset: number, modseq: number, size: number, internalDate: number, zone: number]
+/** Rows as they are now, ascending by UID. */
+interface Met {
+  readonly columns: Columns
+  /** The flag sets that the columns' are indexes into; undefined: they are ids. */
+  readonly names: readonly number[] | undefined
+}
 
 /** The messages that the order is about, span by span; the blocks of the span are loaded meanwhile. */
 async function* messagesMet(
@@ -102,35 +117,24 @@ async function* messagesMet(
   blocks: FlagBlocks,
   mailbox: MailboxRow,
   { uids, known }: StoreOrder,
-): AsyncGenerator<Iterable<Met>> {
+): AsyncGenerator<Met> {
   if (known?.modseq === mailbox.modseq) {
     for (const span of spans(uids)) {
       await blocks.load(span.first, span.last)
-      yield knownRows(known, uids.subarray(span.start, span.end))
+      yield { columns: rowsOfUids(known.columns, uids.subarray(span.start, span.end)), names: known.sets }
     }
     return
   }
   for await (const { span, rows } of rowsInSpans(tx, mailbox.id, uids)) {
     await blocks.load(span.first, span.last)
-    const met: Met[] = []
+    const met = new ColumnsBuilder(rows.length)
     let at = span.start
     for (const row of rows) {
       const [uid = 0, flagset = 0, modseq = 0, size = 0, internalDate = 0, zone = 0] = row as readonly number[]
       while ((uids[at] ?? Infinity) < uid) at++
       if (uids[at] === uid)
-        met.push([uid, blocks.flagset(uid, flagset), blocks.modseq(uid, modseq), size, internalDate, zone])
+        met.push(uid, blocks.flagset(uid, flagset), blocks.modseq(uid, modseq), size, internalDate, zone)
     }
-    yield met
-  }
-}
-
-function* knownRows({ columns, sets }: KnownRows, wanted: Uint32Array): Generator<Met> {
-  const { uids, flagsets, modseqs, sizes, internalDates, zones } = columns
-  let at = 0
-  for (const uid of wanted) {
-    if (uids[at] !== uid) at = lowerBound(uids, uid, at)
-    if (uids[at] !== uid) continue
-    yield [uid, sets[flagsets[at] ?? 0] ?? 0, modseqs[at] ?? 0, sizes[at] ?? 0, internalDates[at] ?? 0, zones[at] ?? 0]
-    at++
+    yield { columns: met.finish(), names: undefined }
   }
 }

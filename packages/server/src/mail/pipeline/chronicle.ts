@@ -35,7 +35,7 @@ export class Chronicle {
     const pipeline = this.#pipeline.options.name
     for (const { check, verdict } of judged) {
       const accepted = verdict.action === 'accept'
-      if (!accepted) this.#pipeline.judged.inc({ pipeline, check, action: verdict.action })
+      if (!accepted && !this.#passage.simulated) this.#pipeline.judged.inc({ pipeline, check, action: verdict.action })
       if (!accepted || verdict.why !== undefined || verdict.results !== undefined || this.#passage.simulated)
         this.#trace.judged(stage, check, verdict, recipient)
     }
@@ -44,7 +44,8 @@ export class Chronicle {
   /** A check's verdict ended the mail, or a recipient of it. */
   refusedBy({ check, verdict }: Judged): void {
     if (!('reply' in verdict)) return
-    const { client, id } = this.#passage
+    const { client, id, simulated } = this.#passage
+    if (simulated) return
     client.log.info(
       {
         event: 'mail-refused',
@@ -92,6 +93,7 @@ export class Chronicle {
     const { client, id, sender, recipients } = this.#passage
     this.#count(outcome)
     this.#tell(outcome, size)
+    if (outcome === 'simulated') return
     if (!client.log.isLevelEnabled('info')) return
     const judged = this.#trace.steps.filter(({ stage }) => stage !== 'route' && stage !== 'delivery')
     client.log.info(
@@ -116,7 +118,7 @@ export class Chronicle {
   }
 
   #count(outcome: string): void {
-    this.#pipeline.counted.inc({ pipeline: this.#pipeline.options.name, outcome })
+    if (!this.#passage.simulated) this.#pipeline.counted.inc({ pipeline: this.#pipeline.options.name, outcome })
   }
 
   #tell(outcome: Story['outcome'], size: number): void {

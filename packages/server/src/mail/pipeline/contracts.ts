@@ -129,10 +129,14 @@ export interface MailCheck {
   recipient?(mail: Mail, recipient: Recipient): Awaitable<Verdict>
   /** At the end of the data. */
   content?(mail: Mail, message: Message): Awaitable<Verdict>
+  /** The mail is over, whatever became of it: what is kept for it can go. Called once, if anything was asked of this check about it. */
+  end?(mail: Mail): void
 }
 
 /** A modifier changes envelope and header. Modifiers run one after the other, in the order of the config; each sees what those before it made. */
 export interface MailModifier {
+  /** Its edit vouches for the header as it is: it comes after the edits of all that do not, wherever it stands in the config. */
+  readonly seals?: boolean
   /** At MAIL: another reverse-path. Never asked for `<>`. Throws `SmtpError` to refuse. */
   sender?(mail: Mail, sender: MailAddress): Awaitable<MailAddress | null>
   /** At RCPT, before the routing: what the recipient becomes, one or more addresses. Throws `SmtpError` to refuse. */

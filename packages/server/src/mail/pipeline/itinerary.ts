@@ -152,6 +152,9 @@ export class Itinerary {
     if (resolution.kind === 'unknown')
       throw new SmtpError(550, '5.1.1', `There is no mailbox ${address.toString()} here`)
     if (resolution.kind === 'foreign') {
+      // What a modifier made of one of our addresses is sent on, as an alias does.
+      if (address !== recipient.address && accounts.isLocal(recipient.address.domain))
+        return this.#plan({ to: remote, way: onward, routed: { recipient, address, account: undefined } }, planned)
       this.#mayRelay(address)
       return this.#plan({ to: remote, way: stay, routed: { recipient, address, account: undefined } }, planned)
     }
@@ -281,7 +284,8 @@ export class Itinerary {
 /** Runs the header edits of `way` on the message that the checks left; every modifier sees what those before it made. */
 export async function modified(mail: Mail, message: Message, way: Way): Promise<Message> {
   let current = message
-  for (const { modifier } of way.modifiers) {
+  const sealing = way.modifiers.filter(({ modifier }) => modifier.seals === true)
+  for (const { modifier } of [...way.modifiers.filter(({ modifier }) => modifier.seals !== true), ...sealing]) {
     const edit: HeaderEdit | undefined = await modifier.edit?.(mail, current, way.forwarded)
     if (edit !== undefined) current = current.edited([edit])
   }

@@ -21,6 +21,8 @@ export interface HeaderEdit {
   readonly remove?: readonly string[]
   /** One field each: the `index`th (from 1) of that name becomes `value`, or goes when that is null. */
   readonly change?: readonly { readonly name: string; readonly index: number; readonly value: string | null }[]
+  /** Fields to put between others: `field` comes to stand before the `at`th field (from 1), or at the end where there are fewer. */
+  readonly insert?: readonly { readonly at: number; readonly field: string }[]
 }
 
 const CRLF = '\r\n'
@@ -114,7 +116,9 @@ export class Message {
     if (edits.length === 0) return this
     const removed = new Set(edits.flatMap((edit) => (edit.remove ?? []).map((name) => name.toLowerCase())))
     const changes = edits.flatMap((edit) => edit.change ?? [])
-    const kept = removed.size + changes.length === 0 ? [this.head] : this.#without(removed, changes)
+    const inserts = edits.flatMap((edit) => edit.insert ?? [])
+    const kept =
+      removed.size + changes.length + inserts.length === 0 ? [this.head] : this.#remade(removed, changes, inserts)
     const top = fields(edits.flatMap((edit) => edit.prepend ?? []))
     const bottom = fields(edits.flatMap((edit) => edit.append ?? []))
     const head =
@@ -122,11 +126,21 @@ export class Message {
     return new Message(head, this.#octets, this.#bodyAt)
   }
 
-  #without(removed: ReadonlySet<string>, changes: NonNullable<HeaderEdit['change']>): readonly Uint8Array[] {
+  #remade(
+    removed: ReadonlySet<string>,
+    changes: NonNullable<HeaderEdit['change']>,
+    inserts: NonNullable<HeaderEdit['insert']>,
+  ): readonly Uint8Array[] {
     const pieces: Uint8Array[] = []
     const seen = new Map<string, number>()
+    const all = [...this.header.fields()]
     let from = 0
-    for (const { name, start, end } of this.header.fields()) {
+    for (const [i, { name, start, end }] of all.entries()) {
+      const before = inserts.filter(({ at }) => at === i + 1)
+      if (before.length > 0) {
+        pieces.push(this.head.subarray(from, start), fields(before.map(({ field }) => field)))
+        from = start
+      }
       const lower = name.toLowerCase()
       const index = (seen.get(lower) ?? 0) + 1
       seen.set(lower, index)
@@ -137,8 +151,10 @@ export class Message {
         pieces.push(fields([`${name}: ${change.value}`]))
       from = end
     }
-    pieces.push(this.head.subarray(from))
-    return pieces
+    const behind = inserts.filter(({ at }) => at < 1 || at > all.length)
+    if (behind.length === 0) return [...pieces, this.head.subarray(from)]
+    const rest = Buffer.from(this.head.subarray(from))
+    return [...pieces, withFields(rest, fields(behind.map(({ field }) => field)))]
   }
 }
 

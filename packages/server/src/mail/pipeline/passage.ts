@@ -3,6 +3,7 @@
 import type { MailAddress } from '@aviso/mime'
 import type { MailParameters, RecipientParameters } from '@aviso/smtp'
 import { randomWord } from '../../kernel/random.ts'
+import type { Pass } from '../../net/gates.ts'
 import { Chronicle } from './chronicle.ts'
 import {
   accept,
@@ -41,6 +42,10 @@ export class Passage implements Mail {
   readonly #chronicle: Chronicle
   readonly #itinerary: Itinerary
   readonly #edits: HeaderEdit[] = []
+  /** Those that want to be told when the mail is over. */
+  readonly #witnesses = new Set<NamedCheck>()
+  /** Its place within the limits. */
+  #pass: Pass | undefined
   #quarantined = false
   #discarded = false
 
@@ -76,11 +81,13 @@ export class Passage implements Mail {
   /** MAIL. Throws the `SmtpError` of the worst verdict when that is to reject or to defer. */
   async begin(): Promise<void> {
     try {
-      const { checks } = this.#pipeline.options
+      const { checks, limits } = this.#pipeline.options
+      if (!this.simulated) this.#pass = await limits?.enter(this)
       await this.#meet(checks)
       await this.#ask('sender', checks, (check) => check.sender?.(this))
       await this.#rewriteSender()
     } catch (error) {
+      this.#over()
       throw this.#chronicle.refused(error, 'sender')
     }
   }
@@ -112,6 +119,7 @@ export class Passage implements Mail {
    * that the client cannot be told of goes to the queue, which tries again or tells the sender.
    */
   async data(message: Message): Promise<readonly Outcome[]> {
+    this.#pass?.spend(message.size)
     try {
       const checked = await this.#check(message)
       const outcomes = this.#discarded ? [] : await this.#deliver(checked)
@@ -121,6 +129,8 @@ export class Passage implements Mail {
     } catch (error) {
       this.#itinerary.abort()
       throw this.#chronicle.refused(error, 'content', undefined, message.size)
+    } finally {
+      this.#over()
     }
   }
 
@@ -128,6 +138,19 @@ export class Passage implements Mail {
   abort(): void {
     this.#itinerary.abort()
     this.#chronicle.abandoned()
+    this.#over()
+  }
+
+  #over(): void {
+    this.#pass?.release()
+    this.#pass = undefined
+    for (const { name, check } of this.#witnesses)
+      try {
+        check.end?.(this)
+      } catch (error) {
+        this.client.log.error({ err: error, check: name, mail: this.id }, 'a check could not end its work on a mail')
+      }
+    this.#witnesses.clear()
   }
 
   get #fate(): 'accepted' | 'quarantined' | 'discarded' | 'simulated' {
@@ -258,6 +281,7 @@ export class Passage implements Mail {
     recipient?: Recipient,
   ): Promise<readonly Judged[]> {
     if (checks.length === 0) return []
+    for (const named of checks) if (named.check.end !== undefined) this.#witnesses.add(named)
     const asked = askAll(checks, ask, this.#around)
     const judged = asked instanceof Promise ? await asked : asked
     this.#weigh(stage, judged, recipient)

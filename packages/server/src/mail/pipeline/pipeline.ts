@@ -7,6 +7,7 @@ import type { CounterMetric } from '../../kernel/metrics.ts'
 import type { Scope } from '../../kernel/scope.ts'
 import type { Client, Mail, Routed } from './contracts.ts'
 import type { Message } from './message.ts'
+import type { MailLimits } from './limits.ts'
 import { Passage } from './passage.ts'
 import type { NamedModifier, NamedTarget, Route } from './routes.ts'
 import type { NamedCheck } from './stage.ts'
@@ -30,6 +31,8 @@ export interface PipelineOptions {
   /** Keeps mail for the targets that are `queued`, and what a target could not take just now. */
   readonly queue: QueueDoor
   readonly stories: StoryWriter
+  /** Undefined: as much mail as comes. */
+  readonly limits?: MailLimits | undefined
 }
 
 /** How the pipeline hands mail to the queue. */

@@ -2,6 +2,7 @@
 
 import type { Headers } from '@aviso/mime'
 import { receivedField, transmissionType } from '@aviso/smtp'
+import { authservId } from '../authentication/results.ts'
 import type { HeaderEdit, Mail } from './contracts.ts'
 
 /** The Received field without its line end. Where a user's device is, is nobody's business. */
@@ -12,13 +13,16 @@ export function received(mail: Mail, hostname: string): string {
       ? { from: { hello: client.hello, address: client.remoteAddress } }
       : {}),
     by: hostname,
-    with: transmissionType({
-      kind: client.protocol === 'lmtp' ? 'lmtp' : 'smtp',
-      extended: client.extended,
-      secure: client.tls !== undefined,
-      authenticated: client.account !== undefined,
-      smtpUtf8: parameters.smtpUtf8,
-    }),
+    with:
+      client.remoteAddress === ''
+        ? client.protocol
+        : transmissionType({
+            kind: client.protocol === 'lmtp' ? 'lmtp' : 'smtp',
+            extended: client.extended,
+            secure: client.tls !== undefined,
+            authenticated: client.account !== undefined,
+            smtpUtf8: parameters.smtpUtf8,
+          }),
     id: mail.id,
     recipients: mail.recipients.map(({ address }) => address.toString()),
     ...(client.tls === undefined ? {} : { tls: client.tls.cipher }),
@@ -48,19 +52,4 @@ export function forgedResults(header: Headers, hostname: string): HeaderEdit['ch
       forged: authservId(value) === ours,
     }))
     .filter(({ forged }) => forged)
-}
-
-/** RFC 8601 §2.2: the first word of the field, which comments may precede and quotes surround; lower case, without a final dot. */
-function authservId(value: string): string {
-  let at = 0
-  for (let depth = 0; at < value.length; at++) {
-    const character = value[at]
-    if (character === '(') depth++
-    else if (depth > 0 && character === ')') depth--
-    else if (depth > 0 && character === '\\') at++
-    else if (depth === 0 && character !== ' ' && character !== '\t') break
-  }
-  const rest = value.slice(at)
-  const id = rest.startsWith('"') ? rest.slice(1).split('"', 1)[0] : rest.split(/[\s;(]/, 1)[0]
-  return (id ?? '').replaceAll('\\', '').toLowerCase().replace(/\.$/, '')
 }

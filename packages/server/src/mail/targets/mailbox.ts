@@ -1,36 +1,43 @@
 // Delivers to the mailboxes of local accounts.
 
-import { BackendError } from '@aviso/imap'
+import { BackendError, type FlagSet } from '@aviso/imap'
 import { SmtpError } from '@aviso/smtp'
 import type { Account } from '../../accounts/contracts.ts'
 import type { Log } from '../../kernel/log.ts'
 import type { Mailboxes } from '../mailboxes/mailboxes.ts'
 import type { Delivery, Mail, MailTarget, Message, Outcome, Routed } from '../pipeline/contracts.ts'
 import { asSmtpError } from '../pipeline/refusal.ts'
+import type { MailboxFilter } from './filter.ts'
 
 export class MailboxTarget implements MailTarget {
   readonly queued = false
   readonly #mailboxes: Mailboxes
+  readonly #filter: MailboxFilter | undefined
 
-  constructor(mailboxes: Mailboxes) {
+  /** `filter` chooses mailbox and flags of what is not quarantined; without one everything comes to INBOX. */
+  constructor(mailboxes: Mailboxes, filter?: MailboxFilter) {
     this.#mailboxes = mailboxes
+    this.#filter = filter
   }
 
   begin(mail: Mail): Delivery {
-    return new MailboxDelivery(this.#mailboxes, mail)
+    return new MailboxDelivery(this.#mailboxes, mail, this.#filter)
   }
 }
 
 class MailboxDelivery implements Delivery {
   readonly #mailboxes: Mailboxes
   readonly #mail: Mail
+  readonly #filter: MailboxFilter | undefined
   readonly #recipients: { readonly account: Account; readonly routed: Routed }[] = []
+  #message: Message | undefined
   #bytes: Uint8Array | undefined
   #quarantined = false
 
-  constructor(mailboxes: Mailboxes, mail: Mail) {
+  constructor(mailboxes: Mailboxes, mail: Mail, filter: MailboxFilter | undefined) {
     this.#mailboxes = mailboxes
     this.#mail = mail
+    this.#filter = filter
   }
 
   add(routed: Routed): void {
@@ -42,6 +49,7 @@ class MailboxDelivery implements Delivery {
   async body(message: Message, quarantined: boolean): Promise<void> {
     // RFC 5321 §4.4: the last server puts the reverse-path on top.
     this.#bytes = await message.whole(Buffer.from(`Return-Path: <${this.#mail.sender?.toString() ?? ''}>\r\n`, 'utf8'))
+    if (this.#filter !== undefined) this.#message = message
     this.#quarantined = quarantined
   }
 
@@ -51,45 +59,50 @@ class MailboxDelivery implements Delivery {
     return Promise.all(
       this.#recipients.map(async ({ account, routed }): Promise<Outcome> => {
         let done = delivered.get(account.id)
-        if (done === undefined)
-          delivered.set(
-            account.id,
-            (done = deliver(
-              this.#mailboxes,
-              account.id,
-              this.#mail,
-              this.#bytes ?? new Uint8Array(),
-              this.#quarantined,
-            )),
-          )
+        if (done === undefined) delivered.set(account.id, (done = this.#deliver(account, routed)))
         return { routed, failure: await done }
       }),
     )
   }
 
   abort(): void {
+    this.#message = undefined
     this.#bytes = undefined
   }
-}
 
-async function deliver(
-  mailboxes: Mailboxes,
-  account: string,
-  mail: Mail,
-  bytes: Uint8Array,
-  quarantined: boolean,
-): Promise<SmtpError | undefined> {
-  try {
-    await mailboxes.deliver(account, {
-      bytes,
-      mailbox: quarantined ? 'Junk' : 'INBOX',
-      internalDate: mail.received,
-      deliveryId: mail.id,
-    })
-    return undefined
-  } catch (error) {
-    logFailure(mail.client.log, mail.id, account, error)
-    return asSmtpError(error)
+  async #deliver(account: Account, routed: Routed): Promise<SmtpError | undefined> {
+    const { id, received, client } = this.#mail
+    try {
+      const { mailbox, flags } = await this.#file(account, routed)
+      await this.#mailboxes.deliver(account.id, {
+        bytes: this.#bytes ?? new Uint8Array(),
+        mailbox,
+        flags: flags ?? [],
+        internalDate: received,
+        deliveryId: id,
+      })
+      return undefined
+    } catch (error) {
+      logFailure(client.log, id, account.id, error)
+      return asSmtpError(error)
+    }
+  }
+
+  /** Which mailbox it goes to. One that is not there is not made: whoever writes filters makes mistakes. */
+  async #file(
+    account: Account,
+    routed: Routed,
+  ): Promise<{ readonly mailbox: string; readonly flags: FlagSet | undefined }> {
+    if (this.#quarantined) return { mailbox: 'Junk', flags: undefined }
+    if (this.#filter === undefined || this.#message === undefined) return { mailbox: 'INBOX', flags: undefined }
+    const { mailbox, flags } = await this.#filter.file(this.#mail, this.#message, routed, account)
+    if (mailbox === undefined || mailbox.toUpperCase() === 'INBOX') return { mailbox: 'INBOX', flags }
+    if ((await this.#mailboxes.open(account).list()).some(({ name }) => name === mailbox)) return { mailbox, flags }
+    this.#mail.client.log.warn(
+      { mail: this.#mail.id, account: account.id, mailbox },
+      'the filter chose a mailbox that is not there: the mail goes to INBOX',
+    )
+    return { mailbox: 'INBOX', flags }
   }
 }
 

@@ -7,6 +7,7 @@ import {
   distinct,
   mergeColumns,
   packColumns,
+  rowsOfUids,
   translate,
   unpackColumns,
 } from '../../../src/mail/mailboxes/columns.ts'
@@ -70,11 +71,29 @@ test('packed columns come back as they were, wherever they lie in memory; anythi
       const packed = packColumns(columns(list))
       const moved = new Uint8Array(packed.length + offset)
       moved.set(packed, offset)
-      assert.deepEqual(asRows(unpackColumns(moved.subarray(offset)) ?? columns([])), list)
+      const unpacked = unpackColumns(moved.subarray(offset))
+      assert.deepEqual(asRows(unpacked?.columns ?? columns([])), list)
+      assert.deepEqual(new Set(unpacked?.sets), new Set(list.map(([, flagset]) => flagset)))
       if (list.length > 0) assert.equal(unpackColumns(packed.subarray(0, packed.length - 1)), undefined)
     }),
   )
   fc.assert(fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => void unpackColumns(bytes)))
+})
+
+test('rows are found by their UIDs, side by side or not', () => {
+  fc.assert(
+    fc.property(rows, fc.uniqueArray(fc.nat(60), { maxLength: 40 }), fc.boolean(), (list, some, all) => {
+      const wanted = all ? list.map(([uid]) => uid) : some.sort((a, b) => a - b)
+      const found = rowsOfUids(columns(list), Uint32Array.from(wanted))
+      assert.deepEqual(
+        asRows(found),
+        list.filter(([uid]) => wanted.includes(uid)),
+      )
+    }),
+  )
+  const dense = columns([1, 2, 3, 4].map((uid): Row => [uid, uid, uid, uid, uid, 0]))
+  assert.deepEqual([...rowsOfUids(dense, Uint32Array.of(2, 3)).sizes], [2, 3])
+  assert.deepEqual([...rowsOfUids(dense, Uint32Array.of(4, 5)).sizes], [4])
 })
 
 test('columns that change only in their flags share the rest with the old ones', () => {

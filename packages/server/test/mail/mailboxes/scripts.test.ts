@@ -25,11 +25,19 @@ after(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-// One house, and in it an account for every story.
-testScripts('mailboxes', SCRIPTS, async () => {
+// One house, and in it an account for every story; those with a quota have a house of their own.
+testScripts('mailboxes', SCRIPTS, async ({ settings }) => {
+  if (settings.has('octets') || settings.has('messages')) {
+    const limit = (name: string): number | undefined => (settings.has(name) ? Number(settings.get(name)) : undefined)
+    const own = await openHouse({
+      limits: { octets: limit('octets'), messages: limit('messages'), mailboxes: undefined },
+    })
+    await own.mailboxes.room.create(account('anna'))
+    return serveAccount(async () => own.open(), { settings, date: () => own.clock.now(), close: () => own.close() })
+  }
   const { mailboxes, open, clock } = await (house ??= openHouse({ folder, neighbours }))
   const id = `person${people.size + 1}`
   people.set(id, account(id))
   await mailboxes.room.create(account(id))
-  return serveAccount(async () => open(id), { date: () => clock.now() })
+  return serveAccount(async () => open(id), { settings, date: () => clock.now() })
 })

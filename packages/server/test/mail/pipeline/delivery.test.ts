@@ -52,7 +52,7 @@ describe('routing', () => {
   })
 
   test('an alias leads to accounts and abroad; the queue keeps what goes abroad', async (t) => {
-    const house = await openHouse(t)
+    const house = await openHouse(t, { dns: { 'example.com': { fails: 'SERVFAIL' } } })
     house.fake.aliases.set('team@example.org', ['anna@example.org', 'ben@example.org', 'zoe@example.com'])
     await house.receive({ to: ['team@example.org'] })
     assert.equal((await house.mails('anna')).length, 1)

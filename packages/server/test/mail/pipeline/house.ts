@@ -13,6 +13,7 @@ import { tables } from '../../../src/accounts/tables/contracts.ts'
 import { tableModules } from '../../../src/accounts/tables/modules.ts'
 import { openTables } from '../../../src/accounts/tables/tables.ts'
 import { moduleMap } from '../../../src/kernel/config/modules.ts'
+import { ConfigFolder } from '../../../src/kernel/config/folder.ts'
 import { HandClock } from '../../../src/kernel/clock.ts'
 import { recordingLog } from '../../../src/kernel/log.ts'
 import { type AnyModule, Registry } from '../../../src/kernel/module.ts'
@@ -20,7 +21,9 @@ import type { Scope } from '../../../src/kernel/scope.ts'
 import { mailConfig } from '../../../src/mail/config.ts'
 import { openMail, Pipelines } from '../../../src/mail/mail.ts'
 import { Mailboxes } from '../../../src/mail/mailboxes/mailboxes.ts'
+import { keyStore } from '../../../src/mail/keys/store.ts'
 import { shareStore } from '../../../src/mail/mailboxes/sharing/shares.store.ts'
+import { greylistStore } from '../../../src/mail/checks/greylist/greylist.store.ts'
 import { mailStore } from '../../../src/mail/mailboxes/store.ts'
 import { mailModules } from '../../../src/mail/modules.ts'
 import {
@@ -37,10 +40,13 @@ import { Message } from '../../../src/mail/pipeline/message.ts'
 import { Stories } from '../../../src/mail/stories/stories.ts'
 import { createTransportAdmin } from '../../../src/mail/transport.ts'
 import { storyStore } from '../../../src/mail/stories/store.ts'
+import { remoteStore } from '../../../src/mail/targets/remote/store.ts'
+import { Resolver } from '../../../src/net/dns/contracts.ts'
+import { type Zones, zoneResolver } from '../../../src/net/dns/testing/index.ts'
 import { createQueueAdmin } from '../../../src/mail/targets/queue/admin.ts'
 import { queueStore } from '../../../src/mail/targets/queue/core-store.ts'
 import { QueueRoom } from '../../../src/mail/targets/queue/queue.ts'
-import { spoolStore } from '../../../src/mail/targets/queue/store.ts'
+import { QUEUE, spoolStore } from '../../../src/mail/targets/queue/store.ts'
 import { Store, StoreError } from '../../../src/store/contracts.ts'
 import { openStore } from '../../../src/store/open.ts'
 import { testScope } from '../../fixtures/scope.ts'
@@ -56,12 +62,18 @@ export interface Options {
   readonly known?: MailCheck
   readonly modifierKnown?: MailModifier
   readonly clock?: HandClock
+  /** True: what the standard config asks of the DNS is asked. Else only where a test switches it on. */
+  readonly standard?: boolean
+  /** False: nobody works the queue, so that what goes into it can be looked at. */
+  readonly working?: boolean
   /** Where it lives; default: a folder of its own. */
   readonly folder?: string
   /** Is there as `sink`, for routes to deliver to. */
   readonly sink?: MailTarget
   /** As in the config. */
   readonly tables?: Readonly<Record<string, unknown>>
+  /** All that the DNS knows; looked at anew for each question. */
+  readonly dns?: Zones
 }
 
 /** Accounts made of a list, all at example.org. */
@@ -117,6 +129,9 @@ class FakeAccounts {
   }
 }
 
+/** Checks of the standard config that write results into every mail. */
+const QUIET = { spf: false, dkim: false, dmarc: false, arc: false } as const
+
 export type House = Awaited<ReturnType<typeof openHouse>>
 
 export async function openHouse(
@@ -129,8 +144,11 @@ export async function openHouse(
     modifierKnown,
     sink,
     clock = new HandClock(),
+    working = true,
+    standard = false,
     folder: given,
     tables: written = {},
+    dns = {},
   }: Options = {},
 ) {
   const folder = given ?? mkdtempSync(join(tmpdir(), 'aviso-pipeline-'))
@@ -142,11 +160,14 @@ export async function openHouse(
   })
   const real = await openStore(scope, {
     folder,
-    definitions: [mailStore, queueStore, spoolStore, shareStore, storyStore],
+    definitions: [mailStore, greylistStore, queueStore, spoolStore, remoteStore, shareStore, storyStore, keyStore],
   })
   /** What the next writes of these accounts (or of `queue`) fail with. */
   const faults = new Map<string, string>()
   scope.provide(Store, failing(real, faults))
+  const resolver = zoneResolver(dns)
+  scope.provide(Resolver, resolver)
+  scope.provide(ConfigFolder, folder)
   const fake = new FakeAccounts()
   for (const name of ['anna', 'ben', 'carl']) fake.add(name)
   scope.provide(Accounts, fake as unknown as Accounts)
@@ -163,7 +184,7 @@ export async function openHouse(
   await openTables(scope, v.parse(moduleMap(registry, tables), written))
   const both = (way: Config['incoming'] = {}) => ({
     ...way,
-    checks: { ...way.checks, ...(check !== undefined && { test: true }) },
+    checks: { ...(standard ? {} : QUIET), ...way.checks, ...(check !== undefined && { test: true }) },
     modifiers: { ...way.modifiers, ...(modifier !== undefined && { 'test-edit': true }) },
   })
   const settings = v.parse(mailConfig(registry), {
@@ -171,7 +192,8 @@ export async function openHouse(
     incoming: both(config.incoming),
     outgoing: both(config.outgoing),
   })
-  ;(await openMail(scope, settings, 'mail.example.org', new AccountRooms())).begin()
+  const opened = await openMail(scope, settings, 'mail.example.org', new AccountRooms())
+  if (working) opened.begin()
   const { incoming, outgoing } = scope.use(Pipelines)
   const mailboxes = scope.use(Mailboxes)
   const queue = createQueueAdmin(real, scope.random, () => scope.use(QueueRoom).refresh())
@@ -212,6 +234,8 @@ export async function openHouse(
       return next
     },
     scope,
+    folder,
+    resolver,
     clock,
     real,
     lines,
@@ -248,6 +272,16 @@ export async function openHouse(
       for (const uid of (await box.snapshot()).uids)
         texts.push(Buffer.from((await box.raw(uid)) ?? []).toString('utf8'))
       return texts
+    },
+    /** The mails in the queue, as text. */
+    async queued(): Promise<readonly string[]> {
+      const calls = real.service(spoolStore, QUEUE)
+      const texts: string[] = []
+      for (let seq = 1; ; seq++) {
+        const found = await calls.mail({ seq })
+        if (found === undefined) return texts
+        texts.push(Buffer.from(found.bytes ?? []).toString())
+      }
     },
     waiting: async () => (await queue.list({}, 100)).map(({ address }) => address),
     /** Turns the clock, and lets what fell due finish. */

@@ -87,6 +87,7 @@ describe('delivery', () => {
 
   test('two copies of one mail that differ wait side by side', async (t) => {
     const house = await openQueueHouse(t, {
+      dns: { 'far.example': { fails: 'SERVFAIL' } },
       modifier: {
         forward: (_mail, sender) => sender,
         edit: (_mail, _message, forwarded) => ({ prepend: [`X-Forwarded: ${String(forwarded)}`] }),

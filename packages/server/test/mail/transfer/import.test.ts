@@ -355,17 +355,18 @@ describe('the door', () => {
 
   test('holds pieces of few messages only', async (t) => {
     const { door } = await openRoom(t, { appendLimit: 1000 })
-    await door.stage('a', Buffer.from(letter('staged').slice(0, 20)))
-    await door.stage('a', Buffer.from(letter('staged').slice(20)))
-    assert.equal(await door.add(ANNA, 'INBOX', { bytes: { staged: 'a' }, flags: [], date: undefined }), 1)
-    await assert.rejects(door.add(ANNA, 'INBOX', { bytes: { staged: 'a' }, flags: [], date: undefined }), {
-      code: 'unavailable',
-    })
-    await door.stage('b', new Uint8Array(900))
-    await assert.rejects(door.stage('b', new Uint8Array(101)), { code: 'invalid' })
-    for (const token of ['c', 'd', 'e', 'f', 'g']) await door.stage(token, new Uint8Array(1))
-    await assert.rejects(door.add(ANNA, 'INBOX', { bytes: { staged: 'c' }, flags: [], date: undefined }), {
-      code: 'unavailable',
-    })
+    const mail = Buffer.from(letter('staged'))
+    const add = (staged: string) => door.add(ANNA, 'INBOX', { bytes: { staged }, flags: [], date: undefined })
+    await door.stage('a', mail.subarray(0, 20), mail.length)
+    await door.stage('a', mail.subarray(20), mail.length)
+    assert.equal(await add('a'), 1)
+    await assert.rejects(add('a'), { code: 'unavailable' })
+    await assert.rejects(door.stage('b', new Uint8Array(900), 1001), { code: 'invalid' })
+    await door.stage('b', new Uint8Array(900), 1000)
+    await assert.rejects(door.stage('b', new Uint8Array(101), 1000), { code: 'invalid' })
+    await door.stage('short', mail.subarray(0, 20), mail.length)
+    await assert.rejects(add('short'), { code: 'unavailable' })
+    for (const token of ['c', 'd', 'e', 'f', 'g']) await door.stage(token, new Uint8Array(1), 1)
+    await assert.rejects(add('c'), { code: 'unavailable' })
   })
 })

@@ -1,7 +1,7 @@
 // The words and values of a few emails, on their way into a segment of their own.
 
 import { bodyTexts, HeaderText } from '@aviso/imap/search'
-import { parseStructure } from '@aviso/mime'
+import { parseStructure, type Part } from '@aviso/mime'
 import type { Transaction } from '../../../store/contracts.ts'
 import { ANYTHING, LONG_VALUE, STREAM, StreamWriter, VALUE_EDGE, VALUE_STREAMS } from './chunks.ts'
 import { Numbers } from './octets.ts'
@@ -11,6 +11,8 @@ import { TermTable } from './term-table.ts'
 /** What one email may put into the index; of more, it is marked and looked at itself. In UTF-16 units of text, and in different words. */
 const LONGEST_TEXT = 1024 * 1024
 const MOST_WORDS = 20_000
+/** Octets of a part that is text, as it came. What is longer is not even decoded: that would take several times its memory. */
+const LONGEST_PART = 4 * LONGEST_TEXT
 /** Values of one field, in UTF-16 units. */
 const LONGEST_VALUES = 16 * 1024
 
@@ -85,7 +87,8 @@ export class Batch {
     const root = parseStructure(octets)
     const header = new HeaderText(octets.subarray(0, root.bodyStart))
     this.#header.add(number, [header.all])
-    this.#body.add(number, bodyTexts(octets, root))
+    if (hasLongText(root)) this.#body.mark(number)
+    else this.#body.add(number, bodyTexts(octets, root))
     for (const [name, stream] of VALUE_STREAMS) {
       const values = header.values(name)
       if (values.length > 0) this.#value(stream, number, valueOctets(values))
@@ -119,6 +122,13 @@ export class Batch {
       await writer.flush()
     }
   }
+}
+
+/** True when one part that `bodyTexts` would decode is too long for that. */
+function hasLongText(part: Part): boolean {
+  if (part.children.some(hasLongText)) return true
+  if (part.message !== undefined) return hasLongText(part.message)
+  return part.bodyEnd - part.bodyStart > LONGEST_PART && /^(?:text|message)$/i.test(part.type)
 }
 
 function valueOctets(values: readonly string[]): Uint8Array {

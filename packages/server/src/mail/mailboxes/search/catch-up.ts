@@ -29,7 +29,9 @@ export interface Caught {
 }
 
 /** Works a slice on what the index lacks: emails that came, merges that are due, chunks that nobody needs. Answers at once when there is nothing to do. */
-export const searchCatchUp = write(async (tx, { fetched }: { fetched?: Fetched | undefined }): Promise<Caught> => {
+export const searchCatchUp = write(catchUp, { given: ({ fetched }) => [fetched?.octets] })
+
+async function catchUp(tx: Transaction, { fetched }: { fetched?: Fetched | undefined }): Promise<Caught> {
   const known = await tx.get('SELECT 1 FROM mail_search WHERE id = 1 AND version = ?', INDEX_VERSION)
   if (known === undefined) {
     if ((await tx.get('SELECT 1 FROM mail_email LIMIT 1')) === undefined) return { more: false }
@@ -47,7 +49,7 @@ export const searchCatchUp = write(async (tx, { fetched }: { fetched?: Fetched |
     await workOn(tx, merge)
   }
   return { more: true }
-})
+}
 
 /** What was gathered for the next segment of each database. It is in no table: after a crash or a rollback the same emails are gathered again. */
 const gathered = new WeakMap<Transaction, Batch>()

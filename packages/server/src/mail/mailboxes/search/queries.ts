@@ -282,4 +282,5 @@ function headerMatches(query: TextQuery, header: Uint8Array): boolean {
 export const searchOctets = read(
   async (_tx, { query, octets }: { query: TextQuery; octets: Uint8Array }): Promise<boolean> =>
     matchesText(query, octets),
+  { given: ({ octets }) => [octets] },
 )

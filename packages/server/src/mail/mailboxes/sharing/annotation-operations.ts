@@ -78,6 +78,8 @@ export const setAnnotations = write(async (tx, order: SetAnnotationsOrder): Prom
       throw new StoreError('METADATA TOOMANY', `No more than ${ENTRIES} entries can be kept here`)
   }
   const { modseq } = await tick(tx)
+  // RFC 7162 §3.2: the mailbox has changed.
+  if (mailbox !== SERVER) await tx.run('UPDATE mail_mailbox SET modseq = ? WHERE id = ?', modseq, mailbox)
   const own = [...entries.keys()].filter((name) => !isShared(name))
   for (const [names, by] of [
     [shared, ALL],

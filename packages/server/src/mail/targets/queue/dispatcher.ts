@@ -116,7 +116,7 @@ export class Dispatcher {
 
   /** Looks anew at everything that is due: somebody changed it. */
   refresh(): void {
-    for (const lane of [...this.#lanes.values()]) {
+    for (const lane of this.#lanes.values()) {
       lane.stale = true
       this.#advance(lane)
     }

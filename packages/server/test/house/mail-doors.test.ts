@@ -1,0 +1,188 @@
+// The doors that mail comes in by, with a whole server behind them.
+
+import assert from 'node:assert/strict'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test, type TestContext } from 'node:test'
+import { connect as connectTls } from 'node:tls'
+import { SmtpClient } from '@aviso/smtp'
+import type { Config } from '../../src/config.ts'
+import { BASE, startHouse, Talker, type Running } from './fixture.ts'
+
+const people = ['anna', 'ben'].map((local) => ({ address: `${local}@example.org`, password: `${local}s secret` }))
+
+async function populated(t: TestContext, endpoints: Partial<NonNullable<Config['endpoints']>>): Promise<Running> {
+  const running = await startHouse(t, { ...BASE, endpoints: { ...BASE.endpoints, ...endpoints } })
+  for (const person of people) await running.house.accounts.admin.createAccount(person)
+  return running
+}
+
+/** The newest mail of somebody's inbox, read over IMAP. */
+async function newest({ port }: Running, who: number): Promise<string> {
+  const imap = Talker.to(port('imap', 'implicit'), true)
+  await imap.expect(/^\* OK /)
+  await imap.ask(`a LOGIN ${people[who]?.address} "${people[who]?.password}"`, /a OK /)
+  await imap.ask('b SELECT INBOX', /b OK /)
+  const said = await imap.ask('c FETCH * BODY.PEEK[]', /c OK /)
+  imap.socket.destroy()
+  return said
+}
+
+const HELLO = /^250 [^\r]*\r\n/m
+
+test('a mail comes by LMTP over a unix socket: each recipient has an answer, and one who is unknown keeps none from the others', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'aviso-lmtp-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  const running = await populated(t, { lmtp: { listen: [`unix:${folder}/lmtp.sock`, '127.0.0.1:0'] } })
+  for (const open of [() => connect(`${folder}/lmtp.sock`), () => connect(running.port('lmtp'), '127.0.0.1')]) {
+    const client = await SmtpClient.open({ connect: open, name: 'front.example', kind: 'lmtp' })
+    const results = await client.send(
+      {
+        reversePath: 'carl@example.net',
+        recipients: ['anna', 'nobody', 'ben'].map((local) => ({ address: `${local}@example.org` })),
+      },
+      Buffer.from('From: carl@example.net\r\nSubject: by LMTP\r\n\r\nhi\r\n'),
+    )
+    assert.deepEqual(
+      results.map(({ accepted, stage, reply: { code, enhanced } }) => `${accepted} ${stage} ${code} ${enhanced}`),
+      ['true data 250 2.1.5', 'false rcpt 550 5.1.1', 'true data 250 2.1.5'],
+    )
+    await client.quit()
+  }
+  for (const who of [0, 1])
+    assert.match(await newest(running, who), /Received: from front\.example[^]*with LMTP[^]*Subject: by LMTP/)
+})
+
+test('LMTP relays for nobody', async (t) => {
+  const running = await populated(t, { lmtp: { listen: ['127.0.0.1:0'] } })
+  const lmtp = Talker.to(running.port('lmtp'))
+  await lmtp.expect(/^220 [^\r]*\r\n/)
+  await lmtp.ask('LHLO front.example', HELLO)
+  await lmtp.ask('MAIL FROM:<carl@example.net>', /^250 [^\r]*\r\n/)
+  const said = await lmtp.ask('RCPT TO:<someone@elsewhere.example>', /\r\n/)
+  assert.match(said, /^550 5\.7\.1/)
+  lmtp.socket.destroy()
+})
+
+test('behind a trusted proxy a mail is received from the client; a stranger cannot pretend', async (t) => {
+  const proxied = { listen: ['127.0.0.1:0'], 'proxy-protocol': ['127.0.0.0/8'] }
+  const running = await populated(t, { smtp: proxied })
+  const send = async (smtp: Talker): Promise<void> => {
+    await smtp.expect(/^220 [^\r]*\r\n/)
+    await smtp.ask('EHLO client.example', HELLO)
+    await smtp.ask('MAIL FROM:<carl@example.net>', /^250 [^\r]*\r\n/)
+    await smtp.ask('RCPT TO:<anna@example.org>', /^250 [^\r]*\r\n/)
+    await smtp.ask('DATA', /^354 [^\r]*\r\n/)
+    await smtp.ask('Subject: x\r\n\r\nhi\r\n.', /^250 [^\r]*\r\n/)
+  }
+  const through = Talker.to(running.port('smtp'))
+  through.socket.write('PROXY TCP4 192.0.2.17 192.0.2.1 4000 25\r\n')
+  await send(through)
+  through.socket.destroy()
+  assert.match(await newest(running, 0), /Received: from client\.example \(\[192\.0\.2\.17\]\)/)
+
+  running.config = {
+    ...running.config,
+    endpoints: { ...BASE.endpoints, smtp: { ...proxied, 'proxy-protocol': ['10.0.0.1'] } },
+  }
+  await running.house.reload()
+  const stranger = Talker.to(running.port('smtp'))
+  await stranger.expect(/^220 [^\r]*\r\n/)
+  await stranger.ask('PROXY TCP4 192.0.2.17 192.0.2.1 4000 25', /^500 [^\r]*\r\n/)
+  stranger.socket.write('NOOP\r\n')
+  await stranger.expect(/^250 [^\r]*\r\n/)
+  stranger.socket.destroy()
+})
+
+test('IMAP and chat have proxies in front, too', async (t) => {
+  const running = await populated(t, {
+    imap: { listen: ['127.0.0.1:0'], 'listen-tls': ['127.0.0.1:0'], 'proxy-protocol': ['127.0.0.1'] },
+    c2s: { listen: ['127.0.0.1:0'], 'listen-tls': [], 'proxy-protocol': ['127.0.0.1'] },
+  })
+  const header = 'PROXY TCP4 192.0.2.17 192.0.2.1 4000 25\r\n'
+  const raw = connect(running.port('imap', 'implicit'), '127.0.0.1')
+  raw.write(header)
+  const imap = new Talker(connectTls({ socket: raw, rejectUnauthorized: false }))
+  await imap.expect(/^\* OK /)
+  await imap.ask('a LOGIN anna@example.org "annas secret"', /a OK /)
+  const chat = Talker.to(running.port('c2s'))
+  chat.socket.write(
+    `${header}<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='example.org' version='1.0'>`,
+  )
+  await chat.expect(/<stream:features/)
+  const login = running.lines.find((line) => line['event'] === 'login' && line['remoteAddress'] === '192.0.2.17')
+  assert.ok(login, 'the audit line names the client')
+  imap.socket.destroy()
+  chat.socket.destroy()
+})
+
+test('who closes half of the connection behind a whole mail gets the answers, in the clear and under TLS', async (t) => {
+  const running = await populated(t, {})
+  const mail = 'MAIL FROM:<carl@example.net>\r\nRCPT TO:<anna@example.org>\r\nDATA\r\nSubject: half\r\n\r\nhi\r\n.\r\n'
+  const heard = async (stream: AsyncIterable<Buffer>): Promise<string> => {
+    let said = ''
+    for await (const octets of stream) said += octets.toString()
+    return said
+  }
+  const clear = connect({ port: running.port('smtp'), host: '127.0.0.1', allowHalfOpen: true })
+  clear.end(`EHLO client.example\r\n${mail}`)
+  assert.match(await heard(clear), /354 [^\r]*\r\n250 [^\r]*\r\n$/)
+
+  const raw = connect({ port: running.port('smtp'), host: '127.0.0.1', allowHalfOpen: true })
+  const talker = new Talker(raw)
+  await talker.expect(/^220 [^\r]*\r\n/)
+  await talker.ask('EHLO client.example', HELLO)
+  await talker.ask('STARTTLS', /^220 [^\r]*\r\n/)
+  raw.removeAllListeners('data')
+  const secure = connectTls({ socket: raw, rejectUnauthorized: false })
+  secure.allowHalfOpen = true
+  secure.end(`EHLO client.example\r\n${mail}`)
+  assert.match(await heard(secure), /354 [^\r]*\r\n250 [^\r]*\r\n$/)
+})
+
+test('a large mail waits in a file while it arrives, comes out whole, and leaves no file', async (t) => {
+  const running = await populated(t, {})
+  const spool = join(running.folder, 'data', 'spool')
+  const client = await SmtpClient.open({
+    connect: () => connect(running.port('smtp'), '127.0.0.1'),
+    name: 'client.example',
+  })
+  let most = 0
+  const line = 'x'.repeat(70) + '\r\n'
+  const [result] = await client.send(
+    { reversePath: 'carl@example.net', recipients: [{ address: 'anna@example.org' }] },
+    {
+      size: 0,
+      async *chunks() {
+        yield Buffer.from('Subject: large\r\n\r\n')
+        for (let i = 0; i < 60; i++) {
+          yield Buffer.from(line.repeat(1000))
+          most = Math.max(most, readdirSync(spool).length)
+        }
+      },
+    },
+  )
+  assert.equal(result?.accepted, true, JSON.stringify(result))
+  assert.ok(most > 0)
+  const said = await newest(running, 0)
+  assert.equal(said.split(line).length - 1, 60_000)
+  for (let i = 0; i < 50 && readdirSync(spool).length > 0; i++) await new Promise((resolve) => setImmediate(resolve))
+  assert.deepEqual(readdirSync(spool), [])
+  await client.quit()
+})
+
+test('a header above max-header-size is refused, and the next mail is taken', async (t) => {
+  const running = await populated(t, { smtp: { listen: ['127.0.0.1:0'], 'max-header-size': '1KiB' } })
+  const client = await SmtpClient.open({
+    connect: () => connect(running.port('smtp'), '127.0.0.1'),
+    name: 'client.example',
+  })
+  const envelope = { reversePath: 'carl@example.net', recipients: [{ address: 'anna@example.org' }] }
+  const [bomb] = await client.send(envelope, Buffer.from(`Subject: ${'x'.repeat(2000)}\r\n\r\nhi\r\n`))
+  assert.deepEqual([bomb?.reply.code, bomb?.reply.enhanced], [552, '5.3.4'])
+  const [fine] = await client.send(envelope, Buffer.from('Subject: x\r\n\r\nhi\r\n'))
+  assert.equal(fine?.accepted, true)
+  await client.quit()
+})
