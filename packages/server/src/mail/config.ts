@@ -72,7 +72,12 @@ export const mailConfig = (registry: Registry) => {
     targets: moduleMap(registry, mailTargets),
     incoming: v.optional(
       v.pipe(
-        pipeline(registry, routes, { loops: true, 'own-name': true, spf: true, dkim: true, dmarc: true, arc: true }, { srs: true, arc: true }),
+        pipeline(
+          registry,
+          routes,
+          { loops: true, 'own-name': true, spf: true, dkim: true, dmarc: true, arc: true },
+          { srs: true, arc: true },
+        ),
         v.description('mail from other servers (endpoints smtp and lmtp)'),
       ),
       {},
@@ -86,7 +91,8 @@ export const mailConfig = (registry: Registry) => {
     ),
     local: v.optional(
       v.pipe(
-        pipeline(registry, routes, { loops: true }, { complete: true, dkim: true }),
+        // A notification of mail that was sent on goes back the way of its rewritten reverse-path.
+        pipeline(registry, routes, { loops: true }, { srs: true, complete: true, dkim: true }),
         v.description('mail that the server itself writes, such as notifications that a mail could not be delivered'),
       ),
       {},
