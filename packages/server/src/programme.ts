@@ -31,9 +31,9 @@ import { Stories } from './mail/stories/stories.ts'
 import { Keys } from './mail/keys/keyring.ts'
 import { MailSettings } from './mail/settings.ts'
 import { Resolver } from './net/dns/contracts.ts'
-import { type AuthenticationAdmin, createAuthenticationAdmin } from './mail/authentication-admin.ts'
-import { createTransportAdmin, type TransportAdmin } from './mail/transport.ts'
-import { createQueueAdmin, type QueueAdmin } from './mail/targets/queue/admin.ts'
+import { createAuthenticationAdmin } from './mail/authentication-admin.ts'
+import { createTransportAdmin } from './mail/transport.ts'
+import { createQueueAdmin } from './mail/targets/queue/admin.ts'
 import { QueueRoom } from './mail/targets/queue/queue.ts'
 import { actAs } from './net/privileges.ts'
 import { Store } from './store/contracts.ts'
@@ -144,51 +144,31 @@ function listenToSignals(): Signals {
   }
 }
 
-const context = (house: House, mail: MailAdmin, stop: () => void): AdminContext => ({
-  ...operationsOn(
-    house.scope.use(Store),
-    house.accounts.admin,
-    mail,
-    house.mailboxes,
-    transportOf(() => house.rooms),
-    authenticationOf(() => house.rooms),
-    queueOf(house.scope.use(Store), () => house.rooms),
-  ),
-  running: {
-    status: async () => ({
-      ...(await house.status()),
-      queue: await queueOf(house.scope.use(Store), () => house.rooms).figures(),
-    }),
-    reload: () => house.reload(),
-    stop,
-  },
-})
+const context = (house: House, mail: MailAdmin, stop: () => void): AdminContext => {
+  const doors = doorsTo(house.scope.use(Store), house.accounts.admin, mail, () => house.rooms)
+  return {
+    ...doors,
+    running: {
+      status: async () => ({ ...(await house.status()), queue: await doors.queue.figures() }),
+      reload: () => house.reload(),
+      stop,
+    },
+  }
+}
 
-const operationsOn = (
+/** The administrators' doors to all rooms; `rooms` gives the scope of the newest generation. */
+const doorsTo = (
   store: Store,
   accounts: AccountAdmin,
   mail: MailAdmin,
-  mailboxes: Mailboxes,
-  transport: TransportAdmin,
-  authentication: AuthenticationAdmin,
-  queue: QueueAdmin,
+  rooms: () => Scope,
 ): Omit<AdminContext, 'running'> => ({
   accounts: accounts.as('command line'),
   mail,
   importRosters: (entries) => importRosters(store, accounts, entries),
-  queue,
-  mailboxes,
-  transport,
-  authentication,
-})
-
-/** The door to the queue; `rooms` gives the scope of the generation that works it. */
-const queueOf = (store: Store, rooms: () => Scope): QueueAdmin =>
-  createQueueAdmin(store, systemRandom, () => rooms().use(QueueRoom).refresh())
-
-/** The door to the ways of mail of the generation whose scope `rooms` gives. */
-const transportOf = (rooms: () => Scope): TransportAdmin =>
-  createTransportAdmin(() => {
+  mailboxes: rooms().use(Mailboxes),
+  queue: createQueueAdmin(store, systemRandom, () => rooms().use(QueueRoom).refresh()),
+  transport: createTransportAdmin(() => {
     const scope = rooms()
     return {
       scope,
@@ -196,11 +176,8 @@ const transportOf = (rooms: () => Scope): TransportAdmin =>
       pipelines: scope.use(Pipelines),
       stories: scope.use(Stories),
     }
-  })
-
-/** The door to mail authentication of the generation whose scope `rooms` gives. */
-const authenticationOf = (rooms: () => Scope): AuthenticationAdmin =>
-  createAuthenticationAdmin(() => {
+  }),
+  authentication: createAuthenticationAdmin(() => {
     const scope = rooms()
     return {
       clock: scope.clock,
@@ -209,7 +186,8 @@ const authenticationOf = (rooms: () => Scope): AuthenticationAdmin =>
       keyring: scope.use(Keys),
       resolver: scope.use(Resolver),
     }
-  })
+  }),
+})
 
 async function openOffline(config: LoadedConfig, environment: NodeJS.ProcessEnv): Promise<Admin> {
   const file = config.file
@@ -234,15 +212,7 @@ async function openOffline(config: LoadedConfig, environment: NodeJS.ProcessEnv)
       () => settings.mail['max-message-size'],
     )
     const here: AdminContext = {
-      ...operationsOn(
-        foundation.store,
-        admin,
-        mail,
-        rooms.use(Mailboxes),
-        transportOf(() => rooms),
-        authenticationOf(() => rooms),
-        queueOf(foundation.store, () => rooms),
-      ),
+      ...doorsTo(foundation.store, admin, mail, () => rooms),
       running: undefined,
     }
     return {
