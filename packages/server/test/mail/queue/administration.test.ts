@@ -100,6 +100,20 @@ describe('looking and changing', () => {
     assert.deepEqual(house.world.reached, [])
   })
 
+  test('deleted, or put on hold, while it waits for its turn behind one that hangs: it does not go', async (t) => {
+    const house = await openQueueHouse(t, { config: { queue: { parallel: { 'per-destination': 1 } } } })
+    let answer: () => void = () => {}
+    house.world.answers.set('u@a.example', new Promise((resolve) => (answer = () => resolve(undefined))))
+    for (const local of ['u', 'v', 'w', 'x']) await house.anna([`${local}@a.example`])
+    await house.settle()
+    await house.queue.change('delete', { recipient: 'v@a.example' }, false)
+    await house.queue.change('hold', { recipient: 'w@a.example' }, false)
+    answer()
+    await house.settle()
+    assert.deepEqual(house.world.reached, ['u@a.example', 'x@a.example'])
+    assert.deepEqual(await house.waiting(), ['w@a.example'])
+  })
+
   test('deleted while it is on its way: it has arrived, and nothing else happens', async (t) => {
     const house = await openQueueHouse(t)
     let answer: () => void = () => {}

@@ -26,6 +26,8 @@ export class Lane {
   window = FIRST_WINDOW
   /** In a row, of the destination itself. */
   failures = 0
+  /** Changes when the page was thrown away: what was read before does not belong on it. */
+  edition = 0
   /** Counts the troubles that were found: what was begun before the last one tells nothing new. */
   troubles = 0
   fetching = false
@@ -80,8 +82,16 @@ export class Lane {
     this.troubles++
     this.window = FIRST_WINDOW
     this.page = []
+    this.edition++
     this.end = true
     this.stale = false
+  }
+
+  /** Forgets what was read: somebody may have changed it. */
+  forget(): void {
+    this.page = []
+    this.edition++
+    this.rewind()
   }
 
   /** From the beginning again. */
