@@ -101,10 +101,13 @@ describe('looking and changing', () => {
   })
 
   test('deleted, or put on hold, while it waits for its turn behind one that hangs: it does not go', async (t) => {
-    const house = await openQueueHouse(t, { config: { queue: { parallel: { 'per-destination': 1 } } } })
+    const house = await openQueueHouse(t, {
+      config: { queue: { parallel: { 'per-destination': 1 }, hold: ['anna@example.org'] } },
+    })
     let answer: () => void = () => {}
     house.world.answers.set('u@a.example', new Promise((resolve) => (answer = () => resolve(undefined))))
     for (const local of ['u', 'v', 'w', 'x']) await house.anna([`${local}@a.example`])
+    await house.queue.change('release', {}, false)
     await house.settle()
     await house.queue.change('delete', { recipient: 'v@a.example' }, false)
     await house.queue.change('hold', { recipient: 'w@a.example' }, false)
