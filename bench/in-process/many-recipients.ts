@@ -23,6 +23,9 @@ import type { Client } from '../../packages/server/src/mail/pipeline/contracts.t
 import { Findings } from '../../packages/server/src/mail/pipeline/findings.ts'
 import { Message } from '../../packages/server/src/mail/pipeline/message.ts'
 import { createQueueAdmin } from '../../packages/server/src/mail/targets/queue/admin.ts'
+import { Resolver } from '../../packages/server/src/net/dns/contracts.ts'
+import { zoneResolver } from '../../packages/server/src/net/dns/testing/index.ts'
+import { ConfigFolder } from '../../packages/server/src/kernel/config/folder.ts'
 import { Store } from '../../packages/server/src/store/contracts.ts'
 import { openStore } from '../../packages/server/src/store/open.ts'
 
@@ -35,6 +38,8 @@ const worker = pathToFileURL(join(import.meta.dirname, '../../packages/server/sr
 const { stores } = await import('../../packages/server/src/stores.ts')
 const store = await openStore(scope, { folder, definitions: stores, worker })
 scope.provide(Store, store)
+scope.provide(Resolver, zoneResolver({}))
+scope.provide(ConfigFolder, folder)
 const account = (local: string): Account => ({
   id: local,
   address: `${local}@example.org`,
@@ -53,7 +58,9 @@ const accounts: Pick<Accounts, 'resolve' | 'byId' | 'isLocal' | 'domains' | 'wat
 }
 scope.provide(Accounts, accounts as Accounts)
 await openTables(scope, [])
-const settings = v.parse(mailConfig(new Registry(mailModules)), {})
+const settings = v.parse(mailConfig(new Registry(mailModules)), {
+  incoming: { checks: { spf: false, dkim: false, dmarc: false, arc: false }, modifiers: { arc: false } },
+})
 const mail = await openMail(scope, settings, 'mail.example.org', new AccountRooms())
 mail.begin()
 const { incoming } = scope.use(Pipelines)

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { Headers, parseStructure } from '@aviso/mime'
 import type { ReportParts } from '../../../src/mail/notifications/contracts.ts'
 import { advice } from '../../../src/mail/notifications/advice.ts'
