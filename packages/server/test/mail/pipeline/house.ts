@@ -66,6 +66,8 @@ export interface Options {
   readonly standard?: boolean
   /** False: nobody works the queue, so that what goes into it can be looked at. */
   readonly working?: boolean
+  /** Where it lives; default: a folder of its own. */
+  readonly folder?: string
   /** Is there as `sink`, for routes to deliver to. */
   readonly sink?: MailTarget
   /** As in the config. */
@@ -144,16 +146,17 @@ export async function openHouse(
     clock = new HandClock(),
     working = true,
     standard = false,
+    folder: given,
     tables: written = {},
     dns = {},
   }: Options = {},
 ) {
-  const folder = mkdtempSync(join(tmpdir(), 'aviso-pipeline-'))
+  const folder = given ?? mkdtempSync(join(tmpdir(), 'aviso-pipeline-'))
   const { log, lines } = recordingLog()
   const scope: Scope = testScope({ clock, log })
   t.after(async () => {
     await scope.close()
-    rmSync(folder, { recursive: true, force: true })
+    if (given === undefined) rmSync(folder, { recursive: true, force: true })
   })
   const real = await openStore(scope, {
     folder,
