@@ -144,7 +144,7 @@ describe('starting', () => {
       ...queueStore,
       operations: {
         ...queueStore.operations,
-        fill: write(async (tx, { blob }: { readonly blob: string }) => {
+        leave: write(async (tx, { blob }: { readonly blob: string }) => {
           const mail =
             'INSERT INTO queue_mail (id, created, sender, parameters, quarantined, size, bytes, blob) VALUES (?, ?, ?, ?, 0, ?, ?, ?)'
           const recipient =
@@ -160,7 +160,7 @@ describe('starting', () => {
       },
     })
     const store = await openStore(scope, { folder, definitions: [older] })
-    await store.core(older).fill({ blob: await store.blobs.put(LARGE) })
+    await store.core(older).leave({ blob: await store.blobs.put(LARGE) })
     await scope.close()
     const house = await openQueueHouse(t, { folder })
     await house.until(async () => (await house.mails('anna')).length + (await house.mails('ben')).length === 2)
