@@ -2,6 +2,9 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import * as fc from 'fast-check'
+import { knownUpTo } from '../src/commands/select-parameters.ts'
+import { formatNumbers, parseNumberSet } from '../src/wire/number-set.ts'
 import { fill, world } from './harness.ts'
 
 const modseqOf = (text: string): number => Number(/HIGHESTMODSEQ (\d+)/.exec(text)?.[1])
@@ -122,4 +125,31 @@ test('14: the mailbox selected before is told to be closed', async (t) => {
   await c.login()
   await c.ask('a SELECT INBOX')
   assert.match(await c.ask('b SELECT INBOX'), /^\* OK \[CLOSED\]/)
+})
+
+test('QRESYNC: the pairs that still hold are found, however their sets are written', () => {
+  const ascending = fc
+    .uniqueArray(fc.integer({ min: 1, max: 40 }), { maxLength: 20 })
+    .map((all) => all.sort((a, b) => a - b))
+  fc.assert(
+    fc.property(ascending, ascending, ascending, (there, numbers, uids) => {
+      const length = Math.min(numbers.length, uids.length)
+      fc.pre(length > 0)
+      const [n, u] = [numbers.slice(0, length), uids.slice(0, length)]
+      const set = (all: number[]) => parseNumberSet(formatNumbers(all)) ?? []
+      const view = { count: there.length, uidAt: (position: number) => there[position] ?? 0 }
+      const holds = u.filter((uid, i) => there[(n[i] ?? 0) - 1] === uid)
+      assert.equal(knownUpTo(view, { numbers: set(n), uids: set(u) }), holds.at(-1) ?? 0)
+    }),
+    { numRuns: 2000 },
+  )
+  const view = { count: 3, uidAt: (position: number) => position + 1 }
+  // Sets as no client should send them cost no time, and match nothing that is not so.
+  for (const [n, u, found] of [
+    ['1:4294967295', '1:4294967295', 3],
+    ['3:1', '3:1', 0],
+    ['2,1', '2,1', 2],
+    ['9', '9', 0],
+  ] as const)
+    assert.equal(knownUpTo(view, { numbers: parseNumberSet(n) ?? [], uids: parseNumberSet(u) ?? [] }), found, n)
 })

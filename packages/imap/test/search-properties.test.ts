@@ -229,7 +229,7 @@ test('a view with changes over its snapshot is searched as it is', async () => {
             await mailbox.store(uids, { action: 'add', flags: ['\\Deleted'] })
             await mailbox.expunge(uids)
           } else await mailbox.store(uids, { action: kind, flags: ['\\Seen', 'work'] })
-          view.take(await mailbox.delta(view.modseq))
+          await view.take(await mailbox.delta(view.modseq), { winded: false, breathe: async () => undefined })
           if (told) view.dropExpunged()
         }
         const target = targetOfView(view)

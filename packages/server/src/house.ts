@@ -340,8 +340,15 @@ export async function openRooms(
   if (domain !== undefined && !accounts.accounts.isLocal(normaliseDomain(domain) ?? domain))
     await accounts.admin.addDomain(domain)
   await openTables(scope, settings.tables)
-  await openMail(scope, settings.mail, settings.hostname, accounts.rooms)
-  return { accounts, begin: await openChat(scope, settings.chat) }
+  const mail = await openMail(scope, settings.mail, settings.hostname, accounts.rooms)
+  const beginChat = await openChat(scope, settings.chat)
+  return {
+    accounts,
+    begin() {
+      beginChat()
+      mail.begin()
+    },
+  }
 }
 
 /** Settings that a reload leaves as they were. */

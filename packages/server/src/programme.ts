@@ -20,6 +20,7 @@ import { runDemo } from './demo.ts'
 import { House, layFoundation, openRooms, type SettingsSource } from './house.ts'
 import { checkConfig, inlineSource, loadConfig, type Loaded } from './kernel/config/load.ts'
 import { openLog, silentLog } from './kernel/log.ts'
+import { systemRandom } from './kernel/random.ts'
 import type { Scope } from './kernel/scope.ts'
 import { version } from './kernel/version.ts'
 import { createMailAdmin } from './mail/admin.ts'
@@ -32,7 +33,8 @@ import { MailSettings } from './mail/settings.ts'
 import { Resolver } from './net/dns/contracts.ts'
 import { type AuthenticationAdmin, createAuthenticationAdmin } from './mail/authentication-admin.ts'
 import { createTransportAdmin, type TransportAdmin } from './mail/transport.ts'
-import { queueStore } from './mail/targets/queue/store.ts'
+import { createQueueAdmin, type QueueAdmin } from './mail/targets/queue/admin.ts'
+import { QueueRoom } from './mail/targets/queue/queue.ts'
 import { actAs } from './net/privileges.ts'
 import { Store } from './store/contracts.ts'
 
@@ -150,9 +152,13 @@ const context = (house: House, mail: MailAdmin, stop: () => void): AdminContext 
     house.mailboxes,
     transportOf(() => house.rooms),
     authenticationOf(() => house.rooms),
+    queueOf(house.scope.use(Store), () => house.rooms),
   ),
   running: {
-    status: async () => ({ ...(await house.status()), queue: await house.scope.use(Store).core(queueStore).count() }),
+    status: async () => ({
+      ...(await house.status()),
+      queue: await queueOf(house.scope.use(Store), () => house.rooms).figures(),
+    }),
     reload: () => house.reload(),
     stop,
   },
@@ -165,15 +171,20 @@ const operationsOn = (
   mailboxes: Mailboxes,
   transport: TransportAdmin,
   authentication: AuthenticationAdmin,
+  queue: QueueAdmin,
 ): Omit<AdminContext, 'running'> => ({
   accounts: accounts.as('command line'),
   mail,
   importRosters: (entries) => importRosters(store, accounts, entries),
-  queue: () => store.core(queueStore).list({ limit: 1000 }),
+  queue,
   mailboxes,
   transport,
   authentication,
 })
+
+/** The door to the queue; `rooms` gives the scope of the generation that works it. */
+const queueOf = (store: Store, rooms: () => Scope): QueueAdmin =>
+  createQueueAdmin(store, systemRandom, () => rooms().use(QueueRoom).refresh())
 
 /** The door to the ways of mail of the generation whose scope `rooms` gives. */
 const transportOf = (rooms: () => Scope): TransportAdmin =>
@@ -230,6 +241,7 @@ async function openOffline(config: LoadedConfig, environment: NodeJS.ProcessEnv)
         rooms.use(Mailboxes),
         transportOf(() => rooms),
         authenticationOf(() => rooms),
+        queueOf(foundation.store, () => rooms),
       ),
       running: undefined,
     }

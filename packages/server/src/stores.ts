@@ -8,8 +8,9 @@ import { shareStore } from './mail/mailboxes/sharing/shares.store.ts'
 import { greylistStore } from './mail/checks/greylist/greylist.store.ts'
 import { mailStore } from './mail/mailboxes/store.ts'
 import { storyStore } from './mail/stories/store.ts'
-import { queueStore } from './mail/targets/queue/store.ts'
 import { remoteStore } from './mail/targets/remote/store.ts'
+import { queueStore } from './mail/targets/queue/core-store.ts'
+import { spoolStore } from './mail/targets/queue/store.ts'
 import { bansStore } from './net/bans.store.ts'
 import type { StoreDefinition } from './store/contracts.ts'
 
@@ -17,6 +18,7 @@ export const stores: readonly StoreDefinition[] = [
   accountStore,
   bansStore,
   queueStore,
+  spoolStore,
   storyStore,
   remoteStore,
   keyStore,

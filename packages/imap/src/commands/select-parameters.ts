@@ -18,7 +18,7 @@ export interface KnownState {
   readonly pairs: SequenceMatch | undefined
 }
 
-interface SequenceMatch {
+export interface SequenceMatch {
   readonly numbers: NumberSet
   readonly uids: NumberSet
 }
@@ -83,7 +83,7 @@ const pairedLength = (set: NumberSet): number => set.reduce((sum, { from, to }) 
  * RFC 7162 §3.2.5.2: the highest of the client's UIDs that still has the number it knows: up to there it has heard of every expunge. 0: none.
  * Both sets ascend, so runs of both are laid side by side and never taken apart.
  */
-function knownUpTo(view: MailboxView, { numbers, uids }: SequenceMatch): number {
+export function knownUpTo(view: Pick<MailboxView, 'count' | 'uidAt'>, { numbers, uids }: SequenceMatch): number {
   let highest = 0
   let [n, u] = [0, 0]
   let [number, uid] = [numbers[0]?.from ?? 0, uids[0]?.from ?? 0]

@@ -29,7 +29,7 @@ export async function syncView(
     try {
       let delta = await view.mailbox.delta(view.modseq)
       if (!delta.complete) delta = await completeDelta(view, delta)
-      ;({ changed, added } = view.take(delta))
+      ;({ changed, added } = await view.take(delta, session))
     } catch (error) {
       view.stale = true
       throw error

@@ -5,6 +5,7 @@
 
 import type { FlagSet, Mailbox, MailboxDelta, MailboxSnapshot, MessageRow, StoreResult } from '../backend.ts'
 import type { SearchContexts } from '../search/contexts.ts'
+import type { Pace } from '../search/pace.ts'
 import { lowerBound, type Span } from '../wire/number-set.ts'
 
 /** Half-open range of UIDs that are \Recent in this session. */
@@ -163,8 +164,8 @@ export class MailboxView {
     else this.update(change.rows)
   }
 
-  /** Takes a delta in. Answers the rows that changed for messages the client knows, and the UIDs that are new to it. */
-  take(delta: MailboxDelta): { changed: MessageRow[]; added: number[] } {
+  /** Takes a delta in, slice by slice. Answers the rows that changed for messages the client knows, and the UIDs that are new to it. */
+  async take(delta: MailboxDelta, pace: Pace): Promise<{ changed: MessageRow[]; added: number[] }> {
     const last = this.#count === 0 ? 0 : this.uidAt(this.#count - 1)
     const changed: MessageRow[] = []
     const added: number[] = []
@@ -173,6 +174,7 @@ export class MailboxView {
       else if (this.position(row.uid) >= 0) changed.push(row)
       else continue
       this.#overlay.set(row.uid, row)
+      if (((changed.length + added.length) & 1023) === 0 && pace.winded) await pace.breathe()
     }
     for (const uid of delta.vanished) if (this.position(uid) >= 0) this.expunged.add(uid)
     this.modseq = Math.max(this.modseq, delta.highestModseq)

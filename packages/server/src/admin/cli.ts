@@ -9,6 +9,7 @@ import { doctorCommand } from './commands/doctor.ts'
 import { mailboxCommand } from './commands/mailbox.ts'
 import { mailCommand } from './commands/mail.ts'
 import { messageCommand } from './commands/message.ts'
+import { queueCommand } from './commands/queue.ts'
 import { quickstartCommand } from './commands/quickstart.ts'
 import { sendmailCommand } from './commands/sendmail.ts'
 import { serverCommands } from './commands/server.ts'
@@ -35,6 +36,7 @@ export async function runCommandLine(programme: Programme, args: readonly string
     sendmailCommand(programme),
     dkimCommand(programme),
     checkCommand(programme),
+    queueCommand(programme),
     doctorCommand(programme),
     rosterCommand(programme),
     configCommand(programme),

@@ -7,6 +7,7 @@ import type { AuthenticationAdmin } from '../mail/authentication-admin.ts'
 import type { MailAdmin } from '../mail/administration.ts'
 import type { Mailboxes } from '../mail/mailboxes/mailboxes.ts'
 import type { Submission, Supposed, TransportAdmin } from '../mail/transport.ts'
+import type { QueueAction, QueueAdmin, QueueFilter } from '../mail/targets/queue/admin.ts'
 import { StartError } from '../net/start-error.ts'
 import { authenticationOperations } from './authentication-operations.ts'
 import { mailOperations } from './mail-operations.ts'
@@ -17,7 +18,7 @@ export interface AdminContext {
   readonly mail: MailAdmin
   readonly running: RunningServer | undefined
   importRosters(entries: readonly RosterLine[]): Promise<number>
-  queue(): Promise<readonly QueueLine[]>
+  readonly queue: QueueAdmin
   readonly mailboxes: Mailboxes
   readonly transport: TransportAdmin
   readonly authentication: AuthenticationAdmin
@@ -35,17 +36,6 @@ export interface RosterLine {
   readonly account: string
   readonly contact: string
   readonly name: string
-}
-
-export interface QueueLine {
-  readonly mail: string
-  readonly address: string
-  readonly sender: string
-  readonly size: number
-  readonly created: number
-  readonly attempts: number
-  readonly nextAttempt: number
-  readonly lastError: string
 }
 
 /** A limit of one account: `none`, `default` (what the config says), or a number. */
@@ -169,7 +159,19 @@ export const operations = {
     ({ transport }, { message, ...mail }: Omit<Supposed, 'message'> & { readonly message?: string }) =>
       transport.simulate(message === undefined ? mail : { ...mail, message: Buffer.from(message, 'base64') }),
   ),
-  'queue.list': operation(({ queue }) => queue()),
+  /** The first thousand, or `limit`. */
+  'queue.list': operation(({ queue }, args: { readonly filter?: QueueFilter; readonly limit?: number } | undefined) =>
+    queue.list(args?.filter ?? {}, args?.limit ?? 1000),
+  ),
+  'queue.change': operation(
+    async (
+      { queue },
+      args: { readonly action: QueueAction; readonly filter: QueueFilter; readonly tell?: boolean },
+    ): Promise<{ readonly changed: number }> => ({
+      changed: await queue.change(args.action, args.filter, args.tell === true),
+    }),
+  ),
+  'queue.figures': operation(({ queue }) => queue.figures()),
   status: operation(async ({ running }) => needed(running).status()),
   reload: operation(async ({ running }) => needed(running).reload()),
   stop: operation(async ({ running }) => needed(running).stop()),

@@ -9,6 +9,7 @@ import { mailLimits } from './pipeline/limits.ts'
 import { filterConfig } from './targets/filter.ts'
 import { routesConfig } from './routes-config.ts'
 import { remoteConfig } from './targets/remote/config.ts'
+import { queueConfig } from './targets/queue/config.ts'
 
 const count = () => v.pipe(v.number(), v.integer(), v.minValue(0))
 
@@ -64,6 +65,10 @@ export const mailConfig = (registry: Registry) => {
       ),
     ),
     remote: v.optional(v.pipe(remoteConfig, v.description('how mail goes to other servers (target remote)')), {}),
+    queue: v.optional(
+      v.pipe(queueConfig, v.description('mail that waits: when it is tried again, and for how long')),
+      {},
+    ),
     targets: moduleMap(registry, mailTargets),
     incoming: v.optional(
       v.pipe(

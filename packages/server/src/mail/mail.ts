@@ -21,9 +21,9 @@ import { openStories, Stories } from './stories/stories.ts'
 import { openFilter } from './targets/filter.ts'
 import { MailboxTarget } from './targets/mailbox.ts'
 import { PipelineTarget } from './targets/pipeline.ts'
-import { Queue } from './targets/queue/queue.ts'
 import { openRemote } from './targets/remote/remote.ts'
 import { TlsResults } from './targets/remote/tls-results.ts'
+import { openQueue, QueueRoom } from './targets/queue/queue.ts'
 
 /** The pipelines that mail is handed to. */
 export interface Pipelines {
@@ -37,8 +37,18 @@ export interface Pipelines {
 
 export const Pipelines = serviceKey<Pipelines>('mail-pipelines')
 
-/** Opens the mail rooms until `scope` closes, and provides `Mailboxes`, `MailSettings`, `Stories`, `TlsResults` and `Pipelines` in it. */
-export async function openMail(scope: Scope, config: MailConfig, hostname: string, rooms: AccountRooms): Promise<void> {
+export interface OpenedMail {
+  /** Works the queue from now on, until the scope closes or a newer generation does it. */
+  begin(): void
+}
+
+/** Opens the mail rooms until `scope` closes, and provides `Mailboxes`, `MailSettings`, `Stories`, `QueueRoom`, `TlsResults` and `Pipelines` in it. */
+export async function openMail(
+  scope: Scope,
+  config: MailConfig,
+  hostname: string,
+  rooms: AccountRooms,
+): Promise<OpenedMail> {
   const store = scope.use(Store)
   const accounts = scope.use(Accounts)
   scope.provide(MailSettings, { hostname, maxMessageSize: config['max-message-size'] })
@@ -57,8 +67,11 @@ export async function openMail(scope: Scope, config: MailConfig, hostname: strin
     filter === undefined ? undefined : openFilter(scope.child('mail.filter'), filter),
   )
   scope.provide(Keys, new Keyring(scope.child('mail.keys'), store))
-  const queue = new Queue(scope.child('mail.queue'), store)
-  await queue.retryLocal(accounts, local)
+  const queue = await openQueue(scope.child('mail.queue'), store, {
+    config: config.queue,
+    isLocal: (domain) => accounts.isLocal(domain),
+  })
+  scope.provide(QueueRoom, queue)
 
   const targets = new Map<string, NamedTarget>()
   const named = (key: string, target: NamedTarget['target']): NamedTarget => {
@@ -110,11 +123,23 @@ export async function openMail(scope: Scope, config: MailConfig, hostname: strin
     })
   }
   for (const [name, own] of Object.entries(config.pipelines)) pipelines.set(name, await open(name, own, true))
-  scope.provide(Pipelines, {
+  const ways = scope.provide(Pipelines, {
     incoming: await open('incoming', config.incoming, false),
     outgoing: await open('outgoing', config.outgoing, false),
     local: await open('local', config.local, true),
   })
+  // Taken last, given back first: what is under way needs its targets.
+  const work = scope.child('mail.queue.work')
+  return {
+    begin: () =>
+      queue.begin(work, {
+        accounts,
+        stories,
+        hostname,
+        target: (key) => targets.get(key)?.target,
+        local: () => ways.local,
+      }),
+  }
 }
 
 const makeChecks = (scope: Scope, chosen: readonly Chosen<MailCheck>[]): Promise<NamedCheck[]> =>

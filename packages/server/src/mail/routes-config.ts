@@ -150,7 +150,7 @@ function makePattern(written: v.InferOutput<typeof pattern>, tables: Tables, nam
   return made
 }
 
-function textPattern(text: string): Pattern | undefined {
+export function textPattern(text: string): Pattern | undefined {
   if (text === '*') return { kind: 'any' }
   if (text === '<>') return { kind: 'null' }
   if (text === 'postmaster') return { kind: 'postmaster' }

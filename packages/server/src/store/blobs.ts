@@ -88,6 +88,29 @@ export class FileBlobs implements Blobs {
     }
   }
 
+  async putStream(pieces: AsyncIterable<Uint8Array>): Promise<string> {
+    const temporary = await this.#temporary.path()
+    try {
+      const hash = createHash('sha256')
+      const size = await write(temporary, pieces, (piece) => void hash.update(piece))
+      const name = hash.digest('hex')
+      const folder = join(this.#folder, name.slice(0, 2))
+      const path = join(folder, name)
+      if ((await sizeOf(path)) === size) await rm(temporary, { force: true })
+      else {
+        const made = await mkdir(folder, { recursive: true, mode: 0o700 })
+        if (made !== undefined) await syncFolder(join(made, '..'))
+        await rename(temporary, path)
+      }
+      await syncFolder(folder)
+      this.#recent.remember(name, path)
+      return name
+    } catch (error) {
+      await rm(temporary, { force: true })
+      throw storeError(error, this.#folder)
+    }
+  }
+
   async get(name: string, start = 0, end?: number): Promise<Uint8Array | undefined> {
     let file: FileHandle
     try {
@@ -158,11 +181,22 @@ async function nameOf(content: Uint8Array): Promise<string> {
   return hash.digest('hex')
 }
 
-async function write(path: string, content: Uint8Array): Promise<void> {
+/** Writes a file and syncs it; answers its octets. `each` sees every piece. */
+async function write(
+  path: string,
+  content: Uint8Array | AsyncIterable<Uint8Array>,
+  each?: (piece: Uint8Array) => void,
+): Promise<number> {
   const file = await open(path, 'w', 0o600)
+  let size = 0
   try {
-    await file.writeFile(content)
+    for await (const piece of content instanceof Uint8Array ? [content] : content) {
+      each?.(piece)
+      size += piece.byteLength
+      await file.writeFile(piece)
+    }
     await file.sync()
+    return size
   } finally {
     await file.close()
   }

@@ -143,6 +143,8 @@ export const Store = serviceKey<Store>('store')
 export interface Blobs {
   /** Resolves when the content is safe from power loss. Storing the same content again is cheap. */
   put(content: Uint8Array): Promise<string>
+  /** As `put`, for content that comes in pieces and is never in memory as a whole. */
+  putStream(pieces: AsyncIterable<Uint8Array>): Promise<string>
   /** The content or its octets [start, end); undefined when there is no such blob. */
   get(name: string, start?: number, end?: number): Promise<Uint8Array | undefined>
   delete(name: string): Promise<void>

@@ -1,8 +1,8 @@
-// aviso start, demo, status, reload, stop, version, queue
+// aviso start, demo, status, reload, stop, version
 
 import { resolve } from 'node:path'
 import { Command } from 'commander'
-import { type CommonOptions, common, NotRunning, withAdmin, withRunning } from '../context.ts'
+import { type CommonOptions, common, NotRunning, withRunning } from '../context.ts'
 import { hostAndPort } from '../../net/addresses.ts'
 import type { Programme } from '../programme.ts'
 import { EXIT, show, table, UsageError, when } from '../terminal.ts'
@@ -50,26 +50,6 @@ export function serverCommands(programme: Programme): readonly Command[] {
     },
   )
 
-  const queue = common(new Command('queue').description('mail that waits')).action(async (options: CommonOptions) => {
-    const lines = await withAdmin(programme, options, (admin) => admin.ask('queue.list', undefined))
-    show(options.json === true, lines, () =>
-      lines.length === 0
-        ? 'No mail waits.'
-        : table(
-            ['mail', 'since', 'from', 'to', 'octets', 'attempts', 'last error'],
-            lines.map((line) => [
-              line.mail,
-              when(line.created),
-              line.sender === '' ? '<>' : line.sender,
-              line.address,
-              String(line.size),
-              String(line.attempts),
-              line.lastError,
-            ]),
-          ),
-    )
-  })
-
   const version = new Command('version')
     .description('which Aviso this is')
     .option('--json', 'print the result as JSON')
@@ -81,7 +61,7 @@ export function serverCommands(programme: Programme): readonly Command[] {
       )
     })
 
-  return [start, demo, status, reload, stop, queue, version]
+  return [start, demo, status, reload, stop, version]
 }
 
 interface StatusLike {
@@ -98,14 +78,14 @@ interface StatusLike {
   }[]
   readonly connections: Readonly<Record<string, number>>
   readonly databases: { readonly open: number; readonly waiting: number }
-  readonly queue: { readonly mails: number; readonly recipients: number }
+  readonly queue: { readonly mails: number; readonly recipients: number; readonly held: number }
   readonly memory: { readonly rss: number }
 }
 
 const statusText = (status: StatusLike): string =>
   [
     `${status.hostname} serves ${status.domains.join(', ') || 'no domain yet'}; up since ${when(status.started)}, config generation ${status.generation}${status.retiring > 0 ? ` (${status.retiring} older still in use)` : ''}`,
-    `memory ${(status.memory.rss / 2 ** 20).toFixed(0)} MiB, ${status.databases.open} databases open, ${status.queue.mails} mails wait in the queue`,
+    `memory ${(status.memory.rss / 2 ** 20).toFixed(0)} MiB, ${status.databases.open} databases open, ${status.queue.mails} mails wait in the queue${status.queue.held > 0 ? `, ${status.queue.held} recipients on hold` : ''}`,
     '',
     table(
       ['protocol', 'address', 'TLS', 'connections'],

@@ -168,7 +168,7 @@ export class StoredMailbox implements Mailbox {
   }
 
   async #delta(since: number): Promise<MailboxDelta> {
-    const known = this.#shared.snapshots.delta(this.#around.account, this.#number, since)
+    const known = await this.#shared.snapshots.delta(this.#around.account, this.#number, since)
     if (known !== undefined) return known
     const { moment, columns, sets, vanished, complete } = await changesSince(this.#calls, this.#number, since)
     return {

@@ -1,5 +1,6 @@
 // Snapshots of the mailboxes in use: shared by their sessions, brought up to date by what changed, packed for the next start.
 
+import { setImmediate as turn } from 'node:timers/promises'
 import type { FlagSet, MailboxDelta, MailboxSnapshot, MessageRow } from '@aviso/imap'
 import { LRUCache } from 'lru-cache'
 import type { Log } from '../../kernel/log.ts'
@@ -31,6 +32,8 @@ const PAST_SETS = 1024
 const WORTH_PACKING = 4096
 /** Changed rows after which the columns of a mailbox that nobody looks at are packed nevertheless. */
 const MANY_CHANGES = 2048
+/** Rows of which objects are made in one turn of the event loop: about two milliseconds. */
+const ROWS_A_TURN = 8192
 
 const NOTHING: Kept = {
   snapshot: {
@@ -87,8 +90,8 @@ export class Snapshots {
     return fresh.snapshot
   }
 
-  /** What changed in the mailbox after `since`, where that is known here; else undefined. */
-  delta(account: string, mailbox: number, since: number): MailboxDelta | undefined {
+  /** What changed in the mailbox after `since`, where that is known here; else undefined. Of many rows, some at a time. */
+  async delta(account: string, mailbox: number, since: number): Promise<MailboxDelta | undefined> {
     const kept = this.#kept.peek(keyOf(account, mailbox))
     if (kept === undefined || since < kept.vanishedAt) return undefined
     const { uidNext, highestModseq, flagSets } = kept.snapshot
@@ -106,6 +109,8 @@ export class Snapshots {
         internalDate: internalDates[i] ?? 0,
         zone: zones[i] ?? 0,
       })
+      // Nothing of this is written to, whatever happens meanwhile.
+      if (changed.length % ROWS_A_TURN === 0) await turn()
     }
     return { highestModseq, uidNext, changed, vanished: [], complete: true }
   }

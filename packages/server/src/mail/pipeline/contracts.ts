@@ -188,6 +188,8 @@ export interface MailTarget {
    * the client gets its answer.
    */
   readonly queued: boolean
+  /** Each domain is a place of its own: in the queue it has its own turn, and its own troubles. Default: the target is one place. */
+  readonly byDomain?: boolean
   begin(mail: Mail): Delivery
 }
 

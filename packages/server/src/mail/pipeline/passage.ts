@@ -54,10 +54,10 @@ export class Passage implements Mail {
     client: Client,
     sender: MailAddress | null,
     parameters: MailParameters,
-    { simulated = false, each = false }: PassageOptions,
+    { id, simulated = false, each = false }: PassageOptions,
   ) {
     this.#pipeline = pipeline
-    this.id = randomWord(pipeline.scope.random, 16)
+    this.id = id ?? randomWord(pipeline.scope.random, 16)
     this.client = client
     this.reversePath = sender
     this.sender = sender
@@ -205,6 +205,7 @@ export class Passage implements Mail {
         if (leg.to.target.queued) throw outcome.failure
         failed.push({ leg, outcome })
       }
+    await this.#tellOfSuccess(legs, copies, all)
     if (this.#each || failed.length === 0) return all
     if (failed.length === all.length && failed[0]?.outcome.failure !== undefined) throw failed[0].outcome.failure
     for (const leg of new Set(failed.map((one) => one.leg))) {
@@ -216,6 +217,36 @@ export class Passage implements Mail {
       for (const { failure } of await later.commit()) if (failure !== undefined) throw failure
     }
     return all
+  }
+
+  /** RFC 3461 §4.1: for those who are not in the queue, which tells of its own. A notification that cannot be kept is no reason to refuse a mail that is delivered. */
+  async #tellOfSuccess(
+    legs: readonly Leg[],
+    copies: ReadonlyMap<Way, Message>,
+    outcomes: readonly Outcome[],
+  ): Promise<void> {
+    for (const { to, way, mail, routed } of legs) {
+      // What goes on through another pipeline is told of by that one.
+      if (to.target.queued || to.key.startsWith('pipeline/')) continue
+      const wanted = outcomes.filter(
+        (outcome) =>
+          outcome.failure === undefined &&
+          outcome.relayed !== true &&
+          outcome.routed.recipient.parameters.notify?.includes('SUCCESS') === true &&
+          routed.includes(outcome.routed),
+      )
+      const copy = copies.get(way)
+      if (wanted.length === 0 || copy === undefined) continue
+      try {
+        await this.#pipeline.options.queue.delivered(
+          mail,
+          copy,
+          wanted.map((outcome) => outcome.routed),
+        )
+      } catch (error) {
+        this.client.log.error({ err: error, mail: this.id }, 'a sender cannot be told that the mail was delivered')
+      }
+    }
   }
 
   /** The checks that judge the peer: once a session. */

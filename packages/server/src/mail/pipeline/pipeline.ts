@@ -5,8 +5,9 @@ import type { MailParameters } from '@aviso/smtp'
 import type { Accounts } from '../../accounts/contracts.ts'
 import type { CounterMetric } from '../../kernel/metrics.ts'
 import type { Scope } from '../../kernel/scope.ts'
-import type { Client } from './contracts.ts'
+import type { Client, Mail, Routed } from './contracts.ts'
 import type { MailLimits } from './limits.ts'
+import type { Message } from './message.ts'
 import { Passage } from './passage.ts'
 import type { NamedModifier, NamedTarget, Route } from './routes.ts'
 import type { NamedCheck } from './stage.ts'
@@ -38,6 +39,8 @@ export interface PipelineOptions {
 export interface QueueDoor {
   /** A target that keeps mail for `target` until it is delivered or bounced. */
   for(target: NamedTarget): NamedTarget
+  /** These recipients have the mail, without waiting for it: tells the sender, if that was asked for (RFC 3461 §4.1, SUCCESS). Resolves when that is safe. */
+  delivered(mail: Mail, message: Message, routed: readonly Routed[]): Promise<void>
 }
 
 /** How a passage differs from the usual. */
@@ -46,6 +49,8 @@ export interface PassageOptions {
   readonly simulated?: boolean
   /** The client can be told of each recipient's failure (LMTP): nothing that failed goes to the queue. */
   readonly each?: boolean
+  /** The mail's id, for one that may come a second time: whoever has it by that id already does not take it again. Default: a new one. */
+  readonly id?: string
   /** Told of the passage before anything is asked of it. */
   began?(passage: Passage): void
 }

@@ -80,12 +80,21 @@ async function fitsRoute({ sender, recipient, account }: Route, travelling: Trav
 
 type Parts = Pick<MailAddress, 'local' | 'domain'>
 
-async function fits(patterns: readonly Pattern[], address: Parts | null, travelling: Travelling): Promise<boolean> {
+/** Whether one of the patterns fits; null is the null reverse-path. Rejects when a table cannot be asked now. */
+export async function fits(
+  patterns: readonly Pattern[],
+  address: Parts | null,
+  travelling: Pick<Travelling, 'isLocal'>,
+): Promise<boolean> {
   for (const pattern of patterns) if (await one(pattern, address, travelling)) return true
   return false
 }
 
-function one(pattern: Pattern, address: Parts | null, { isLocal }: Travelling): boolean | Promise<boolean> {
+function one(
+  pattern: Pattern,
+  address: Parts | null,
+  { isLocal }: Pick<Travelling, 'isLocal'>,
+): boolean | Promise<boolean> {
   switch (pattern.kind) {
     case 'any':
       return true

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { parseMailAddress } from '@aviso/mime'
-import { SmtpError } from '@aviso/smtp'
+import { type MailParameters, type RecipientParameters, SmtpError } from '@aviso/smtp'
 import * as v from 'valibot'
 import { type Account, Accounts, type Resolution, type Role } from '../../../src/accounts/contracts.ts'
 import { AccountRooms } from '../../../src/accounts/rooms.ts'
@@ -32,16 +32,21 @@ import {
   mailCheck,
   type MailModifier,
   mailModifier,
+  type MailTarget,
+  mailTarget,
 } from '../../../src/mail/pipeline/contracts.ts'
 import { Findings } from '../../../src/mail/pipeline/findings.ts'
 import { Message } from '../../../src/mail/pipeline/message.ts'
 import { Stories } from '../../../src/mail/stories/stories.ts'
 import { createTransportAdmin } from '../../../src/mail/transport.ts'
 import { storyStore } from '../../../src/mail/stories/store.ts'
-import { queueStore } from '../../../src/mail/targets/queue/store.ts'
 import { remoteStore } from '../../../src/mail/targets/remote/store.ts'
 import { Resolver } from '../../../src/net/dns/contracts.ts'
 import { type Zones, zoneResolver } from '../../../src/net/dns/testing/index.ts'
+import { createQueueAdmin } from '../../../src/mail/targets/queue/admin.ts'
+import { queueStore } from '../../../src/mail/targets/queue/core-store.ts'
+import { QueueRoom } from '../../../src/mail/targets/queue/queue.ts'
+import { QUEUE, spoolStore } from '../../../src/mail/targets/queue/store.ts'
 import { Store, StoreError } from '../../../src/store/contracts.ts'
 import { openStore } from '../../../src/store/open.ts'
 import { testScope } from '../../fixtures/scope.ts'
@@ -56,6 +61,11 @@ export interface Options {
   /** Are there under the same names, for a route to switch on. */
   readonly known?: MailCheck
   readonly modifierKnown?: MailModifier
+  readonly clock?: HandClock
+  /** False: nobody works the queue, so that what goes into it can be looked at. */
+  readonly working?: boolean
+  /** Is there as `sink`, for routes to deliver to. */
+  readonly sink?: MailTarget
   /** As in the config. */
   readonly tables?: Readonly<Record<string, unknown>>
   /** All that the DNS knows; looked at anew for each question. */
@@ -119,10 +129,20 @@ export type House = Awaited<ReturnType<typeof openHouse>>
 
 export async function openHouse(
   t: TestContext,
-  { config = {}, check, modifier, known, modifierKnown, tables: written = {}, dns = {} }: Options = {},
+  {
+    config = {},
+    check,
+    modifier,
+    known,
+    modifierKnown,
+    sink,
+    clock = new HandClock(),
+    working = true,
+    tables: written = {},
+    dns = {},
+  }: Options = {},
 ) {
   const folder = mkdtempSync(join(tmpdir(), 'aviso-pipeline-'))
-  const clock = new HandClock()
   const { log, lines } = recordingLog()
   const scope: Scope = testScope({ clock, log })
   t.after(async () => {
@@ -131,7 +151,7 @@ export async function openHouse(
   })
   const real = await openStore(scope, {
     folder,
-    definitions: [mailStore, greylistStore, queueStore, remoteStore, shareStore, storyStore, keyStore],
+    definitions: [mailStore, greylistStore, queueStore, spoolStore, remoteStore, shareStore, storyStore, keyStore],
   })
   /** What the next writes of these accounts (or of `queue`) fail with. */
   const faults = new Map<string, string>()
@@ -149,6 +169,8 @@ export async function openHouse(
   const aModifier = modifier ?? modifierKnown
   if (aModifier !== undefined)
     own.push(mailModifier({ name: 'test-edit', summary: 'x', config: v.strictObject({}), create: () => aModifier }))
+  if (sink !== undefined)
+    own.push(mailTarget({ name: 'sink', summary: 'x', config: v.strictObject({}), create: () => sink }))
   const registry = new Registry([...tableModules, ...mailModules, ...own])
   await openTables(scope, v.parse(moduleMap(registry, tables), written))
   const both = (way: Config['incoming'] = {}) => ({
@@ -161,10 +183,11 @@ export async function openHouse(
     incoming: both(config.incoming),
     outgoing: both(config.outgoing),
   })
-  await openMail(scope, settings, 'mail.example.org', new AccountRooms())
+  const opened = await openMail(scope, settings, 'mail.example.org', new AccountRooms())
+  if (working) opened.begin()
   const { incoming, outgoing } = scope.use(Pipelines)
   const mailboxes = scope.use(Mailboxes)
-  const queue = real.core(queueStore)
+  const queue = createQueueAdmin(real, scope.random, () => scope.use(QueueRoom).refresh())
 
   const findings = new Findings()
   const client = (more: Partial<Client> = {}): Client => ({
@@ -182,13 +205,13 @@ export async function openHouse(
   const send = async (way: 'incoming' | 'outgoing', mail: Sent): Promise<string> => {
     const account = mail.as === undefined ? undefined : fake.list.get(`${mail.as}@example.org`)
     const sender = mail.from === '' ? null : (parseMailAddress(mail.from ?? 'bo@example.net') ?? null)
-    const parameters = { body: '7BIT', smtpUtf8: false, requireTls: false } as const
+    const parameters = { body: '7BIT', smtpUtf8: false, requireTls: false, ...mail.parameters } as const
     const pipeline = way === 'incoming' ? incoming : outgoing
     const passage = await pipeline.begin(client({ account, ...mail.client }), sender, parameters)
     for (const to of mail.to) {
       const address = parseMailAddress(to)
       if (address === undefined) throw new Error(`${to} is no address`)
-      await passage.recipient(address, {})
+      await passage.recipient(address, mail.notify?.[to] ?? {})
     }
     await passage.data(Message.of(Buffer.from(mail.message ?? MESSAGE)))
     return passage.id
@@ -198,13 +221,14 @@ export async function openHouse(
     /** A second generation of the config beside the first. */
     async again(): Promise<Scope> {
       const next = scope.child('house-2')
-      await openMail(next, settings, 'mail.example.org', new AccountRooms())
+      ;(await openMail(next, settings, 'mail.example.org', new AccountRooms())).begin()
       return next
     },
     scope,
     folder,
     resolver,
     clock,
+    real,
     lines,
     fake,
     faults,
@@ -240,11 +264,27 @@ export async function openHouse(
         texts.push(Buffer.from((await box.raw(uid)) ?? []).toString('utf8'))
       return texts
     },
-    waiting: async () => (await queue.list({ limit: 100 })).map(({ address }) => address),
+    /** The mails in the queue, as text. */
+    async queued(): Promise<readonly string[]> {
+      const calls = real.service(spoolStore, QUEUE)
+      const texts: string[] = []
+      for (let seq = 1; ; seq++) {
+        const found = await calls.mail({ seq })
+        if (found === undefined) return texts
+        texts.push(Buffer.from(found.bytes ?? []).toString())
+      }
+    },
+    waiting: async () => (await queue.list({}, 100)).map(({ address }) => address),
     /** Turns the clock, and lets what fell due finish. */
     async pass(ms: number): Promise<void> {
-      clock.turn(ms)
-      for (let round = 0; round < 60; round++) await new Promise((resolve) => setImmediate(resolve))
+      const settled = async (): Promise<void> => {
+        for (let round = 0; round < 100; round++) await new Promise((resolve) => setImmediate(resolve))
+      }
+      await settled()
+      for (let left = ms; left > 0; left -= 60_000) {
+        clock.turn(Math.min(left, 60_000))
+        await settled()
+      }
     },
   }
 }
@@ -256,6 +296,9 @@ export interface Sent {
   readonly message?: string
   readonly as?: string
   readonly client?: Partial<Client>
+  readonly parameters?: Partial<MailParameters>
+  /** Parameters of RCPT by recipient. */
+  readonly notify?: Readonly<Record<string, RecipientParameters>>
 }
 
 export const MESSAGE = 'From: bo@example.net\r\nSubject: Hello\r\n\r\nIt works.\r\n'
@@ -274,7 +317,7 @@ function failing(store: Store, faults: ReadonlyMap<string, string>): Store {
         const call: unknown = Reflect.get(target, property, target)
         if (typeof call !== 'function') return call
         return (...args: unknown[]): unknown => {
-          const fault = property === operation ? faults.get(name) : undefined
+          const fault = property === operation ? faults.get(name) : faults.get(`${name}.${String(property)}`)
           return fault === undefined
             ? Reflect.apply(call, target, args)
             : Promise.reject(new StoreError(fault, 'broken'))
@@ -286,8 +329,9 @@ function failing(store: Store, faults: ReadonlyMap<string, string>): Store {
       if (property === 'account')
         return (definition: typeof mailStore, account: string) =>
           guarded(target.account(definition, account), 'deliver', account)
-      if (property === 'core')
-        return (definition: typeof queueStore) => guarded(target.core(definition), 'put', 'queue')
+      if (property === 'service')
+        return (definition: typeof spoolStore, service: string) =>
+          guarded(target.service(definition, service), 'put', 'queue')
       const value: unknown = Reflect.get(target, property, target)
       return typeof value === 'function' ? (value.bind(target) as unknown) : value
     },

@@ -1,213 +1,255 @@
-// The queue: keeps what cannot be delivered now, durably, and tries local mailboxes again.
+// The queue: keeps mail until it is delivered or given back, durably, and tries again by a plan.
 
-import { parseMailAddress } from '@aviso/mime'
-import { SmtpError } from '@aviso/smtp'
-import type { Accounts } from '../../../accounts/contracts.ts'
+import { randomWord } from '../../../kernel/random.ts'
 import { type Scope, serviceKey } from '../../../kernel/scope.ts'
 import type { Calls, Store } from '../../../store/contracts.ts'
-import {
-  type Client,
-  type Delivery,
-  type Mail,
-  type MailTarget,
-  type Outcome,
-  type Routed,
-} from '../../pipeline/contracts.ts'
-import { Findings } from '../../pipeline/findings.ts'
-import { Message } from '../../pipeline/message.ts'
-import type { QueueDoor } from '../../pipeline/pipeline.ts'
-import type { NamedTarget } from '../../pipeline/routes.ts'
-import { asSmtpError } from '../../pipeline/refusal.ts'
-import { type QueuedMail, type QueuedRecipient, queueStore } from './store.ts'
+import type { Delivery, Mail, Message, Outcome, Routed } from '../../pipeline/contracts.ts'
+import type { Pipeline, QueueDoor } from '../../pipeline/pipeline.ts'
+import { fits, type NamedTarget, type Pattern } from '../../pipeline/routes.ts'
+import { textPattern } from '../../routes-config.ts'
+import { Caretaker } from './caretaker.ts'
+import type { QueueConfig } from './config.ts'
+import { type Fact, type QueuedMail, wanted } from './contracts.ts'
+import { Dispatcher, type Worker } from './dispatcher.ts'
+import { moveFromCore } from './moving.ts'
+import type { PutOrder } from './put-operations.ts'
+import { rememberedClient } from './remembered.ts'
+import { Reports } from './reports.ts'
+import { QUEUE, spoolStore } from './store.ts'
 
 /** Octets up to which a mail lies in the database itself. */
 const INLINE = 256 * 1024
+/** Milliseconds that a generation of the config waits at its end for what it began: what is cut off may arrive twice. */
+const PATIENCE = 10_000
+/** Milliseconds until it is tried again to move what an older version kept. */
+const MOVE_AGAIN = 30_000
 
-/** Milliseconds before the first new attempt at a local mailbox; each further one waits twice as long. */
-const FIRST_RETRY = 30_000
-const LONGEST_WAIT = 3_600_000
+type SpoolCalls = Calls<typeof spoolStore.operations>
 
-/** Milliseconds between two looks for large mails that nobody waits for any more. */
-const SWEEP_EVERY = 3_600_000
-
-/** The queues of all generations of the config: the newest one retries. Two at once would count every failure twice. */
-interface Duty {
-  readonly queues: Queue[]
+/** What all generations of the config share. */
+interface Shared {
+  readonly dispatcher: Dispatcher
+  readonly reports: Reports
+  readonly caretaker: Caretaker
+  /** Resolves when what an older version kept in the core database is here. */
+  moved(config: QueueConfig): Promise<void>
 }
-const Duty = serviceKey<Duty>('mail-queue-duty')
+const Shared = serviceKey<Shared>('mail-queue')
 
-type QueueCalls = Calls<typeof queueStore.operations>
+/** The queue of one generation of the config. */
+export const QueueRoom = serviceKey<Queue>('mail-queue-room')
 
-/** Where mail waits. Until remote delivery comes, mail to other servers stays here, safely, and `aviso status` counts it. */
+export interface QueueParts {
+  readonly config: QueueConfig
+  isLocal(domain: string): boolean
+}
+
+/** What one generation of the config works with. */
+export interface QueueWork extends Omit<Worker, 'config' | 'log'> {
+  /** The way of notifications. */
+  readonly local: () => Pipeline
+  /** Our name, for notifications. */
+  readonly hostname: string
+}
+
+/** Opens the queue until `scope` closes; nothing is tried before {@link Queue.begin}. */
+export async function openQueue(scope: Scope, store: Store, parts: QueueParts): Promise<Queue> {
+  const calls = store.service(spoolStore, QUEUE)
+  const shared = await scope.keep(Shared, (kept) => {
+    const reports = new Reports(kept, store, calls)
+    const caretaker = new Caretaker(kept, store, calls, reports)
+    const dispatcher = new Dispatcher(kept, store, calls, (told, freed) => {
+      if (told) reports.look()
+      caretaker.freed(freed)
+    })
+    caretaker.care(dispatcher)
+    let moving: Promise<void> | undefined
+    const moved = (config: QueueConfig): Promise<void> =>
+      (moving ??= moveFromCore(store, calls, config, kept).catch((error: unknown) => {
+        moving = undefined
+        throw error
+      }))
+    return { dispatcher, reports, caretaker, moved }
+  })
+  return new Queue(scope, store, calls, shared, parts)
+}
+
 export class Queue implements QueueDoor {
   readonly #scope: Scope
   readonly #store: Store
-  readonly #calls: QueueCalls
+  readonly #calls: SpoolCalls
+  readonly #shared: Shared
+  readonly #parts: QueueParts
+  readonly #hold: readonly Pattern[]
 
-  constructor(scope: Scope, store: Store) {
+  constructor(scope: Scope, store: Store, calls: SpoolCalls, shared: Shared, parts: QueueParts) {
     this.#scope = scope
     this.#store = store
-    this.#calls = store.core(queueStore)
+    this.#calls = calls
+    this.#shared = shared
+    this.#parts = parts
+    this.#hold = parts.config.hold.map(textPattern).filter((pattern) => pattern !== undefined)
   }
 
-  for({ key }: NamedTarget): NamedTarget {
-    const begin = (mail: Mail): Delivery => new QueueDelivery(this.#store, this.#calls, mail, this.#scope)
-    return { key, target: { queued: true, begin } }
+  for(to: NamedTarget): NamedTarget {
+    const target = { queued: true, begin: (mail: Mail): Delivery => new QueueDelivery(this, mail, to) }
+    return { key: to.key, target }
   }
 
-  /** Tries local mailboxes again from now on, until the scope closes or a newer generation does it. */
-  async retryLocal(accounts: Accounts, local: MailTarget): Promise<void> {
-    const duty = await this.#scope.keep(Duty, (): Duty => ({ queues: [] }))
-    duty.queues.push(this)
-    this.#scope.defer(() => void duty.queues.splice(duty.queues.indexOf(this), 1))
-    this.#scope.interval(FIRST_RETRY / 2, async () => {
-      if (duty.queues.at(-1) !== this) return
-      for (const recipient of await this.#calls.dueLocal({ limit: 100 })) {
-        if (this.#scope.signal.aborted) return
-        await this.#retry(recipient, accounts, local)
+  /** Works the queue from now on, until `scope` closes or a newer generation does it. First moves what an older version kept elsewhere. */
+  begin(scope: Scope, work: QueueWork): void {
+    const { dispatcher, reports, moved } = this.#shared
+    const { config } = this.#parts
+    let leave: ((patience: number) => Promise<unknown>) | undefined
+    const start = async (): Promise<void> => {
+      try {
+        await moved(config)
+      } catch (error) {
+        if (scope.signal.aborted) return
+        scope.log.error({ err: error }, 'the queue of an older version cannot be moved yet: no queued mail is tried')
+        scope.timeout(MOVE_AGAIN, start)
+        return
       }
+      if (scope.signal.aborted) return
+      const [ofDeliveries, ofReports] = [
+        dispatcher.hire({ ...work, config, log: scope.log }),
+        reports.hire(work, config),
+      ]
+      leave = (patience) => Promise.all([ofDeliveries(patience), ofReports(patience)])
+    }
+    scope.defer(async () => {
+      await leave?.(PATIENCE)
     })
-    this.#scope.interval(SWEEP_EVERY, () =>
-      this.#store.keeper.deleteUnused(this.#store.blobs, () => this.#calls.blobs()),
-    )
+    void start()
   }
 
-  async #retry(recipient: QueuedRecipient, accounts: Accounts, local: MailTarget): Promise<void> {
-    const { mail: id, address: text } = recipient
-    let failure: SmtpError | undefined
-    try {
-      failure = await this.#deliver(recipient, accounts, local)
-    } catch (error) {
-      if (this.#scope.signal.aborted) return
-      // One mail that cannot be tried must not keep those behind it waiting.
-      this.#scope.log.error({ err: error, mail: id, recipient: text }, 'a queued mail cannot be tried')
-      failure = asSmtpError(error)
-    }
-    if (failure !== undefined) {
-      const wait = Math.min(LONGEST_WAIT, FIRST_RETRY * 2 ** recipient.attempts)
-      await this.#calls.postponed({
-        mail: id,
-        address: text,
-        nextAttempt: this.#scope.clock.now() + wait,
-        error: failure.message,
-      })
-      return
-    }
-    await this.#calls.delivered({ mail: id, address: text })
-    this.#scope.log.info({ event: 'mail-delivered', mail: id, recipient: text }, 'queued mail delivered')
+  /** Somebody changed the queue from outside: looks anew at what is due. */
+  refresh(): void {
+    this.#shared.dispatcher.refresh()
   }
 
-  async #deliver(
-    { mail, address: text, account: id, parameters }: QueuedRecipient,
-    accounts: Accounts,
-    local: MailTarget,
-  ): Promise<SmtpError | undefined> {
-    const queued = await this.#calls.mail({ id: mail })
-    const address = parseMailAddress(text)
-    if (queued === undefined || address === undefined) throw new Error(`the rows of the queued mail ${mail} are broken`)
-    const account = await accounts.byId(id)
-    if (account === undefined) return new SmtpError(451, '4.2.1', 'the account is gone')
-    const delivery = local.begin(remembered(queued, this.#scope))
-    const recipient = { address, parameters: JSON.parse(parameters) as Routed['recipient']['parameters'] }
-    await delivery.add({ recipient, address, account })
-    await delivery.body(Message.of(await this.#bytes(queued)), queued.quarantined)
-    return (await delivery.commit())[0]?.failure
+  async delivered(mail: Mail, message: Message, routed: readonly Routed[]): Promise<void> {
+    const at = this.#scope.clock.now()
+    const facts = routed
+      .filter(({ recipient }) => wanted(recipient.parameters.notify, 'success'))
+      .map(({ recipient: { address, parameters } }): Fact => ({
+        recipient: address.toString(),
+        ...(parameters.originalRecipient === undefined ? {} : { originalRecipient: parameters.originalRecipient }),
+        action: 'delivered',
+        status: '2.0.0',
+        at,
+      }))
+    if (facts.length === 0 || mail.sender === null) return
+    const bytes = Uint8Array.from(message.head)
+    await this.#calls.tell({
+      mail: { ...described(mail, message, false), size: bytes.byteLength },
+      bytes,
+      facts,
+      report: randomWord(this.#scope.random, 16),
+    })
+    this.#shared.reports.look()
   }
 
-  async #bytes(mail: QueuedMail): Promise<Uint8Array> {
-    const bytes = mail.bytes ?? (mail.blob === null ? undefined : await this.#store.blobs.get(mail.blob))
-    if (bytes === undefined) throw new Error(`the octets of the queued mail ${mail.id} are missing`)
-    return bytes
+  /** Takes a mail. Resolves when it is safe. */
+  async take(
+    mail: Mail,
+    { key, target }: NamedTarget,
+    recipients: readonly Routed[],
+    message: Message,
+    quarantined: boolean,
+  ): Promise<void> {
+    const held = await this.#held(mail, recipients)
+    const order = (blob: string | null, bytes: Uint8Array | null): PutOrder => ({
+      mail: { ...described(mail, message, quarantined), blob },
+      bytes,
+      recipients: recipients.map(({ recipient, address, account }, i) => ({
+        address: address.toString(),
+        recipient: recipient.address.toString(),
+        account: account?.id ?? '',
+        parameters: JSON.stringify(recipient.parameters),
+        target: key,
+        destination: target.byDomain === true ? address.domain : '',
+        held: held[i] ?? false,
+      })),
+      ...this.#times(mail),
+    })
+    const put = async (made: PutOrder): Promise<void> => this.#shared.dispatcher.wake(await this.#calls.put(made))
+    if (message.size <= INLINE) return put(order(null, Uint8Array.from(await message.whole())))
+    return this.#store.keeper.hold(async () => put(order(await this.#store.blobs.putStream(message.chunks()), null)))
+  }
+
+  /** When to try first, when to tell of a delay, when to give up. */
+  #times({ parameters, received }: Mail): Pick<PutOrder, 'first' | 'wake' | 'expires'> {
+    const { expire, 'delay-warning': warning } = this.#parts.config
+    const now = this.#scope.clock.now()
+    const asked: Mail['parameters'] & {
+      readonly holdUntil?: Date
+      readonly deliverBy?: { readonly seconds: number; readonly late: 'return' | 'notify' }
+    } = parameters
+    // RFC 4865: not before that time, and the waiting begins then.
+    const first = Math.max(now, asked.holdUntil?.getTime() ?? now)
+    let expires = first + expire
+    let wake = warning === 0 ? expires : Math.min(expires, first + warning)
+    // RFC 2852 §4.1: given back when the time is over, or told to be late.
+    const by = asked.deliverBy
+    if (by?.late === 'return') expires = Math.min(expires, received + by.seconds * 1000)
+    if (by?.late === 'notify') wake = Math.min(wake, received + by.seconds * 1000)
+    return { first, wake: Math.min(wake, expires), expires }
+  }
+
+  async #held({ sender }: Mail, recipients: readonly Routed[]): Promise<readonly boolean[]> {
+    if (this.#hold.length === 0) return []
+    const one = (address: Mail['sender']): Promise<boolean> => fits(this.#hold, address, this.#parts)
+    if (await one(sender)) return recipients.map(() => true)
+    return Promise.all(recipients.map(({ address }) => one(address)))
   }
 }
 
+/** The mail as the queue writes it down. */
+const described = (mail: Mail, message: Message, quarantined: boolean): Omit<QueuedMail, 'seq'> => ({
+  id: mail.id,
+  created: mail.received,
+  reversePath: mail.reversePath?.toString() ?? '',
+  sender: mail.sender?.toString() ?? '',
+  parameters: JSON.stringify(mail.parameters),
+  client: JSON.stringify(rememberedClient(mail.client)),
+  quarantined,
+  size: message.size,
+  head: message.head.byteLength,
+  blob: null,
+})
+
 class QueueDelivery implements Delivery {
-  readonly #store: Store
-  readonly #calls: QueueCalls
+  readonly #queue: Queue
   readonly #mail: Mail
-  readonly #scope: Scope
+  readonly #to: NamedTarget
   readonly #recipients: Routed[] = []
-  #bytes: Uint8Array = new Uint8Array()
+  #message: Message | undefined
   #quarantined = false
 
-  constructor(store: Store, calls: QueueCalls, mail: Mail, scope: Scope) {
-    this.#store = store
-    this.#calls = calls
+  constructor(queue: Queue, mail: Mail, to: NamedTarget) {
+    this.#queue = queue
     this.#mail = mail
-    this.#scope = scope
+    this.#to = to
   }
 
   add(routed: Routed): void {
     this.#recipients.push(routed)
   }
 
-  async body(message: Message, quarantined: boolean): Promise<void> {
-    this.#bytes = await message.whole()
+  body(message: Message, quarantined: boolean): void {
+    this.#message = message
     this.#quarantined = quarantined
   }
 
   async commit(): Promise<readonly Outcome[]> {
-    if (this.#bytes.byteLength <= INLINE) await this.#put(null)
-    else await this.#store.keeper.hold(async () => this.#put(await this.#store.blobs.put(this.#bytes)))
+    if (this.#message === undefined) throw new Error('a queued mail without a body')
+    if (this.#recipients.length > 0)
+      await this.#queue.take(this.#mail, this.#to, this.#recipients, this.#message, this.#quarantined)
     return this.#recipients.map((routed) => ({ routed, failure: undefined }))
   }
 
-  /** Writes the rows; the octets too, where they are in no blob. */
-  async #put(blob: string | null): Promise<void> {
-    const { id, sender, parameters, received } = this.#mail
-    const mail: QueuedMail = {
-      id,
-      created: received,
-      sender: sender?.toString() ?? '',
-      parameters: JSON.stringify(parameters),
-      quarantined: this.#quarantined,
-      size: this.#bytes.byteLength,
-      bytes: blob === null ? this.#bytes : null,
-      blob,
-    }
-    const first = this.#scope.clock.now() + FIRST_RETRY
-    const recipients = this.#recipients.map(({ recipient, address, account }): QueuedRecipient => ({
-      mail: id,
-      address: address.toString(),
-      account: account?.id ?? '',
-      parameters: JSON.stringify(recipient.parameters),
-      attempts: 0,
-      nextAttempt: first,
-      lastError: '',
-    }))
-    await this.#calls.put({ mail, recipients })
-  }
-
   abort(): void {
-    this.#bytes = new Uint8Array()
-  }
-}
-
-/** The mail as its target needs to see it again. */
-function remembered(queued: QueuedMail, scope: Scope): Mail {
-  const findings = new Findings()
-  const client: Client = {
-    session: queued.id,
-    log: scope.log,
-    protocol: 'queue',
-    remoteAddress: '',
-    hello: '',
-    extended: true,
-    tls: undefined,
-    account: undefined,
-    once: (finding, make) => findings.once(finding, make),
-  }
-  const sender = parseMailAddress(queued.sender) ?? null
-  return {
-    id: queued.id,
-    client,
-    reversePath: sender,
-    sender,
-    parameters: JSON.parse(queued.parameters) as Mail['parameters'],
-    recipients: [],
-    received: queued.created,
-    results: [],
-    simulated: false,
-    once: (finding, make) => findings.once(finding, make),
+    this.#message = undefined
   }
 }

@@ -18,9 +18,11 @@ export interface CourierTargetOptions {
 
 export class CourierTarget implements MailTarget {
   readonly queued = true
+  readonly byDomain: boolean
   readonly #options: CourierTargetOptions
 
   constructor(options: CourierTargetOptions) {
+    this.byDomain = !options.together
     this.#options = options
   }
 

@@ -1,0 +1,77 @@
+// One destination at work: who is due there, how many deliveries it gets at the same time, and whether it is in trouble.
+
+import type { Destination, DueRecipient } from './contracts.ts'
+import type { Cursor } from './work-operations.ts'
+
+export const START: Cursor = [-1, -1, -1]
+
+/** Deliveries to a destination of which nothing is known yet (as Postfix begins); each one that works allows one more. */
+const FIRST_WINDOW = 5
+
+export class Lane {
+  readonly destination: Destination
+  /** Read and not tried yet, in the order of their times. */
+  page: DueRecipient[] = []
+  cursor: Cursor = START
+  inFlight = 0
+  window = FIRST_WINDOW
+  /** In a row, of the destination itself. */
+  failures = 0
+  /** When the trouble that is known was found (monotonic): what was begun before it tells nothing new. */
+  troubleSince = -1
+  fetching = false
+  /** Nobody is due behind the cursor. */
+  end = false
+  /** Somebody came who may stand before the cursor. */
+  stale = false
+  /** Somebody was found since the lane was opened. */
+  found = false
+
+  constructor(destination: Destination) {
+    this.destination = destination
+  }
+
+  /** The next recipients of one mail, at most so many. */
+  take(most: number): readonly DueRecipient[] {
+    const [first] = this.page
+    if (first === undefined) return []
+    let count = 1
+    while (count < Math.min(most, this.page.length) && this.page[count]?.mail === first.mail) count++
+    return this.page.splice(0, count)
+  }
+
+  /** Something can be begun now; `parallel`: most at the same time. */
+  ready(parallel: number): boolean {
+    return this.page.length > 0 && this.inFlight < Math.min(parallel, this.failures > 0 ? 1 : this.window)
+  }
+
+  /** Nothing is left to do here. */
+  get idle(): boolean {
+    return this.end && this.page.length === 0 && this.inFlight === 0 && !this.fetching
+  }
+
+  /** The destination works. Answers true when it did not before. */
+  works(): boolean {
+    const before = this.failures > 0
+    this.failures = 0
+    this.window = before ? FIRST_WINDOW : this.window + 1
+    return before
+  }
+
+  /** The destination is in trouble: whatever is due there waits. */
+  fails(failures: number, now: number): void {
+    this.failures = failures
+    this.troubleSince = now
+    this.window = FIRST_WINDOW
+    this.page = []
+    this.end = true
+    this.stale = false
+  }
+
+  /** From the beginning again. */
+  rewind(): void {
+    this.cursor = START
+    this.end = false
+    this.stale = false
+  }
+}
