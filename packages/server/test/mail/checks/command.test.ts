@@ -151,6 +151,13 @@ describe('command', () => {
     await assert.rejects(early.receive({ to }), refusal(550, '5.7.1'), 'there is no message yet')
   })
 
+  test('it is told of a mail that is only supposed', async (t) => {
+    const house = await scripted(t, 'test -n "$AVISO_SIMULATED" && exit 1; exit 0')
+    await house.receive({ to })
+    const { refusal: refused } = await house.transport.simulate({ from: 'bo@example.net', to })
+    assert.equal(refused?.code, 550)
+  })
+
   test('a placeholder that is none keeps the config from starting', async (t) => {
     await assert.rejects(scripted(t, '', { arguments: ['{sendr}'] }), /'\{sendr\}' in an argument is no placeholder/)
   })
