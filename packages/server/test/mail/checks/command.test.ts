@@ -93,6 +93,14 @@ describe('command', () => {
     assert.ok(gone())
   })
 
+  test('a program that runs when the server stops is ended', async (t) => {
+    const house = await scripted(t, 'touch "$(dirname "$0")/begun"; sleep 600')
+    const refused = assert.rejects(house.receive({ to }), refusal(451, '4.3.0'))
+    while (!existsSync(join(house.folder, 'begun'))) await new Promise((resolve) => setImmediate(resolve))
+    await house.scope.close()
+    await refused
+  })
+
   test('a program that reads nothing of a large message is no failure', async (t) => {
     const house = await scripted(t, 'exec <&-; exit 0')
     await house.receive({ to, message: `From: a@b.example\r\n\r\n${'x'.repeat(998)}\r\n`.repeat(3000) })
