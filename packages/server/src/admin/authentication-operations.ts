@@ -1,6 +1,7 @@
 // Operations on DKIM keys, and what is found out of senders and messages.
 
 import type { SpfSubject } from '../mail/authentication-admin.ts'
+import type { KeyKind } from '../mail/keys/generate.ts'
 import type { AdminContext } from './operations.ts'
 
 export const authenticationOperations = {
@@ -9,8 +10,8 @@ export const authenticationOperations = {
   /** The delay in milliseconds. */
   'dkim.rotate': (
     { authentication }: AdminContext,
-    { domain, delay }: { readonly domain: string; readonly delay: number },
-  ) => authentication.rotate(domain, delay),
+    { domain, delay, kinds }: { readonly domain: string; readonly delay: number; readonly kinds?: readonly KeyKind[] },
+  ) => authentication.rotate(domain, delay, kinds),
   'dkim.import': (
     { authentication }: AdminContext,
     { domain, selector, pem }: { readonly domain: string; readonly selector: string; readonly pem: string },

@@ -12,7 +12,7 @@ import { type DmarcResult, evaluateDmarc } from './authentication/dmarc/evaluate
 import { asDomain } from './authentication/domain.ts'
 import { Message } from './authentication/message.ts'
 import { checkHost, type SpfResult } from './authentication/spf/check-host.ts'
-import { zoneStrings } from './keys/generate.ts'
+import { type KeyKind, zoneStrings } from './keys/generate.ts'
 import { type Key, KEEP_PUBLISHED, type Keyring } from './keys/keyring.ts'
 
 /** A DKIM key as an administrator sees it. Times in milliseconds. */
@@ -53,8 +53,8 @@ export interface MessageFindings {
 export interface AuthenticationAdmin {
   /** The keys of a domain, made where there are none yet; of all domains that have some, when none is named. Throws `MailAdminError`. */
   keys(domain?: string): Promise<readonly DkimKeyLine[]>
-  /** New keys that follow those in use after `delay` milliseconds. */
-  rotate(domain: string, delay: number): Promise<readonly DkimKeyLine[]>
+  /** New keys that follow those in use after `delay` milliseconds; of the same kinds, unless told. */
+  rotate(domain: string, delay: number, kinds?: readonly KeyKind[]): Promise<readonly DkimKeyLine[]>
   /** A key that was made elsewhere, in PEM. It signs at once. */
   importKey(domain: string, selector: string, pem: string): Promise<DkimKeyLine>
   removeKey(domain: string, selector: string): Promise<void>
@@ -98,17 +98,17 @@ export function createAuthenticationAdmin(rooms: () => AuthenticationRooms): Aut
       const { keyring } = rooms()
       if (named !== undefined) {
         const domain = ours(named)
-        await keyring.signing(domain)
+        if ((await keyring.keys(domain)).length === 0) await keyring.signing(domain)
         return lines(await keyring.keys(domain))
       }
       const all = await Promise.all((await keyring.domains()).map((domain) => keyring.keys(domain)))
       return lines(all.flat())
     },
 
-    async rotate(named, delay) {
+    async rotate(named, delay, kinds) {
       const domain = ours(named)
       const { keyring, clock } = rooms()
-      await keyring.follow(domain, clock.now() + delay)
+      await keyring.follow(domain, clock.now() + delay, kinds)
       return lines(await keyring.keys(domain))
     },
 

@@ -72,7 +72,12 @@ export const mailConfig = (registry: Registry) => {
     targets: moduleMap(registry, mailTargets),
     incoming: v.optional(
       v.pipe(
-        pipeline(registry, routes, { loops: true, 'own-name': true }, { srs: true, arc: true }),
+        pipeline(
+          registry,
+          routes,
+          { loops: true, 'own-name': true, spf: true, dkim: true, dmarc: true, arc: true },
+          { srs: true, arc: true },
+        ),
         v.description('mail from other servers (endpoints smtp and lmtp)'),
       ),
       {},

@@ -117,6 +117,8 @@ export interface Store {
   account<Ops extends Operations>(definition: StoreDefinition<Ops>, account: string): Calls<Ops>
   core<Ops extends Operations>(definition: StoreDefinition<Ops>): Calls<Ops>
   service<Ops extends Operations>(definition: StoreDefinition<Ops>, service: string): Calls<Ops>
+  /** Goes up with every call on the account's database, and now and then with another's: who works in the background sees whether somebody else does. */
+  asked(account: string): number
   /** Closes the account's database and deletes it with everything that belongs to it. */
   eraseAccount(account: string): Promise<void>
   /** Large octets that belong to the server itself, such as queued mail. */

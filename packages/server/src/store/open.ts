@@ -87,6 +87,8 @@ class SqliteStore implements Store {
   readonly #callers = new Map<string, new (scale: Scale, database: string) => object>()
   /** The lanes of the databases that came to be used before a lane of their own was up. */
   readonly #placed = new Map<string, number>()
+  /** Calls on databases, counted by the hashes of their names. */
+  readonly #asked = new Uint32Array(1024)
   #nextId = 1
   #flushing = false
   #closed = false
@@ -135,6 +137,10 @@ class SqliteStore implements Store {
       this.#temporary,
       this.#recentBlobs,
     )
+  }
+
+  asked(account: string): number {
+    return this.#asked[hashOf('account', account) % this.#asked.length] ?? 0
   }
 
   async eraseAccount(account: string): Promise<void> {
@@ -191,7 +197,10 @@ class SqliteStore implements Store {
     if (this.#closed) return Promise.reject(new StoreError('unavailable', 'the store is closed'))
     if (this.#waiting.size >= (this.#options.waiting ?? 20_000))
       return Promise.reject(new StoreError('unavailable', 'too much is waiting for the disk: try again later'))
-    const lane = this.#laneOf(scale, database)
+    const hash = hashOf(scale, database)
+    const lane = this.#laneOf(scale, database, hash)
+    const slot = hash % this.#asked.length
+    this.#asked[slot] = (this.#asked[slot] ?? 0) + 1
     const id = this.#nextId++
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { lane, resolve, reject, what: `${store}.${operation}` })
@@ -229,10 +238,8 @@ class SqliteStore implements Store {
   }
 
   /** The lane of a database: always the same one, as it has the database open. */
-  #laneOf(scale: Scale, database: string): number {
+  #laneOf(scale: Scale, database: string, hash = hashOf(scale, database)): number {
     if (scale === 'core' || this.#lanes.length === 1) return 0
-    let hash = scale.length
-    for (let i = 0; i < database.length; i++) hash = (hash * 31 + database.charCodeAt(i)) >>> 0
     const index = hash % this.#lanes.length
     const key = `${scale}/${database}`
     const placed = this.#placed.size > 0 ? this.#placed.get(key) : undefined
@@ -327,6 +334,12 @@ class SqliteStore implements Store {
       stop: async () => void (await current?.terminate()),
     }
   }
+}
+
+function hashOf(scale: Scale, database: string): number {
+  let hash = scale.length
+  for (let i = 0; i < database.length; i++) hash = (hash * 31 + database.charCodeAt(i)) >>> 0
+  return hash
 }
 
 type Send = (scale: Scale, database: string, operation: string, args: unknown) => Promise<unknown>

@@ -76,6 +76,8 @@ describe('aviso dkim', () => {
     assert.equal((await aviso(['dkim', 'remove', 'example.org', 'old', '--yes'])).status, 0)
     assert.equal((await aviso(['dkim', 'remove', 'example.org', 'old', '--yes'])).status, 3)
     assert.equal((await aviso(['dkim', 'rotate', 'example.org', '--after', 'soon'])).status, 2)
+    const larger = await aviso(['dkim', 'rotate', 'example.org', '--after', '0s', '--key', 'rsa4096'])
+    assert.match(larger.out, /rsa4096 +signing/, larger.err)
   })
 })
 

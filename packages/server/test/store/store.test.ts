@@ -91,6 +91,17 @@ for (const [where, extra] of [
     await scope.close()
   })
 
+test('who works in the background on an account sees whether somebody else asks for it', async () => {
+  const scope = testScope()
+  const store = await openStore(scope, { folder: folder(), definitions: [notes] })
+  const before = store.asked('anna')
+  await store.account(notes, 'anna').all()
+  assert.equal(store.asked('anna'), before + 1)
+  await store.account(notes, 'bert').all()
+  assert.equal(store.asked('anna'), before + 1)
+  await scope.close()
+})
+
 test('accounts that are used before all threads are up keep their place', async () => {
   const scope = testScope()
   const store = await openStore(scope, { folder: folder(), definitions: [notes], worker, threads: 3 })

@@ -2,9 +2,10 @@
 
 import { readFile } from 'node:fs/promises'
 import { buffer } from 'node:stream/consumers'
-import { Command, InvalidArgumentError } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import { parseDuration } from '../../kernel/units.ts'
 import type { DkimKeyLine, MessageFindings, SpfSubject } from '../../mail/authentication-admin.ts'
+import type { KeyKind } from '../../mail/keys/generate.ts'
 import { printable } from '../arguments.ts'
 import { type CommonOptions, common, withAdmin } from '../context.ts'
 import type { Programme } from '../programme.ts'
@@ -12,6 +13,8 @@ import { agreed, show, table, UsageError, when } from '../terminal.ts'
 
 /** What a line of the control socket can hold of a message. */
 const MAX_MESSAGE = 11 * 1024 * 1024
+
+const KINDS: readonly KeyKind[] = ['rsa2048', 'rsa4096', 'ed25519']
 
 export function dkimCommand(programme: Programme): Command {
   const dkim = new Command('dkim').description('the keys that sign outgoing mail, and the DNS records for them')
@@ -33,10 +36,16 @@ export function dkimCommand(programme: Programme): Command {
       .command('rotate')
       .description('make new keys that follow those in use, and print the records to publish until then')
       .argument('<domain>')
-      .option('--after <time>', 'how long the old keys still sign (0s: not at all)', delayOf, parseDuration('2d')),
-  ).action(async (domain: string, options: CommonOptions & { readonly after: number }) => {
+      .option('--after <time>', 'how long the old keys still sign (0s: not at all)', delayOf, parseDuration('2d'))
+      .addOption(
+        new Option('--key <kind...>', 'the kinds of keys to make (default: the same as those in use)').choices(KINDS),
+      ),
+  ).action(async (domain: string, options: CommonOptions & { readonly after: number; readonly key?: KeyKind[] }) => {
+    const { after: delay, key: kinds } = options
+    if (kinds !== undefined && kinds.filter((kind) => kind !== 'ed25519').length > 1)
+      throw new UsageError('there can be one RSA key at a time')
     const keys = await withAdmin(programme, options, (admin) =>
-      admin.ask('dkim.rotate', { domain, delay: options.after }),
+      admin.ask('dkim.rotate', { domain, delay, ...(kinds === undefined ? {} : { kinds: [...new Set(kinds)] }) }),
     )
     show(options.json === true, keys, () => keysText(keys))
   })

@@ -68,6 +68,8 @@ export const quickstartCommand = (programme: Programme): Command =>
             `  ${domain}.  MX 10 ${hostname}.`,
             `  ${hostname}.  A / AAAA  (the addresses of this server)`,
             `  ${domain}.  TXT "v=spf1 mx -all"`,
+            `  _dmarc.${domain}.  TXT "v=DMARC1; p=quarantine"`,
+            `  and the keys that sign your mail: \`aviso dkim show ${domain} --config ${file}\``,
             `  _xmpp-client._tcp.${domain}.  SRV 0 5 5222 ${hostname}.`,
             `  _xmpps-client._tcp.${domain}.  SRV 0 5 5223 ${hostname}.`,
             `  _imaps._tcp.${domain}.  SRV 0 1 993 ${hostname}.`,

@@ -1,7 +1,7 @@
 // What the checks and modifiers of mail authentication find out of a mail, each once, however many of them ask.
 
-import type { Scope } from '../../kernel/scope.ts'
-import { serviceKey } from '../../kernel/scope.ts'
+import { isLoopback } from '../../accounts/neighbourhood.ts'
+import { type Scope, serviceKey } from '../../kernel/scope.ts'
 import { Resolver } from '../../net/dns/contracts.ts'
 import { finding, type Mail, type Message as PipelineMessage } from '../pipeline/contracts.ts'
 import { MailSettings } from '../settings.ts'
@@ -35,8 +35,9 @@ export function asSigned(message: PipelineMessage): Message {
   return Message.parts(message.head, message.header, pieces === undefined ? () => message.body() : pieces[1])
 }
 
-/** A mail that a peer on the network handed in without a login: the only one that its sender's domain has something to say about. */
-export const fromOutside = ({ client }: Mail): boolean => client.account === undefined && client.remoteAddress !== ''
+/** A mail that a peer on the network handed in without a login: the only one that its sender's domain has something to say about. What is on this machine is ours. */
+export const fromOutside = ({ client }: Mail): boolean =>
+  client.account === undefined && client.remoteAddress !== '' && !isLoopback(client.remoteAddress)
 
 export class Authenticator {
   readonly #scope: Scope

@@ -54,6 +54,8 @@ export const dmarc = mailCheck({
           case 'pass':
             return { action: 'accept', ...besides }
           case 'temperror':
+            // Whichever way it went, nothing would be done about it.
+            if (result.record !== undefined && result.policy === 'none') return { action: 'accept', ...besides }
             return carryOut(
               config.temperror,
               usual('7.1', `DMARC: the policy of ${domain ?? 'the author'} cannot be had now`),

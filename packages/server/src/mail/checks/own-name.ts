@@ -3,6 +3,7 @@
 import { isIPv4, isIPv6 } from 'node:net'
 import * as v from 'valibot'
 import { Accounts } from '../../accounts/contracts.ts'
+import { isLoopback } from '../../accounts/neighbourhood.ts'
 import { accept, mailCheck, quarantine, reject, type Verdict } from '../pipeline/contracts.ts'
 import { MailSettings } from '../settings.ts'
 
@@ -32,6 +33,7 @@ export const ownName = mailCheck({
     return {
       sender({ client }) {
         const hello = client.hello.toLowerCase().replace(/\.$/, '')
+        // Programs on this machine greet with whatever they like.
         if (isLoopback(client.remoteAddress)) return accept()
         if (own.has(hello) || accounts.isLocal(hello))
           return verdict(`${client.hello} is this server's own name, not yours`)
@@ -42,7 +44,3 @@ export const ownName = mailCheck({
     }
   },
 })
-
-/** Programs on this machine greet with whatever they like. */
-const isLoopback = (address: string): boolean =>
-  address === '::1' || address.startsWith('127.') || address.startsWith('::ffff:127.')

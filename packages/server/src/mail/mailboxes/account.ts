@@ -116,8 +116,13 @@ export class StoredMailAccount implements MailAccount {
     }
     const watch = shared.snapshots.news.follow(account)
     const { changes } = watch
-    const { mailbox, keywords } = await answered(calls.opening({ name: canonicalName(name) }))
-    return new StoredMailbox(this.#around, shared, mailbox, { opened: { mailbox, keywords, watch, changes } })
+    const canonical = canonicalName(name)
+    let opening = watch.opening(canonical)
+    if (opening === undefined) {
+      opening = await answered(calls.opening({ name: canonical }))
+      watch.keep(canonical, opening, changes)
+    }
+    return new StoredMailbox(this.#around, shared, opening.mailbox, { opened: { ...opening, watch, changes } })
   }
 
   async append(name: string, messages: readonly AppendMessage[]): Promise<AppendResult> {

@@ -28,8 +28,7 @@ import type { Caches } from './cache.ts'
 import type { MailCalls } from './calls.ts'
 import { changesSince } from './changes.ts'
 import type { LargeMessages } from './large-messages.ts'
-import type { MailboxRow } from './mailbox-rows.ts'
-import type { Watch } from './news.ts'
+import type { Opening, Watch } from './news.ts'
 import { keysOf, metaOf, type Source } from './pieces.ts'
 import type { Limits } from './quota.ts'
 import { find } from './search/find.ts'
@@ -76,9 +75,7 @@ export interface SharedRoom {
 export const mailboxId = (account: string, id: number): string => `m${id}-${account}`
 
 /** How the mailbox was when it was opened: true until the account's mail changes. */
-interface Opened {
-  readonly mailbox: MailboxRow
-  readonly keywords: readonly string[]
+interface Opened extends Opening {
   readonly watch: Watch
   /** What the watch said then. */
   readonly changes: number

@@ -2,14 +2,24 @@
 
 import { LRUCache } from 'lru-cache'
 import { accountTopic, type Bus, type Change, LOST } from '../../store/contracts.ts'
-import type { MailChange } from './mailbox-rows.ts'
+import type { MailboxRow, MailChange } from './mailbox-rows.ts'
 
 /** Accounts that are listened to at one time; each is one entry in two maps. */
 const ACCOUNTS = 4096
 
+/** What an owner who opens a mailbox is told. */
+export interface Opening {
+  readonly mailbox: MailboxRow
+  readonly keywords: readonly string[]
+}
+
+/** Answers to openings kept for one account; more begin anew. */
+const OPENINGS = 64
+
 /** Has listened to one account's changes since it was made. Whoever reads something after that is told here when it is out of date. */
 export class Watch {
   readonly #newest = new Map<number, number>()
+  readonly #openings = new Map<string, Opening>()
   #changes = 0
   #over = false
 
@@ -23,13 +33,27 @@ export class Watch {
     return this.#over ? NaN : this.#changes
   }
 
+  /** What is told to who opens the mailbox of that name, where it was asked for since the last change. How much was told as \Recent changes silently. */
+  opening(name: string): Opening | undefined {
+    return this.#over ? undefined : this.#openings.get(name)
+  }
+
+  /** Keeps the answer to an opening that was asked for when `changes` was as given. */
+  keep(name: string, opening: Opening, changes: number): void {
+    if (changes !== this.changes) return
+    if (this.#openings.size >= OPENINGS) this.#openings.clear()
+    this.#openings.set(name, opening)
+  }
+
   take({ mailbox, modseq }: MailChange): void {
     this.#changes++
+    this.#openings.clear()
     if (mailbox !== undefined) this.#newest.set(mailbox, Math.max(modseq, this.#newest.get(mailbox) ?? 0))
   }
 
   end(): void {
     this.#over = true
+    this.#openings.clear()
   }
 }
 

@@ -1,5 +1,6 @@
 // \Recent (RFC 3501 §2.3.2): which messages a session has been told of first.
 
+import { LRUCache } from 'lru-cache'
 import type { Scope } from '../../kernel/scope.ts'
 import type { Store } from '../../store/contracts.ts'
 import { answered } from './answers.ts'
@@ -7,6 +8,9 @@ import { mailStore } from './store.ts'
 
 /** Milliseconds until what was claimed is written down. */
 const LATER = 1000
+
+/** Mailboxes of which is known what was written. */
+const WRITTEN = 8192
 
 interface Claim {
   readonly account: string
@@ -23,6 +27,8 @@ export class RecentClaims {
   readonly #scope: Scope
   readonly #store: Store
   readonly #claims = new Map<string, Claim>()
+  /** What was claimed and is written: known here for those whose row is older. */
+  readonly #written = new LRUCache<string, number>({ max: WRITTEN })
   #waiting = false
 
   constructor(scope: Scope, store: Store) {
@@ -33,7 +39,8 @@ export class RecentClaims {
 
   /** Up to which UID messages were told, where the database says `recentUid`. */
   told(account: string, mailbox: number, recentUid: number): number {
-    return Math.max(recentUid, this.#claims.get(`${account}/${mailbox}`)?.upTo ?? 0)
+    const key = `${account}/${mailbox}`
+    return Math.max(recentUid, this.#claims.get(key)?.upTo ?? 0, this.#written.get(key) ?? 0)
   }
 
   /** Claims what is new: the UIDs from `from` to below `to`. */
@@ -64,6 +71,7 @@ export class RecentClaims {
     } catch (error) {
       this.#scope.log.debug({ err: error, account, mailbox }, 'what was told as recent could not be written')
     }
+    this.#written.set(key, Math.max(upTo, this.#written.get(key) ?? 0))
     // Kept until it is written, so that nobody claims the same; what was claimed meanwhile is for the next time.
     if (this.#claims.get(key) === claim) this.#claims.delete(key)
   }

@@ -28,5 +28,8 @@ const ADVICE: readonly (readonly [code: RegExp, text: string])[] = [
   [/^4\.\d+\.\d+$/, 'The other server could not take it in all that time. Try again later.'],
 ]
 
-/** One or two sentences; undefined when nothing is known that would help. */
-export const advice = (status: string): string | undefined => ADVICE.find(([code]) => code.test(status))?.[1]
+/** One or two sentences; undefined when nothing is known that would help. `remote`: another server said so. */
+export function advice(status: string, remote: boolean): string | undefined {
+  const found = ADVICE.find(([code]) => code.test(status))?.[1]
+  return !remote && found?.startsWith('The other server') === true ? undefined : found
+}

@@ -54,7 +54,7 @@ function recipientLines(fact: Fact, kind: ReportKind, age: number): readonly str
   if (fact.expired === true) lines.push(...indented(`It was tried for ${span(age)}.`))
   if (fact.willRetryUntil !== undefined)
     lines.push(...indented(`It will be tried until ${formatDate(fact.willRetryUntil)}.`))
-  const counsel = kind === 'failure' ? advice(fact.status) : undefined
+  const counsel = kind === 'failure' ? advice(fact.status, remote !== undefined) : undefined
   if (counsel !== undefined) lines.push(...indented(counsel))
   return lines
 }

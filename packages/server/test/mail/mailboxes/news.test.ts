@@ -59,6 +59,37 @@ test('INBOX of who has logged in is ready before it is asked for, and as it is w
   }
 })
 
+test('a mailbox that nobody changed is opened without asking the store, and nothing is \\Recent twice', async () => {
+  const house = await openHouse()
+  try {
+    await house.mailboxes.room.create(account('anna'))
+    const anna = house.open()
+    await anna.append('INBOX', [{ bytes: message('a'), flags: ['work'] }])
+    const first = await anna.open('INBOX')
+    await first.snapshot()
+    assert.deepEqual(await first.claimRecent(), { from: 1, to: 2 })
+    // What was claimed is written, and not told as a change.
+    house.clock.turn(1000)
+    await house.store.figures()
+    await house.store.figures()
+    const asked = house.store.asked('anna')
+    const second = await house.open().open('inbox')
+    assert.deepEqual([(await second.snapshot()).uids.length, await second.keywords()], [1, ['work']])
+    const { from, to } = await second.claimRecent()
+    assert.equal(from, to)
+    assert.equal(house.store.asked('anna'), asked)
+    await anna.append('INBOX', [{ bytes: message('b'), flags: ['play'] }])
+    const third = await anna.open('INBOX')
+    assert.deepEqual([(await third.snapshot()).uids.length, await third.keywords()], [2, ['play', 'work']])
+    assert.deepEqual(await third.claimRecent(), { from: 2, to: 3 })
+    await anna.create('Other')
+    await anna.rename('Other', 'Another')
+    await assert.rejects(anna.open('Other'), { code: 'NONEXISTENT' })
+  } finally {
+    await house.close()
+  }
+})
+
 test('a second session sees what a first one changed, whichever way it asks', async () => {
   const house = await openHouse()
   try {

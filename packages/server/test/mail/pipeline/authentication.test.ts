@@ -216,6 +216,9 @@ describe('DMARC', () => {
   test('no answer is later: 451; two From fields are Junk', async (t) => {
     const silent = await house(t, { dmarc: true }, { '_dmarc.example.net': { fails: 'silence' } })
     await assert.rejects(silent.receive({ to: anna }), refusal(451, '4.7.1'))
+    const unsure = await house(t, { dmarc: true }, { ...zones('none'), 'example.net': { fails: 'silence' } })
+    await unsure.receive({ to: anna })
+    assert.match(await results(unsure), /dmarc=temperror/, 'where nothing would be done, nothing is waited for')
     const opened = await house(t, { dmarc: true }, zones('reject'))
     await opened.receive({ to: anna, message: `From: ceo@example.com\r\n${mail()}` })
     assert.match(await results(opened, 'Junk'), /dmarc=permerror \(there is more than one From field\)/)

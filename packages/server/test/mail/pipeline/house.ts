@@ -62,8 +62,12 @@ export interface Options {
   readonly known?: MailCheck
   readonly modifierKnown?: MailModifier
   readonly clock?: HandClock
+  /** True: what the standard config asks of the DNS is asked. Else only where a test switches it on. */
+  readonly standard?: boolean
   /** False: nobody works the queue, so that what goes into it can be looked at. */
   readonly working?: boolean
+  /** Where it lives; default: a folder of its own. */
+  readonly folder?: string
   /** Is there as `sink`, for routes to deliver to. */
   readonly sink?: MailTarget
   /** As in the config. */
@@ -125,6 +129,9 @@ class FakeAccounts {
   }
 }
 
+/** Checks of the standard config that write results into every mail. */
+const QUIET = { spf: false, dkim: false, dmarc: false, arc: false } as const
+
 export type House = Awaited<ReturnType<typeof openHouse>>
 
 export async function openHouse(
@@ -138,16 +145,18 @@ export async function openHouse(
     sink,
     clock = new HandClock(),
     working = true,
+    standard = false,
+    folder: given,
     tables: written = {},
     dns = {},
   }: Options = {},
 ) {
-  const folder = mkdtempSync(join(tmpdir(), 'aviso-pipeline-'))
+  const folder = given ?? mkdtempSync(join(tmpdir(), 'aviso-pipeline-'))
   const { log, lines } = recordingLog()
   const scope: Scope = testScope({ clock, log })
   t.after(async () => {
     await scope.close()
-    rmSync(folder, { recursive: true, force: true })
+    if (given === undefined) rmSync(folder, { recursive: true, force: true })
   })
   const real = await openStore(scope, {
     folder,
@@ -175,7 +184,7 @@ export async function openHouse(
   await openTables(scope, v.parse(moduleMap(registry, tables), written))
   const both = (way: Config['incoming'] = {}) => ({
     ...way,
-    checks: { ...way.checks, ...(check !== undefined && { test: true }) },
+    checks: { ...(standard ? {} : QUIET), ...way.checks, ...(check !== undefined && { test: true }) },
     modifiers: { ...way.modifiers, ...(modifier !== undefined && { 'test-edit': true }) },
   })
   const settings = v.parse(mailConfig(registry), {

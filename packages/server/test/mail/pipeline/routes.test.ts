@@ -268,6 +268,37 @@ describe('what checks may do', () => {
   })
 })
 
+describe('the standard config', () => {
+  test('judges senders by what their domains publish, and writes down what it found', async (t) => {
+    const house = await openHouse(t, {
+      standard: true,
+      dns: {
+        'example.net': { TXT: ['v=spf1 ip4:192.0.2.7 -all'] },
+        '_dmarc.example.net': { TXT: ['v=DMARC1; p=reject'] },
+      },
+    })
+    await house.receive({ to: ['anna@example.org'] })
+    const [mail = ''] = await house.mails('anna')
+    assert.match(
+      mail,
+      /Authentication-Results: mail\.example\.org;[^]*spf=pass[^]*dkim=none[^]*dmarc=pass[^]*Received: /,
+    )
+    await assert.rejects(
+      house.receive({ to: ['anna@example.org'], client: { remoteAddress: '198.51.100.9' } }),
+      refusal(550, '5.7.1', /DMARC/),
+    )
+    // Programs on this machine are judged by their administrator.
+    await house.receive({ to: ['anna@example.org'], client: { remoteAddress: '127.0.0.1' } })
+    assert.equal((await house.mails('anna')).length, 2)
+  })
+
+  test('a DNS that does not answer means later, not yes and not no', async (t) => {
+    const house = await openHouse(t, { standard: true, dns: { 'example.net': { fails: 'SERVFAIL' } } })
+    await assert.rejects(house.receive({ to: ['anna@example.org'] }), refusal(451, '4.7.24'))
+    assert.deepEqual(await house.mails('anna'), [])
+  })
+})
+
 describe('the story of a mail', () => {
   test('tells who decided what, by id and by address', async (t) => {
     const house = await openHouse(t, {

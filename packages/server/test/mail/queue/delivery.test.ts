@@ -117,9 +117,10 @@ describe('delivery', () => {
     assert.equal((await house.real.blobs.list()).length, 1)
     house.world.answers.clear()
     await house.pass(MINUTES(6))
+    await house.until(async () => house.world.got.length === 1)
     assert.ok(house.world.got[0]?.message.endsWith(`\r\n\r\n${body}`))
     await house.pass(HOUR)
-    assert.deepEqual(await house.real.blobs.list(), [])
+    await house.until(async () => (await house.real.blobs.list()).length === 0)
   })
 
   test('the account of a waiting mailbox is gone: the sender is told', async (t) => {

@@ -120,6 +120,13 @@ export async function openQueueHouse(t: TestContext, options: Options = {}) {
     world,
     /** Lets everything that is due happen. */
     settle: () => house.pass(0),
+    /** Until something is so that the disk has a part in. */
+    async until(holds: () => Promise<boolean>): Promise<void> {
+      for (let tries = 0; !(await holds()); tries++) {
+        if (tries > 1000) throw new Error('it never came to be so')
+        await new Promise((resolve) => setTimeout(resolve, 5))
+      }
+    },
     /** A mail of anna's. */
     anna: (to: readonly string[], more: Partial<Parameters<typeof house.submit>[0]> = {}) =>
       house.submit({ as: 'anna', to, ...more }),

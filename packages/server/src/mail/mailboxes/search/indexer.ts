@@ -16,9 +16,9 @@ export interface IndexerOptions {
   readonly forget?: number
 }
 
-/** How long indexing rests, in times of the slice before: while the account's mail keeps changing, and else. */
+/** How long indexing rests, in times of the slice before: while the account's mail keeps changing or somebody reads it, and else. */
 const BUSY_REST = 4
-const REST = 0.5
+const REST = 0.1
 
 /** Milliseconds between two looks at all accounts, at least. */
 const SPACING = 100
@@ -76,17 +76,23 @@ export class Indexer {
     this.#followed.delete(account)
   }
 
-  /** Brings the account's index up to date. Between two slices it waits `rest()` times as long as the slice took. Rejects with `BackendError`. */
-  async catchUp(account: string, rest = (): number => 0): Promise<void> {
+  /**
+   * Brings the account's index up to date. Between two slices it waits `rest(busy)` times as long as the slice took; `busy`: somebody else asked for the account meanwhile. Rejects with
+   * `BackendError`.
+   */
+  async catchUp(account: string, rest = (_busy: boolean): number => 0): Promise<void> {
     const calls = this.#store.account(mailStore, account)
     let fetched: { readonly email: number; readonly octets: Uint8Array | undefined } | undefined
+    let asked = this.#store.asked(account)
     while (!this.#scope.signal.aborted) {
       const begin = this.#scope.clock.monotonic()
       const { more, elsewhere } = await answered(calls.searchCatchUp({ fetched }))
       if (!more) return
       fetched = elsewhere && { email: elsewhere.email, octets: await this.#octets(account, elsewhere) }
       // A worker that is busy takes longer to answer: then it is left alone for longer, too.
-      const times = rest()
+      const before = asked + 1
+      asked = this.#store.asked(account)
+      const times = rest(asked !== before)
       if (times > 0) await this.#pause(Math.min(1000, times * (this.#scope.clock.monotonic() - begin)))
     }
   }
@@ -136,7 +142,8 @@ export class Indexer {
         if (now < this.#due(followed.since, followed.last)) continue
         followed.since = undefined
         // Looked at anew for each slice: a large mailbox takes minutes, and its user comes and goes.
-        const rest = (): number => (this.#scope.clock.monotonic() < followed.last + this.#quiet ? BUSY_REST : REST)
+        const rest = (busy: boolean): number =>
+          busy || this.#scope.clock.monotonic() < followed.last + this.#quiet ? BUSY_REST : REST
         try {
           await this.catchUp(account, rest)
         } catch (error) {

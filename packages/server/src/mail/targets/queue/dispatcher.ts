@@ -198,6 +198,7 @@ export class Dispatcher {
 
   async #read({ config }: Worker, lane: Lane): Promise<void> {
     lane.fetching = true
+    const { troubles } = lane
     try {
       const now = this.#clock.now()
       const { rows, failures, until } = await this.#calls.due({
@@ -212,8 +213,10 @@ export class Dispatcher {
       lane.end = rows.length < PAGE
       if (lane.inFlight === 0) lane.failures = failures
       // A time further away than anybody would plan was written by a clock that was wrong.
-      if (until > now && until <= now + horizon(config)) {
-        lane.fails(failures, lane.troubleSince)
+      // Read before the trouble was found: it waits like all others.
+      if (lane.troubles > troubles) lane.end = true
+      else if (until > now && until <= now + horizon(config)) {
+        lane.fails(failures)
         lane.found = true
       } else for (const row of rows) if (!this.busy.has(keyOf(row))) lane.page.push(row)
       if (lane.page.length > 0) lane.found = true
@@ -265,7 +268,7 @@ export class Dispatcher {
   /** One attempt, from the reading of the mail to the writing down of what became of it. Never rejects. */
   async #work(worker: Worker, lane: Lane, rows: readonly DueRecipient[]): Promise<void> {
     const { target } = lane.destination
-    const began = this.#clock.monotonic()
+    const { troubles } = lane
     let loaded: Loaded | undefined
     let results: readonly Result[]
     try {
@@ -284,7 +287,7 @@ export class Dispatcher {
         destination: lane.destination.id,
         target,
         failures: lane.failures,
-        outdated: lane.failures > 0 && began < lane.troubleSince,
+        outdated: lane.troubles > troubles,
       },
       worker.config,
       this.#clock.now(),
@@ -295,7 +298,7 @@ export class Dispatcher {
       // What waits for the destination is due: it was kept for this moment.
       if (lane.works()) lane.stale = true
     } else if (outage !== undefined) {
-      lane.fails(outage.failures, this.#clock.monotonic())
+      lane.fails(outage.failures)
       this.#ready.delete(lane)
     }
     await this.#write(conclusion)

@@ -17,8 +17,8 @@ export class Lane {
   window = FIRST_WINDOW
   /** In a row, of the destination itself. */
   failures = 0
-  /** When the trouble that is known was found (monotonic): what was begun before it tells nothing new. */
-  troubleSince = -1
+  /** Counts the troubles that were found: what was begun before the last one tells nothing new. */
+  troubles = 0
   fetching = false
   /** Nobody is due behind the cursor. */
   end = false
@@ -59,9 +59,9 @@ export class Lane {
   }
 
   /** The destination is in trouble: whatever is due there waits. */
-  fails(failures: number, now: number): void {
+  fails(failures: number): void {
     this.failures = failures
-    this.troubleSince = now
+    this.troubles++
     this.window = FIRST_WINDOW
     this.page = []
     this.end = true

@@ -123,9 +123,10 @@ export class Queue implements QueueDoor {
     void start()
   }
 
-  /** Somebody changed the queue from outside: looks anew at what is due. */
+  /** Somebody changed the queue from outside: looks anew at what is due, notifications included. */
   refresh(): void {
     this.#shared.dispatcher.refresh()
+    this.#shared.reports.look()
   }
 
   async delivered(mail: Mail, message: Message, routed: readonly Routed[]): Promise<void> {

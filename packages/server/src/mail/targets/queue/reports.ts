@@ -67,7 +67,12 @@ export class Reports {
   /** Some may be due. */
   look(): void {
     this.#again = true
-    this.#working ??= this.#all().finally(() => (this.#working = undefined))
+    if (this.#working !== undefined || this.#reporters.length === 0 || this.#scope.signal.aborted) return
+    this.#working = this.#all().finally(() => {
+      this.#working = undefined
+      // Somebody may have called in the last moment.
+      if (this.#again) this.look()
+    })
   }
 
   async #all(): Promise<void> {
