@@ -14,6 +14,7 @@ import {
 import type { LoadedConfig, Programme } from './admin/programme.ts'
 import type { AccountAdmin } from './accounts/administration.ts'
 import { Accounts } from './accounts/contracts.ts'
+import { createChatAdmin } from './chat/administration.ts'
 import { importRosters } from './chat/import-rosters.ts'
 import { configSchema, type Settings } from './config.ts'
 import { runDemo } from './demo.ts'
@@ -145,7 +146,7 @@ function listenToSignals(): Signals {
 }
 
 const context = (house: House, mail: MailAdmin, stop: () => void): AdminContext => {
-  const doors = doorsTo(house.scope.use(Store), house.accounts.admin, mail, () => house.rooms)
+  const doors = doorsTo(house.scope, house.accounts.admin, mail, () => house.rooms)
   return {
     ...doors,
     running: {
@@ -156,35 +157,36 @@ const context = (house: House, mail: MailAdmin, stop: () => void): AdminContext 
   }
 }
 
-/** The administrators' doors to all rooms; `rooms` gives the scope of the newest generation. */
+/** The administrators' doors to all rooms. `scope` lives as long as they do; `rooms` gives the scope of the newest generation. */
 const doorsTo = (
-  store: Store,
+  scope: Scope,
   accounts: AccountAdmin,
   mail: MailAdmin,
   rooms: () => Scope,
 ): Omit<AdminContext, 'running'> => ({
   accounts: accounts.as('command line'),
   mail,
-  importRosters: (entries) => importRosters(store, accounts, entries),
+  importRosters: (entries) => importRosters(scope.use(Store), accounts, entries),
+  chat: createChatAdmin(scope.use(Store), () => rooms().use(Accounts), scope),
   mailboxes: rooms().use(Mailboxes),
-  queue: createQueueAdmin(store, systemRandom, () => rooms().use(QueueRoom).refresh()),
+  queue: createQueueAdmin(scope.use(Store), systemRandom, () => rooms().use(QueueRoom).refresh()),
   transport: createTransportAdmin(() => {
-    const scope = rooms()
+    const room = rooms()
     return {
-      scope,
-      accounts: scope.use(Accounts),
-      pipelines: scope.use(Pipelines),
-      stories: scope.use(Stories),
+      scope: room,
+      accounts: room.use(Accounts),
+      pipelines: room.use(Pipelines),
+      stories: room.use(Stories),
     }
   }),
   authentication: createAuthenticationAdmin(() => {
-    const scope = rooms()
+    const room = rooms()
     return {
-      clock: scope.clock,
-      hostname: scope.use(MailSettings).hostname,
-      accounts: scope.use(Accounts),
-      keyring: scope.use(Keys),
-      resolver: scope.use(Resolver),
+      clock: room.clock,
+      hostname: room.use(MailSettings).hostname,
+      accounts: room.use(Accounts),
+      keyring: room.use(Keys),
+      resolver: room.use(Resolver),
     }
   }),
 })
@@ -212,7 +214,7 @@ async function openOffline(config: LoadedConfig, environment: NodeJS.ProcessEnv)
       () => settings.mail['max-message-size'],
     )
     const here: AdminContext = {
-      ...doorsTo(foundation.store, admin, mail, () => rooms),
+      ...doorsTo(rooms, admin, mail, () => rooms),
       running: undefined,
     }
     return {

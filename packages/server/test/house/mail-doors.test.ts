@@ -76,7 +76,7 @@ test('behind a trusted proxy a mail is received from the client; a stranger cann
     await smtp.ask('MAIL FROM:<carl@example.net>', /^250 [^\r]*\r\n/)
     await smtp.ask('RCPT TO:<anna@example.org>', /^250 [^\r]*\r\n/)
     await smtp.ask('DATA', /^354 [^\r]*\r\n/)
-    await smtp.ask('Subject: x\r\n\r\nhi\r\n.', /^250 [^\r]*\r\n/)
+    await smtp.ask('From: carl@example.net\r\nSubject: x\r\n\r\nhi\r\n.', /^250 [^\r]*\r\n/)
   }
   const through = Talker.to(running.port('smtp'))
   through.socket.write('PROXY TCP4 192.0.2.17 192.0.2.1 4000 25\r\n')
