@@ -122,10 +122,10 @@ test(`X-17: ${DELIVERIES} deliveries of 10 MiB side by side, while a mail progra
   const running = await populated(t)
   const imap = await imapOf(running)
   await imap.select('INBOX')
-  let delivering = true
+  const delivered = new AbortController()
   let longest = 0
   const watching = (async () => {
-    while (delivering) {
+    while (!delivered.signal.aborted) {
       const begun = performance.now()
       const { status } = await imap.raw('NOOP')
       assert.equal(status, 'OK')
@@ -148,7 +148,7 @@ test(`X-17: ${DELIVERIES} deliveries of 10 MiB side by side, while a mail progra
       await client.quit()
     }),
   )
-  delivering = false
+  delivered.abort()
   await watching
   const found = await imap.fetch('1:*', '(RFC822.SIZE BODY.PEEK[HEADER.FIELDS (SUBJECT)])')
   const subjects = new Set(found.map(({ literals }) => literals[0]?.toString()))

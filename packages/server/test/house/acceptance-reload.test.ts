@@ -65,10 +65,10 @@ test('X-09: two reloads while mail comes and goes lose no connection and no mail
   const running = await populated(t)
   const idle = await reading(running, ANNA)
   await command(idle, 'SELECT INBOX')
-  let going = true
+  const enoughSent = new AbortController()
   const sent: string[] = []
   const sender = async (number: number): Promise<void> => {
-    for (let round = 0; going; round++) {
+    for (let round = 0; !enoughSent.signal.aborted; round++) {
       const smtp = await greeted(running)
       for (let i = 0; i < MAILS_A_CONNECTION; i++) {
         const subject = `mail-${number}-${round}-${i}`
@@ -79,7 +79,7 @@ test('X-09: two reloads while mail comes and goes lose no connection and no mail
     }
   }
   const reader = async (): Promise<void> => {
-    while (going) {
+    while (!enoughSent.signal.aborted) {
       const imap = await reading(running, BEN)
       await command(imap, 'STATUS INBOX (MESSAGES)')
       assert.match(await imap.ask('z LOGOUT', /z OK[^\r]*\r\n/), /^\* BYE/m)
@@ -96,7 +96,7 @@ test('X-09: two reloads while mail comes and goes lose no connection and no mail
     new Promise((resolve) => setImmediate(resolve)).then(() => running.house.reload()),
   ])
   await enough(sent.length + SENDERS * 6)
-  going = false
+  enoughSent.abort()
   await all
   assert.equal((await running.house.status()).generation, 3)
   const found = (await mailOf(running, ANNA)).map((octets) => /^Subject: (.*)\r$/m.exec(octets)?.[1])
