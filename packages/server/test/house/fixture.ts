@@ -45,8 +45,7 @@ export interface Running {
 }
 
 /** Starts the server; it is stopped after the test. */
-export async function startHouse(t: TestContext, config: Config = BASE): Promise<Running> {
-  const folder = temporaryFolder(t)
+export async function startHouse(t: TestContext, config: Config = BASE, folder = temporaryFolder(t)): Promise<Running> {
   const { log, lines } = recordingLog('info')
   const running = { config }
   // Tests ask no DNS of the world: here nothing is known, and that is known at once.
