@@ -145,7 +145,7 @@ test('tables, checks, modifiers and the filter of one config work together in a 
       return said
     }
     await talker.ask('DATA', LINE)
-    return talker.ask('Subject: x\r\n\r\nhi\r\n.', LINE)
+    return talker.ask('From: bo@example.net\r\nSubject: x\r\n\r\nhi\r\n.', LINE)
   }
   assert.match(await send(), /^451 4\.7\.1 .*new here/)
   assert.match(await send(), /^250/)
