@@ -18,7 +18,7 @@ const SEED = Number(process.env['AVISO_CRASH_SEED'] ?? randomInt(1_000_000))
 /** The rounds that one data folder goes through before a new one is begun: what is verified grows with each. */
 const ROUNDS_A_FOLDER = 10
 
-test(`kill -9 under load, ${ROUNDS} times: what was acknowledged is there once (seed ${SEED})`, async (t) => {
+test(`X-06: kill -9 under load, ${ROUNDS} times: what was acknowledged is there once (seed ${SEED})`, async (t) => {
   for (let first = 0; first < ROUNDS; first += ROUNDS_A_FOLDER) {
     const folder = new Folder('crash')
     try {

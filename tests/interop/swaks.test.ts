@@ -37,7 +37,13 @@ async function tour(t: TestContext): Promise<Tour> {
   const swaks = (protocol: string, tls: string, ...more: readonly string[]): Promise<Outcome> =>
     run('swaks', [
       ...(protocol === 'unix' ? ['--socket', socket] : ['--server', `127.0.0.1:${base.port(protocol, tls)}`]),
-      ...['--helo', 'swaks.example', '--from', 'carl@example.net', '--timeout', '15', ...more],
+      '--helo',
+      'swaks.example',
+      '--from',
+      'carl@example.net',
+      '--timeout',
+      '15',
+      ...more,
     ])
   return {
     running: base,
