@@ -35,7 +35,10 @@ async function from(running: Running, ip: string, protocol: 'smtp' | 'lmtp' = 's
 
 test('M-01: the banner begins with our name, EHLO tells what there is and nothing else, QUIT is answered', async (t) => {
   // "TLS off" is no setting here: STARTTLS is always offered, a login never without it.
-  const running = await populated(t, { accounts: { cleartext: 'never' } })
+  const running = await populated(t, {
+    accounts: { cleartext: 'never' },
+    endpoints: { submission: { listen: ['127.0.0.1:0'], 'listen-tls': ['127.0.0.1:0'] } },
+  })
   const said: string[] = []
   for (const protocol of ['smtp', 'submission']) {
     const talker = Talker.to(running.port(protocol))
@@ -44,12 +47,7 @@ test('M-01: the banner begins with our name, EHLO tells what there is and nothin
     assert.match(await talker.ask('QUIT', LINE), /^221 2\.0\.0 /)
     await talker.ended()
   }
-  const [smtp = '', submission = ''] = said.map((text) =>
-    text
-      .trim()
-      .split('\r\n')
-      .map((line) => line.slice(4)),
-  )
+  // No AUTH in the clear, no REQUIRETLS before TLS, no XCLIENT for strangers: what is not offered is not listed.
   const offered = [
     'mail.example.org',
     'PIPELINING',
@@ -59,10 +57,25 @@ test('M-01: the banner begins with our name, EHLO tells what there is and nothin
     'STARTTLS',
     'SMTPUTF8',
     'DSN',
+    'SIZE 52428800',
+    'LIMITS RCPTMAX=1000 MAILMAX=1000',
+    'HELP',
   ]
-  assert.deepEqual(smtp.slice(0, 8), offered)
-  assert.deepEqual(smtp.slice(8), ['SIZE 52428800', 'LIMITS RCPTMAX=1000 MAILMAX=1000', 'HELP'])
-  assert.deepEqual(submission.slice(0, 8), offered)
+  for (const text of said)
+    assert.deepEqual(
+      text
+        .trim()
+        .split('\r\n')
+        .map((line) => line.slice(4)),
+      offered,
+    )
+  const secure = Talker.to(running.port('submission', 'implicit'), true)
+  await secure.expect(/^220 [^\r]*\r\n/)
+  const words = [...(await secure.ask('EHLO client.example', LINES)).matchAll(/^250[- ]([A-Z0-9-]+)/gm)].map(
+    ([, word]) => word,
+  )
+  assert.ok(words.includes('AUTH') && !words.includes('STARTTLS'), words.join(' '))
+  secure.socket.destroy()
 })
 
 test('M-04: a mail comes while INBOX is selected: EXISTS and RECENT, our fields on top, then what was sent', async (t) => {
