@@ -14,6 +14,7 @@ import {
 import type { LoadedConfig, Programme } from './admin/programme.ts'
 import type { AccountAdmin } from './accounts/administration.ts'
 import { Accounts } from './accounts/contracts.ts'
+import { createChatAdmin } from './chat/administration.ts'
 import { importRosters } from './chat/import-rosters.ts'
 import { configSchema, type Settings } from './config.ts'
 import { runDemo } from './demo.ts'
@@ -31,9 +32,9 @@ import { Stories } from './mail/stories/stories.ts'
 import { Keys } from './mail/keys/keyring.ts'
 import { MailSettings } from './mail/settings.ts'
 import { Resolver } from './net/dns/contracts.ts'
-import { type AuthenticationAdmin, createAuthenticationAdmin } from './mail/authentication-admin.ts'
-import { createTransportAdmin, type TransportAdmin } from './mail/transport.ts'
-import { createQueueAdmin, type QueueAdmin } from './mail/targets/queue/admin.ts'
+import { createAuthenticationAdmin } from './mail/authentication-admin.ts'
+import { createTransportAdmin } from './mail/transport.ts'
+import { createQueueAdmin } from './mail/targets/queue/admin.ts'
 import { QueueRoom } from './mail/targets/queue/queue.ts'
 import { actAs } from './net/privileges.ts'
 import { Store } from './store/contracts.ts'
@@ -144,72 +145,51 @@ function listenToSignals(): Signals {
   }
 }
 
-const context = (house: House, mail: MailAdmin, stop: () => void): AdminContext => ({
-  ...operationsOn(
-    house.scope.use(Store),
-    house.accounts.admin,
-    mail,
-    house.mailboxes,
-    transportOf(() => house.rooms),
-    authenticationOf(() => house.rooms),
-    queueOf(house.scope.use(Store), () => house.rooms),
-  ),
-  running: {
-    status: async () => ({
-      ...(await house.status()),
-      queue: await queueOf(house.scope.use(Store), () => house.rooms).figures(),
-    }),
-    reload: () => house.reload(),
-    stop,
-  },
-})
+const context = (house: House, mail: MailAdmin, stop: () => void): AdminContext => {
+  const doors = doorsTo(house.scope, house.accounts.admin, mail, () => house.rooms)
+  return {
+    ...doors,
+    running: {
+      status: async () => ({ ...(await house.status()), queue: await doors.queue.figures() }),
+      reload: () => house.reload(),
+      stop,
+    },
+  }
+}
 
-const operationsOn = (
-  store: Store,
+/** The administrators' doors to all rooms. `scope` lives as long as they do; `rooms` gives the scope of the newest generation. */
+const doorsTo = (
+  scope: Scope,
   accounts: AccountAdmin,
   mail: MailAdmin,
-  mailboxes: Mailboxes,
-  transport: TransportAdmin,
-  authentication: AuthenticationAdmin,
-  queue: QueueAdmin,
+  rooms: () => Scope,
 ): Omit<AdminContext, 'running'> => ({
   accounts: accounts.as('command line'),
   mail,
-  importRosters: (entries) => importRosters(store, accounts, entries),
-  queue,
-  mailboxes,
-  transport,
-  authentication,
+  importRosters: (entries) => importRosters(scope.use(Store), accounts, entries),
+  chat: createChatAdmin(scope.use(Store), () => rooms().use(Accounts), scope),
+  mailboxes: rooms().use(Mailboxes),
+  queue: createQueueAdmin(scope.use(Store), systemRandom, () => rooms().use(QueueRoom).refresh()),
+  transport: createTransportAdmin(() => {
+    const room = rooms()
+    return {
+      scope: room,
+      accounts: room.use(Accounts),
+      pipelines: room.use(Pipelines),
+      stories: room.use(Stories),
+    }
+  }),
+  authentication: createAuthenticationAdmin(() => {
+    const room = rooms()
+    return {
+      clock: room.clock,
+      hostname: room.use(MailSettings).hostname,
+      accounts: room.use(Accounts),
+      keyring: room.use(Keys),
+      resolver: room.use(Resolver),
+    }
+  }),
 })
-
-/** The door to the queue; `rooms` gives the scope of the generation that works it. */
-const queueOf = (store: Store, rooms: () => Scope): QueueAdmin =>
-  createQueueAdmin(store, systemRandom, () => rooms().use(QueueRoom).refresh())
-
-/** The door to the ways of mail of the generation whose scope `rooms` gives. */
-const transportOf = (rooms: () => Scope): TransportAdmin =>
-  createTransportAdmin(() => {
-    const scope = rooms()
-    return {
-      scope,
-      accounts: scope.use(Accounts),
-      pipelines: scope.use(Pipelines),
-      stories: scope.use(Stories),
-    }
-  })
-
-/** The door to mail authentication of the generation whose scope `rooms` gives. */
-const authenticationOf = (rooms: () => Scope): AuthenticationAdmin =>
-  createAuthenticationAdmin(() => {
-    const scope = rooms()
-    return {
-      clock: scope.clock,
-      hostname: scope.use(MailSettings).hostname,
-      accounts: scope.use(Accounts),
-      keyring: scope.use(Keys),
-      resolver: scope.use(Resolver),
-    }
-  })
 
 async function openOffline(config: LoadedConfig, environment: NodeJS.ProcessEnv): Promise<Admin> {
   const file = config.file
@@ -234,15 +214,7 @@ async function openOffline(config: LoadedConfig, environment: NodeJS.ProcessEnv)
       () => settings.mail['max-message-size'],
     )
     const here: AdminContext = {
-      ...operationsOn(
-        foundation.store,
-        admin,
-        mail,
-        rooms.use(Mailboxes),
-        transportOf(() => rooms),
-        authenticationOf(() => rooms),
-        queueOf(foundation.store, () => rooms),
-      ),
+      ...doorsTo(rooms, admin, mail, () => rooms),
       running: undefined,
     }
     return {

@@ -2,7 +2,14 @@
 
 import { accountStore } from './accounts/store.ts'
 import { rosterStore } from './chat/core/roster.store.ts'
+import { blockingStore } from './chat/features/blocking.store.ts'
+import { lastActivityStore } from './chat/features/last-activity.store.ts'
+import { noticesStore } from './chat/features/notices.store.ts'
 import { offlineStore } from './chat/features/offline.store.ts'
+import { reportsStore } from './chat/features/reports.store.ts'
+import { xmlEntriesStore } from './chat/features/xml-entries.store.ts'
+import { invitesStore } from './chat/invites/invites.store.ts'
+import { sharedGroupsStore } from './chat/features/shared-groups.store.ts'
 import { keyStore } from './mail/keys/store.ts'
 import { shareStore } from './mail/mailboxes/sharing/shares.store.ts'
 import { greylistStore } from './mail/checks/greylist/greylist.store.ts'
@@ -27,4 +34,11 @@ export const stores: readonly StoreDefinition[] = [
   shareStore,
   rosterStore,
   offlineStore,
+  blockingStore,
+  reportsStore,
+  lastActivityStore,
+  xmlEntriesStore,
+  noticesStore,
+  invitesStore,
+  sharedGroupsStore,
 ]

@@ -139,6 +139,10 @@ export class Administration implements AccountAdmin {
     return told(this.#rows.listAudit({ before, limit: Math.min(PAGE, Math.max(1, limit)) }))
   }
 
+  erased(text: string): Promise<number | undefined> {
+    return told(this.#rows.erased(parseAccountAddress(text).address))
+  }
+
   async recover(): Promise<number> {
     let cleaned = 0
     for (const row of await told(this.#rows.interrupted())) {

@@ -23,6 +23,8 @@ export interface NewAccountRequest {
   readonly password: string
   /** Default `user`. */
   readonly role?: Role
+  /** The name was chosen by a stranger who registers himself: rooms may refuse it. */
+  readonly chosen?: boolean
 }
 
 export interface Page {
@@ -92,6 +94,8 @@ export interface AccountAdmin {
 
   /** Newest first; `before` is the sequence of the last row of the page before. */
   audit(before?: number, limit?: number): Promise<readonly AuditRow[]>
+  /** When an account of that address was erased last; undefined where there was none. Milliseconds since the epoch. */
+  erased(address: string): Promise<number | undefined>
   /** Finishes what a crash interrupted: half made accounts go, half erased ones too. To be called once at start, when all rooms have registered. Tells how many there were. */
   recover(): Promise<number>
 }

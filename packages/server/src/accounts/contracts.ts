@@ -79,6 +79,16 @@ export interface AccountRoom {
   readonly name: string
   /** Makes what a new account needs at once. Called again for an account that has it already: must then do nothing. */
   create(account: Account): Promise<void>
+  /**
+   * Asked before an account is made. Rejects with an `AccountError` that tells why the name cannot be had.
+   * `chosen`: by a stranger who registers himself; administrators know what they do.
+   */
+  admit?(wish: {
+    readonly local: string
+    readonly domain: string
+    readonly address: string
+    readonly chosen: boolean
+  }): Promise<void>
   /** Called before the account's database is erased. */
   erase?(account: Account): Promise<void>
 }

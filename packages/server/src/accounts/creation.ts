@@ -54,7 +54,8 @@ export async function prepareAccount(
   request: NewAccountRequest,
   forms?: readonly Form[],
 ): Promise<NewAccount> {
-  const { local, domain } = parseAccountAddress(request.address)
+  const { local, domain, address } = parseAccountAddress(request.address)
+  await house.rooms.admit({ local, domain, address, chosen: request.chosen === true })
   const role = request.role ?? 'user'
   if (!ROLES.includes(role))
     throw new AccountError('invalid', `'${String(role).slice(0, 100)}' is not a role: use ${ROLES.join(', ')}`)

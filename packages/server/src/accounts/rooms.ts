@@ -26,6 +26,11 @@ export class AccountRooms {
     }
   }
 
+  /** Asks every room whether the account may be made. Rejects as the first that says no. */
+  async admit(wish: Parameters<NonNullable<AccountRoom['admit']>>[0]): Promise<void> {
+    for (const room of this.#current()) await room.admit?.(wish)
+  }
+
   /** Erases the account in every room, the last one first. Every room is asked; the first failure rejects. */
   async erase(account: Account): Promise<void> {
     const failures: Error[] = []

@@ -62,7 +62,7 @@ CREATE TABLE accounts_secret (
 export const accountStore = defineStore({
   name: 'accounts',
   scale: 'core',
-  migrations: [TABLES],
+  migrations: [TABLES, 'CREATE INDEX accounts_tombstone_address ON accounts_tombstone (address, deleted);'],
   operations: {
     ...accountOperations,
     ...addressOperations,

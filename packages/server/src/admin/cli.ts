@@ -2,6 +2,7 @@
 
 import { Command, CommanderError } from 'commander'
 import { accountCommand } from './commands/account.ts'
+import { chatCommand, inviteCommand } from './commands/chat.ts'
 import { checkCommand, dkimCommand } from './commands/authentication.ts'
 import { configCommand } from './commands/config.ts'
 import { aliasCommand, domainCommand, rosterCommand } from './commands/directory.ts'
@@ -39,6 +40,8 @@ export async function runCommandLine(programme: Programme, args: readonly string
     queueCommand(programme),
     doctorCommand(programme),
     rosterCommand(programme),
+    inviteCommand(programme),
+    chatCommand(programme),
     configCommand(programme),
   ]
   // Whoever reads our output may have seen enough (`| head`).

@@ -2,6 +2,7 @@
 
 import type { AccountAdmin, ImportReport } from '../accounts/administration.ts'
 import type { Role } from '../accounts/contracts.ts'
+import type { ChatAdmin, InviteWish } from '../chat/administration.ts'
 import { ConfigError } from '../kernel/config/load.ts'
 import type { AuthenticationAdmin } from '../mail/authentication-admin.ts'
 import type { MailAdmin } from '../mail/administration.ts'
@@ -16,6 +17,7 @@ import { mailOperations } from './mail-operations.ts'
 export interface AdminContext {
   readonly accounts: AccountAdmin
   readonly mail: MailAdmin
+  readonly chat: ChatAdmin
   readonly running: RunningServer | undefined
   importRosters(entries: readonly RosterLine[]): Promise<number>
   readonly queue: QueueAdmin
@@ -134,6 +136,11 @@ export const operations = {
   'roster.import': operation(({ importRosters }, args: { readonly entries: readonly RosterLine[] }) =>
     importRosters(args.entries),
   ),
+  'invite.make': operation(({ chat }, args: InviteWish) => chat.invite(args)),
+  'invite.list': operation(({ chat }) => chat.invites()),
+  'invite.revoke': operation(({ chat }, args: { readonly token: string }) => chat.revoke(args.token)),
+  'chat.reports': operation(({ chat }, args: { readonly before?: number }) => chat.reports(args.before)),
+  'chat.forget-report': operation(({ chat }, args: { readonly id: number | 'all' }) => chat.forgetReport(args.id)),
   ...mailOperations,
   'mail.origin': operation(async ({ transport }) => ({ domain: transport.origin() })),
   /** The message in base64, or the token under which its pieces went ahead. */

@@ -2,15 +2,65 @@
 
 import type { AnyModule } from '../kernel/module.ts'
 import { c2s } from './endpoints/c2s.ts'
+import { blocking } from './features/blocking.ts'
+import { carbons } from './features/carbons.ts'
+import { csi } from './features/csi.ts'
 import { disco } from './features/disco.ts'
 import { legacySession } from './features/legacy-session.ts'
 import { offline } from './features/offline.ts'
 import { ping } from './features/ping.ts'
 import { rosterVersioning } from './features/roster-versioning.ts'
 import { time } from './features/time.ts'
+import { contactAddresses } from './features/contact-addresses.ts'
+import { lastActivity } from './features/last-activity.ts'
+import { privateStorage } from './features/private-storage.ts'
+import { serverInfo } from './features/server-info.ts'
+import { uptime } from './features/uptime.ts'
+import { vcard } from './features/vcard.ts'
+import { adminCommands } from './features/admin-commands.ts'
+import { announce } from './features/announce.ts'
+import { commands } from './features/commands.ts'
+import { motd } from './features/motd.ts'
+import { watchRegistrations } from './features/watch-registrations.ts'
+import { welcome } from './features/welcome.ts'
+import { accountManagement } from './features/account-management.ts'
+import { invites } from './features/invites.ts'
+import { mimicry } from './features/mimicry.ts'
+import { registration } from './features/registration.ts'
+import { tombstones } from './features/tombstones.ts'
+import { sharedGroups } from './features/shared-groups.ts'
 import { version } from './features/version.ts'
 
 /** In the order of the reference page; all of them are on unless the config says otherwise. */
-export const chatFeatures: readonly AnyModule[] = [disco, ping, version, time, offline, rosterVersioning, legacySession]
+export const chatFeatures: readonly AnyModule[] = [
+  disco,
+  ping,
+  version,
+  time,
+  offline,
+  rosterVersioning,
+  legacySession,
+  carbons,
+  csi,
+  blocking,
+  uptime,
+  lastActivity,
+  vcard,
+  privateStorage,
+  contactAddresses,
+  serverInfo,
+  commands,
+  adminCommands,
+  announce,
+  motd,
+  welcome,
+  watchRegistrations,
+  accountManagement,
+  registration,
+  invites,
+  mimicry,
+  tombstones,
+  sharedGroups,
+]
 
 export const chatModules: readonly AnyModule[] = [c2s, ...chatFeatures]

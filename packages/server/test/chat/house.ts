@@ -7,19 +7,15 @@ import { join } from 'node:path'
 import { clientMechanism, serverMechanism } from '@aviso/sasl'
 import { Client, type CloseReason, el, type Element, Jid, readElement, streamHeader } from '@aviso/xmpp'
 import * as v from 'valibot'
+import { openAccounts } from '../../src/accounts/accounts.ts'
+import type { AccountAdmin } from '../../src/accounts/administration.ts'
+import { authConfig } from '../../src/accounts/config.ts'
 import { type Account, type AccountChange, Accounts } from '../../src/accounts/contracts.ts'
 import { Chat, type ChatFeature } from '../../src/chat/core/contracts.ts'
 import { type Core, coreConfig, openCore } from '../../src/chat/core/core.ts'
 import { rosterStore } from '../../src/chat/core/roster.store.ts'
 import { c2s } from '../../src/chat/endpoints/c2s.ts'
-import { disco } from '../../src/chat/features/disco.ts'
-import { legacySession } from '../../src/chat/features/legacy-session.ts'
-import { offlineStore } from '../../src/chat/features/offline.store.ts'
-import { offline } from '../../src/chat/features/offline.ts'
-import { ping } from '../../src/chat/features/ping.ts'
-import { rosterVersioning } from '../../src/chat/features/roster-versioning.ts'
-import { time } from '../../src/chat/features/time.ts'
-import { version } from '../../src/chat/features/version.ts'
+import { chatFeatures } from '../../src/chat/modules.ts'
 import { HandClock } from '../../src/kernel/clock.ts'
 import type { Log } from '../../src/kernel/log.ts'
 import type { AnyModule } from '../../src/kernel/module.ts'
@@ -34,17 +30,10 @@ import {
 } from '../../src/net/contracts.ts'
 import { Store } from '../../src/store/contracts.ts'
 import { openStore } from '../../src/store/open.ts'
+import { stores } from '../../src/stores.ts'
 import { testScope } from '../fixtures/scope.ts'
 
-export const FEATURES: readonly AnyModule<ChatFeature>[] = [
-  disco,
-  ping,
-  version,
-  time,
-  offline,
-  rosterVersioning,
-  legacySession,
-]
+export const FEATURES = chatFeatures as readonly AnyModule<ChatFeature>[]
 
 const PASSWORD = 'pencil'
 
@@ -184,6 +173,8 @@ export interface HouseOptions {
   readonly c2s?: object
   readonly log?: Log
   readonly limits?: Limits
+  /** The accounts room itself, in place of the list: for what makes and changes accounts. */
+  readonly real?: boolean
 }
 
 export class House {
@@ -195,6 +186,8 @@ export class House {
   network!: FakeNetwork
   store!: Store
   generation!: Generation
+  /** With `real`. */
+  admin!: AccountAdmin
   readonly #peers: Peer[] = []
   readonly #sockets = new Set<Socket>()
 
@@ -217,12 +210,22 @@ export class House {
     const { log, limits } = this.options
     this.root = testScope({ clock: this.clock, ...(log && { log }) })
     this.network = new FakeNetwork()
-    this.store = await openStore(this.root, { folder: this.folder, definitions: [rosterStore, offlineStore] })
+    this.store = await openStore(this.root, { folder: this.folder, definitions: stores })
     this.root.provide(Store, this.store)
-    this.root.provide(Accounts, this.accounts)
+    if (this.options.real === true) await this.#openAccounts()
+    else this.root.provide(Accounts, this.accounts)
     this.root.provide(Network, this.network)
     if (limits !== undefined) this.root.provide(Limits, limits)
     this.generation = await this.generate()
+  }
+
+  async #openAccounts(): Promise<void> {
+    const passwords = { minimum: 6, forms: ['SCRAM-SHA-1' as const], iterations: 4096 }
+    const opened = await openAccounts(this.root, v.parse(authConfig, { cleartext: 'loopback', passwords }))
+    this.admin = opened.admin
+    if (opened.accounts.domains().length > 0) return
+    for (const domain of this.accounts.domains()) await this.admin.addDomain(domain)
+    for (const address of this.accounts.list.keys()) await this.admin.createAccount({ address, password: PASSWORD })
   }
 
   /** Builds a generation of the configuration, beside those that are there. */
@@ -270,7 +273,7 @@ export class House {
   }
 
   /** Logs in; `bare` is `anna@example.org`. */
-  async login(bare: string, resource?: string): Promise<Peer> {
+  async login(bare: string, resource?: string, password = PASSWORD): Promise<Peer> {
     const jid = Jid.parse(bare)
     const early: Element[] = []
     const receiver = { take: (stanza: Element): void => void early.push(stanza) }
@@ -278,8 +281,7 @@ export class House {
       domain: jid.domain,
       ...(resource !== undefined && { resource }),
       connect: () => this.socket(),
-      sasl: (names) =>
-        clientMechanism(names, { authcid: bare, password: PASSWORD, secure: true, mechanisms: ['PLAIN'] }),
+      sasl: (names) => clientMechanism(names, { authcid: bare, password, secure: true, mechanisms: ['PLAIN'] }),
       onStanza: (stanza) => receiver.take(stanza),
     })
     const peer = new Peer(client)
@@ -305,7 +307,7 @@ export class House {
       [one, other],
       [other, one],
     ] as const) {
-      const account = this.accounts.list.get(user)
+      const account = await this.root.use(Accounts).byAddress(user)
       if (account === undefined) throw new Error(user)
       await this.store
         .account(rosterStore, account.id)

@@ -72,6 +72,8 @@ export interface ServerStreamHandlers {
    * @throws StanzaError conflict, not-allowed, resource-constraint or bad-request: the peer may try again
    */
   bind?(resource: string | undefined, stream: ServerStream): Jid | Promise<Jid>
+  /** An IQ request of somebody who has not logged in (XEP-0077, XEP-0445): the answer, or undefined where it is not known. A thrown StanzaError is sent back. */
+  early?(request: Element, stream: ServerStream): Element | undefined | Promise<Element | undefined>
   /** A stanza of a bound (client) or authenticated (server) stream, one by one and in order. A thrown StanzaError is sent back as the stanza's error. */
   stanza(stanza: Element, stream: ServerStream): void | Promise<void>
   /** Any other top-level element, at any stage (stream management, CSI, dialback ...). False if it is not known: that ends the stream. */
@@ -297,6 +299,8 @@ export class ServerStream {
     const ready = this.#state === 'bound' || (this.#state === 'authenticated' && this.namespace === NS.server)
     if (!ready) {
       if (this.#state === 'authenticated' && isBindRequest(stanza)) return this.#bind(stanza)
+      if (this.#state === 'negotiating' && this.#handlers.early !== undefined && isRequest(stanza))
+        return this.#early(stanza)
       // RFC 6120 §4.9.3.12
       throw new StreamError(
         'not-authorized',
@@ -310,6 +314,18 @@ export class ServerStream {
       return this.#refuse(stanza, error)
     }
     return pending?.catch((error: unknown) => this.#refuse(stanza, error))
+  }
+
+  async #early(request: Element): Promise<void> {
+    this.#demandEncryption()
+    let answer: Element | undefined
+    try {
+      answer = await this.#handlers.early?.(request, this)
+    } catch (error) {
+      return this.#refuse(request, error)
+    }
+    if (answer === undefined) throw new StreamError('not-authorized', 'log in first')
+    this.send(answer)
   }
 
   #refuse(stanza: Element, error: unknown): void {
@@ -403,6 +419,12 @@ export class ServerStream {
     this.#handlers.closed(reason, this)
   }
 }
+
+const isRequest = (stanza: Element): boolean =>
+  stanza.name === 'iq' &&
+  (stanza.get('type') === 'get' || stanza.get('type') === 'set') &&
+  stanza.get('id') !== undefined &&
+  stanza.elements.length === 1
 
 function isBindRequest(stanza: Element): boolean {
   return stanza.name === 'iq' && stanza.get('type') === 'set' && stanza.child('bind', NS.bind) !== undefined

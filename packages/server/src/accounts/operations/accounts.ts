@@ -185,6 +185,12 @@ export const accountOperations = {
     }
   }),
 
+  /** When an account of that address was buried last. */
+  erased: read(async (tx, address: string): Promise<number | undefined> => {
+    const deleted = (await tx.get('SELECT max(deleted) FROM accounts_tombstone WHERE address = ?', address))?.[0]
+    return deleted === undefined || deleted === null ? undefined : Number(deleted)
+  }),
+
   /** Accounts that a crash left half made or half erased. */
   interrupted: read<never, readonly AccountRow[]>(async (tx) => {
     const rows = await tx.all(
@@ -320,7 +326,8 @@ export const accountOperations = {
       if (state !== 'creating' && state !== 'deleting') throw new StoreError('in-use', `the account ${id} is ${state}`)
       await tx.run('DELETE FROM accounts_credential WHERE account = ?', id)
       await tx.run(
-        'INSERT INTO accounts_tombstone (id, address, deleted) SELECT id, address, ? FROM accounts_account WHERE id = ?',
+        // The name of an account that was never whole was nobody's.
+        `INSERT INTO accounts_tombstone (id, address, deleted) SELECT id, CASE WHEN state = 'creating' THEN '' ELSE address END, ? FROM accounts_account WHERE id = ?`,
         tx.now,
         id,
       )

@@ -6,6 +6,8 @@ import type { Account, Accounts } from '../../accounts/contracts.ts'
 import { type AnyModule, defineFamily, defineModule } from '../../kernel/module.ts'
 import { type Scope, serviceKey } from '../../kernel/scope.ts'
 import type { Store } from '../../store/contracts.ts'
+import type { Command } from './commands.ts'
+import type { OnlineAccount } from './directory.ts'
 import type { AnswerHook, TellHook } from './hooks.ts'
 import type { Session, Wire } from './session.ts'
 
@@ -45,12 +47,28 @@ export interface DeliveredEvent extends StanzaEvent {
   readonly sessions: readonly Session[]
 }
 
+/** A stanza of a client of ours that its sender was told could not be delivered or answered. */
+export interface RefusedEvent {
+  readonly session: Session
+  /** The stanza that was refused, with the sender's full JID. */
+  readonly stanza: Element
+  /** The error that the sender was sent. */
+  readonly reply: Element
+}
+
 /** A session has changed its presence. `first`: it was not available before; `listening`: it was not available with a non-negative priority before, and is now. */
 export interface PresenceEvent {
   readonly session: Session
   readonly stanza: Element
   readonly first: boolean
   readonly listening: boolean
+}
+
+/** A session has become unavailable. */
+export interface UnavailableEvent {
+  readonly session: Session
+  /** What it said, or what is said in its name. */
+  readonly stanza: Element
 }
 
 /** The places of the host where features have their say, in the order in which a stanza meets them. */
@@ -63,6 +81,8 @@ export interface Hooks {
   readonly undelivered: AnswerHook<AccountEvent, Handled>
   /** A message was written to sessions. */
   readonly delivered: TellHook<DeliveredEvent>
+  /** A stanza of a client of ours was answered with an error of the server's. */
+  readonly refused: TellHook<RefusedEvent>
   /** A stanza for a domain that is not ours. Unanswered, the sender is told remote-server-not-found. */
   readonly remote: AnswerHook<StanzaEvent, Handled>
   /** A session has bound its resource. */
@@ -70,7 +90,7 @@ export interface Hooks {
   /** A session has broadcast that it is available; its contacts were told. */
   readonly available: TellHook<PresenceEvent>
   /** A session has become unavailable, by its own word or by its end. */
-  readonly unavailable: TellHook<Session>
+  readonly unavailable: TellHook<UnavailableEvent>
   /** A session is over. */
   readonly closed: TellHook<Session>
 }
@@ -112,6 +132,24 @@ export interface Disco {
   identity(identity: DiscoIdentity, subjects?: readonly DiscoSubject[]): void
   /** Something that the host offers under another address or node. */
   item(item: DiscoItem): void
+  /** A form about the server (XEP-0128), beside its identities and features. */
+  form(form: Element): void
+  /** A node of the host, with what is to be told of it. */
+  node(node: string, description: DiscoNode): void
+  /** Nodes whose names are known only when they are asked for. */
+  otherNodes(find: (node: string) => DiscoNode | undefined): void
+}
+
+/** A node of the host. Both may throw a StanzaError for those who may not know of it. */
+export interface DiscoNode {
+  info(iq: IqRequest): DiscoInfo | Promise<DiscoInfo>
+  items(iq: IqRequest): readonly DiscoItem[] | Promise<readonly DiscoItem[]>
+}
+
+export interface DiscoInfo {
+  readonly identities: readonly DiscoIdentity[]
+  readonly features: readonly string[]
+  readonly forms?: readonly Element[]
 }
 
 export interface DiscoIdentity {
@@ -131,9 +169,30 @@ export interface DiscoFacts {
   features(subject: DiscoSubject): readonly string[]
   identities(subject: DiscoSubject): readonly DiscoIdentity[]
   items(): readonly DiscoItem[]
+  /** Of the host. */
+  forms(): readonly Element[]
+  node(name: string): DiscoNode | undefined
   /** Grows with each change. */
   readonly revision: number
 }
+
+/** A client that has not logged in. */
+export interface Stranger {
+  /** As in the log. */
+  readonly id: string
+  /** The domain that it addressed. */
+  readonly host: string
+  readonly remoteAddress: string
+  /** The same object for the same stream: what is kept by it goes with it. */
+  readonly stream: object
+}
+
+/** Answers a stranger's request: returns the payload of the result, or throws a StanzaError. */
+export type EarlyHandler = (
+  payload: Element,
+  stranger: Stranger,
+  type: 'get' | 'set',
+) => Element | undefined | Promise<Element | undefined>
 
 /** Where a client's stream stands when features are offered (RFC 6120 §4.3.2). */
 export interface StreamStage {
@@ -151,12 +210,28 @@ export interface Host {
   readonly described: DiscoFacts
   readonly accounts: Accounts
   readonly store: Store
+  /** True while sessions use this generation: what all generations hear of at once, one of them only may act upon. */
+  readonly current: boolean
+  /** Offers a command (XEP-0050). */
+  command(command: Command): void
+  /** The commands that are offered. */
+  commands(): ReadonlyMap<string, Command>
   /** Offers a stream feature; undefined: not at this stage. */
   streamFeature(offer: (stage: StreamStage) => Element | undefined): void
+  /** Takes an element of a client's that is no stanza, in the order of its stanzas; the next ones wait for a promise. One handler for each name. */
+  nonza(xmlns: string, name: string, handler: (session: Session, element: Element) => void | Promise<void>): void
+  /** Answers IQ requests of clients that have not logged in yet. One handler for each name. */
+  early(xmlns: string, name: string, handler: EarlyHandler): void
+  /** The accounts that have sessions. */
+  online(): Iterable<OnlineAccount>
   /** The sessions of an account, by its bare JID. */
   sessions(bare: string): readonly Session[]
   /** True when `viewer` may know of the account's presence: it is the account's own, or subscribed to it. */
   maySeePresence(account: Account, viewer: Jid): Promise<boolean>
+  /** Gives the presence of the account's sessions to somebody (all resources, or the one named), or says goodbye in their name. */
+  sendPresence(account: OnlineAccount, to: Jid, goodbye: boolean): void
+  /** Asks for somebody's presence in the name of an account's sessions, as at the log-in (RFC 6121 §4.3). */
+  probe(account: OnlineAccount, contact: Jid): void
   /** Sends a stanza whose `from` and `to` are set, as if `origin` had. Rejects with the StanzaError that the sender would be told. */
   route(stanza: Element, origin: Origin): Promise<void>
 }
@@ -178,6 +253,10 @@ export interface Chat {
    * A promise is returned where the next stanza has to wait.
    */
   take(session: Session, stanza: Element): void | Promise<void>
+  /** Answers an IQ request of somebody who has not logged in; undefined where nobody knows it. @throws StanzaError */
+  early(request: Element, stranger: Stranger): Element | undefined | Promise<Element | undefined>
+  /** Takes what is no stanza; false where nobody knows it. */
+  nonza(session: Session, element: Element): boolean | Promise<boolean>
   /** The session is over, for whatever reason. Safe to call twice. */
   end(session: Session): void
 }

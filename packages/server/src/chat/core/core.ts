@@ -9,6 +9,7 @@ import {
   JidError,
   NS,
   readElement,
+  resultReply,
   StanzaError,
   StreamError,
 } from '@aviso/xmpp'
@@ -24,17 +25,22 @@ import type {
   BindingClient,
   Chat,
   DeliveredEvent,
+  EarlyHandler,
   Handled,
   Host,
   PresenceEvent,
+  RefusedEvent,
   StanzaEvent,
+  Stranger,
   StreamStage,
+  UnavailableEvent,
 } from './contracts.ts'
 import { Directory, type OnlineAccount } from './directory.ts'
+import type { Command } from './commands.ts'
 import { DiscoRegistry } from './disco.ts'
 import { AnswerPoint, TellPoint } from './hooks.ts'
 import { checkIq, IqRegistry } from './iq.ts'
-import { becomeUnavailable, goodbye, presenceFromSession } from './presence.ts'
+import { becomeUnavailable, goodbye, presenceFromSession, probeFor, sendPresenceOf } from './presence.ts'
 import { farewell, registerRoster } from './roster-requests.ts'
 import { rosterStore } from './roster.store.ts'
 import type { Roster } from './roster.ts'
@@ -116,12 +122,16 @@ export class Core implements Chat {
     readonly receiving: AnswerPoint<AccountEvent, Handled>
     readonly undelivered: AnswerPoint<AccountEvent, Handled>
     readonly delivered: TellPoint<DeliveredEvent>
+    readonly refused: TellPoint<RefusedEvent>
     readonly remote: AnswerPoint<StanzaEvent, Handled>
     readonly bound: TellPoint<Session>
     readonly available: TellPoint<PresenceEvent>
-    readonly unavailable: TellPoint<Session>
+    readonly unavailable: TellPoint<UnavailableEvent>
     readonly closed: TellPoint<Session>
   }
+  readonly #early = new Map<string, EarlyHandler>()
+  readonly #commands = new Map<string, Command>()
+  readonly #nonzas = new Map<string, (session: Session, element: Element) => void | Promise<void>>()
   readonly #features = new AnswerPoint<{ readonly stage: StreamStage; readonly offers: Element[] }, never>()
   readonly #life: Life
   readonly #scope: Scope
@@ -139,6 +149,7 @@ export class Core implements Chat {
       receiving: new AnswerPoint(),
       undelivered: new AnswerPoint(),
       delivered: new TellPoint(scope.log),
+      refused: new TellPoint(scope.log),
       remote: new AnswerPoint(),
       bound: new TellPoint(scope.log),
       available: new TellPoint(scope.log),
@@ -154,6 +165,7 @@ export class Core implements Chat {
 
   host(scope: Scope): Host {
     const { points, iq, disco } = this
+    const isCurrent = (): boolean => this.#life.current === this
     const answers = <Event>(
       point: AnswerPoint<Event, Handled>,
     ): Host['hooks']['sending'] & {
@@ -174,6 +186,7 @@ export class Core implements Chat {
         undelivered: answers(points.undelivered),
         remote: answers(points.remote),
         delivered: tells(points.delivered),
+        refused: tells(points.refused),
         bound: tells(points.bound),
         available: tells(points.available),
         unavailable: tells(points.unavailable),
@@ -187,10 +200,22 @@ export class Core implements Chat {
         feature: (name, subjects) => scope.defer(disco.addFeature(name, subjects)),
         identity: (identity, subjects) => scope.defer(disco.addIdentity(identity, subjects)),
         item: (item) => scope.defer(disco.addItem(item)),
+        form: (form) => scope.defer(disco.addForm(form)),
+        node: (node, description) => scope.defer(disco.addNode(node, description)),
+        otherNodes: (find) => scope.defer(disco.addFinder(find)),
       },
       described: disco,
       accounts: this.accounts,
       store: this.store,
+      get current() {
+        return isCurrent()
+      },
+      command: (command) => {
+        if (this.#commands.has(command.node)) throw new Error(`two features offer the command ${command.node}`)
+        this.#commands.set(command.node, command)
+        scope.defer(() => void this.#commands.delete(command.node))
+      },
+      commands: () => this.#commands,
       streamFeature: (offer) =>
         scope.defer(
           this.#features.add(({ stage, offers }) => {
@@ -199,6 +224,21 @@ export class Core implements Chat {
             return undefined
           }),
         ),
+      nonza: (xmlns, name, handler) => {
+        const key = `${xmlns} ${name}`
+        if (this.#nonzas.has(key)) throw new Error(`two features take <${name} xmlns='${xmlns}'/>`)
+        this.#nonzas.set(key, handler)
+        scope.defer(() => void this.#nonzas.delete(key))
+      },
+      early: (xmlns, name, handler) => {
+        const key = `${xmlns} ${name}`
+        if (this.#early.has(key)) throw new Error(`two features answer strangers' <${name} xmlns='${xmlns}'/>`)
+        this.#early.set(key, handler)
+        scope.defer(() => void this.#early.delete(key))
+      },
+      online: () => this.directory.accounts,
+      sendPresence: (account, to, leaving) => sendPresenceOf(this, account, to, leaving),
+      probe: (account, contact) => probeFor(this, account, contact),
       sessions: (bare) => this.directory.account(bare)?.sessions ?? [],
       maySeePresence: (account, viewer) => this.maySeePresence(account, viewer),
       route: async (stanza, origin) => route(this, origin, stanza),
@@ -280,7 +320,9 @@ export class Core implements Chat {
     if (session.over) return undefined
     const core = this.#life.current ?? this
     try {
-      const pending = core.#take(session, stanza)
+      const preparing = session.prepared()
+      const pending =
+        preparing === undefined ? core.#take(session, stanza) : preparing.then(() => core.#take(session, stanza))
       if (pending === undefined) return undefined
       return pending.catch((error: unknown) => core.#refuse(session, stanza, error))
     } catch (error) {
@@ -297,17 +339,11 @@ export class Core implements Chat {
     }
     const { sending } = this.points
     if (!sending.empty) {
-      const answer = sending.ask({ stanza: stamped, origin: session, to: this.#target(session, stamped) })
+      const answer = sending.ask(new Sent(stamped, session, this.directory))
       if (answer !== undefined) return answer === 'handled' ? undefined : answer
     }
     if (stamped.name === 'presence') return presenceFromSession(this, session, stamped)
     return route(this, session, stamped)
-  }
-
-  #target(session: Session, stanza: Element): Jid {
-    const to = stanza.get('to')
-    if (to === undefined) return session.account.jid
-    return this.directory.session(to)?.jid ?? this.directory.account(to)?.jid ?? address(to)
   }
 
   #refuse(session: Session, stanza: Element, error: unknown): void {
@@ -320,18 +356,55 @@ export class Core implements Chat {
       )
     const refusal = known instanceof StanzaError ? known : StanzaError.of('internal-server-error')
     const reply = errorReply(stanza.with({ from: session.full }), refusal)
-    if (reply !== undefined) session.send(reply)
+    if (reply === undefined) return
+    session.send(reply)
+    if (!this.points.refused.empty) this.points.refused.tell({ session, stanza, reply })
+  }
+
+  early(request: Element, stranger: Stranger): Element | undefined | Promise<Element | undefined> {
+    const [payload] = request.elements
+    const type = request.get('type')
+    if (payload === undefined || (type !== 'get' && type !== 'set')) return undefined
+    const handler = (this.#life.current ?? this).#early.get(`${payload.xmlns} ${payload.name}`)
+    if (handler === undefined) return undefined
+    const reply = (result: Element | undefined): Element => resultReply(request, result)
+    return this.#answered(handler, payload, stranger, type).then(reply)
+  }
+
+  async #answered(
+    handler: EarlyHandler,
+    payload: Element,
+    stranger: Stranger,
+    type: 'get' | 'set',
+  ): Promise<Element | undefined> {
+    try {
+      return await handler(payload, stranger, type)
+    } catch (error) {
+      const known = asStanzaError(error)
+      if (known instanceof StanzaError || known instanceof StreamError) throw known
+      this.log.error({ err: error, session: stranger.id }, 'a request before the log-in could not be handled')
+      throw StanzaError.of('internal-server-error')
+    }
+  }
+
+  nonza(session: Session, element: Element): boolean | Promise<boolean> {
+    const handler = (this.#life.current ?? this).#nonzas.get(`${element.xmlns} ${element.name}`)
+    if (handler === undefined) return false
+    const pending = handler(session, element)
+    return pending === undefined ? true : pending.then(() => true)
   }
 
   // Accounts
 
   /** Sessions of an account that may not go on are closed. */
-  accountChanged({ kind, accountId }: AccountChange): void {
+  accountChanged(change: AccountChange): void {
+    const { kind, accountId } = change
     const why = WHY_CLOSED[kind]
     if (why === undefined || accountId === undefined) return
     for (const online of this.directory.accounts) {
       if (online.account.id !== accountId) continue
       for (const session of online.sessions) {
+        if (session.stays?.(change) === true) continue
         session.wire.close(new StreamError('not-authorized', why))
         this.end(session)
       }
@@ -351,6 +424,25 @@ export class Core implements Chat {
         await farewell(this, account)
       },
     }
+  }
+}
+
+/** A stanza of a client's on its way out. Most of those who are asked do not look at its address. */
+class Sent implements StanzaEvent {
+  readonly stanza: Element
+  readonly origin: Session
+  readonly #directory: Directory
+
+  constructor(stanza: Element, origin: Session, directory: Directory) {
+    this.stanza = stanza
+    this.origin = origin
+    this.#directory = directory
+  }
+
+  get to(): Jid {
+    const to = this.stanza.get('to')
+    if (to === undefined) return this.origin.account.jid
+    return this.#directory.session(to)?.jid ?? this.#directory.account(to)?.jid ?? address(to)
   }
 }
 

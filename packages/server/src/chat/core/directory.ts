@@ -7,6 +7,12 @@ import { rosterStore, type RosterChange } from './roster.store.ts'
 import { Roster } from './roster.ts'
 import type { Session } from './session.ts'
 
+/** Whom an account has blocked (XEP-0191). */
+export interface Blocked {
+  /** Addresses, prepared; `full` where a resource is known. */
+  blocks(bare: string, full?: string): boolean
+}
+
 const NOBODY: readonly Session[] = Object.freeze([])
 
 /** An account that has sessions: they share its roster. */
@@ -19,6 +25,8 @@ export class OnlineAccount {
   sessions: readonly Session[] = NOBODY
   /** The sessions that messages to the bare JID go to: those of the highest priority, if that is not negative (RFC 6121 §8.5.2.1.1). */
   foremost: readonly Session[] = NOBODY
+  /** Set by the feature that keeps it; undefined as long as it is not known, or where nobody can be blocked. Presence passes to and from nobody who is blocked. */
+  blocked: Blocked | undefined
   #roster: Roster | undefined
   #loading: Promise<Roster> | undefined
   #unsubscribe: (() => void) | undefined

@@ -60,7 +60,7 @@ export function iqToSession(core: Core, origin: Origin, iq: Element, session: Se
   if (isRequest(iq)) {
     const answer = core.received({ stanza: iq, origin, to: session.jid, account: session.account.account, session })
     if (answer !== undefined) return answer === 'handled' ? undefined : answer
-  }
+  } else if (session.account.blocked?.blocks(origin.jid.bareString, origin.jid.toString()) === true) return
   if (!session.send(iq)) iqUnmatched(iq)
 }
 

@@ -103,19 +103,21 @@ function broadcast(
   const tail = "'" + presence
   const { directory, points } = core
   const asks = !points.receiving.empty
+  const { blocked } = session.account
   const own = session.account.bare
   // A stanza for other servers is made once; only its address changes.
   let foreign: Element | undefined
   for (const [contact, { state }] of roster.items) {
-    if ((state & (FROM | TO)) === 0) continue
+    if ((state & (FROM | TO)) === 0 || blocked?.blocks(contact) === true) continue
     const online = directory.account(contact)
     if (online !== undefined) {
       if (state & FROM) {
         const taken = asks && core.received({ stanza, origin: session, to: online.jid, account: online.account })
+        if (taken instanceof Promise) unheard(core, taken)
         if (taken === undefined || taken === false)
           for (const other of online.sessions) if (other.available) other.send(head + other.fullXml + tail)
       }
-      if (probe && state & TO && online.roster?.isSubscriber(own))
+      if (probe && state & TO && online.roster?.isSubscriber(own) && online.blocked?.blocks(own) !== true)
         for (const other of online.sessions)
           if (other.available) session.send(presenceHead(other) + session.fullXml + "'" + other.presence)
       continue
@@ -136,11 +138,14 @@ function broadcast(
 export function tellRemote(core: Core, origin: Origin, stanza: Element, to: Jid): void {
   try {
     const sent = routeRemote(core, origin, stanza, to)
-    if (sent !== undefined) sent.catch((error: unknown) => core.log.debug({ err: error }, 'presence was not sent'))
+    if (sent !== undefined) unheard(core, sent)
   } catch (error) {
     core.log.debug({ err: error }, 'presence was not sent')
   }
 }
+
+const unheard = (core: Core, sent: Promise<void>): void =>
+  void sent.catch((error: unknown) => core.log.debug({ err: error }, 'presence was not sent'))
 
 /** §4.5: the client says goodbye, or its connection is gone. */
 export function becomeUnavailable(core: Core, session: Session, stanza: Element): void {
@@ -162,7 +167,7 @@ export function becomeUnavailable(core: Core, session: Session, stanza: Element)
     if (core.accounts.isLocal(jid.domain)) void sendTo(core, session, stanza.with({ to }))
     else tellRemote(core, session, stanza.with({ to }), jid)
   }
-  if (wasAvailable) core.points.unavailable.tell(session)
+  if (wasAvailable) core.points.unavailable.tell({ session, stanza })
 }
 
 /** Routes a presence of the server's making; what becomes of it is only of interest to the log. */
@@ -182,13 +187,23 @@ export function sendPresenceOf(core: Core, account: OnlineAccount, to: Jid, good
     const online = core.directory.account(to.bareString)
     if (online !== undefined) {
       for (const other of online.sessions) {
-        if (!other.available) continue
+        if (!other.available || (to.isFull && other.full !== to.toString())) continue
         if (stanza === undefined) other.send(presenceHead(session) + other.fullXml + "'" + session.presence)
         else other.send(stanza.with({ to: other.full }))
       }
     } else if (!core.points.remote.empty && !core.accounts.isLocal(to.domain)) {
       tellRemote(core, session, stanza ?? core.presenceOf(session, to.bareString), to)
     }
+  }
+}
+
+/** Asks for a contact's presence in the name of all available sessions of an account (§4.3.1). */
+export function probeFor(core: Core, account: OnlineAccount, contact: Jid): void {
+  for (const session of account.sessions) {
+    if (!session.available) continue
+    const probe = el('presence', { type: 'probe', from: session.full, to: contact.bareString })
+    if (core.accounts.isLocal(contact.domain)) void sendTo(core, session, probe)
+    else tellRemote(core, session, probe, contact)
   }
 }
 
@@ -213,7 +228,7 @@ export function presenceToAccount(
   online: OnlineAccount | undefined,
 ): void | Promise<void> {
   const type = stanza.get('type')
-  if (type === 'probe') return answerProbe(core, origin, to.bare, online)
+  if (type === 'probe') return answerProbe(core, origin, stanza, to.bare, online)
   if (isSubscriptionType(type)) return subscriptionToAccount(core, origin, stanza, type, to.bare)
   if (online === undefined || (type !== undefined && type !== 'unavailable')) return undefined
   const answer = core.received({ stanza, origin, to, account: online.account })
@@ -229,15 +244,25 @@ export function presenceToHost(_core: Core, origin: Origin, stanza: Element, to:
 }
 
 /** §4.3.2: what somebody may know who asks. An account that does not exist answers like one that the asker is not subscribed to. */
-async function answerProbe(core: Core, origin: Origin, to: Jid, online: OnlineAccount | undefined): Promise<void> {
+async function answerProbe(
+  core: Core,
+  origin: Origin,
+  stanza: Element,
+  to: Jid,
+  online: OnlineAccount | undefined,
+): Promise<void> {
   const asker = origin.jid
   const reply = (type: string): void =>
     origin.reply(el('presence', { type, from: to.bareString, to: asker.toString() }))
   if (online === undefined) {
     const account = await core.accounts.byAddress(to.bareString)
+    const answer = account && core.received({ stanza, origin, to, account })
+    if (answer !== undefined) return answer === 'handled' ? undefined : answer
     const known = account !== undefined && (await core.maySeePresence(account, asker))
     return reply(known ? 'unavailable' : 'unsubscribed')
   }
+  const answer = core.received({ stanza, origin, to, account: online.account })
+  if (answer !== undefined) return answer === 'handled' ? undefined : answer
   if (!(await core.maySeePresence(online.account, asker))) return reply('unsubscribed')
   const here = online.sessions.filter((session) => session.available)
   if (here.length === 0) return reply('unavailable')

@@ -9,6 +9,7 @@ import {
   outbound,
   PENDING_IN,
   PENDING_OUT,
+  SHARED,
   TO,
   type SubscriptionState,
   type SubscriptionType,
@@ -35,6 +36,27 @@ CREATE TABLE roster_version (
   complete_from BIGINT NOT NULL
 );
 `
+
+/** What a contact was before a group shared it: to be put back when it is not shared any more. */
+const SHARED_TABLE = `
+CREATE TABLE roster_shared (
+  contact TEXT PRIMARY KEY,
+  groups TEXT NOT NULL,
+  state BIGINT NOT NULL
+);
+`
+
+/** A contact that groups of the administrator's have in common with the account. */
+export interface SharedContact {
+  readonly contact: string
+  readonly groups: readonly string[]
+}
+
+/** What sharing has changed: who sees the account's presence that did not before, and who does not any more. */
+export interface SharingDone {
+  readonly fresh: readonly string[]
+  readonly lost: readonly string[]
+}
 
 /** One contact. An item whose state is without LISTED is none that clients see. */
 export interface RosterRow {
@@ -140,6 +162,11 @@ async function mustHaveRoom(tx: Transaction, limit: number, who: 'contacts' | 's
   if (Number(count?.[0]) >= limit) throw new StoreError('full', 'the roster is full')
 }
 
+async function sharedGroups(tx: Transaction, contact: string): Promise<readonly string[]> {
+  const row = await tx.get('SELECT groups FROM roster_shared WHERE contact = ?', contact)
+  return row === undefined ? [] : (JSON.parse(String(row[0])) as string[])
+}
+
 /** What of a state clients see. */
 const VISIBLE = ~PENDING_IN
 
@@ -163,7 +190,7 @@ async function settle(
 export const rosterStore = defineStore({
   name: 'roster',
   scale: 'account',
-  migrations: [TABLES],
+  migrations: [TABLES, SHARED_TABLE],
   operations: {
     load: read(async (tx): Promise<LoadedRoster> => ({
       version: await currentVersion(tx),
@@ -216,13 +243,15 @@ export const rosterStore = defineStore({
         },
       ): Promise<void> => {
         const before = await find(tx, args.contact)
+        // What the administrator calls it stays.
+        const shared = (before?.state ?? 0) & SHARED ? await sharedGroups(tx, args.contact) : []
         if (before === undefined || (before.state & LISTED) === 0) await mustHaveRoom(tx, args.limit)
         const version = await nextVersion(tx)
         const request = await tx.get('SELECT request FROM roster_item WHERE contact = ?', args.contact)
         const row: RosterRow = {
           contact: args.contact,
           name: args.name,
-          groups: args.groups,
+          groups: [...new Set([...args.groups, ...shared])],
           state: (before?.state ?? 0) | LISTED,
         }
         await put(tx, row, request?.[0] === undefined || request[0] === null ? null : String(request[0]), version)
@@ -235,6 +264,7 @@ export const rosterStore = defineStore({
     remove: write(async (tx, { contact }: { readonly contact: string }): Promise<SubscriptionState | undefined> => {
       const row = await find(tx, contact)
       if (row === undefined || (row.state & LISTED) === 0) return undefined
+      if (row.state & SHARED) throw new StoreError('shared', 'the administrator has put this contact there')
       const version = await nextVersion(tx)
       await drop(tx, row, version)
       const change: RosterChange = {
@@ -291,6 +321,58 @@ export const rosterStore = defineStore({
         return { before: row.state, after, ...(reply && { reply }) }
       },
     ),
+
+    /** Makes these, and only these, the contacts that groups share with the account. Those that are so already cost nothing. */
+    share: write(async (tx, { contacts }: { readonly contacts: readonly SharedContact[] }): Promise<SharingDone> => {
+      const kept = new Map<string, { readonly shared: readonly string[]; readonly before: SubscriptionState }>()
+      for (const [contact, groups, state] of await tx.all('SELECT contact, groups, state FROM roster_shared'))
+        kept.set(String(contact), { shared: JSON.parse(String(groups)) as string[], before: Number(state) })
+      const wanted = new Map(contacts.map(({ contact, groups }) => [contact, [...groups].sort()]))
+      const rows: RosterRow[] = []
+      const fresh: string[] = []
+      const lost: string[] = []
+      let version = 0
+      for (const [contact, groups] of wanted) {
+        const known = kept.get(contact)
+        const row = (await find(tx, contact)) ?? { contact, name: '', groups: [], state: 0 }
+        if (known !== undefined && row.state & SHARED && JSON.stringify(known.shared) === JSON.stringify(groups))
+          continue
+        version ||= await nextVersion(tx)
+        const own = row.groups.filter((group) => known?.shared.includes(group) !== true)
+        const now: RosterRow = {
+          contact,
+          name: row.name === '' ? contact.slice(0, contact.lastIndexOf('@')) : row.name,
+          groups: [...new Set([...own, ...groups])],
+          state: (row.state & ~(PENDING_IN | PENDING_OUT)) | TO | FROM | LISTED | SHARED,
+        }
+        await put(tx, now, null, version)
+        await tx.run(
+          'INSERT INTO roster_shared (contact, groups, state) VALUES (?, ?, ?) ON CONFLICT (contact) DO UPDATE SET groups = excluded.groups',
+          contact,
+          JSON.stringify(groups),
+          row.state,
+        )
+        rows.push(now)
+        if ((row.state & FROM) === 0 || (row.state & TO) === 0) fresh.push(contact)
+      }
+      for (const [contact, { shared, before }] of kept) {
+        if (wanted.has(contact)) continue
+        await tx.run('DELETE FROM roster_shared WHERE contact = ?', contact)
+        const row = await find(tx, contact)
+        if (row === undefined) continue
+        version ||= await nextVersion(tx)
+        const state = before & ~(PENDING_IN | PENDING_OUT)
+        const now: RosterRow = { ...row, state, groups: row.groups.filter((group) => !shared.includes(group)) }
+        if (state === 0) await drop(tx, row, version)
+        else await put(tx, now, null, version)
+        rows.push(now)
+        if ((state & FROM) === 0) lost.push(contact)
+      }
+      if (rows.length === 0) return { fresh, lost }
+      const change: RosterChange = { kind: 'roster', version, rows, pushed: rows.map((row) => row.contact) }
+      tx.publish(change)
+      return { fresh, lost }
+    }),
 
     /** Puts contacts into the roster with a mutual subscription, as they come from elsewhere. Names and groups of those that are there stay. */
     import: write(

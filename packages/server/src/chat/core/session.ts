@@ -1,6 +1,7 @@
 // One client that is logged in and has a resource.
 
 import { type Element, escapeAttribute, type Jid, NS, type StreamError, serialise } from '@aviso/xmpp'
+import type { AccountChange } from '../../accounts/contracts.ts'
 import type { OnlineAccount } from './directory.ts'
 
 /** What a session writes to. */
@@ -46,7 +47,12 @@ export class Session {
   /** Whom the client has sent directed presence (RFC 6121 §4.6.3). */
   directed: Set<string> | undefined
   over = false
+  /** Where a feature holds back what is written to the client (XEP-0352): it gets all stanzas, and lets them go to `wire`. False as `send`. */
+  gate: ((stanza: Element | string) => boolean) | undefined
+  /** Asked before the session is closed because its account has changed: for the client that has changed it. True: it may stay. */
+  stays: ((change: AccountChange) => boolean) | undefined
   #slots: Map<SessionSlot<unknown>, unknown> | undefined
+  #preparations: (() => Promise<void>)[] | undefined
 
   constructor(id: string, jid: Jid, account: OnlineAccount, wire: Wire, lang?: string) {
     this.id = id
@@ -78,7 +84,27 @@ export class Session {
 
   /** Writes a stanza; false when the session is over. */
   send(stanza: Element | string): boolean {
-    return !this.over && this.wire.send(stanza)
+    if (this.over) return false
+    return this.gate === undefined ? this.wire.send(stanza) : this.gate(stanza)
+  }
+
+  /** What a feature must have read before the next stanza of this session is taken. Should it fail, that stanza is refused, and the one after it tries again. */
+  prepare(load: () => Promise<void>): void {
+    this.#preparations ??= []
+    this.#preparations.push(load)
+  }
+
+  /** Runs what was to be prepared; undefined where there is nothing (left). */
+  prepared(): Promise<void> | undefined {
+    return this.#preparations === undefined ? undefined : this.#prepare(this.#preparations)
+  }
+
+  async #prepare(preparations: (() => Promise<void>)[]): Promise<void> {
+    for (let next = preparations[0]; next !== undefined; next = preparations[0]) {
+      await next()
+      if (preparations[0] === next) preparations.shift()
+    }
+    this.#preparations = undefined
   }
 
   /**

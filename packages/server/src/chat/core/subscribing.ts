@@ -166,6 +166,7 @@ export async function asRosterCall<T>(call: Promise<T>): Promise<T> {
   } catch (error) {
     if (error instanceof StoreError && error.code === 'full')
       throw StanzaError.of('resource-constraint', 'your roster is full')
+    if (error instanceof StoreError && error.code === 'shared') throw StanzaError.of('not-allowed', error.message)
     throw asStanzaError(error)
   }
 }

@@ -13,6 +13,9 @@ export const APPROVED = 16
 /** The user sees the contact in the roster. A stranger's pending request alone makes no roster item (RFC 6121 §3.1.3). */
 export const LISTED = 32
 
+/** The administrator has put the contact there, by a group that both are in: neither side can undo it. */
+export const SHARED = 64
+
 /** A subscription state with its marks: the bits above. */
 export type SubscriptionState = number
 
@@ -39,6 +42,7 @@ export interface Inbound {
 
 /** RFC 6121 §A.2: the user sends `type` to the contact. */
 export function outbound(state: SubscriptionState, type: SubscriptionType): Outbound {
+  if (state & SHARED) return { state, route: false }
   switch (type) {
     case 'subscribe': // §A.2.1
       return { state: (state & TO ? state : state | PENDING_OUT) | LISTED, route: true }
@@ -54,6 +58,7 @@ export function outbound(state: SubscriptionState, type: SubscriptionType): Outb
 
 /** RFC 6121 §A.3: the contact has sent `type` to the user. */
 export function inbound(state: SubscriptionState, type: SubscriptionType): Inbound {
+  if (state & SHARED) return { state, deliver: false, ...(type === 'subscribe' && { reply: 'subscribed' as const }) }
   switch (type) {
     case 'subscribe': // §A.3.1
       if (state & FROM) return { state, deliver: false, reply: 'subscribed' }

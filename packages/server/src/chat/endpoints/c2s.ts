@@ -218,6 +218,19 @@ class ClientConnection implements ServerStreamHandlers, NetSession {
     return chat.take(session, stanza)
   }
 
+  early(request: Element, stream: ServerStream): Element | undefined | Promise<Element | undefined> {
+    return this.#terms.chat.early(request, {
+      id: this.#connection.id,
+      host: stream.host,
+      remoteAddress: this.#connection.remoteAddress,
+      stream: this,
+    })
+  }
+
+  nonza(element: Element): boolean | Promise<boolean> {
+    return this.#session !== undefined && this.#terms.chat.nonza(this.#session, element)
+  }
+
   closed(reason: CloseReason): void {
     if (this.#session !== undefined) this.#terms.chat.end(this.#session)
     const { error } = reason

@@ -1,11 +1,10 @@
-// XEP-0030: Service Discovery, and the server's own XEP-0115: Entity Capabilities
+// XEP-0030: Service Discovery, and the server's own capabilities (XEP-0115, XEP-0390)
 
-import { createHash } from 'node:crypto'
 import { el, type Element, NS, StanzaError } from '@aviso/xmpp'
 import * as v from 'valibot'
-import { chatFeature, type DiscoFacts, type DiscoSubject, type IqRequest } from '../core/contracts.ts'
+import { chatFeature, type DiscoInfo, type DiscoItem, type DiscoSubject, type IqRequest } from '../core/contracts.ts'
+import { CAPS, CAPS2, hashes, verification } from './capabilities.ts'
 
-const CAPS = 'http://jabber.org/protocol/caps'
 const BOTH: readonly DiscoSubject[] = ['host', 'account']
 
 export const disco = chatFeature({
@@ -29,29 +28,56 @@ export const disco = chatFeature({
     host.disco.feature(NS.discoInfo, BOTH)
     host.disco.feature(NS.discoItems, BOTH)
     host.disco.feature(CAPS)
+    host.disco.feature(CAPS2)
     for (const { jid, name } of config.items) host.disco.item(name === undefined ? { jid } : { jid, name })
 
-    let known = { revision: -1, ver: '' }
-    const ver = (): string => {
-      if (known.revision !== described.revision)
-        known = { revision: described.revision, ver: capabilities(described, 'host') }
-      return known.ver
+    const ofHost = (): DiscoInfo => ({
+      identities: described.identities('host'),
+      features: described.features('host'),
+      forms: described.forms(),
+    })
+    const ofAccount = (): DiscoInfo => ({
+      identities: described.identities('account'),
+      features: described.features('account'),
+    })
+    let known:
+      { readonly revision: number; readonly ver: string; readonly hashes: ReadonlyMap<string, string> } | undefined
+    const capabilities = (): NonNullable<typeof known> => {
+      const { revision } = described
+      if (known?.revision !== revision) known = { revision, ver: verification(ofHost()), hashes: hashes(ofHost()) }
+      return known
     }
     const nodeOf = (domain: string): string => `https://${domain}`
 
-    host.streamFeature((stage) => el('c', { xmlns: CAPS, hash: 'sha-1', node: nodeOf(stage.host), ver: ver() }))
+    host.streamFeature((stage) =>
+      el('c', { xmlns: CAPS, hash: 'sha-1', node: nodeOf(stage.host), ver: capabilities().ver }),
+    )
+    host.streamFeature(() =>
+      el(
+        'c',
+        { xmlns: CAPS2 },
+        ...[...capabilities().hashes].map(([algo, hash]) => el('hash', { xmlns: 'urn:xmpp:hashes:2', algo }, hash)),
+      ),
+    )
 
-    host.iq.get(NS.discoInfo, 'query', ['host'], (iq) => {
+    const isCapability = (node: string, domain: string): boolean =>
+      node === `${nodeOf(domain)}#${capabilities().ver}` ||
+      [...capabilities().hashes].some(([algo, hash]) => node === `${CAPS2}#${algo}.${hash}`)
+
+    host.iq.get(NS.discoInfo, 'query', ['host'], async (iq) => {
       const node = iq.payload.get('node')
-      if (node !== undefined && node !== `${nodeOf(iq.to.domain)}#${ver()}`) throw StanzaError.of('item-not-found')
-      return iq.result(description(described, 'host', node))
+      if (node === undefined || isCapability(node, iq.to.domain)) return iq.result(description(ofHost(), node))
+      return iq.result(description(await nodeNamed(node).info(iq), node))
     })
-    host.iq.get(NS.discoItems, 'query', ['host'], (iq) => {
+    host.iq.get(NS.discoItems, 'query', ['host'], async (iq) => {
       const node = iq.payload.get('node')
-      if (node !== undefined) throw StanzaError.of('item-not-found')
-      const items = described.items().map((item) => el('item', { ...item }))
-      return iq.result(el('query', { xmlns: NS.discoItems }, ...items))
+      return iq.result(listing(node === undefined ? described.items() : await nodeNamed(node).items(iq), node))
     })
+    const nodeNamed = (name: string) => {
+      const node = described.node(name)
+      if (node === undefined) throw StanzaError.of('item-not-found')
+      return node
+    }
 
     /** XEP-0030 §8: what exists is nobody's business who may not see the account's presence. */
     const mustBeFriend = async ({ account, from, payload }: IqRequest): Promise<void> => {
@@ -61,29 +87,23 @@ export const disco = chatFeature({
     }
     host.iq.get(NS.discoInfo, 'query', ['account'], async (iq) => {
       await mustBeFriend(iq)
-      return iq.result(description(described, 'account'))
+      return iq.result(description(ofAccount()))
     })
     host.iq.get(NS.discoItems, 'query', ['account'], async (iq) => {
       await mustBeFriend(iq)
-      return iq.result(el('query', { xmlns: NS.discoItems }))
+      return iq.result(listing([]))
     })
   },
 })
 
-function description(facts: DiscoFacts, subject: DiscoSubject, node?: string): Element {
-  return el(
+const description = ({ identities, features, forms = [] }: DiscoInfo, node?: string): Element =>
+  el(
     'query',
     { xmlns: NS.discoInfo, node },
-    ...facts.identities(subject).map(({ category, type, name }) => el('identity', { category, type, name })),
-    ...facts.features(subject).map((feature) => el('feature', { var: feature })),
+    ...identities.map(({ category, type, name }) => el('identity', { category, type, name })),
+    ...features.map((feature) => el('feature', { var: feature })),
+    ...forms,
   )
-}
 
-/** The verification string of XEP-0115 §5.1. */
-function capabilities(facts: DiscoFacts, subject: DiscoSubject): string {
-  const identities = facts.identities(subject).map(({ category, type, name }) => `${category}/${type}//${name ?? ''}<`)
-  const features = facts.features(subject).map((feature) => `${feature}<`)
-  return createHash('sha1')
-    .update([...identities.sort(), ...features.sort()].join(''))
-    .digest('base64')
-}
+const listing = (items: readonly DiscoItem[], node?: string): Element =>
+  el('query', { xmlns: NS.discoItems, node }, ...items.map((item) => el('item', { ...item })))

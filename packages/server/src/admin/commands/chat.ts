@@ -1,0 +1,133 @@
+// aviso invite ..., aviso chat reports
+
+import { Command, Option } from 'commander'
+import { parseDuration } from '../../kernel/units.ts'
+import type { InviteWish } from '../../chat/administration.ts'
+import { type CommonOptions, common, withAdmin } from '../context.ts'
+import type { Programme } from '../programme.ts'
+import { show, table, UsageError, when } from '../terminal.ts'
+
+interface InviteOptions extends CommonOptions {
+  readonly expires?: string
+}
+
+export function inviteCommand(programme: Programme): Command {
+  const invite = new Command('invite').description(
+    'invitations: to an account, to become a contact, to set a new password',
+  )
+
+  const make = async (options: InviteOptions, wish: InviteWish): Promise<void> => {
+    const lifetime = options.expires === undefined ? undefined : parseDuration(options.expires)
+    if (options.expires !== undefined && (lifetime === undefined || lifetime === 0))
+      throw new UsageError(`'${options.expires}' is no duration: write it as 12h or 7d`)
+    const made = await withAdmin(programme, options, (admin) =>
+      admin.ask('invite.make', { ...wish, ...(lifetime !== undefined && { lifetime }) }),
+    )
+    show(
+      options.json === true,
+      made,
+      () => `${made.uri}\nGood until ${when(made.expires)}, ${made.uses === 1 ? 'once' : `${made.uses} times`}.`,
+    )
+  }
+  const expires = (): Option => new Option('--expires <duration>', 'how long it is good for, such as 12h or 7d')
+
+  common(invite.command('account <domain>').description('let somebody make an account'))
+    .option('--name <name>', 'the name that the account has to have')
+    .option('--contact <address>', 'whose contact the new account becomes')
+    .addOption(new Option('--role <role>', 'what the account may do').choices(['user', 'limited']).default('user'))
+    .option('--uses <count>', 'how many accounts may be made with it', '1')
+    .addOption(expires())
+    .action(
+      async (
+        domain: string,
+        options: InviteOptions & {
+          readonly name?: string
+          readonly contact?: string
+          readonly role: 'user' | 'limited'
+          readonly uses: string
+        },
+      ) => {
+        if (!/^[1-9]\d{0,5}$/.test(options.uses)) throw new UsageError(`'${options.uses}' is no number of uses`)
+        await make(options, {
+          kind: 'account',
+          domain,
+          role: options.role,
+          uses: Number(options.uses),
+          ...(options.name !== undefined && { address: `${options.name}@${domain}` }),
+          ...(options.contact !== undefined && { inviter: options.contact }),
+        })
+      },
+    )
+  common(invite.command('contact <address>').description('let somebody become a contact of an account'))
+    .option('--account', 'who comes may make an account for that')
+    .addOption(expires())
+    .action(async (address: string, options: InviteOptions & { readonly account?: boolean }) =>
+      make(options, { kind: 'contact', inviter: address, register: options.account === true }),
+    )
+  common(invite.command('reset <address>').description('let somebody set a new password for an account'))
+    .addOption(expires())
+    .action(async (address: string, options: InviteOptions) => make(options, { kind: 'reset', address }))
+
+  common(invite.command('list').description('invitations that can be used still')).action(
+    async (options: CommonOptions) => {
+      const invites = await withAdmin(programme, options, (admin) => admin.ask('invite.list', undefined))
+      show(options.json === true, invites, () =>
+        table(
+          ['token', 'for', 'until', 'uses', 'contact of', 'address'],
+          invites.map(({ token, kind, expires: until, uses, inviter, uri }) => [
+            token,
+            kind,
+            when(until),
+            String(uses),
+            inviter,
+            uri,
+          ]),
+        ),
+      )
+    },
+  )
+  common(invite.command('revoke <token>').description('make an invitation void')).action(
+    async (token: string, options: CommonOptions) => {
+      await withAdmin(programme, options, (admin) => admin.ask('invite.revoke', { token }))
+      show(options.json === true, { token }, () => 'The invitation is void.')
+    },
+  )
+  return invite
+}
+
+export function chatCommand(programme: Programme): Command {
+  const chat = new Command('chat').description('what concerns chat alone')
+  const reports = chat.command('reports').description('what users reported as spam or abuse')
+  common(reports.command('list', { isDefault: true }).description('newest first'))
+    .option('--before <number>', 'reports older than the one of this number')
+    .action(async (options: CommonOptions & { readonly before?: string }) => {
+      const before = options.before === undefined ? undefined : Number(options.before)
+      if (before !== undefined && !Number.isSafeInteger(before))
+        throw new UsageError(`'${options.before}' is no number`)
+      const found = await withAdmin(programme, options, (admin) =>
+        admin.ask('chat.reports', before === undefined ? {} : { before }),
+      )
+      show(options.json === true, found, () =>
+        table(
+          ['number', 'at', 'reported', 'by', 'reason', 'text'],
+          found.map(({ id, at, reported, reporter, reason, text }) => [
+            String(id),
+            when(at),
+            reported,
+            reporter,
+            reason.replace('urn:xmpp:reporting:', ''),
+            text.replaceAll(/\s+/g, ' ').slice(0, 100),
+          ]),
+        ),
+      )
+    })
+  common(reports.command('forget <number>').description("forget a report, or 'all'")).action(
+    async (number: string, options: CommonOptions) => {
+      const id = number === 'all' ? 'all' : Number(number)
+      if (id !== 'all' && !Number.isSafeInteger(id)) throw new UsageError(`'${number}' is no number of a report`)
+      const removed = await withAdmin(programme, options, (admin) => admin.ask('chat.forget-report', { id }))
+      show(options.json === true, { removed }, () => `${removed} forgotten.`)
+    },
+  )
+  return chat
+}

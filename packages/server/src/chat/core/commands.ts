@@ -1,0 +1,59 @@
+// XEP-0050: what a command is, for the features that offer some
+
+import type { Element, Jid } from '@aviso/xmpp'
+import type { Account } from '../../accounts/contracts.ts'
+import type { Submission } from './forms.ts'
+
+/** Who may see and run a command: every account, those that are not `limited`, or administrators. */
+export type CommandAccess = 'account' | 'user' | 'admin'
+
+export interface Command {
+  readonly node: string
+  /** As clients show it. */
+  readonly name: string
+  readonly access: CommandAccess
+  /** The first stage. Throws a StanzaError, which the client is told. */
+  run(call: CommandCall): Stage | Promise<Stage>
+}
+
+export interface CommandCall {
+  /** Who runs it, as of now. */
+  readonly account: Account
+  /** The full JID. */
+  readonly from: Jid
+  /** The domain at which it was run. */
+  readonly domain: string
+}
+
+/** What the client is to fill in next, or the end. */
+export type Stage = FormStage | Finished
+
+export interface FormStage {
+  readonly form: Element
+  /** True where `next` may lead to another form; else the client is told that this completes the command. */
+  readonly more?: boolean
+  /** Takes what was filled in. A StanzaError leaves the command at this stage. */
+  next(filled: Submission): Stage | Promise<Stage>
+}
+
+export interface Finished {
+  readonly done: true
+  /** Told in words. */
+  readonly note?: string
+  readonly warning?: string
+  /** Told as a form of type `result`. */
+  readonly form?: Element
+}
+
+export const finished = (note?: string, form?: Element): Finished => ({
+  done: true,
+  ...(note !== undefined && { note }),
+  ...(form !== undefined && { form }),
+})
+
+const RANK = { limited: 0, user: 1, admin: 2 } as const
+const NEEDED = { account: 0, user: 1, admin: 2 } as const
+
+/** True when the account may see and run the command. */
+export const mayRun = (account: Account, { access }: Command): boolean =>
+  !account.disabled && RANK[account.role] >= NEEDED[access]
