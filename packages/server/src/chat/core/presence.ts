@@ -123,8 +123,9 @@ function broadcast(
       continue
     }
     if (points.remote.empty) continue
+    // Most who are not here are ours and offline: prepared already, they need no parsing.
+    if (core.accounts.isLocal(contact.slice(contact.indexOf('@') + 1))) continue
     const to = address(contact)
-    if (core.accounts.isLocal(to.domain)) continue
     if (state & FROM) {
       foreign ??= stanza.prepared()
       tellRemote(core, session, foreign.with({ to: contact }), to)
