@@ -2,6 +2,7 @@
 
 import type { AnyModule } from '../kernel/module.ts'
 import { c2s } from './endpoints/c2s.ts'
+import { archive } from './archive/archive.ts'
 import { blocking } from './features/blocking.ts'
 import { carbons } from './features/carbons.ts'
 import { csi } from './features/csi.ts'
@@ -37,6 +38,7 @@ export const chatFeatures: readonly AnyModule[] = [
   ping,
   version,
   time,
+  archive,
   offline,
   rosterVersioning,
   legacySession,

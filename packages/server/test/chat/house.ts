@@ -35,6 +35,9 @@ import { testScope } from '../fixtures/scope.ts'
 
 export const FEATURES = chatFeatures as readonly AnyModule<ChatFeature>[]
 
+/** What can be delivered to nobody is told to the sender. */
+export const WITHOUT_ARCHIVE = FEATURES.filter(({ name }) => name !== 'archive')
+
 const PASSWORD = 'pencil'
 
 /** Accounts made of a list of addresses; everybody's password is `pencil`. */

@@ -35,6 +35,14 @@ export interface StanzaEvent {
   readonly to: Jid
 }
 
+/** A stanza of a client of ours on its way out. */
+export interface SendingEvent extends StanzaEvent {
+  /** What the sender's other devices are shown of it, where that is more than what is sent. */
+  own: Element | undefined
+  /** The stanza counts as handled only when `work` is done as well; it goes on its way meanwhile. What it rejects with is told to the sender. */
+  wait(work: Promise<void>): void
+}
+
 /** A stanza that is about to reach one of our accounts. */
 export interface AccountEvent extends StanzaEvent {
   readonly account: Account
@@ -74,9 +82,13 @@ export interface UnavailableEvent {
 /** The places of the host where features have their say, in the order in which a stanza meets them. */
 export interface Hooks {
   /** A client of ours sends a message, an IQ or a directed presence; nothing was done with it yet. */
-  readonly sending: AnswerHook<StanzaEvent, Handled>
+  readonly sending: AnswerHook<SendingEvent, Handled>
   /** A stanza for an account of ours, from whomever, is about to be delivered or answered. Not asked for IQ results and errors. */
   readonly receiving: AnswerHook<AccountEvent, Handled>
+  /**
+   * A message that an account takes, before it is given to anybody: answers what is to be delivered in its place, when it may be. Asked once for each message.
+   */
+  readonly keeping: AnswerHook<AccountEvent, Element | Promise<Element>>
   /** A message (chat or normal) that no session of the account takes now. Unanswered, the sender is told service-unavailable. */
   readonly undelivered: AnswerHook<AccountEvent, Handled>
   /** A message was written to sessions. */
