@@ -11,6 +11,7 @@ import { legacySession } from './features/legacy-session.ts'
 import { offline } from './features/offline.ts'
 import { ping } from './features/ping.ts'
 import { rosterVersioning } from './features/roster-versioning.ts'
+import { streamManagement } from './features/stream-management.ts'
 import { time } from './features/time.ts'
 import { contactAddresses } from './features/contact-addresses.ts'
 import { lastActivity } from './features/last-activity.ts'
@@ -44,6 +45,7 @@ export const chatFeatures: readonly AnyModule[] = [
   legacySession,
   carbons,
   csi,
+  streamManagement,
   blocking,
   uptime,
   lastActivity,

@@ -9,6 +9,7 @@ import type { Store } from '../../store/contracts.ts'
 import type { Command } from './commands.ts'
 import type { OnlineAccount } from './directory.ts'
 import type { AnswerHook, TellHook } from './hooks.ts'
+import type { SentStanza } from './redelivery.ts'
 import type { Session, Wire } from './session.ts'
 
 /** Who sent a stanza: a session of ours, or later another server. */
@@ -103,6 +104,10 @@ export interface Hooks {
   readonly available: TellHook<PresenceEvent>
   /** A session has become unavailable, by its own word or by its end. */
   readonly unavailable: TellHook<UnavailableEvent>
+  /** A session's client has lost its connection, and may come back: it goes on getting what is sent to it. */
+  readonly away: TellHook<Session>
+  /** It came back. */
+  readonly resumed: TellHook<Session>
   /** A session is over. */
   readonly closed: TellHook<Session>
 }
@@ -206,6 +211,12 @@ export type EarlyHandler = (
   type: 'get' | 'set',
 ) => Element | undefined | Promise<Element | undefined>
 
+/**
+ * Takes what is no stanza from a client that has logged in and has no resource yet, and answers it over the client's wire. Resolves with a session that the stream goes on with, or with
+ * undefined where it is to bind a resource as usual.
+ */
+export type UnboundHandler = (account: Account, element: Element, client: BindingClient) => Promise<Session | undefined>
+
 /** Where a client's stream stands when features are offered (RFC 6120 §4.3.2). */
 export interface StreamStage {
   /** The domain that the client addressed. */
@@ -232,6 +243,15 @@ export interface Host {
   streamFeature(offer: (stage: StreamStage) => Element | undefined): void
   /** Takes an element of a client's that is no stanza, in the order of its stanzas; the next ones wait for a promise. One handler for each name. */
   nonza(xmlns: string, name: string, handler: (session: Session, element: Element) => void | Promise<void>): void
+  /** Takes an element that is no stanza from clients that have no resource yet. One handler for each name. */
+  unbound(xmlns: string, name: string, handler: UnboundHandler): void
+  /** Ends a session whose client does not come back. */
+  end(session: Session): void
+  /** For whoever lets sessions live on without a connection: tells the hooks of that name. */
+  tellAway(session: Session): void
+  tellResumed(session: Session): void
+  /** Gives what a session was sent and did not get to others of the account, or to those who keep it. */
+  redeliver(account: OnlineAccount, stanzas: Iterable<SentStanza>): Promise<void>
   /** Answers IQ requests of clients that have not logged in yet. One handler for each name. */
   early(xmlns: string, name: string, handler: EarlyHandler): void
   /** The accounts that have sessions. */
@@ -256,7 +276,7 @@ export interface Chat {
   streamFeatures(stage: StreamStage): readonly Element[]
   /**
    * Binds a resource (RFC 6120 §7): the one asked for, or one of our making. A session that has it already is closed with `conflict` (§7.7.2.2).
-   * The endpoint gives what arrives to `take` and must call `end` when the stream is over.
+   * The endpoint gives what arrives to `take` and must call `disconnected` when the stream is over.
    * @throws StanzaError bad-request or resource-constraint
    */
   bind(account: Account, resource: string | undefined, client: BindingClient): Session
@@ -269,6 +289,10 @@ export interface Chat {
   early(request: Element, stranger: Stranger): Element | undefined | Promise<Element | undefined>
   /** Takes what is no stanza; false where nobody knows it. */
   nonza(session: Session, element: Element): boolean | Promise<boolean>
+  /** Takes what is no stanza from a client that has no resource yet, see `UnboundHandler`; undefined where nobody knows it. */
+  unbound(account: Account, element: Element, client: BindingClient): Promise<Session | undefined> | undefined
+  /** A stream of the session's is over; `broken`: without a goodbye of either side. The session is over too, unless its client may come back. */
+  disconnected(session: Session, wire: Wire, broken: boolean): void
   /** The session is over, for whatever reason. Safe to call twice. */
   end(session: Session): void
 }

@@ -34,6 +34,7 @@ import type {
   Stranger,
   StreamStage,
   UnavailableEvent,
+  UnboundHandler,
 } from './contracts.ts'
 import { Directory, type OnlineAccount } from './directory.ts'
 import type { Command } from './commands.ts'
@@ -44,9 +45,10 @@ import { becomeUnavailable, goodbye, presenceFromSession, probeFor, sendPresence
 import { farewell, registerRoster } from './roster-requests.ts'
 import { rosterStore } from './roster.store.ts'
 import type { Roster } from './roster.ts'
+import { redeliver } from './redelivery.ts'
 import { route } from './router.ts'
 import { Sent, stamp } from './sent.ts'
-import { Session } from './session.ts'
+import { Session, type Wire } from './session.ts'
 import { asStanzaError, rosterChanged } from './subscribing.ts'
 import { FROM } from './subscriptions.ts'
 
@@ -129,9 +131,12 @@ export class Core implements Chat {
     readonly bound: TellPoint<Session>
     readonly available: TellPoint<PresenceEvent>
     readonly unavailable: TellPoint<UnavailableEvent>
+    readonly away: TellPoint<Session>
+    readonly resumed: TellPoint<Session>
     readonly closed: TellPoint<Session>
   }
   readonly #early = new Map<string, EarlyHandler>()
+  readonly #unbound = new Map<string, UnboundHandler>()
   readonly #commands = new Map<string, Command>()
   readonly #nonzas = new Map<string, (session: Session, element: Element) => void | Promise<void>>()
   readonly #features = new AnswerPoint<{ readonly stage: StreamStage; readonly offers: Element[] }, never>()
@@ -157,6 +162,8 @@ export class Core implements Chat {
       bound: new TellPoint(scope.log),
       available: new TellPoint(scope.log),
       unavailable: new TellPoint(scope.log),
+      away: new TellPoint(scope.log),
+      resumed: new TellPoint(scope.log),
       closed: new TellPoint(scope.log),
     }
   }
@@ -189,6 +196,8 @@ export class Core implements Chat {
         bound: tells(points.bound),
         available: tells(points.available),
         unavailable: tells(points.unavailable),
+        away: tells(points.away),
+        resumed: tells(points.resumed),
         closed: tells(points.closed),
       },
       iq: {
@@ -229,6 +238,16 @@ export class Core implements Chat {
         this.#nonzas.set(key, handler)
         scope.defer(() => void this.#nonzas.delete(key))
       },
+      unbound: (xmlns, name, handler) => {
+        const key = `${xmlns} ${name}`
+        if (this.#unbound.has(key)) throw new Error(`two features take <${name} xmlns='${xmlns}'/> before a resource`)
+        this.#unbound.set(key, handler)
+        scope.defer(() => void this.#unbound.delete(key))
+      },
+      end: (session) => this.end(session),
+      tellAway: (session) => (this.#life.current ?? this).points.away.tell(session),
+      tellResumed: (session) => (this.#life.current ?? this).points.resumed.tell(session),
+      redeliver: (account, stanzas) => redeliver(this.#life.current ?? this, account, stanzas),
       early: (xmlns, name, handler) => {
         const key = `${xmlns} ${name}`
         if (this.#early.has(key)) throw new Error(`two features answer strangers' <${name} xmlns='${xmlns}'/>`)
@@ -322,10 +341,12 @@ export class Core implements Chat {
       const preparing = session.prepared()
       const pending =
         preparing === undefined ? core.#take(session, stanza) : preparing.then(() => core.#take(session, stanza))
-      if (pending === undefined) return undefined
-      return pending.catch((error: unknown) => core.#refuse(session, stanza, error))
+      if (pending === undefined) return session.count()
+      const done = pending.catch((error: unknown) => core.#refuse(session, stanza, error))
+      return session.detach === undefined ? done : session.handling(done)
     } catch (error) {
       core.#refuse(session, stanza, error)
+      session.count()
     }
   }
 
@@ -393,6 +414,15 @@ export class Core implements Chat {
       this.log.error({ err: error, session: stranger.id }, 'a request before the log-in could not be handled')
       throw StanzaError.of('internal-server-error')
     }
+  }
+
+  disconnected(session: Session, wire: Wire, broken: boolean): void {
+    if (session.detach?.(wire, broken) !== true) this.end(session)
+  }
+
+  unbound(account: Account, element: Element, client: BindingClient): Promise<Session | undefined> | undefined {
+    const handler = (this.#life.current ?? this).#unbound.get(`${element.xmlns} ${element.name}`)
+    return handler?.(account, element, client)
   }
 
   nonza(session: Session, element: Element): boolean | Promise<boolean> {
