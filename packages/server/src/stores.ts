@@ -7,6 +7,7 @@ import { archiveStore } from './chat/archive/archive.store.ts'
 import { lastActivityStore } from './chat/features/last-activity.store.ts'
 import { noticesStore } from './chat/features/notices.store.ts'
 import { offlineStore } from './chat/features/offline.store.ts'
+import { pushStore } from './chat/features/push.store.ts'
 import { reportsStore } from './chat/features/reports.store.ts'
 import { xmlEntriesStore } from './chat/features/xml-entries.store.ts'
 import { invitesStore } from './chat/invites/invites.store.ts'
@@ -36,6 +37,7 @@ export const stores: readonly StoreDefinition[] = [
   rosterStore,
   offlineStore,
   archiveStore,
+  pushStore,
   blockingStore,
   reportsStore,
   lastActivityStore,

@@ -10,6 +10,7 @@ import { disco } from './features/disco.ts'
 import { legacySession } from './features/legacy-session.ts'
 import { offline } from './features/offline.ts'
 import { ping } from './features/ping.ts'
+import { push } from './features/push.ts'
 import { rosterVersioning } from './features/roster-versioning.ts'
 import { streamManagement } from './features/stream-management.ts'
 import { time } from './features/time.ts'
@@ -46,6 +47,7 @@ export const chatFeatures: readonly AnyModule[] = [
   carbons,
   csi,
   streamManagement,
+  push,
   blocking,
   uptime,
   lastActivity,

@@ -104,6 +104,8 @@ export interface Hooks {
   readonly available: TellHook<PresenceEvent>
   /** A session has become unavailable, by its own word or by its end. */
   readonly unavailable: TellHook<UnavailableEvent>
+  /** An IQ result or error for the bare address of an account: the answer to what was asked in its name. */
+  readonly answered: TellHook<StanzaEvent>
   /** A session's client has lost its connection, and may come back: it goes on getting what is sent to it. */
   readonly away: TellHook<Session>
   /** It came back. */

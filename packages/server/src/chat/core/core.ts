@@ -131,6 +131,7 @@ export class Core implements Chat {
     readonly bound: TellPoint<Session>
     readonly available: TellPoint<PresenceEvent>
     readonly unavailable: TellPoint<UnavailableEvent>
+    readonly answered: TellPoint<StanzaEvent>
     readonly away: TellPoint<Session>
     readonly resumed: TellPoint<Session>
     readonly closed: TellPoint<Session>
@@ -162,6 +163,7 @@ export class Core implements Chat {
       bound: new TellPoint(scope.log),
       available: new TellPoint(scope.log),
       unavailable: new TellPoint(scope.log),
+      answered: new TellPoint(scope.log),
       away: new TellPoint(scope.log),
       resumed: new TellPoint(scope.log),
       closed: new TellPoint(scope.log),
@@ -196,6 +198,7 @@ export class Core implements Chat {
         bound: tells(points.bound),
         available: tells(points.available),
         unavailable: tells(points.unavailable),
+        answered: tells(points.answered),
         away: tells(points.away),
         resumed: tells(points.resumed),
         closed: tells(points.closed),

@@ -67,6 +67,11 @@ export class ManagedStream implements Wire {
     return this.#wire !== undefined
   }
 
+  /** What is not acknowledged, oldest first. */
+  get queue(): readonly Unacknowledged[] {
+    return this.#queue
+  }
+
   get characters(): number {
     return this.#characters
   }

@@ -184,5 +184,6 @@ function failed(condition: StanzaCondition, text?: string, handled?: number): El
   return el('failed', { xmlns: SM, h: handled }, ...error.children)
 }
 
-/** True where the session's client is connected, as far as is known. */
-export const isConnected = (session: Session): boolean => !session.away
+/** What the session was sent and has not acknowledged, as XML text. */
+export const unacknowledged = (session: Session): readonly string[] =>
+  session.get(managed)?.queue.map(({ text }) => text) ?? []
