@@ -12,6 +12,7 @@ import { imapCrowd } from './measurements/imap-crowd.ts'
 import { imapLarge } from './measurements/imap-large.ts'
 import { imapReading } from './measurements/imap-reading.ts'
 import { mailIn } from './measurements/mail-in.ts'
+import { slowConnections } from './measurements/slow-connections.ts'
 import { start } from './measurements/start.ts'
 import { isInMemory } from './process-figures.ts'
 import { asJson, type Result, table } from './report.ts'
@@ -20,6 +21,7 @@ import { findProgramme, provision } from './server.ts'
 const measurements: readonly Measurement[] = [
   start,
   mailIn,
+  slowConnections,
   imapReading,
   imapLarge,
   imapCrowd,

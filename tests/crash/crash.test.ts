@@ -18,7 +18,7 @@ const SEED = Number(process.env['AVISO_CRASH_SEED'] ?? randomInt(1_000_000))
 /** The rounds that one data folder goes through before a new one is begun: what is verified grows with each. */
 const ROUNDS_A_FOLDER = 10
 
-test(`kill -9 under load, ${ROUNDS} times: what was acknowledged is there once (seed ${SEED})`, async (t) => {
+test(`X-06: kill -9 under load, ${ROUNDS} times: what was acknowledged is there once (seed ${SEED})`, async (t) => {
   for (let first = 0; first < ROUNDS; first += ROUNDS_A_FOLDER) {
     const folder = new Folder('crash')
     try {
@@ -92,18 +92,22 @@ function onDisk(data: string, ledger: Ledger): string {
     const database = new DatabaseSync(file, { readOnly: true })
     const all = (sql: string): Record<string, unknown>[] => database.prepare(sql).all()
     assert.deepEqual(all('PRAGMA integrity_check').map(Object.values), [['ok']], file)
-    const large = file.endsWith('account.db')
+    const ofAccount = file.endsWith('account.db')
+    const ofQueue = file.endsWith('queue.db')
+    const large = ofAccount
       ? all('SELECT blob FROM mail_email WHERE blob IS NOT NULL')
-      : all('SELECT blob FROM queue_mail WHERE blob IS NOT NULL')
+      : ofQueue
+        ? all('SELECT blob FROM spool_mail WHERE blob IS NOT NULL')
+        : []
     for (const { blob } of large) {
       const name = String(blob)
-      const path = join(file, '..', 'blobs', name.slice(0, 2), name)
+      const path = join(ofAccount ? join(file, '..') : data, 'blobs', name.slice(0, 2), name)
       assert.ok(existsSync(path), `${path} is referred to and missing`)
       referred.add(path)
     }
-    if (!file.endsWith('account.db'))
+    if (ofQueue)
       for (const { address, bytes, blob } of all(
-        'SELECT r.address AS address, m.bytes AS bytes, m.blob AS blob FROM queue_recipient r JOIN queue_mail m ON m.id = r.mail',
+        'SELECT r.address AS address, b.bytes AS bytes, m.blob AS blob FROM spool_recipient r JOIN spool_mail m ON m.seq = r.mail LEFT JOIN spool_body b ON b.mail = m.seq',
       )) {
         const mail = [...ledger.mails.values()].find(({ foreign }) => foreign.includes(String(address)))
         assert.ok(mail, `${String(address)} waits in the queue and nobody sent it`)

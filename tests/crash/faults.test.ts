@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { once } from 'node:events'
 import { describe, test } from 'node:test'
 import { el, type Client, type Element } from '@aviso/xmpp'
-import { mailOf, openImap, openSmtp, openXmpp, subjectOf } from './peers.ts'
+import { mailOf, openImap, openSmtp, openSubmission, openXmpp, subjectOf } from './peers.ts'
 import { ANNA, aviso, BERT, delay, DOMAIN, Folder, NotStarted, Server, type Settings, settingsOf } from './server.ts'
 
 const root = process.getuid?.() === 0
@@ -40,6 +40,27 @@ async function mail(server: Server, name: string, size: number, to = ANNA): Prom
   )
   await client.quit()
   return `${String(result?.reply.code)} ${result?.reply.enhanced ?? ''}`.trim()
+}
+
+/** Submits one mail of Anna's; the code and the enhanced code of the answer. */
+async function submitted(server: Server, to: string, size: number): Promise<string> {
+  const client = await openSubmission(server.ports, ANNA)
+  const [result] = await client.send(
+    { reversePath: ANNA, recipients: [{ address: to }] },
+    mailOf('submitted', size, ANNA, [to]),
+  )
+  await client.quit()
+  return `${String(result?.reply.code)} ${result?.reply.enhanced ?? ''}`.trim()
+}
+
+/** The recipients in the queue of a server whose data folder is in another namespace. */
+async function queueIn(inside: string): Promise<readonly string[]> {
+  const { connectControl } = await import('../../packages/server/src/admin/control.ts')
+  const control = await connectControl(inside)
+  assert.ok(control, 'the control socket')
+  const lines = await control.ask('queue.list', undefined)
+  await control.close()
+  return lines.map(({ address }) => address)
 }
 
 /** Names of the mails in the mailbox, each whole by its length. */
@@ -87,6 +108,16 @@ describe('a full disk', { skip: needsRoot }, () => {
       }
       assert.deepEqual([...refusals.keys()], ['452 4.3.1'], 'SMTP says that there is no room')
       assert.ok([...refusals.values()].reduce((sum, count) => sum + count) >= 20, JSON.stringify([...refusals]))
+      // The queue too: in its database, and in a file of its own.
+      const queued: string[] = []
+      const refused = new Set<string>()
+      for (let i = 0; i < 20; i++) {
+        const to = `guest-${i}@elsewhere.example`
+        const reply = await submitted(server, to, i % 2 === 0 ? 200_000 : 400_000)
+        if (reply.startsWith('250')) queued.push(to)
+        else refused.add(reply)
+      }
+      assert.deepEqual([...refused], ['452 4.3.1'], 'submission says that there is no room')
 
       // The large one goes to a file of its own, the others into the database.
       for (const size of [300_000, 100_000]) {
@@ -120,6 +151,10 @@ describe('a full disk', { skip: needsRoot }, () => {
       rmSync(ballast)
       assert.equal(await mail(server, 'after', 400_000), '250 2.0.0')
       acknowledged.push('after')
+      assert.equal(await submitted(server, 'guest@elsewhere.example', 400_000), '250 2.0.0')
+      queued.push('guest@elsewhere.example')
+      const waiting = await queueIn(inside)
+      assert.deepEqual([...waiting].sort(), queued.sort(), 'what was taken waits, and nothing else')
       const octets = mailOf('appended', 300_000, ANNA, [ANNA])
       assert.equal((await reader.raw(`APPEND Drafts {${octets.length}}`, [octets])).status, 'OK')
       assert.deepEqual([...(await subjects(server, ANNA))].sort(), [...acknowledged].sort())

@@ -60,8 +60,12 @@ export function settingsOf(changes: Settings = {}): Settings {
     data: 'data',
     'run-as-root': true,
     log: { level: 'info', format: 'json' },
-    // More than any test fills: only what is limited is counted where a client can see it.
-    mail: { quota: { storage: '100 GiB', messages: 1_000_000, mailboxes: 1000 } },
+    mail: {
+      // More than any test fills: only what is limited is counted where a client can see it.
+      quota: { storage: '100 GiB', messages: 1_000_000, mailboxes: 1000 },
+      // Nobody listens there: mail for others waits in the queue, and no name is looked up.
+      remote: { destinations: { '*': { host: '127.0.0.1', port: 1 } } },
+    },
     accounts: { cleartext: 'loopback', passwords: { iterations: 4096 } },
     endpoints: {
       smtp: { listen: [any] },

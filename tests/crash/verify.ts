@@ -239,7 +239,9 @@ function isTraced(
 ): boolean {
   if (octets.length <= size || digest(octets.subarray(octets.length - size)) !== expected) return false
   const trace = octets.subarray(0, octets.length - size).toString('latin1')
-  return /^Return-Path: <[^\r\n]*>\r\n(?:(?:Received|Authentication-Results|[ \t])[^\r\n]*\r\n)*$/.test(trace)
+  return /^Return-Path: <[^\r\n]*>\r\n(?:(?:Received|Authentication-Results|DKIM-Signature|[ \t])[^\r\n]*\r\n)*$/.test(
+    trace,
+  )
 }
 
 function numbers({ untagged }: ImapReply): { readonly validity: number; readonly next: number } {

@@ -91,7 +91,8 @@ export const mailConfig = (registry: Registry) => {
     ),
     local: v.optional(
       v.pipe(
-        pipeline(registry, routes, { loops: true }, { complete: true, dkim: true }),
+        // A notification of mail that was sent on goes back the way of its rewritten reverse-path.
+        pipeline(registry, routes, { loops: true }, { srs: true, complete: true, dkim: true }),
         v.description('mail that the server itself writes, such as notifications that a mail could not be delivered'),
       ),
       {},

@@ -10,6 +10,7 @@ import { type Config, configSchema } from '../../src/config.ts'
 import { House } from '../../src/house.ts'
 import { checkConfig, inlineSource } from '../../src/kernel/config/load.ts'
 import { recordingLog } from '../../src/kernel/log.ts'
+import { FakeDns } from '../../src/net/dns/testing/index.ts'
 
 export const BASE = {
   hostname: 'mail.example.org',
@@ -44,11 +45,17 @@ export interface Running {
 }
 
 /** Starts the server; it is stopped after the test. */
-export async function startHouse(t: TestContext, config: Config = BASE): Promise<Running> {
-  const folder = temporaryFolder(t)
+export async function startHouse(t: TestContext, config: Config = BASE, folder = temporaryFolder(t)): Promise<Running> {
   const { log, lines } = recordingLog('info')
   const running = { config }
-  const load = async () => checkConfig(configSchema, inlineSource(running.config)).settings
+  // Tests ask no DNS of the world: here nothing is known, and that is known at once.
+  const dns = await FakeDns.start({})
+  t.after(() => dns.close())
+  const load = async () => {
+    const { network = {} } = running.config
+    const around = { ...running.config, network: { dns: { servers: [dns.address] }, ...network } }
+    return checkConfig(configSchema, inlineSource(around)).settings
+  }
   const house = await House.start({ source: { folder, load }, log, environment: {} })
   t.after(() => house.stop())
   return Object.assign(running, {

@@ -32,7 +32,7 @@ async function newest({ port }: Running, who: number): Promise<string> {
 
 const HELLO = /^250 [^\r]*\r\n/m
 
-test('a mail comes by LMTP over a unix socket: each recipient has an answer, and one who is unknown keeps none from the others', async (t) => {
+test('M-10: a mail comes by LMTP over a unix socket and over TCP: each recipient has an answer that names it, and one who is unknown keeps none from the others', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'aviso-lmtp-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
   const running = await populated(t, { lmtp: { listen: [`unix:${folder}/lmtp.sock`, '127.0.0.1:0'] } })
@@ -49,10 +49,11 @@ test('a mail comes by LMTP over a unix socket: each recipient has an answer, and
       results.map(({ accepted, stage, reply: { code, enhanced } }) => `${accepted} ${stage} ${code} ${enhanced}`),
       ['true data 250 2.1.5', 'false rcpt 550 5.1.1', 'true data 250 2.1.5'],
     )
+    for (const { address, reply } of results) assert.ok(reply.lines.join(' ').includes(address))
     await client.quit()
+    for (const who of [0, 1])
+      assert.match(await newest(running, who), /Received: from front\.example[^]*with LMTP[^]*Subject: by LMTP/)
   }
-  for (const who of [0, 1])
-    assert.match(await newest(running, who), /Received: from front\.example[^]*with LMTP[^]*Subject: by LMTP/)
 })
 
 test('LMTP relays for nobody', async (t) => {
@@ -75,7 +76,7 @@ test('behind a trusted proxy a mail is received from the client; a stranger cann
     await smtp.ask('MAIL FROM:<carl@example.net>', /^250 [^\r]*\r\n/)
     await smtp.ask('RCPT TO:<anna@example.org>', /^250 [^\r]*\r\n/)
     await smtp.ask('DATA', /^354 [^\r]*\r\n/)
-    await smtp.ask('Subject: x\r\n\r\nhi\r\n.', /^250 [^\r]*\r\n/)
+    await smtp.ask('From: carl@example.net\r\nSubject: x\r\n\r\nhi\r\n.', /^250 [^\r]*\r\n/)
   }
   const through = Talker.to(running.port('smtp'))
   through.socket.write('PROXY TCP4 192.0.2.17 192.0.2.1 4000 25\r\n')
@@ -173,7 +174,7 @@ test('a large mail waits in a file while it arrives, comes out whole, and leaves
   await client.quit()
 })
 
-test('a header above max-header-size is refused, and the next mail is taken', async (t) => {
+test('M-27: a header above max-header-size is refused, and the next mail is taken', async (t) => {
   const running = await populated(t, { smtp: { listen: ['127.0.0.1:0'], 'max-header-size': '1KiB' } })
   const client = await SmtpClient.open({
     connect: () => connect(running.port('smtp'), '127.0.0.1'),

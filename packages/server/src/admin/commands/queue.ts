@@ -54,15 +54,15 @@ export function queueCommand(programme: Programme): Command {
     },
   )
 
-  changing('retry', 'try mail now, whether its destination is known to be down or not', 'will be tried now')
-  changing('hold', 'keep mail back until it is released', 'are on hold')
-  changing('release', 'let mail go that was on hold; it is tried now', 'go on')
-  changing('delete', 'take mail out of the queue: nobody gets it', 'were taken out')
+  changing('retry', 'try mail now, whether its destination is known to be down or not', 'tried now')
+  changing('hold', 'keep mail back until it is released', 'on hold')
+  changing('release', 'let mail go that was on hold; it is tried now', 'released')
+  changing('delete', 'take mail out of the queue: nobody gets it', 'taken out')
     .option('--tell', 'tell the senders that their mail was not delivered')
     .option('--yes', 'do not ask')
 
   filters(common(queue.command('flush').description('try everything now'))).action((options: FilterOptions) =>
-    change('retry', 'will be tried now', filterOf(options), options),
+    change('retry', 'tried now', filterOf(options), options),
   )
 
   function changing(action: QueueAction, description: string, done: string): Command {
@@ -85,7 +85,7 @@ export function queueCommand(programme: Programme): Command {
     )
     if (changed === 0 && filter.ids !== undefined)
       throw new OperationError('not-found', 'no such mail is in the queue in that state')
-    show(options.json === true, { changed }, () => `${changed} recipients ${done}.`)
+    show(options.json === true, { changed }, () => `${done}: ${changed} ${changed === 1 ? 'recipient' : 'recipients'}`)
   }
 
   return queue

@@ -2,29 +2,66 @@
 
 import { MailAddress, parseAddressList } from '@aviso/mime'
 import * as v from 'valibot'
-import { Accounts } from '../../accounts/contracts.ts'
+import { canonical } from '../../accounts/address.ts'
+import { type Account, Accounts } from '../../accounts/contracts.ts'
+import { type Table, Tables } from '../../accounts/tables/contracts.ts'
+import { foldKey } from '../../accounts/tables/keys.ts'
 import { accept, defer, mailCheck, reject, type Verdict } from '../pipeline/contracts.ts'
+import { action, carryOut } from './action.ts'
 
 export const authorisedSender = mailCheck({
   name: 'authorised-sender',
   summary: 'Lets an account send under its own addresses only, in the envelope and in the From field.',
   config: v.strictObject({
     'check-header': v.optional(v.pipe(v.boolean(), v.description('look at the From (or Sender) field too')), true),
+    table: v.optional(
+      v.pipe(
+        v.string(),
+        v.description(
+          'a table that holds, by the address of an account, what else it may send as: addresses, whole domains, or * for all',
+        ),
+      ),
+    ),
+    prepare: v.optional(
+      v.pipe(
+        v.string(),
+        v.description(
+          'a table that makes an address into the one that is compared: an alias into its account; what it does not hold stays',
+        ),
+      ),
+    ),
+    mismatch: action('reject', 'the account may not send as this address'),
   }),
 
   create(config, scope) {
     const accounts = scope.use(Accounts)
+    const tables = scope.use(Tables)
+    const table = (key: string | undefined): Table | undefined => (key === undefined ? undefined : tables.get(key))
+    const more = table(config.table)
+    const prepare = table(config.prepare)
+
+    /** True when the account may send as the address. Rejects when that cannot be found out now: the mail waits. */
+    const may = async (account: Account, address: string): Promise<boolean> => {
+      const whole = canonical(address) ?? address
+      const prepared = (await prepare?.lookup(whole)) ?? []
+      for (const one of prepared.length === 0 ? [whole] : prepared) {
+        const spelled = canonical(one) ?? one
+        if (await accounts.maySendAs(account, spelled)) return true
+        const domain = spelled.slice(spelled.lastIndexOf('@') + 1)
+        for (const value of (await more?.lookup(account.address)) ?? [])
+          if (value === '*' || foldKey(value) === (value.includes('@') ? spelled : domain)) return true
+      }
+      return false
+    }
+    const refuse = (code: number, text: string): Verdict =>
+      carryOut(config.mismatch, { reject: [code, '5.7.1'], defer: [451, '4.7.1'], text }, text)
 
     return {
       async sender({ client, reversePath: sender }): Promise<Verdict> {
         if (client.account === undefined) return reject(530, '5.7.0', 'Please log in first')
         // A notification (read receipt, bounce) has the null reverse-path; its From field is looked at below.
-        if (sender === null || (await accounts.maySendAs(client.account, sender.toString()))) return accept()
-        return reject(
-          553,
-          '5.7.1',
-          `You are logged in as ${client.account.address} and may not send as ${sender.toString()}`,
-        )
+        if (sender === null || (await may(client.account, sender.toString()))) return accept()
+        return refuse(553, `You are logged in as ${client.account.address} and may not send as ${sender.toString()}`)
       },
 
       async content({ client }, { header }): Promise<Verdict> {
@@ -46,8 +83,8 @@ export const authorisedSender = mailCheck({
         const address = responsible.toString()
         if (!authors.some((author) => author?.toString() === address))
           return reject(550, '5.7.1', `The Sender ${address} is none of the authors in the From field`)
-        if (await accounts.maySendAs(client.account, address)) return accept()
-        return reject(550, '5.7.1', `You are logged in as ${client.account.address} and may not write as ${address}`)
+        if (await may(client.account, address)) return accept()
+        return refuse(550, `You are logged in as ${client.account.address} and may not write as ${address}`)
       },
     }
   },

@@ -74,7 +74,14 @@ export const command = mailCheck({
       if (args === undefined) return reject(553, '5.1.7', 'An address that begins with a hyphen cannot be checked here')
       try {
         const { status, output, error } = await runProgram(
-          { command: config.command, args, message, timeout: config.timeout, environment: asEnvironment(values) },
+          {
+            command: config.command,
+            args,
+            message,
+            timeout: config.timeout,
+            environment: asEnvironment(values),
+            signal: scope.signal,
+          },
           scope.clock,
         )
         if (error !== '') scope.log.warn({ mail: mail.id, status, said: error }, 'the program of a check complains')

@@ -97,7 +97,8 @@ export class Wire {
     if (this.#failure !== undefined) return this.destroy()
     if (bytes !== undefined) this.#socket.write(bytes)
     this.#socket.end()
-    this.#clock.timeout(this.timeout, () => this.destroy())
+    const timer = this.#clock.timeout(CLOSING, () => this.destroy())
+    this.#socket.once('close', () => timer.cancel())
   }
 
   destroy(): void {
@@ -140,5 +141,7 @@ export class Wire {
   }
 }
 
+/** Milliseconds that the program has to close its side. */
+const CLOSING = 5000
 /** Octets that wait to be read before the program is held up. More than any one answer. */
 const HIGH_WATER = 2 * 1024 * 1024

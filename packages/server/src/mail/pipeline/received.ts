@@ -5,24 +5,27 @@ import { receivedField, transmissionType } from '@aviso/smtp'
 import { authservId } from '../authentication/results.ts'
 import type { HeaderEdit, Mail } from './contracts.ts'
 
+/** Protocols that a mail comes by over a socket, which may be a unix one, without an address; all other mail is the server's own. */
+const TRANSMITTED: ReadonlySet<string> = new Set(['smtp', 'submission', 'lmtp'])
+
 /** The Received field without its line end. Where a user's device is, is nobody's business. */
 export function received(mail: Mail, hostname: string): string {
   const { client, parameters } = mail
+  const transmitted = TRANSMITTED.has(client.protocol)
   const field = receivedField({
-    ...(client.account === undefined && client.remoteAddress !== ''
-      ? { from: { hello: client.hello, address: client.remoteAddress } }
+    ...(client.account === undefined && transmitted
+      ? { from: { hello: client.hello, ...(client.remoteAddress === '' ? {} : { address: client.remoteAddress }) } }
       : {}),
     by: hostname,
-    with:
-      client.remoteAddress === ''
-        ? client.protocol
-        : transmissionType({
-            kind: client.protocol === 'lmtp' ? 'lmtp' : 'smtp',
-            extended: client.extended,
-            secure: client.tls !== undefined,
-            authenticated: client.account !== undefined,
-            smtpUtf8: parameters.smtpUtf8,
-          }),
+    with: transmitted
+      ? transmissionType({
+          kind: client.protocol === 'lmtp' ? 'lmtp' : 'smtp',
+          extended: client.extended,
+          secure: client.tls !== undefined,
+          authenticated: client.account !== undefined,
+          smtpUtf8: parameters.smtpUtf8,
+        })
+      : client.protocol,
     id: mail.id,
     recipients: mail.recipients.map(({ address }) => address.toString()),
     ...(client.tls === undefined ? {} : { tls: client.tls.cipher }),

@@ -20,6 +20,8 @@ export interface Order {
   readonly timeout: number
   /** Variables besides PATH and LANG. */
   readonly environment: Readonly<Record<string, string>>
+  /** Ends the program: nobody waits for it any more. */
+  readonly signal?: AbortSignal
 }
 
 /** How a program ended. */
@@ -34,7 +36,11 @@ export interface Ran {
 export class ProgramError extends Error {}
 
 /** Runs a program to its end. Rejects with ProgramError. */
-export async function runProgram({ command, args, message, timeout, environment }: Order, clock: Clock): Promise<Ran> {
+export async function runProgram(
+  { command, args, message, timeout, environment, signal }: Order,
+  clock: Clock,
+): Promise<Ran> {
+  if (signal?.aborted === true) throw new ProgramError(`${command} is not run: the server is stopping`)
   const child = spawn(command, args, {
     // A group of its own, so that what it starts ends with it.
     detached: true,
@@ -53,6 +59,8 @@ export async function runProgram({ command, args, message, timeout, environment 
     for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy()
   }
   const timer = clock.timeout(timeout, () => kill(`did not end within ${timeout / 1000} s`))
+  const stopped = (): void => kill('was ended: the server is stopping')
+  signal?.addEventListener('abort', stopped, { once: true })
   const output: Buffer[] = []
   let length = 0
   child.stdout.on('data', (bytes: Buffer) => {
@@ -73,6 +81,7 @@ export async function runProgram({ command, args, message, timeout, environment 
   void feed(child.stdin, message).catch(() => kill('could not be given the message'))
   const status = await ended
   timer.cancel()
+  signal?.removeEventListener('abort', stopped)
   if (failure !== undefined) throw failure
   if (typeof status === 'string') throw new ProgramError(`${command} ${status}`)
   return { status, output: Buffer.concat(output).toString('utf8'), error: error.trim() }
@@ -112,7 +121,9 @@ export const programSettings = {
 export type Values = Readonly<Record<string, string | readonly string[]>>
 
 /** What every program may know of a mail. */
-export const mailValues = ({ id, client, reversePath, recipients }: Mail, extra: Values = {}): Values => ({
+export const mailValues = ({ id, client, reversePath, recipients, simulated }: Mail, extra: Values = {}): Values => ({
+  // Only asked what would happen: the program shall remember nothing of it.
+  simulated: simulated ? '1' : '',
   mail: id,
   session: client.session,
   ip: client.remoteAddress,

@@ -98,7 +98,14 @@ async function ask(
   const args = fillArguments(config.arguments, values)
   if (args === undefined) throw new ProgramError('a value that begins with a hyphen would be an option of the filter')
   const { status, output, error } = await runProgram(
-    { command: config.command, args, message, timeout: config.timeout, environment: asEnvironment(values) },
+    {
+      command: config.command,
+      args,
+      message,
+      timeout: config.timeout,
+      environment: asEnvironment(values),
+      signal: scope.signal,
+    },
     scope.clock,
   )
   if (error !== '') scope.log.warn({ mail: mail.id, said: error }, 'the filter of mailboxes complains')

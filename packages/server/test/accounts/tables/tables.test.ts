@@ -7,6 +7,7 @@ import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
 import type { Accounts, Resolution } from '../../../src/accounts/contracts.ts'
 import { parseTable } from '../../../src/accounts/tables/file.ts'
+import { numbered } from '../../../src/accounts/tables/sql/postgres.ts'
 import { HandClock } from '../../../src/kernel/clock.ts'
 import { openTestTables, testFolder } from './fixture.ts'
 
@@ -222,5 +223,24 @@ describe('the small ones', () => {
     assert.deepEqual(await look('accounts', 'example.org'), [''])
     assert.deepEqual(await look('accounts', 'example.com'), [])
     await assert.rejects(look('accounts', 'broken@example.org'))
+  })
+})
+
+describe('which database', () => {
+  test('one of SQLite and PostgreSQL has to be named', async (t) => {
+    const lookup = 'SELECT ?'
+    for (const wrong of [
+      { lookup },
+      { lookup, path: 'x.db', postgres: 'postgres://x' },
+      { lookup, postgres: 'mysql://x' },
+    ])
+      await assert.rejects(openTestTables(t, { 'sql-query': wrong }))
+  })
+
+  test('the key’s placeholder as PostgreSQL writes it', () => {
+    assert.equal(
+      numbered(`SELECT a::text FROM "t?" WHERE k = :key AND x = ':key?' AND y = 'it''s ?' AND z = ? AND :keys`),
+      `SELECT a::text FROM "t?" WHERE k = $1 AND x = ':key?' AND y = 'it''s ?' AND z = $1 AND :keys`,
+    )
   })
 })

@@ -93,6 +93,14 @@ describe('command', () => {
     assert.ok(gone())
   })
 
+  test('a program that runs when the server stops is ended', async (t) => {
+    const house = await scripted(t, 'touch "$(dirname "$0")/begun"; sleep 600')
+    const refused = assert.rejects(house.receive({ to }), refusal(451, '4.3.0'))
+    while (!existsSync(join(house.folder, 'begun'))) await new Promise((resolve) => setImmediate(resolve))
+    await house.scope.close()
+    await refused
+  })
+
   test('a program that reads nothing of a large message is no failure', async (t) => {
     const house = await scripted(t, 'exec <&-; exit 0')
     await house.receive({ to, message: `From: a@b.example\r\n\r\n${'x'.repeat(998)}\r\n`.repeat(3000) })
@@ -149,6 +157,13 @@ describe('command', () => {
     await assert.rejects(house.receive({ to: ['ben@example.org'] }), refusal(550, '5.7.1'))
     const early = await scripted(t, 'test -z "$(cat)" && exit 1', { stage: 'sender' })
     await assert.rejects(early.receive({ to }), refusal(550, '5.7.1'), 'there is no message yet')
+  })
+
+  test('it is told of a mail that is only supposed', async (t) => {
+    const house = await scripted(t, 'test -n "$AVISO_SIMULATED" && exit 1; exit 0')
+    await house.receive({ to })
+    const { refusal: refused } = await house.transport.simulate({ from: 'bo@example.net', to })
+    assert.equal(refused?.code, 550)
   })
 
   test('a placeholder that is none keeps the config from starting', async (t) => {

@@ -4,7 +4,11 @@ import assert from 'node:assert/strict'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { describe, test, type TestContext } from 'node:test'
-import { ACTIONS, ALL_ACTIONS, packet, STEPS, uint32 } from '../../../src/mail/checks/milter/protocol.ts'
+import * as fc from 'fast-check'
+import { Headers } from '@aviso/mime'
+import { Changes, decision } from '../../../src/mail/checks/milter/answers.ts'
+import { Message } from '../../../src/mail/pipeline/message.ts'
+import { ACTIONS, ALL_ACTIONS, MilterError, packet, STEPS, uint32 } from '../../../src/mail/checks/milter/protocol.ts'
 import { testFolder } from '../../accounts/tables/fixture.ts'
 import { openHouse, type Options, refusal } from '../pipeline/house.ts'
 
@@ -326,6 +330,48 @@ describe('milter: what it changes', () => {
     const { address } = await milter(t, at('E', packet('h', 'X-A', 'b'), packet('r')))
     await assert.rejects((await open(t, { address })).receive({ to }), refusal(550, '5.7.1'))
   })
+})
+
+describe('milter: whatever it answers', () => {
+  const text = fc.string({
+    unit: fc.constantFrom('a', 'X-A', ':', ' ', '\t', '\r', '\n', '\r\n', '\0', '<', '>', '@', '.example', 'ü'),
+    maxLength: 12,
+  })
+  const answer = fc.oneof(
+    fc
+      .tuple(fc.constantFrom(...'himbe+-2qy'), fc.uint8Array({ maxLength: 40 }))
+      .map(([letter, data]) => packet(letter, data)),
+    fc
+      .tuple(fc.constantFrom('h', 'e', '+', '2', '-', 'q', 'y'), text, text)
+      .map(([letter, a, b]) => packet(letter, a, b)),
+    fc
+      .tuple(fc.constantFrom('i', 'm'), fc.nat(5), text, text)
+      .map(([letter, at, a, b]) => packet(letter, uint32(at), a, b)),
+  )
+
+  test('it is a change that the message can take, a decision, or a broken protocol', () =>
+    fc.assert(
+      fc.property(fc.array(answer, { maxLength: 8 }), (answers) => {
+        const message = Message.of(Buffer.from(MAIL))
+        const changes = new Changes(message.header, ALL_ACTIONS, 1_000_000)
+        try {
+          for (const bytes of answers) {
+            const one = { letter: bytes.toString('latin1', 4, 5), data: bytes.subarray(5) }
+            if (decision(one) === undefined) changes.take(one)
+          }
+        } catch (error) {
+          return assert.ok(error instanceof MilterError, String(error))
+        }
+        const { edit = {} } = changes.verdict(message)
+        const edited = message.edited([edit])
+        const head = Buffer.from(edited.head).toString('latin1')
+        assert.ok(head.endsWith('\r\n\r\n'))
+        assert.equal(head.indexOf('\r\n\r\n'), head.length - 4, 'the header ends once')
+        const count = [...Headers.parse(edited.head).fields()].length
+        assert.ok(count <= 4 + answers.length)
+      }),
+      { numRuns: 2000 },
+    ))
 })
 
 describe('milter: failures', () => {

@@ -103,6 +103,17 @@ describe('failure', () => {
     assert.deepEqual(await house.waiting(), [])
   })
 
+  test('of mail that an alias sent on with a reverse-path of ours: comes to the sender, and does not show where the alias leads', async (t) => {
+    const house = await openQueueHouse(t, { config: { queue: { retry: ['1m'], expire: '3m' } } })
+    house.fake.aliases.set('team@example.org', ['secret@hidden.invalid'])
+    await house.receive({ from: 'bo@far.example', to: ['team@example.org'] })
+    for (let minute = 0; minute < 10; minute++) await house.pass(MINUTE)
+    assert.deepEqual(house.world.reached, ['bo@far.example'])
+    assert.equal(house.world.got[0]?.sender, '')
+    assert.match(house.world.got[0]?.message ?? '', /Final-Recipient: rfc822; team@example\.org\r\n/)
+    assert.ok(!(house.world.got[0]?.message ?? '').includes('secret@hidden'))
+  })
+
   test('never for <>, never for NOTIFY=NEVER, and none for a notification that fails', async (t) => {
     const house = await openQueueHouse(t)
     house.world.answers.set('far.example', unknownUser())

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import type { Socket } from 'node:net'
+import { networkInterfaces } from 'node:os'
 import { test } from 'node:test'
 import { SmtpError } from '@aviso/smtp'
 import type { RecipientResult } from '../../../src/mail/targets/remote/contracts.ts'
@@ -272,6 +273,16 @@ test('a mail that leads back here is not sent in circles: by our name, by our ad
   assert.equal(await send('backup.example'), '250 2.0.0')
   assert.equal(await send('down.example'), '451 4.4.1')
   assert.equal(peers['127.0.0.2']?.received.length, 1)
+})
+
+const outside = Object.values(networkInterfaces())
+  .flatMap((list) => list ?? [])
+  .find(({ internal, family }) => !internal && family === 'IPv4')?.address
+
+test('an address of this machine is known as ours without being named', { skip: outside === undefined }, async (t) => {
+  const zones: Zones = { 'example.net': { MX: [[1, 'us.example']] }, 'us.example': { A: [outside ?? ''] } }
+  const { send } = await rig(t, { zones })
+  assert.deepEqual(codes(await send()), ['554 5.4.6'])
 })
 
 test('names that lead to this machine are not followed, as no other server is here', async (t) => {

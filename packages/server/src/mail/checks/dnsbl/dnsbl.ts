@@ -193,7 +193,9 @@ class Lists {
         for (const answer of answers) if (answer !== undefined && answer.score !== 0) listings.push(answer)
       } catch (error) {
         if (!(error instanceof DnsError)) throw error
-        failures.push({ zone: at, range: zone.range })
+        // Each of its questions may have found something.
+        const asked = 1 + Number(asksHello && hello !== undefined) + Number(asksSender && sender !== undefined)
+        failures.push({ zone: at, range: [asked * zone.range[0], asked * zone.range[1]] })
       }
     }
     await Promise.all(this.#zones.filter((zone) => !this.#broken.has(zone)).map(ask))

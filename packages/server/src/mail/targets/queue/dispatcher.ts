@@ -14,8 +14,6 @@ import { type Loaded, LoadedMails } from './remembered.ts'
 import { horizon } from './schedule.ts'
 import type { spoolStore } from './store.ts'
 
-/** Recipients of one delivery: a hundred is what every server must take (RFC 5321 §4.5.3.1.8). */
-const RECIPIENTS = 100
 /** Recipients read of a destination at a time. */
 const PAGE = 128
 /** Destinations at work; the others wait in the database. */
@@ -119,7 +117,8 @@ export class Dispatcher {
   /** Looks anew at everything that is due: somebody changed it. */
   refresh(): void {
     for (const lane of this.#lanes.values()) {
-      lane.stale = true
+      lane.forget()
+      this.#ready.delete(lane)
       this.#advance(lane)
     }
     void this.#load()
@@ -131,7 +130,6 @@ export class Dispatcher {
       return
     }
     const lane = new Lane(destination)
-    if (destination.target === 'mailbox') lane.window = Infinity
     this.#lanes.set(destination.id, lane)
     this.#advance(lane)
   }
@@ -176,7 +174,7 @@ export class Dispatcher {
       const [lane] = this.#ready
       if (lane === undefined) return
       this.#ready.delete(lane)
-      const rows = lane.take(RECIPIENTS)
+      const rows = lane.take()
       if (rows.length > 0) this.#begin(worker, lane, rows)
       if (lane.ready(each)) this.#ready.add(lane)
       this.#advance(lane)
@@ -198,7 +196,7 @@ export class Dispatcher {
 
   async #read({ config }: Worker, lane: Lane): Promise<void> {
     lane.fetching = true
-    const { troubles } = lane
+    const { edition } = lane
     try {
       const now = this.#clock.now()
       const { rows, failures, until } = await this.#calls.due({
@@ -208,14 +206,14 @@ export class Dispatcher {
         after: lane.cursor,
         limit: PAGE,
       })
+      // Read before trouble was found, or before somebody made changes.
+      if (lane.edition !== edition) return
       const last = rows.at(-1)
       if (last !== undefined) lane.cursor = [last.nextAttempt, last.mail, last.n]
       lane.end = rows.length < PAGE
       if (lane.inFlight === 0) lane.failures = failures
       // A time further away than anybody would plan was written by a clock that was wrong.
-      // Read before the trouble was found: it waits like all others.
-      if (lane.troubles > troubles) lane.end = true
-      else if (until > now && until <= now + horizon(config)) {
+      if (until > now && until <= now + horizon(config)) {
         lane.fails(failures)
         lane.found = true
       } else for (const row of rows) if (!this.busy.has(keyOf(row))) lane.page.push(row)
@@ -226,8 +224,8 @@ export class Dispatcher {
       lane.found = true
     } finally {
       lane.fetching = false
+      this.#advance(lane)
     }
-    this.#advance(lane)
   }
 
   #close(lane: Lane): void {

@@ -8,6 +8,15 @@ export const START: Cursor = [-1, -1, -1]
 /** Deliveries to a destination of which nothing is known yet (as Postfix begins); each one that works allows one more. */
 const FIRST_WINDOW = 5
 
+/** Recipients of one delivery: a hundred is what every server must take (RFC 5321 §4.5.3.1.8). */
+const RECIPIENTS = 100
+/**
+ * Mailboxes of ours that one delivery is for, and such deliveries at the same time. Each mailbox is a commit with its sync, all of them share the disk with those whose
+ * clients wait: more at the same time are not faster, but hold others up.
+ */
+const MAILBOXES = 4
+const MAILBOX_DELIVERIES = 2
+
 export class Lane {
   readonly destination: Destination
   /** Read and not tried yet, in the order of their times. */
@@ -17,6 +26,8 @@ export class Lane {
   window = FIRST_WINDOW
   /** In a row, of the destination itself. */
   failures = 0
+  /** Changes when the page was thrown away: what was read before does not belong on it. */
+  edition = 0
   /** Counts the troubles that were found: what was begun before the last one tells nothing new. */
   troubles = 0
   fetching = false
@@ -27,14 +38,18 @@ export class Lane {
   /** Somebody was found since the lane was opened. */
   found = false
 
+  readonly #local: boolean
+
   constructor(destination: Destination) {
     this.destination = destination
+    this.#local = destination.target === 'mailbox'
   }
 
-  /** The next recipients of one mail, at most so many. */
-  take(most: number): readonly DueRecipient[] {
+  /** The next recipients of one mail, as many as one delivery takes. */
+  take(): readonly DueRecipient[] {
     const [first] = this.page
     if (first === undefined) return []
+    const most = this.#local ? MAILBOXES : RECIPIENTS
     let count = 1
     while (count < Math.min(most, this.page.length) && this.page[count]?.mail === first.mail) count++
     return this.page.splice(0, count)
@@ -42,7 +57,10 @@ export class Lane {
 
   /** Something can be begun now; `parallel`: most at the same time. */
   ready(parallel: number): boolean {
-    return this.page.length > 0 && this.inFlight < Math.min(parallel, this.failures > 0 ? 1 : this.window)
+    return (
+      this.page.length > 0 &&
+      this.inFlight < Math.min(this.#local ? MAILBOX_DELIVERIES : parallel, this.failures > 0 ? 1 : this.window)
+    )
   }
 
   /** Nothing is left to do here. */
@@ -64,8 +82,16 @@ export class Lane {
     this.troubles++
     this.window = FIRST_WINDOW
     this.page = []
+    this.edition++
     this.end = true
     this.stale = false
+  }
+
+  /** Forgets what was read: somebody may have changed it. */
+  forget(): void {
+    this.page = []
+    this.edition++
+    this.rewind()
   }
 
   /** From the beginning again. */

@@ -1,6 +1,5 @@
 // Brings mail to other servers by the DNS: MX, addresses, DANE, MTA-STS, then one server after the other.
 
-import { networkInterfaces } from 'node:os'
 import { isIP } from 'node:net'
 import { ClientPool, type PoolOptions, type SmtpClient } from '@aviso/smtp'
 import { type AddressSet, plainAddress } from '../../../net/addresses.ts'
@@ -13,6 +12,7 @@ import type { Answer, Courier, MxLevel, Parcel, RecipientResult, TlsLevel } from
 import { type Dane, findDane, NO_DANE } from './dane.ts'
 import { type DestinationLimits, Destinations } from './destinations.ts'
 import { HopTrial, type Told, verdict } from './hops.ts'
+import { Interfaces } from './interfaces.ts'
 import { type Hop, HopError, type Link, type LinkTools } from './link.ts'
 import type { StsCache, StsFinding } from './mta-sts-cache.ts'
 import { beforeUs, type Exchange, findExchanges, literalAddress } from './mx.ts'
@@ -71,12 +71,14 @@ export class RemoteCourier implements Courier {
   readonly #destinations: Destinations
   readonly #pool: ClientPool
   readonly #links = new WeakMap<SmtpClient, Link>()
+  readonly #interfaces: Interfaces
 
   constructor(scope: Scope, options: RemoteOptions, parts: RemoteParts) {
     this.#scope = scope
     this.#options = options
     this.#parts = parts
     this.#destinations = new Destinations(scope.clock)
+    this.#interfaces = new Interfaces(scope.clock)
     this.#pool = new ClientPool({ ...options.pool, clock: smtpClock(scope.clock) })
     scope.defer(() => this.#pool.close())
   }
@@ -241,10 +243,7 @@ export class RemoteCourier implements Courier {
 
   #isOwn(address: string): boolean {
     const plain = plainAddress(address)
-    if (this.#options.own.has(plain)) return true
-    for (const list of Object.values(networkInterfaces()))
-      for (const { address: own, internal } of list ?? []) if (!internal && own === plain) return true
-    return false
+    return this.#options.own.has(plain) || this.#interfaces.addresses().has(plain)
   }
 
   #teller(domain: string, sts: StsFinding): Told {

@@ -1,5 +1,6 @@
 // RFC 8461 §3.3, §5.1: policies kept over restarts, fetched anew when their id changes and once a day, and honoured until they end whatever happens.
 
+import { LRUCache } from 'lru-cache'
 import type { Scope } from '../../../kernel/scope.ts'
 import { DnsError, type Resolver } from '../../../net/dns/contracts.ts'
 import { parseStsPolicy, stsId, type StsPolicy } from './mta-sts.ts'
@@ -36,6 +37,8 @@ const AT_ONCE = 50
 const FAILED_FOR = 300_000
 /** Domains whose fetch failed that are remembered. */
 const MAX_FAILED = 10_000
+/** Domains whose rows are held in memory. */
+const MAX_KNOWN = 5000
 
 export interface StsParts {
   readonly resolver: Resolver
@@ -48,6 +51,8 @@ export class PersistentSts implements StsCache {
   readonly #parts: StsParts
   readonly #fetching = new Map<string, Promise<StsRow | undefined>>()
   readonly #failed = new Map<string, { readonly until: number; readonly failure: StsFinding['failure'] }>()
+  /** What the store keeps of the domains asked for last, also that it keeps nothing. */
+  readonly #known = new LRUCache<string, { readonly row: StsRow | undefined }>({ max: MAX_KNOWN })
   #used = new Set<string>()
 
   /** Refreshes what is in use until `scope` closes. */
@@ -80,7 +85,11 @@ export class PersistentSts implements StsCache {
   }
 
   async #kept(domain: string): Promise<StsRow | undefined> {
-    return this.#parts.store.policy({ domain })
+    const known = this.#known.get(domain)
+    if (known !== undefined) return known.row
+    const row = await this.#parts.store.policy({ domain })
+    this.#known.set(domain, { row })
+    return row
   }
 
   /** The policy under a new id; undefined when it is not to be had. Whoever wants the same at the same time waits for one fetch. */
@@ -100,6 +109,7 @@ export class PersistentSts implements StsCache {
       const now = this.#scope.clock.now()
       const row: StsRow = { domain, id, text, fetched: now, until: now + policy.maxAge * 1000, used: now }
       await this.#parts.store.putPolicy(row)
+      this.#known.set(domain, { row })
       this.#failed.delete(domain)
       return row
     } catch (error) {
