@@ -2,10 +2,11 @@
 
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import { type Element, NS, readElement, StanzaError } from '@aviso/xmpp'
+import { el, type Element, NS, readElement, StanzaError } from '@aviso/xmpp'
 import * as fc from 'fast-check'
 import { archiveStore } from '../../src/chat/archive/archive.store.ts'
 import { bodyText, fold, holdsAll, wordsOf } from '../../src/chat/archive/text.ts'
+import { readQuery } from '../../src/chat/archive/query.ts'
 import { isWorthArchiving } from '../../src/chat/archive/worth.ts'
 import { FEATURES, House, type Peer, short } from './house.ts'
 
@@ -245,6 +246,52 @@ test('a word is found wherever it stands, by any reading of the text', () => {
   assert.equal(bodyText('<body>&#x110000;&#99999999;&#65;&nope;</body>'), 'A&nope;\n')
 })
 const LIMITS = { depth: 20, attributes: 20, prefixes: 5 }
+
+test('any query is understood or refused, and asks for no more than is allowed', () => {
+  const word = fc.oneof(
+    fc.string({ unit: 'grapheme', maxLength: 20 }),
+    fc.constantFrom('', '0', '7', '-1', '1e9', '99999999999', BERT),
+  )
+  const names = fc.constantFrom(
+    'with',
+    'start',
+    'end',
+    'ids',
+    'after-id',
+    'before-id',
+    'include-groupchat',
+    '{urn:xmpp:fulltext:0}fulltext',
+    'x',
+  )
+  const fields = fc.array(fc.tuple(names, fc.array(word, { maxLength: 3 })), { maxLength: 4 })
+  const paging = fc.array(fc.tuple(fc.constantFrom('max', 'before', 'after', 'index', 'count'), word), { maxLength: 4 })
+  fc.assert(
+    fc.property(fields, paging, fc.boolean(), (asked, parts, typed) => {
+      const query = el(
+        'query',
+        { xmlns: MAM },
+        el(
+          'x',
+          { xmlns: 'jabber:x:data', type: 'submit' },
+          typed && el('field', { var: 'FORM_TYPE' }, el('value', {}, MAM)),
+          ...asked.map(([name, values]) =>
+            el('field', { var: name }, ...values.map((value) => el('value', {}, value))),
+          ),
+        ),
+        el('set', { xmlns: 'http://jabber.org/protocol/rsm' }, ...parts.map(([name, value]) => el(name, {}, value))),
+      )
+      try {
+        const { page, filter, words } = readQuery(query, { usual: 50, most: 250 })
+        assert.ok(page.max >= 0 && page.max <= 250)
+        assert.ok(page.index === undefined || page.index >= 0)
+        assert.ok((filter.ids?.length ?? 0) <= 100 && (words?.length ?? 0) <= 10)
+        assert.ok(filter.start === undefined || Number.isFinite(filter.start))
+      } catch (error) {
+        assert.ok(error instanceof StanzaError, String(error))
+      }
+    }),
+  )
+})
 
 test('what is worth keeping', () => {
   const cases: readonly [attributes: string, content: string, kept: boolean][] = [
