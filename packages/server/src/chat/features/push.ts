@@ -119,6 +119,8 @@ const isAsleep = (session: Session): boolean => session.away || session.gate !==
 interface Course {
   /** Messages since the last notification that was sent. */
   waiting: number
+  /** The last one of them. */
+  last: Element
   busy: boolean
   failures: number
 }
@@ -190,23 +192,24 @@ class Pushes {
 
   #notify(account: Account, registration: Registration, message: Element): void {
     const key = `${account.id} ${registration.jid} ${registration.node}`
-    const course = this.#courses.get(key) ?? { waiting: 0, busy: false, failures: 0 }
+    const course = this.#courses.get(key) ?? { waiting: 0, last: message, busy: false, failures: 0 }
     this.#courses.set(key, course)
     course.waiting++
+    course.last = message
     // One at a time: what comes meanwhile is told in one more.
     if (course.busy) return
     course.busy = true
-    void this.#run(account, registration, message, course).then(() => {
+    void this.#run(account, registration, course).then(() => {
       course.busy = false
       if (course.failures === 0) this.#courses.delete(key)
     })
   }
 
-  async #run(account: Account, registration: Registration, message: Element, course: Course): Promise<void> {
+  async #run(account: Account, registration: Registration, course: Course): Promise<void> {
     while (course.waiting > 0) {
       const count = course.waiting
       course.waiting = 0
-      const answer = await this.#publish(account, registration, this.#summary(count, message))
+      const answer = await this.#publish(account, registration, this.#summary(count, course.last))
       const error = answer instanceof StanzaError ? answer : answer.get('type') === 'error' && StanzaError.from(answer)
       if (error === false) {
         course.failures = 0
