@@ -2,7 +2,17 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, cpSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  closeSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -99,6 +109,8 @@ export interface Ports {
 export interface StartOptions {
   /** Arguments for Node itself. */
   readonly node?: readonly string[]
+  /** More settings, as YAML at the end of the config. */
+  readonly settings?: string
 }
 
 export class Server {
@@ -138,6 +150,7 @@ export class Server {
     const folder = `${from.folder}-run`
     rmSync(folder, { recursive: true, force: true })
     cpSync(from.folder, folder, { recursive: true })
+    if (options.settings !== undefined) appendFileSync(join(folder, 'aviso.yaml'), options.settings)
     return Server.#launch(from, folder, options)
   }
 

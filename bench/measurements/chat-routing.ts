@@ -7,7 +7,7 @@ import { XmppClient } from '../clients/xmpp.ts'
 import { figure, Latencies, rate } from '../figures.ts'
 import { inParallel } from '../in-parallel.ts'
 import { underLoad } from '../load.ts'
-import type { Measurement } from '../measurement.ts'
+import type { Conditions, Measurement, Outcome } from '../measurement.ts'
 import { DOMAIN, Server } from '../server.ts'
 
 const IN_FLIGHT = 8
@@ -18,56 +18,68 @@ const PACED_PER_SECOND = 500
 const SAMPLE = 16
 const QUIET_DEADLINE_MS = 10_000
 
-export const chatRouting: Measurement = {
-  name: 'chat-routing',
-  summary: `pairs of sessions over TLS answer each other, ${IN_FLIGHT} messages in flight for each session`,
+export const chatRouting = routing(
+  'chat-routing',
+  `pairs of sessions over TLS answer each other, ${IN_FLIGHT} messages in flight for each session; without the archive`,
+  'chat: { features: { archive: false } }\n',
+)
 
-  async measure({ quick, provisioned }) {
-    const pairs = quick ? 20 : 100
-    const duration = quick ? 3000 : 10_000
-    const server = await Server.start(provisioned)
-    try {
-      const sessions = await inParallel(pairs * 2, 16, (index) =>
-        XmppClient.connect(server.reach, server.ports.xmpps, DOMAIN, logins, localPart(index)),
-      )
-      const traffic = new Traffic(sessions)
-      for (const session of sessions) session.send('<presence/>')
-      await pause(500)
-      traffic.begin()
-      await pause(WARM_UP_MS)
-      traffic.latencies.clear()
-      const before = traffic.received
-      let routed = 0
-      const load = await underLoad(server, async () => {
-        await pause(duration)
-        routed = traffic.received - before
-      })
-      const figures = [
-        figure('messages routed', routed / load.seconds, '/s'),
-        figure('CPU per 100,000 messages', rate(load.cpu, routed, 100_000), 's'),
-        ...traffic.latencies.figures('time of a message'),
-        ...load.figures,
-      ]
-      await traffic.calm()
-      traffic.latencies.clear()
-      const paced = PACED_PER_SECOND * (quick ? 2 : 5)
-      const light = await underLoad(server, () => traffic.paced(paced, PACED_PER_SECOND))
-      figures.push(
-        ...traffic.latencies.figures(`time of a message at ${PACED_PER_SECOND}/s`),
-        figure(`CPU per 100,000 messages at ${PACED_PER_SECOND}/s`, rate(light.cpu, paced, 100_000), 's'),
-      )
-      for (const session of sessions) session.close()
-      const { sent, received, errors, firstError } = traffic
-      return {
-        figures,
-        ...(sent === received && errors === 0
-          ? {}
-          : { void: `${sent} messages sent, ${received} received, ${errors} not as sent: ${firstError}` }),
-      }
-    } finally {
-      await server.stop()
+/** Each message is on disk twice before it is delivered. */
+export const chatArchive = routing(
+  'chat-archive',
+  'the same with the archives of both sides',
+  'store: { open-accounts: 256 }\n',
+)
+
+function routing(name: string, summary: string, settings: string): Measurement {
+  return { name, summary, measure: (run) => measure(run, settings) }
+}
+
+async function measure({ quick, provisioned }: Conditions, settings: string): Promise<Outcome> {
+  const pairs = quick ? 20 : 100
+  const duration = quick ? 3000 : 10_000
+  const server = await Server.start(provisioned, { settings })
+  try {
+    const sessions = await inParallel(pairs * 2, 16, (index) =>
+      XmppClient.connect(server.reach, server.ports.xmpps, DOMAIN, logins, localPart(index)),
+    )
+    const traffic = new Traffic(sessions)
+    for (const session of sessions) session.send('<presence/>')
+    await pause(500)
+    traffic.begin()
+    await pause(WARM_UP_MS)
+    traffic.latencies.clear()
+    const before = traffic.received
+    let routed = 0
+    const load = await underLoad(server, async () => {
+      await pause(duration)
+      routed = traffic.received - before
+    })
+    const figures = [
+      figure('messages routed', routed / load.seconds, '/s'),
+      figure('CPU per 100,000 messages', rate(load.cpu, routed, 100_000), 's'),
+      ...traffic.latencies.figures('time of a message'),
+      ...load.figures,
+    ]
+    await traffic.calm()
+    traffic.latencies.clear()
+    const paced = PACED_PER_SECOND * (quick ? 2 : 5)
+    const light = await underLoad(server, () => traffic.paced(paced, PACED_PER_SECOND))
+    figures.push(
+      ...traffic.latencies.figures(`time of a message at ${PACED_PER_SECOND}/s`),
+      figure(`CPU per 100,000 messages at ${PACED_PER_SECOND}/s`, rate(light.cpu, paced, 100_000), 's'),
+    )
+    for (const session of sessions) session.close()
+    const { sent, received, errors, firstError } = traffic
+    return {
+      figures,
+      ...(sent === received && errors === 0
+        ? {}
+        : { void: `${sent} messages sent, ${received} received, ${errors} not as sent: ${firstError}` }),
     }
-  },
+  } finally {
+    await server.stop()
+  }
 }
 
 const END = '</message>'

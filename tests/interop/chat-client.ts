@@ -24,10 +24,16 @@ export class ChatClient {
   readonly #seen: ChatEvent[] = []
   #errors = ''
 
-  constructor(reach: Reach, account: DemoAccount, how: 'starttls' | 'tls', resource: string) {
+  constructor(
+    reach: Reach,
+    account: DemoAccount,
+    how: 'starttls' | 'tls',
+    resource: string,
+    ...more: readonly string[]
+  ) {
     const port = how === 'tls' ? reach.ports.xmpps : reach.ports.xmpp
     // By number: where `localhost` is ::1 first, this slixmpp goes on to the usual port instead of to 127.0.0.1.
-    const args = [`${account.address}/${resource}`, account.password, '127.0.0.1', String(port), how, reach.ca]
+    const args = [`${account.address}/${resource}`, account.password, '127.0.0.1', String(port), how, reach.ca, ...more]
     this.#process = spawn(PYTHON, [SCRIPT, ...args], { stdio: ['pipe', 'pipe', 'pipe'] })
     this.#ended = new Promise((resolve) => this.#process.once('close', resolve))
     this.#process.stdin.on('error', () => {})

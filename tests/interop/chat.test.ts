@@ -130,6 +130,51 @@ describe('chat', () => {
     await third.client.next('unavailable', back.jid)
   })
 
+  test('a cut connection is resumed, and the archive has all of it', { skip: needsSlixmpp() }, async () => {
+    const { domain } = demo.reach
+    const phone = new ChatClient(demo.reach, demo.anna, 'starttls', 'train', 'managed')
+    clients.push(phone)
+    const [, jid] = await phone.next('started')
+    await phone.next('managed')
+    phone.do('online')
+    const b = await login('bert', 'tls', 'desk')
+    b.client.do('online')
+    b.client.do('say', String(jid), 'before the tunnel')
+    await phone.next('message', demo.bert.address, 'chat', 'before the tunnel')
+    phone.do('cut')
+    await phone.next('disconnected')
+    for (const word of ['one', 'two', 'three']) b.client.do('say', String(jid), word)
+    b.client.do('ping', domain)
+    await b.client.next('pong', domain)
+    phone.do('reconnect')
+    await phone.next('resumed')
+    for (const word of ['one', 'two', 'three'])
+      assert.equal((await phone.next('message', demo.bert.address, 'chat'))[3], word)
+    phone.do('say', demo.bert.address, 'back again')
+    await b.client.next('message', demo.anna.address, 'chat', 'back again')
+    assert.deepEqual(
+      phone.rest.filter(([name]) => name === 'message' || name === 'started'),
+      [],
+      'nothing comes twice',
+    )
+
+    for (const [client, other] of [
+      [phone, demo.bert.address],
+      [b.client, demo.anna.address],
+    ] as const) {
+      client.do('history', other, '100')
+      const [, found] = await client.next('history')
+      assert.deepEqual((found as string[][]).slice(-5), [
+        [demo.bert.address, 'before the tunnel'],
+        [demo.bert.address, 'one'],
+        [demo.bert.address, 'two'],
+        [demo.bert.address, 'three'],
+        [demo.anna.address, 'back again'],
+      ])
+    }
+    await Promise.all([phone.end(), b.client.end()])
+  })
+
   test('a wrong password is refused; the same resource twice ends the first', { skip: needsSlixmpp() }, async () => {
     const stranger = new ChatClient(demo.reach, { ...demo.anna, password: 'wrong' }, 'starttls', 'x')
     clients.push(stranger)

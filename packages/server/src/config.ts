@@ -35,7 +35,7 @@ export const storeConfig = v.strictObject({
       v.minValue(8),
       v.description('databases of accounts held open at the same time; each takes some 0.2 MiB'),
     ),
-    64,
+    256,
   ),
 })
 

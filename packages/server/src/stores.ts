@@ -3,9 +3,11 @@
 import { accountStore } from './accounts/store.ts'
 import { rosterStore } from './chat/core/roster.store.ts'
 import { blockingStore } from './chat/features/blocking.store.ts'
+import { archiveStore } from './chat/archive/archive.store.ts'
 import { lastActivityStore } from './chat/features/last-activity.store.ts'
 import { noticesStore } from './chat/features/notices.store.ts'
 import { offlineStore } from './chat/features/offline.store.ts'
+import { pushStore } from './chat/features/push.store.ts'
 import { reportsStore } from './chat/features/reports.store.ts'
 import { xmlEntriesStore } from './chat/features/xml-entries.store.ts'
 import { invitesStore } from './chat/invites/invites.store.ts'
@@ -34,6 +36,8 @@ export const stores: readonly StoreDefinition[] = [
   shareStore,
   rosterStore,
   offlineStore,
+  archiveStore,
+  pushStore,
   blockingStore,
   reportsStore,
   lastActivityStore,

@@ -1,6 +1,6 @@
 """A chat client (slixmpp) on strings: reads commands from standard input and tells what happens on standard output, one JSON array a line.
 
-Arguments: JID, password, host, port, `starttls` or `tls`, CA file. Needs Debian's python3-slixmpp.
+Arguments: JID, password, host, port, `starttls` or `tls`, CA file; `managed` for a stream that can be resumed. Needs Debian's python3-slixmpp.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import slixmpp
 from slixmpp.exceptions import IqError
 
 JID, PASSWORD, HOST, PORT, HOW, CA = sys.argv[1:7]
+MANAGED = "managed" in sys.argv[7:]
 
 
 def tell(*what):
@@ -21,8 +22,12 @@ class Client(slixmpp.ClientXMPP):
     def __init__(self):
         super().__init__(JID, PASSWORD)
         self.ca_certs = CA
-        for plugin in ("xep_0030", "xep_0092", "xep_0199", "xep_0203", "xep_0202"):
+        for plugin in ("xep_0030", "xep_0092", "xep_0199", "xep_0203", "xep_0202", "xep_0313"):
             self.register_plugin(plugin)
+        if MANAGED:
+            self.register_plugin("xep_0198")
+            self.add_event_handler("sm_enabled", lambda _: tell("managed"))
+            self.add_event_handler("session_resumed", lambda _: tell("resumed"))
         # Questions are for the one who pulls the strings.
         self.auto_authorize = None
         self.auto_subscribe = None
@@ -86,6 +91,14 @@ class Client(slixmpp.ClientXMPP):
             tell("disco", sorted(found["disco_info"]["features"]))
         elif command == "version":
             tell("version", (await self["xep_0092"].get_version(args[0]))["software_version"]["name"])
+        elif command == "history":
+            found = await self["xep_0313"].retrieve(with_jid=slixmpp.JID(args[0]), rsm={"max": args[1]})
+            messages = [result["mam_result"]["forwarded"]["stanza"] for result in found["mam"]["results"]]
+            tell("history", [[m["from"].bare, m["body"]] for m in messages])
+        elif command == "cut":
+            self.transport.abort()
+        elif command == "reconnect":
+            connect(self)
         elif command == "raw":
             self.send_raw(args[0])
         elif command == "quit":
@@ -106,11 +119,15 @@ class Client(slixmpp.ClientXMPP):
         loop.stop()
 
 
+def connect(client):
+    if HOW == "tls":
+        client.connect((HOST, int(PORT)), use_ssl=True, force_starttls=False, disable_starttls=True)
+    else:
+        client.connect((HOST, int(PORT)), force_starttls=True)
+
+
 client = Client()
-if HOW == "tls":
-    client.connect((HOST, int(PORT)), use_ssl=True, force_starttls=False, disable_starttls=True)
-else:
-    client.connect((HOST, int(PORT)), force_starttls=True)
+connect(client)
 loop = asyncio.get_event_loop()
 strings = loop.create_task(client.listen())
 loop.run_forever()

@@ -3,6 +3,7 @@
 import type { AnyModule } from '../kernel/module.ts'
 import { c2s } from './endpoints/c2s.ts'
 import { s2s } from './endpoints/s2s.ts'
+import { archive } from './archive/archive.ts'
 import { blocking } from './features/blocking.ts'
 import { carbons } from './features/carbons.ts'
 import { csi } from './features/csi.ts'
@@ -10,7 +11,9 @@ import { disco } from './features/disco.ts'
 import { legacySession } from './features/legacy-session.ts'
 import { offline } from './features/offline.ts'
 import { ping } from './features/ping.ts'
+import { push } from './features/push.ts'
 import { rosterVersioning } from './features/roster-versioning.ts'
+import { streamManagement } from './features/stream-management.ts'
 import { time } from './features/time.ts'
 import { contactAddresses } from './features/contact-addresses.ts'
 import { lastActivity } from './features/last-activity.ts'
@@ -38,11 +41,14 @@ export const chatFeatures: readonly AnyModule[] = [
   ping,
   version,
   time,
+  archive,
   offline,
   rosterVersioning,
   legacySession,
   carbons,
   csi,
+  streamManagement,
+  push,
   blocking,
   uptime,
   lastActivity,

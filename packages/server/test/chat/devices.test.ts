@@ -6,7 +6,7 @@ import { el, type Element, NS, readElement } from '@aviso/xmpp'
 import * as fc from 'fast-check'
 import { isEligible } from '../../src/chat/features/carbons.ts'
 import { importance } from '../../src/chat/features/importance.ts'
-import { House, type Peer, short } from './house.ts'
+import { House, type Peer, short, WITHOUT_ARCHIVE } from './house.ts'
 
 const houses: House[] = []
 const open = async (...options: Parameters<typeof House.open>): Promise<House> => {
@@ -82,7 +82,7 @@ test('a message to oneself comes once to each of the other devices', async () =>
 })
 
 test('devices that want no messages of their own still get copies, and learn what did not arrive', async () => {
-  const house = await open({ featureConfig: { offline: { 'max-messages': 0 } } })
+  const house = await open({ features: WITHOUT_ARCHIVE, featureConfig: { offline: { 'max-messages': 0 } } })
   const sea = await house.arrive(ANNA, 'sea')
   const hut = await house.arrive(ANNA, 'hut', '<presence><priority>-1</priority></presence>')
   const bert = await house.arrive(BERT, 'hill', '<presence><priority>-1</priority></presence>')

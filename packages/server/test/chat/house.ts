@@ -35,6 +35,9 @@ import { testScope } from '../fixtures/scope.ts'
 
 export const FEATURES = chatFeatures as readonly AnyModule<ChatFeature>[]
 
+/** What can be delivered to nobody is told to the sender. */
+export const WITHOUT_ARCHIVE = FEATURES.filter(({ name }) => name !== 'archive')
+
 const PASSWORD = 'pencil'
 
 /** Accounts made of a list of addresses; everybody's password is `pencil`. */
@@ -455,8 +458,8 @@ export class RawStream {
     resolve(match)
   }
 
-  /** Logs in and binds. */
-  async login(bare: string, resource: string): Promise<void> {
+  /** Logs in, up to where a resource is bound. */
+  async authenticate(bare: string): Promise<void> {
     this.open(bare.split('@')[1])
     await this.until(/<\/stream:features>/)
     this.write(
@@ -465,6 +468,11 @@ export class RawStream {
     await this.until(/<success[^>]*>/)
     this.open(bare.split('@')[1])
     await this.until(/<\/stream:features>/)
+  }
+
+  /** Logs in and binds. */
+  async login(bare: string, resource: string): Promise<void> {
+    await this.authenticate(bare)
     this.write(
       `<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>${resource}</resource></bind></iq>`,
     )

@@ -5,7 +5,7 @@ import { after, test } from 'node:test'
 import { offlineStore } from '../../src/chat/features/offline.store.ts'
 import { chatFeature } from '../../src/chat/core/contracts.ts'
 import { StoreError } from '../../src/store/contracts.ts'
-import { FEATURES, House, type Peer, short } from './house.ts'
+import { FEATURES, House, type Peer, short, WITHOUT_ARCHIVE } from './house.ts'
 import * as v from 'valibot'
 
 const houses: House[] = []
@@ -178,7 +178,7 @@ test('a hundred and more waiting messages come in their order, in pages', async 
 })
 
 test('what is kept for later, and what is not worth it', async () => {
-  const house = await open({ featureConfig: { offline: { 'max-messages': 6 } } })
+  const house = await open({ features: WITHOUT_ARCHIVE, featureConfig: { offline: { 'max-messages': 6 } } })
   const anna = await house.arrive(ANNA, 'sea')
   const kept = async (xml: string): Promise<string> => {
     const store = house.store.account(offlineStore, 'idbertexampleorg')
@@ -216,7 +216,7 @@ test('two clients that come online at the same time get each message once betwee
 })
 
 test('without the offline feature the sender is told', async () => {
-  const house = await open({ features: FEATURES.filter(({ name }) => name !== 'offline') })
+  const house = await open({ features: WITHOUT_ARCHIVE.filter(({ name }) => name !== 'offline') })
   const anna = await house.arrive(ANNA, 'sea')
   anna.send(message(BERT, 'x', 'chat'))
   assert.deepEqual(await anna.news(), [`message error ${BERT} service-unavailable`])

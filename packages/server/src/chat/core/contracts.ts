@@ -9,6 +9,7 @@ import type { Store } from '../../store/contracts.ts'
 import type { Command } from './commands.ts'
 import type { OnlineAccount } from './directory.ts'
 import type { AnswerHook, TellHook } from './hooks.ts'
+import type { SentStanza } from './redelivery.ts'
 import type { Session, Wire } from './session.ts'
 
 /** Who sent a stanza: a session of ours, or somebody on another server. */
@@ -33,6 +34,14 @@ export interface StanzaEvent {
   readonly origin: Origin
   /** The address that it is for; for a client's broadcast presence and its requests without `to`, the sender's own bare JID. */
   readonly to: Jid
+}
+
+/** A stanza of a client of ours on its way out. */
+export interface SendingEvent extends StanzaEvent {
+  /** What the sender's other devices are shown of it, where that is more than what is sent. */
+  own: Element | undefined
+  /** The stanza counts as handled only when `work` is done as well; it goes on its way meanwhile. What it rejects with is told to the sender. */
+  wait(work: Promise<void>): void
 }
 
 /** A stanza that is about to reach one of our accounts. */
@@ -74,9 +83,13 @@ export interface UnavailableEvent {
 /** The places of the host where features have their say, in the order in which a stanza meets them. */
 export interface Hooks {
   /** A client of ours sends a message, an IQ or a directed presence; nothing was done with it yet. */
-  readonly sending: AnswerHook<StanzaEvent, Handled>
+  readonly sending: AnswerHook<SendingEvent, Handled>
   /** A stanza for an account of ours, from whomever, is about to be delivered or answered. Not asked for IQ results and errors. */
   readonly receiving: AnswerHook<AccountEvent, Handled>
+  /**
+   * A message that an account takes, before it is given to anybody: answers what is to be delivered in its place, when it may be. Asked once for each message.
+   */
+  readonly keeping: AnswerHook<AccountEvent, Element | Promise<Element>>
   /** A message (chat or normal) that no session of the account takes now. Unanswered, the sender is told service-unavailable. */
   readonly undelivered: AnswerHook<AccountEvent, Handled>
   /** A message was written to sessions. */
@@ -91,6 +104,12 @@ export interface Hooks {
   readonly available: TellHook<PresenceEvent>
   /** A session has become unavailable, by its own word or by its end. */
   readonly unavailable: TellHook<UnavailableEvent>
+  /** An IQ result or error for the bare address of an account: the answer to what was asked in its name. */
+  readonly answered: TellHook<StanzaEvent>
+  /** A session's client has lost its connection, and may come back: it goes on getting what is sent to it. */
+  readonly away: TellHook<Session>
+  /** It came back. */
+  readonly resumed: TellHook<Session>
   /** A session is over. */
   readonly closed: TellHook<Session>
 }
@@ -194,6 +213,12 @@ export type EarlyHandler = (
   type: 'get' | 'set',
 ) => Element | undefined | Promise<Element | undefined>
 
+/**
+ * Takes what is no stanza from a client that has logged in and has no resource yet, and answers it over the client's wire. Resolves with a session that the stream goes on with, or with
+ * undefined where it is to bind a resource as usual.
+ */
+export type UnboundHandler = (account: Account, element: Element, client: BindingClient) => Promise<Session | undefined>
+
 /** Where a client's stream stands when features are offered (RFC 6120 §4.3.2). */
 export interface StreamStage {
   /** The domain that the client addressed. */
@@ -220,6 +245,15 @@ export interface Host {
   streamFeature(offer: (stage: StreamStage) => Element | undefined): void
   /** Takes an element of a client's that is no stanza, in the order of its stanzas; the next ones wait for a promise. One handler for each name. */
   nonza(xmlns: string, name: string, handler: (session: Session, element: Element) => void | Promise<void>): void
+  /** Takes an element that is no stanza from clients that have no resource yet. One handler for each name. */
+  unbound(xmlns: string, name: string, handler: UnboundHandler): void
+  /** Ends a session whose client does not come back. */
+  end(session: Session): void
+  /** For whoever lets sessions live on without a connection: tells the hooks of that name. */
+  tellAway(session: Session): void
+  tellResumed(session: Session): void
+  /** Gives what a session was sent and did not get to others of the account, or to those who keep it. */
+  redeliver(account: OnlineAccount, stanzas: Iterable<SentStanza>): Promise<void>
   /** Answers IQ requests of clients that have not logged in yet. One handler for each name. */
   early(xmlns: string, name: string, handler: EarlyHandler): void
   /** The accounts that have sessions. */
@@ -244,7 +278,7 @@ export interface Chat {
   streamFeatures(stage: StreamStage): readonly Element[]
   /**
    * Binds a resource (RFC 6120 §7): the one asked for, or one of our making. A session that has it already is closed with `conflict` (§7.7.2.2).
-   * The endpoint gives what arrives to `take` and must call `end` when the stream is over.
+   * The endpoint gives what arrives to `take` and must call `disconnected` when the stream is over.
    * @throws StanzaError bad-request or resource-constraint
    */
   bind(account: Account, resource: string | undefined, client: BindingClient): Session
@@ -264,6 +298,10 @@ export interface Chat {
   early(request: Element, stranger: Stranger): Element | undefined | Promise<Element | undefined>
   /** Takes what is no stanza; false where nobody knows it. */
   nonza(session: Session, element: Element): boolean | Promise<boolean>
+  /** Takes what is no stanza from a client that has no resource yet, see `UnboundHandler`; undefined where nobody knows it. */
+  unbound(account: Account, element: Element, client: BindingClient): Promise<Session | undefined> | undefined
+  /** A stream of the session's is over; `broken`: without a goodbye of either side. The session is over too, unless its client may come back. */
+  disconnected(session: Session, wire: Wire, broken: boolean): void
   /** The session is over, for whatever reason. Safe to call twice. */
   end(session: Session): void
 }

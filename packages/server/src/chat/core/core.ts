@@ -1,9 +1,8 @@
 // One generation of chat: what its features have registered, and the sessions that all generations share.
 
 import {
-  Attributes,
   DEFAULT_PARSER_LIMITS,
-  Element,
+  type Element,
   errorReply,
   Jid,
   JidError,
@@ -31,22 +30,26 @@ import type {
   Origin,
   PresenceEvent,
   RefusedEvent,
+  SendingEvent,
   StanzaEvent,
   Stranger,
   StreamStage,
   UnavailableEvent,
+  UnboundHandler,
 } from './contracts.ts'
 import { Directory, type OnlineAccount } from './directory.ts'
 import type { Command } from './commands.ts'
 import { DiscoRegistry } from './disco.ts'
-import { AnswerPoint, TellPoint } from './hooks.ts'
+import { type AnswerHook, AnswerPoint, TellPoint } from './hooks.ts'
 import { checkIq, IqRegistry } from './iq.ts'
 import { becomeUnavailable, goodbye, presenceFromSession, probeFor, sendPresenceOf } from './presence.ts'
 import { farewell, registerRoster } from './roster-requests.ts'
 import { rosterStore } from './roster.store.ts'
 import type { Roster } from './roster.ts'
-import { address, route } from './router.ts'
-import { Session } from './session.ts'
+import { redeliver } from './redelivery.ts'
+import { route } from './router.ts'
+import { Sent, stamp } from './sent.ts'
+import { Session, type Wire } from './session.ts'
 import { asStanzaError, rosterChanged } from './subscribing.ts'
 import { FROM } from './subscriptions.ts'
 
@@ -119,8 +122,9 @@ export class Core implements Chat {
   readonly iq = new IqRegistry()
   readonly disco = new DiscoRegistry()
   readonly points: {
-    readonly sending: AnswerPoint<StanzaEvent, Handled>
+    readonly sending: AnswerPoint<SendingEvent, Handled>
     readonly receiving: AnswerPoint<AccountEvent, Handled>
+    readonly keeping: AnswerPoint<AccountEvent, Element | Promise<Element>>
     readonly undelivered: AnswerPoint<AccountEvent, Handled>
     readonly delivered: TellPoint<DeliveredEvent>
     readonly refused: TellPoint<RefusedEvent>
@@ -128,9 +132,13 @@ export class Core implements Chat {
     readonly bound: TellPoint<Session>
     readonly available: TellPoint<PresenceEvent>
     readonly unavailable: TellPoint<UnavailableEvent>
+    readonly answered: TellPoint<StanzaEvent>
+    readonly away: TellPoint<Session>
+    readonly resumed: TellPoint<Session>
     readonly closed: TellPoint<Session>
   }
   readonly #early = new Map<string, EarlyHandler>()
+  readonly #unbound = new Map<string, UnboundHandler>()
   readonly #commands = new Map<string, Command>()
   readonly #nonzas = new Map<string, (session: Session, element: Element) => void | Promise<void>>()
   readonly #features = new AnswerPoint<{ readonly stage: StreamStage; readonly offers: Element[] }, never>()
@@ -148,6 +156,7 @@ export class Core implements Chat {
     this.points = {
       sending: new AnswerPoint(),
       receiving: new AnswerPoint(),
+      keeping: new AnswerPoint(),
       undelivered: new AnswerPoint(),
       delivered: new TellPoint(scope.log),
       refused: new TellPoint(scope.log),
@@ -155,6 +164,9 @@ export class Core implements Chat {
       bound: new TellPoint(scope.log),
       available: new TellPoint(scope.log),
       unavailable: new TellPoint(scope.log),
+      answered: new TellPoint(scope.log),
+      away: new TellPoint(scope.log),
+      resumed: new TellPoint(scope.log),
       closed: new TellPoint(scope.log),
     }
   }
@@ -167,13 +179,8 @@ export class Core implements Chat {
   host(scope: Scope): Host {
     const { points, iq, disco } = this
     const isCurrent = (): boolean => this.#life.current === this
-    const answers = <Event>(
-      point: AnswerPoint<Event, Handled>,
-    ): Host['hooks']['sending'] & {
-      on(handler: (event: Event) => Handled | undefined, priority?: number): void
-    } => ({
-      on: (handler: (event: never) => Handled | undefined, priority?: number) =>
-        scope.defer(point.add(handler as (event: Event) => Handled | undefined, priority)),
+    const answers = <Event, Answer>(point: AnswerPoint<Event, Answer>): AnswerHook<Event, Answer> => ({
+      on: (handler, priority) => scope.defer(point.add(handler, priority)),
     })
     const tells = <Event>(
       point: TellPoint<Event>,
@@ -184,6 +191,7 @@ export class Core implements Chat {
       hooks: {
         sending: answers(points.sending),
         receiving: answers(points.receiving),
+        keeping: answers(points.keeping),
         undelivered: answers(points.undelivered),
         remote: answers(points.remote),
         delivered: tells(points.delivered),
@@ -191,6 +199,9 @@ export class Core implements Chat {
         bound: tells(points.bound),
         available: tells(points.available),
         unavailable: tells(points.unavailable),
+        answered: tells(points.answered),
+        away: tells(points.away),
+        resumed: tells(points.resumed),
         closed: tells(points.closed),
       },
       iq: {
@@ -231,6 +242,16 @@ export class Core implements Chat {
         this.#nonzas.set(key, handler)
         scope.defer(() => void this.#nonzas.delete(key))
       },
+      unbound: (xmlns, name, handler) => {
+        const key = `${xmlns} ${name}`
+        if (this.#unbound.has(key)) throw new Error(`two features take <${name} xmlns='${xmlns}'/> before a resource`)
+        this.#unbound.set(key, handler)
+        scope.defer(() => void this.#unbound.delete(key))
+      },
+      end: (session) => this.end(session),
+      tellAway: (session) => (this.#life.current ?? this).points.away.tell(session),
+      tellResumed: (session) => (this.#life.current ?? this).points.resumed.tell(session),
+      redeliver: (account, stanzas) => redeliver(this.#life.current ?? this, account, stanzas),
       early: (xmlns, name, handler) => {
         const key = `${xmlns} ${name}`
         if (this.#early.has(key)) throw new Error(`two features answer strangers' <${name} xmlns='${xmlns}'/>`)
@@ -324,10 +345,12 @@ export class Core implements Chat {
       const preparing = session.prepared()
       const pending =
         preparing === undefined ? core.#take(session, stanza) : preparing.then(() => core.#take(session, stanza))
-      if (pending === undefined) return undefined
-      return pending.catch((error: unknown) => core.#refuse(session, stanza, error))
+      if (pending === undefined) return session.count()
+      const done = pending.catch((error: unknown) => core.#refuse(session, stanza, error))
+      return session.detach === undefined ? done : session.handling(done)
     } catch (error) {
       core.#refuse(session, stanza, error)
+      session.count()
     }
   }
 
@@ -339,12 +362,21 @@ export class Core implements Chat {
       if (stamped.get('to') === undefined || isAboutAccount(stamped)) return presenceFromSession(this, session, stamped)
     }
     const { sending } = this.points
-    if (!sending.empty) {
-      const answer = sending.ask(new Sent(stamped, session, this.directory))
-      if (answer !== undefined) return answer === 'handled' ? undefined : answer
+    if (sending.empty) return this.#send(session, stamped)
+    const event = new Sent(stamped, session, this.directory)
+    const answer = sending.ask(event)
+    const { work } = event
+    if (work === undefined)
+      return answer === undefined ? this.#send(session, stamped) : answer === 'handled' ? undefined : answer
+    const sent = async (): Promise<void> => {
+      if (answer === undefined) await this.#send(session, stamped)
+      else if (answer !== 'handled') await answer
     }
-    if (stamped.name === 'presence') return presenceFromSession(this, session, stamped)
-    return route(this, session, stamped)
+    return Promise.all([sent(), work]).then(() => {})
+  }
+
+  #send(session: Session, stamped: Element): void | Promise<void> {
+    return stamped.name === 'presence' ? presenceFromSession(this, session, stamped) : route(this, session, stamped)
   }
 
   receive(stanza: Element, origin: Origin): void | Promise<void> {
@@ -413,6 +445,15 @@ export class Core implements Chat {
     }
   }
 
+  disconnected(session: Session, wire: Wire, broken: boolean): void {
+    if (session.detach?.(wire, broken) !== true) this.end(session)
+  }
+
+  unbound(account: Account, element: Element, client: BindingClient): Promise<Session | undefined> | undefined {
+    const handler = (this.#life.current ?? this).#unbound.get(`${element.xmlns} ${element.name}`)
+    return handler?.(account, element, client)
+  }
+
   nonza(session: Session, element: Element): boolean | Promise<boolean> {
     const handler = (this.#life.current ?? this).#nonzas.get(`${element.xmlns} ${element.name}`)
     if (handler === undefined) return false
@@ -453,25 +494,6 @@ export class Core implements Chat {
   }
 }
 
-/** A stanza of a client's on its way out. Most of those who are asked do not look at its address. */
-class Sent implements StanzaEvent {
-  readonly stanza: Element
-  readonly origin: Session
-  readonly #directory: Directory
-
-  constructor(stanza: Element, origin: Session, directory: Directory) {
-    this.stanza = stanza
-    this.origin = origin
-    this.#directory = directory
-  }
-
-  get to(): Jid {
-    const to = this.stanza.get('to')
-    if (to === undefined) return this.origin.account.jid
-    return this.#directory.session(to)?.jid ?? this.#directory.account(to)?.jid ?? address(to)
-  }
-}
-
 const WHY_CLOSED: { readonly [Kind in AccountChange['kind']]?: string } = {
   password: 'your password was changed',
   disabled: 'this account is disabled',
@@ -481,32 +503,4 @@ const WHY_CLOSED: { readonly [Kind in AccountChange['kind']]?: string } = {
 const isAboutAccount = (presence: Element): boolean => {
   const type = presence.get('type')
   return type !== undefined && type !== 'unavailable' && type !== 'error' && type !== 'probe'
-}
-
-/**
- * The stanza with the sender's full JID as `from` (RFC 6120 §8.1.2.1), and the stream's language where it has none (§8.1.5).
- * @throws StreamError invalid-from for somebody else's address
- */
-function stamp(stanza: Element, session: Session): Element {
-  const pairs = stanza.attrs.pairs
-  const stamped: string[] = ['from', session.full]
-  let lang = session.lang
-  for (let index = 0; index < pairs.length; index += 2) {
-    const name = pairs[index] ?? ''
-    const value = pairs[index + 1] ?? ''
-    if (name === 'from') {
-      if (value !== session.full && value !== session.account.bare) mustBeOwn(value, session)
-      continue
-    }
-    if (name === 'xml:lang') lang = undefined
-    stamped.push(name, value)
-  }
-  if (lang !== undefined) stamped.push('xml:lang', lang)
-  return new Element(stanza.name, stanza.xmlns, new Attributes(stamped), stanza.children, stanza.raw)
-}
-
-function mustBeOwn(from: string, session: Session): void {
-  const jid = Jid.tryParse(from)
-  if (jid?.bareString === session.account.bare && (jid.isBare || jid.toString() === session.full)) return
-  throw new StreamError('invalid-from', 'this is not your address')
 }

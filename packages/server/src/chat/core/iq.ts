@@ -77,7 +77,10 @@ export function iqToAccount(
   to: Jid,
   online: OnlineAccount | undefined,
 ): void | Promise<void> {
-  if (!isRequest(iq)) return undefined
+  if (!isRequest(iq)) {
+    if (!core.points.answered.empty) core.points.answered.tell({ stanza: iq, origin, to })
+    return undefined
+  }
   const own = origin.session !== undefined && origin.session.account.bare === to.bareString
   const payload = payloadOf(iq)
   const type = iq.get('type') as RequestType

@@ -35,7 +35,8 @@ export class Session {
   /** The full JID as it may stand in an attribute. */
   readonly fullXml: string
   readonly account: OnlineAccount
-  readonly wire: Wire
+  /** Another one once its stream is managed (XEP-0198). */
+  wire: Wire
   /** The language of its stanzas that do not say (RFC 6120 §4.7.4). */
   readonly lang: string | undefined
   /** The presence that was broadcast last, as `keptPresence` makes it; undefined as long as the session is not available. */
@@ -47,6 +48,14 @@ export class Session {
   /** Whom the client has sent directed presence (RFC 6121 §4.6.3). */
   directed: Set<string> | undefined
   over = false
+  /** Stanzas of the client's that were handled, modulo 2^32; from where a feature sets it to 0. */
+  handled = 0
+  /** The stanza that is being handled; kept where `detach` is there. */
+  pending: Promise<void> | undefined
+  /** The client has lost its connection, and may come back. */
+  away = false
+  /** Asked when a connection of the session's is over; `broken`: without a goodbye of either side. True: the session lives on. */
+  detach: ((wire: Wire, broken: boolean) => boolean) | undefined
   /** Where a feature holds back what is written to the client (XEP-0352): it gets all stanzas, and lets them go to `wire`. False as `send`. */
   gate: ((stanza: Element | string) => boolean) | undefined
   /** Asked before the session is closed because its account has changed: for the client that has changed it. True: it may stay. */
@@ -88,6 +97,18 @@ export class Session {
     return this.gate === undefined ? this.wire.send(stanza) : this.gate(stanza)
   }
 
+  /** A stanza was handled. */
+  count(): void {
+    this.handled = (this.handled + 1) >>> 0
+  }
+
+  /** A stanza is being handled. */
+  handling(work: Promise<void>): Promise<void> {
+    const pending = work.then(() => this.count())
+    this.pending = pending
+    return pending
+  }
+
   /** What a feature must have read before the next stanza of this session is taken. Should it fail, that stanza is refused, and the one after it tries again. */
   prepare(load: () => Promise<void>): void {
     this.#preparations ??= []
@@ -118,7 +139,7 @@ export class Session {
         await this.wire.drained()
         written = 0
       }
-      if (!wanted() || !this.send(stanza)) return false
+      if (this.away || !wanted() || !this.send(stanza)) return false
       written += stanza.length
     }
     await this.wire.drained()

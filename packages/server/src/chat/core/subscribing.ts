@@ -9,6 +9,7 @@ import { sendPresenceOf } from './presence.ts'
 import { rosterStore, type RosterChange, type VersionedRow } from './roster.store.ts'
 import { itemXml } from './roster.ts'
 import { routeRemote } from './router.ts'
+import { Sent } from './sent.ts'
 import type { Session } from './session.ts'
 import { FROM, type SubscriptionType } from './subscriptions.ts'
 
@@ -71,7 +72,7 @@ export async function subscriptionFromSession(
   if (contact.bareString === account.bare) throw StanzaError.of('not-allowed', 'this is yourself')
   const stamped = stanza.with({ from: account.bare, to: contact.bareString })
   if (!core.points.sending.empty) {
-    const answer = core.points.sending.ask({ stanza: stamped, origin: session, to: contact })
+    const answer = core.points.sending.ask(new Sent(stamped, session, core.directory))
     if (answer !== undefined) return answer === 'handled' ? undefined : answer
   }
   const { before, route } = await asRosterCall(

@@ -228,11 +228,30 @@ class ClientConnection implements ServerStreamHandlers, NetSession {
   }
 
   nonza(element: Element): boolean | Promise<boolean> {
-    return this.#session !== undefined && this.#terms.chat.nonza(this.#session, element)
+    if (this.#session !== undefined) return this.#terms.chat.nonza(this.#session, element)
+    return this.#account !== undefined && this.#unbound(this.#account.id, element)
+  }
+
+  /** What comes in place of a resource: a session of before may go on here. */
+  async #unbound(id: string, element: Element): Promise<boolean> {
+    const { accounts, chat } = this.#terms
+    const stream = this.#stream
+    // As for a new resource.
+    const account = await accounts.byId(id)
+    if (account === undefined || account.disabled) throw new StreamError('not-authorized', 'this account is gone')
+    const client = { id: this.#connection.id, wire: stream, lang: stream.lang }
+    const pending = stream.state === 'authenticated' ? chat.unbound(account, element, client) : undefined
+    if (pending === undefined) return false
+    const session = await pending
+    if (session === undefined) return true
+    this.#session = session
+    if (stream.state === 'closed') chat.disconnected(session, stream, true)
+    else if (stream.identity !== undefined) stream.authenticate(stream.identity, session.jid)
+    return true
   }
 
   closed(reason: CloseReason): void {
-    if (this.#session !== undefined) this.#terms.chat.end(this.#session)
+    if (this.#session !== undefined) this.#terms.chat.disconnected(this.#session, this.#stream, reason.by === 'lost')
     const { error } = reason
     if (error instanceof StreamError && error.condition === 'internal-server-error')
       this.#connection.log.error({ err: error.cause ?? error, account: this.#account?.address }, 'the stream failed')
@@ -243,8 +262,13 @@ class ClientConnection implements ServerStreamHandlers, NetSession {
   async #slowed(limits: Limits, session: Session, stanza: Element): Promise<void> {
     const { clock } = this.#terms.scope
     do await new Promise<void>((resolve) => clock.timeout(SLOWED_MS, resolve))
-    while (!session.over && !limits.take(STANZA_LIMIT, session.account.account.id))
-    if (!session.over) await this.#terms.chat.take(session, stanza)
+    while (this.#goesOn(session) && !limits.take(STANZA_LIMIT, session.account.account.id))
+    if (this.#goesOn(session)) await this.#terms.chat.take(session, stanza)
+  }
+
+  /** A stanza that waited is not handled where its stream was resumed elsewhere: there it comes again. */
+  #goesOn(session: Session): boolean {
+    return !session.over && this.#stream.state !== 'closed'
   }
 
   #context(stream: ServerStream): LoginContext {

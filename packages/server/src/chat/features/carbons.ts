@@ -35,7 +35,8 @@ export const carbons = chatFeature({
       // Most accounts have one device: this is asked for each stanza.
       if (session === undefined || session.account.sessions.length < 2 || stanza.name !== 'message') return undefined
       // A message to oneself reaches the others as received.
-      if (event.to.bareString !== session.account.bare) copy('sent', stanza, session.account.sessions, session)
+      if (event.to.bareString !== session.account.bare)
+        copy('sent', event.own ?? stanza, session.account.sessions, session)
       return undefined
     }, 50)
 

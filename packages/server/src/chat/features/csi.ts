@@ -39,7 +39,7 @@ export const csi = chatFeature({
 
     host.nonza(NS.csi, 'inactive', (session) => {
       if (session.gate !== undefined) return
-      const queue = new Held(session.wire, limits)
+      const queue = new Held({ send: (stanza) => session.wire.send(stanza) }, limits)
       session.set(held, queue)
       session.gate = (stanza) => {
         const { reason, key } = importance(stanza, important)
@@ -62,6 +62,8 @@ export const csi = chatFeature({
       if (queue !== undefined && !queue.empty) wake(queue, 'active')
     }
     host.nonza(NS.csi, 'active', activate)
+    // Who comes back is looking, until it says otherwise.
+    host.hooks.resumed.on(activate)
     // Who speaks is awake: what waits costs nothing more. It stays inactive.
     host.hooks.sending.on(({ origin }) => {
       if (origin.session?.gate === undefined) return undefined
@@ -74,13 +76,13 @@ export const csi = chatFeature({
 
 /** What is held back for one client, oldest first. */
 export class Held {
-  readonly #wire: Wire
+  readonly #wire: Pick<Wire, 'send'>
   readonly #limits: { readonly stanzas: number; readonly characters: number }
   readonly #stanzas = new Map<string | number, string>()
   #characters = 0
   #count = 0
 
-  constructor(wire: Wire, limits: { readonly stanzas: number; readonly characters: number }) {
+  constructor(wire: Pick<Wire, 'send'>, limits: { readonly stanzas: number; readonly characters: number }) {
     this.#wire = wire
     this.#limits = limits
   }

@@ -80,6 +80,7 @@ function ofMessage(stanza: Element, more: ReadonlySet<string>): Importance {
 
 /** Payloads that the user wants to know of, each with its reason. */
 const PAYLOADS: ReadonlyMap<string, string> = new Map([
+  [NS.mam, 'archive'],
   ['urn:xmpp:eme:0', 'encrypted'],
   ['eu.siacs.conversations.axolotl', 'encrypted'],
   ['urn:xmpp:omemo:2', 'encrypted'],

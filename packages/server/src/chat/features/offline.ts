@@ -3,6 +3,8 @@
 import { el, type Element, NS, StanzaError } from '@aviso/xmpp'
 import * as v from 'valibot'
 import { StoreError } from '../../store/contracts.ts'
+import { readsArchive } from '../archive/archive.ts'
+import { archivedAs, isArchivedText } from '../archive/stanza-ids.ts'
 import { chatFeature, type AccountEvent, type Host } from '../core/contracts.ts'
 import type { Session } from '../core/session.ts'
 import { offlineStore } from './offline.store.ts'
@@ -44,7 +46,11 @@ export const offline = chatFeature({
           limit: config['max-messages'],
         })
       } catch (error) {
-        if (error instanceof StoreError && error.code === 'full') throw StanzaError.of('service-unavailable')
+        if (error instanceof StoreError && error.code === 'full') {
+          // What is in the archive is not lost.
+          if (archivedAs(stanza, account.address) !== undefined) return
+          throw StanzaError.of('service-unavailable')
+        }
         throw error
       }
       // Who logged in while the message was being written has not been given it.
@@ -102,7 +108,10 @@ class Deliveries {
       const page = await store.page({ after: last, limit: PAGE })
       const end = page.at(-1)
       if (end === undefined) return
-      const texts = page.map(({ xml, at }) => delayed(xml, from, at))
+      // Who reads the archive finds there what is in it.
+      const missed =
+        session.get(readsArchive) === true ? page.filter(({ xml }) => !isArchivedText(xml, session.account.bare)) : page
+      const texts = missed.map(({ xml, at }) => delayed(xml, from, at))
       // Forgotten only when they have left: a message that comes twice is better than one that never comes.
       if (!(await session.sendAll(texts, () => session.listening))) return
       last = end.id

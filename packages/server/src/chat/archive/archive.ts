@@ -1,0 +1,200 @@
+// XEP-0313: Message Archive Management, with XEP-0359, 0431 and 0441
+
+import { el, type Element, escapeAttribute, type Jid, NS, StanzaError } from '@aviso/xmpp'
+import * as v from 'valibot'
+import type { Account } from '../../accounts/contracts.ts'
+import { duration } from '../../kernel/units.ts'
+import { StoreError } from '../../store/contracts.ts'
+import { chatFeature, type Host, type IqRequest } from '../core/contracts.ts'
+import { type Session, sessionSlot } from '../core/session.ts'
+import { type ArchivedMessage, type ArchiveResult, archiveStore } from './archive.store.ts'
+import { Preferences } from './preferences.ts'
+import { type Asked, FULL_TEXT, queryForm, readQuery, RSM } from './query.ts'
+import { archiveId, archivedAs, stamped, withoutForged } from './stanza-ids.ts'
+import { isWorthArchiving } from './worth.ts'
+
+/** True where the client has asked the archive: what waits for it there need not come a second time. */
+export const readsArchive = sessionSlot<boolean>('archive')
+
+const count = v.pipe(v.number(), v.integer(), v.minValue(1))
+
+export const archive = chatFeature({
+  name: 'archive',
+  summary: 'Keeps the messages of an account, so that all its devices have the whole conversation.',
+  config: v.strictObject({
+    keep: v.pipe(duration('365d'), v.description('how long messages are kept')),
+    'max-messages': v.optional(
+      v.pipe(count, v.description('how many messages are kept for one account; the oldest go')),
+      1_000_000,
+    ),
+    default: v.optional(
+      v.pipe(
+        v.picklist(['always', 'never', 'roster']),
+        v.description(
+          'whose messages are kept where the account has said nothing: `roster` for those of contacts only',
+        ),
+      ),
+      'always',
+    ),
+    page: v.optional(v.pipe(count, v.description('how many messages a client is sent that does not say how many')), 50),
+    'max-page': v.optional(v.pipe(count, v.description('how many messages a client is sent at once')), 250),
+  }),
+
+  attach(host, config, { clock, random, log }) {
+    host.disco.feature(NS.mam, ['account'])
+    host.disco.feature(`${NS.mam}#extended`, ['account'])
+    host.disco.feature(`${NS.mam}#groupchat-field`, ['account'])
+    host.disco.feature(FULL_TEXT, ['account'])
+    host.disco.feature(NS.stanzaId, ['account'])
+    const preferences = new Preferences(host, config.default)
+    const oldest = (): number => clock.now() - config.keep
+    const limits = { usual: Math.min(config.page, config['max-page']), most: config['max-page'] }
+
+    const append = (account: Account, id: string, message: Element, party: Jid): Promise<void> =>
+      host.store.account(archiveStore, account.id).append({
+        id,
+        at: clock.now(),
+        contact: party.bareString,
+        resource: party.resource,
+        xml: message.toString(),
+        oldest: oldest(),
+        most: config['max-messages'],
+      })
+
+    // What is sent. Its sender goes on only when it is safe; meanwhile it is on its way already.
+    host.hooks.sending.on((event) => {
+      const { stanza, origin } = event
+      const { session } = origin
+      if (stanza.name !== 'message' || session === undefined) return undefined
+      const { account, bare } = session.account
+      const message = withoutForged(stanza, bare)
+      if (!isWorthArchiving(message)) return undefined
+      const { to } = event
+      // What one sends to oneself is kept when it arrives.
+      if (to.bareString === bare) return undefined
+      const wanted = preferences.wants(account, to)
+      if (wanted === false) return undefined
+      const id = archiveId(clock.now(), random)
+      if (wanted === true) {
+        if (session.account.sessions.length > 1) event.own = stamped(message, bare, id)
+        event.wait(append(account, id, message, to))
+      } else event.wait(wanted.then((yes) => (yes ? append(account, id, message, to) : undefined)))
+      return undefined
+    }, 60)
+
+    // What arrives is delivered when it is safe.
+    host.hooks.keeping.on(({ stanza, account, origin }) => {
+      const message = withoutForged(stanza, account.address)
+      if (!isWorthArchiving(message)) return message
+      const keep = async (): Promise<Element> => {
+        const id = archiveId(clock.now(), random)
+        await append(account, id, message, origin.jid)
+        return stamped(message, account.address, id)
+      }
+      const wanted = preferences.wants(account, origin.jid)
+      if (typeof wanted === 'boolean') return wanted ? keep() : message
+      return wanted.then((yes) => (yes ? keep() : message))
+    })
+
+    // Behind those who keep messages for the next login.
+    host.hooks.undelivered.on(
+      ({ stanza, account }) => (archivedAs(stanza, account.address) === undefined ? undefined : 'handled'),
+      -20,
+    )
+
+    host.hooks.bound.on(({ account: { account } }) => {
+      host.store
+        .account(archiveStore, account.id)
+        .prune({ oldest: oldest(), most: config['max-messages'] })
+        .catch((error: unknown) =>
+          log.warn({ err: error, account: account.address }, 'old messages were not forgotten'),
+        )
+    })
+    // Known before the first message, so that the other devices' copies can have its id.
+    const prepare = (session: Session): void =>
+      session.prepare(async () => void (await preferences.load(session.account.account)))
+    host.hooks.bound.on(prepare)
+
+    host.iq.get(NS.mam, 'query', ['self'], (iq) => iq.result(queryForm()))
+
+    host.iq.set(NS.mam, 'query', ['self'], async (iq) => {
+      const { account, session } = asker(iq)
+      const asked = readQuery(iq.payload, limits)
+      // What is too old may not be forgotten yet.
+      const start = Math.max(oldest(), asked.filter.start ?? 0)
+      const query = { ...asked, filter: { ...asked.filter, start } }
+      session.set(readsArchive, true)
+      const result = await find(host, account, query)
+      const texts = (asked.flipped ? result.messages.toReversed() : result.messages).map(resultText(session, asked))
+      // At the reader's pace; he reads nothing else meanwhile.
+      if (!(await session.sendAll(texts))) throw StanzaError.of('recipient-unavailable')
+      return iq.result(fin(result))
+    })
+
+    host.iq.get(NS.mam, 'metadata', ['self'], async (iq) => {
+      const ends = await host.store.account(archiveStore, asker(iq).account.id).ends({ start: oldest() })
+      const end = (name: string, message: Omit<ArchivedMessage, 'xml'> | undefined): Element | false =>
+        message !== undefined && el(name, { id: message.id, timestamp: new Date(message.at).toISOString() })
+      return iq.result(el('metadata', { xmlns: NS.mam }, end('start', ends?.[0]), end('end', ends?.[1])))
+    })
+
+    host.iq.get(NS.mam, 'prefs', ['self'], async (iq) =>
+      iq.result((await preferences.load(asker(iq).account)).toElement()),
+    )
+    host.iq.set(NS.mam, 'prefs', ['self'], async (iq) =>
+      iq.result((await preferences.set(asker(iq).account, iq.payload)).toElement()),
+    )
+  },
+})
+
+function asker({ origin, account }: IqRequest): { readonly account: Account; readonly session: Session } {
+  if (origin.session === undefined || account === undefined) throw StanzaError.of('forbidden')
+  return { account, session: origin.session }
+}
+
+async function find(host: Host, account: Account, asked: Asked): Promise<ArchiveResult> {
+  const store = host.store.account(archiveStore, account.id)
+  const { filter, page, words } = asked
+  try {
+    if (words === undefined) return await store.query({ filter, page })
+    // The ids are looked up first, so that one that is not there is told.
+    if (filter.ids !== undefined) await store.query({ filter, page: { max: 0, backwards: false } })
+    const found: ArchivedMessage[] = []
+    let from: number | undefined
+    do {
+      const step = await store.search({ filter, page, words, from })
+      found.push(...step.messages)
+      from = step.next
+    } while (from !== undefined && found.length <= page.max)
+    const messages = found.slice(0, page.max)
+    return { messages: page.backwards ? messages.reverse() : messages, complete: found.length <= page.max }
+  } catch (error) {
+    if (error instanceof StoreError && error.code === 'not-found') throw StanzaError.of('item-not-found', error.message)
+    throw error
+  }
+}
+
+/** Makes the text of one result (§4.2). */
+function resultText(session: Session, { queryId }: Asked): (message: ArchivedMessage) => string {
+  const query = queryId === undefined ? '' : ` queryid='${escapeAttribute(queryId)}'`
+  const head = `<message from='${session.account.bareXml}' to='${session.fullXml}'><result xmlns='${NS.mam}'${query} id='`
+  const tail = `</forwarded></result></message>`
+  return ({ id, at, xml }) =>
+    `${head}${id}'><forwarded xmlns='${NS.forward}'><delay xmlns='${NS.delay}' stamp='${new Date(at).toISOString()}'/>${xml}${tail}`
+}
+
+function fin({ messages, complete, count, index }: ArchiveResult): Element {
+  const first = messages[0]
+  const last = messages.at(-1)
+  return el(
+    'fin',
+    { xmlns: NS.mam, complete: complete ? 'true' : undefined },
+    el(
+      'set',
+      { xmlns: RSM },
+      first !== undefined && el('first', { index }, first.id),
+      last !== undefined && el('last', {}, last.id),
+      count !== undefined && el('count', {}, String(count)),
+    ),
+  )
+}

@@ -1,0 +1,334 @@
+// Stream management (XEP-0198): what is acknowledged, what is resumed, and what becomes of the rest.
+
+import assert from 'node:assert/strict'
+import { after, test } from 'node:test'
+import { NS } from '@aviso/xmpp'
+import { archiveStore } from '../../src/chat/archive/archive.store.ts'
+import { offlineStore } from '../../src/chat/features/offline.store.ts'
+import { FEATURES, House, type Peer, RawStream, WITHOUT_ARCHIVE } from './house.ts'
+
+const houses: House[] = []
+const open = async (...options: Parameters<typeof House.open>): Promise<House> => {
+  const house = await House.open(...options)
+  houses.push(house)
+  return house
+}
+after(() => Promise.all(houses.map((house) => house.close())))
+
+const ANNA = 'anna@example.org'
+const BERT = 'bert@example.org'
+const SM = NS.streamManagement
+const say = (to: string, body: string, more = ''): string =>
+  `<message type='chat' to='${to}'><body>${body}</body>${more}</message>`
+const body = (text: string): RegExp => new RegExp(`<body>${text}</body>`)
+
+interface Managed {
+  readonly stream: RawStream
+  readonly id: string
+}
+
+/** Logs in, manages its stream, and is available. */
+async function managed(house: House, bare: string, resource: string, presence = '<presence/>'): Promise<Managed> {
+  const stream = new RawStream(await house.socket())
+  await stream.login(bare, resource)
+  stream.write(`<enable xmlns='${SM}' resume='true'/>`)
+  const [, id = ''] = await stream.until(/<enabled xmlns='urn:xmpp:sm:3' id='([^']+)' resume='true' max='600'\/>/)
+  stream.write(presence)
+  await stream.until(/<presence [^>]*to=/)
+  return { stream, id }
+}
+
+/** The connection breaks without a word. Resolves when the server has noticed. */
+async function cut(house: House, { stream }: Managed): Promise<void> {
+  const before = house.network.sessions.size
+  stream.socket.resetAndDestroy()
+  while (house.network.sessions.size >= before) await new Promise((resolve) => setImmediate(resolve))
+}
+
+async function resume(house: House, bare: string, id: string, h: number): Promise<RawStream> {
+  const stream = new RawStream(await house.socket())
+  await stream.authenticate(bare)
+  stream.write(`<resume xmlns='${SM}' previd='${id}' h='${h}'/>`)
+  return stream
+}
+
+const online = (house: House, bare: string): number => house.chat.directory.account(bare)?.sessions.length ?? 0
+const archived = async (house: House, id: string): Promise<number> => {
+  const result = await house.store.account(archiveStore, id).query({ filter: {}, page: { max: 0, backwards: false } })
+  return result.count ?? -1
+}
+
+test('both sides count, and a question is answered', async () => {
+  const house = await open()
+  const bert = await house.arrive(BERT, 'hill')
+  const { stream } = await managed(house, ANNA, 'sea')
+  stream.write(`${say(BERT, 'one')}${say(BERT, 'two')}<r xmlns='${SM}'/>`)
+  // The presence counts too.
+  await stream.until(/<a xmlns='urn:xmpp:sm:3' h='3'\/>/)
+  assert.equal(await archived(house, 'idannaexampleorg'), 2, 'what is acknowledged is safe')
+  assert.equal((await bert.next()).childText('body'), 'one')
+  stream.write(`<a xmlns='${SM}' h='1'/><r xmlns='${SM}'/>`)
+  await stream.until(/<a xmlns='urn:xmpp:sm:3' h='3'\/>/)
+  bert.send(say(`${ANNA}/sea`, 'three'))
+  await stream.until(/<body>three<\/body>[^]*<r xmlns='urn:xmpp:sm:3'\/>/)
+  stream.write(`<a xmlns='${SM}' h='2'/>`)
+  bert.send(say(`${ANNA}/sea`, 'four'))
+  await stream.until(/<body>four<\/body>[^]*<r xmlns='urn:xmpp:sm:3'\/>/)
+  stream.write(`<a xmlns='${SM}' h='9'/>`)
+  await stream.until(/<handled-count-too-high xmlns='urn:xmpp:sm:3' h='9' send-count='3'\/>/)
+})
+
+test('a client that lost its connection goes on, and has missed nothing', async () => {
+  const house = await open()
+  await house.befriend(ANNA, BERT)
+  const bert = await house.arrive(BERT, 'hill')
+  const first = await managed(house, ANNA, 'sea')
+  await bert.news()
+  first.stream.write(say(BERT, 'before'))
+  await bert.next()
+  await cut(house, first)
+  assert.equal(online(house, ANNA), 1)
+  bert.send(say(`${ANNA}/sea`, 'missed one'))
+  bert.send(say(ANNA, 'missed two'))
+  for (const show of ['away', 'dnd', 'xa']) bert.send(`<presence><show>${show}</show></presence>`)
+  assert.deepEqual(await bert.news(), Array(3).fill(`presence ${BERT}/hill`), 'nobody saw her go')
+  // Its own presence and Bert's were read, no more.
+  const second = await resume(house, ANNA, first.id, 2)
+  const [all] = await second.until(
+    /<resumed xmlns='urn:xmpp:sm:3' previd='[^']+' h='2'\/>[^]*<r xmlns='urn:xmpp:sm:3'\/>/,
+  )
+  assert.match(all, /missed one[^]*missed two/)
+  assert.deepEqual(
+    [...all.matchAll(/<show>(\w+)<\/show>/g)].map(([, show]) => show),
+    ['xa'],
+    'the last presence is enough',
+  )
+  second.write(say(BERT, 'back'))
+  assert.equal((await bert.next()).childText('body'), 'back')
+  bert.send(say(`${ANNA}/sea`, 'live'))
+  await second.until(body('live'))
+  assert.equal(await house.store.account(offlineStore, 'idannaexampleorg').count(), 0)
+  // What is acknowledged at the next time does not come again.
+  second.write(`<a xmlns='${SM}' h='6'/><r xmlns='${SM}'/>`)
+  await second.until(/<a xmlns='urn:xmpp:sm:3' h='3'\/>/)
+  await cut(house, { stream: second, id: first.id })
+  const third = await resume(house, ANNA, first.id, 6)
+  await third.until(/<resumed [^>]*h='3'\/>/)
+  third.write(`<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>`)
+  const [rest] = await third.until(/<iq [^>]*id='p'[^>]*>/)
+  assert.doesNotMatch(rest, /missed|live/)
+})
+
+test('the server has not noticed that the old connection is dead', async () => {
+  const house = await open()
+  const bert = await house.arrive(BERT, 'hill')
+  const first = await managed(house, ANNA, 'sea')
+  bert.send(say(`${ANNA}/sea`, 'unseen'))
+  await first.stream.until(body('unseen'))
+  const second = await resume(house, ANNA, first.id, 1)
+  await second.until(/<resumed [^>]*h='1'\/>[^]*<body>unseen<\/body>/)
+  await first.stream.until(/<conflict xmlns/)
+  bert.send(say(`${ANNA}/sea`, 'here'))
+  await second.until(body('here'))
+  assert.equal(online(house, ANNA), 1)
+})
+
+test('a stanza that is being handled when the stream is resumed is counted', async () => {
+  const house = await open()
+  const first = await managed(house, ANNA, 'sea')
+  // A clean slate for the store: its answer is held back by hand.
+  let release = (): void => {}
+  const account = house.store.account.bind(house.store)
+  const slow = new Promise<void>((resolve) => (release = resolve))
+  let reached = (): void => {}
+  const arrived = new Promise<void>((resolve) => (reached = resolve))
+  house.store.account = ((definition: never, id: string) => {
+    const calls = account(definition, id)
+    if (definition !== archiveStore) return calls
+    const archive = account(archiveStore, id)
+    const append: typeof archive.append = async (message) => {
+      reached()
+      await slow
+      await archive.append(message)
+    }
+    return { ...archive, append }
+  }) as typeof account
+  first.stream.write(say(BERT, 'slowly'))
+  await arrived
+  const second = await resume(house, ANNA, first.id, 1)
+  await first.stream.until(/<conflict xmlns/)
+  release()
+  await second.until(/<resumed [^>]*h='2'\/>/)
+  const result = await account(archiveStore, 'idannaexampleorg').query({
+    filter: {},
+    page: { max: 9, backwards: false },
+  })
+  assert.equal(result.messages.length, 1)
+})
+
+test("a stranger's id, a stale one, one of nobody", async () => {
+  const house = await open()
+  const anna = await managed(house, ANNA, 'sea')
+  await cut(house, anna)
+  const thief = await resume(house, BERT, anna.id, 0)
+  await thief.until(/<failed xmlns='urn:xmpp:sm:3'><item-not-found [^>]*\/><\/failed>/)
+  // It may log in as itself.
+  thief.write(`<iq type='set' id='b'><bind xmlns='${NS.bind}'><resource>hill</resource></bind></iq>`)
+  await thief.until(/<jid>bert@example\.org\/hill<\/jid>/)
+  for (const wrong of [`previd='x'`, `h='1'`, `previd='${anna.id}' h='-1'`, `previd='${anna.id}' h='4294967296'`]) {
+    const stream = new RawStream(await house.socket())
+    await stream.authenticate(ANNA)
+    stream.write(`<resume xmlns='${SM}' ${wrong}/>`)
+    await stream.until(/<failed xmlns='urn:xmpp:sm:3'[^>]*><bad-request /)
+    stream.socket.destroy()
+  }
+  const greedy = await resume(house, ANNA, anna.id, 77)
+  await greedy.until(/<handled-count-too-high /)
+  assert.equal(online(house, ANNA), 1, 'that harms the session not')
+  house.clock.turn(599_000)
+  assert.equal(online(house, ANNA), 1)
+  house.clock.turn(1000)
+  assert.equal(online(house, ANNA), 0)
+  const late = await resume(house, ANNA, anna.id, 1)
+  await late.until(/<failed xmlns='urn:xmpp:sm:3' h='1'><item-not-found /)
+  const nobody = await resume(house, ANNA, 'never-was', 0)
+  await nobody.until(/<failed xmlns='urn:xmpp:sm:3'><item-not-found /)
+})
+
+test('what is asked at the wrong time is refused, and harms nothing', async () => {
+  const house = await open()
+  const early = new RawStream(await house.socket())
+  await early.authenticate(ANNA)
+  early.write(`<enable xmlns='${SM}'/>`)
+  await early.until(/<failed xmlns='urn:xmpp:sm:3'><unexpected-request /)
+  const { stream } = await managed(house, ANNA, 'sea')
+  stream.write(`<enable xmlns='${SM}'/>`)
+  await stream.until(/<failed xmlns='urn:xmpp:sm:3'><unexpected-request /)
+  stream.write(`<resume xmlns='${SM}' previd='x' h='0'/>`)
+  await stream.until(/<failed xmlns='urn:xmpp:sm:3'><unexpected-request /)
+  stream.write(`<r xmlns='${SM}'/>`)
+  await stream.until(/<a xmlns='urn:xmpp:sm:3' h='1'\/>/)
+  stream.write(`<a xmlns='${SM}' h='all'/>`)
+  await stream.until(/<bad-format xmlns/)
+})
+
+/** Bodies that come to a client that logs in. */
+async function waiting(house: House, bare: string): Promise<readonly string[]> {
+  const peer: Peer = await house.login(bare, 'new')
+  peer.send('<presence/>')
+  await peer.sync()
+  await stored(house, 0)
+  await peer.sync()
+  return peer
+    .clear()
+    .map((stanza) => stanza.childText('body') ?? '')
+    .filter((text) => text !== '')
+}
+
+/** Resolves when so many messages wait for Anna. */
+async function stored(house: House, count: number): Promise<void> {
+  const store = house.store.account(offlineStore, 'idannaexampleorg')
+  while ((await store.count()) !== count) await new Promise((resolve) => setImmediate(resolve))
+}
+
+test('who does not come back gets it at the next login, once, with the time when it was said', async () => {
+  for (const features of [FEATURES, WITHOUT_ARCHIVE]) {
+    const house = await open({ features })
+    const bert = await house.arrive(BERT, 'hill')
+    const anna = await managed(house, ANNA, 'sea')
+    bert.send(say(`${ANNA}/sea`, 'sent'))
+    await anna.stream.until(body('sent'))
+    await cut(house, anna)
+    bert.send(say(ANNA, 'while away'))
+    bert.send(`<iq type='get' id='q' to='${ANNA}/sea'><query xmlns='jabber:iq:version'/></iq>`)
+    await bert.sync()
+    house.clock.turn(600_000)
+    const answer = await bert.next()
+    assert.equal(answer.get('type'), 'error', 'who asked is told')
+    const store = house.store.account(offlineStore, 'idannaexampleorg')
+    await stored(house, 2)
+    for (const { xml } of await store.page({ after: 0, limit: 9 }))
+      assert.match(xml, /<delay [^>]*stamp='2026-01-01T00:00:00/)
+    assert.deepEqual(await waiting(house, ANNA), ['sent', 'while away'])
+    if (features === FEATURES) assert.ok((await archived(house, 'idannaexampleorg')) >= 2)
+  }
+})
+
+test('a clean goodbye ends the session at once', async () => {
+  const house = await open()
+  const anna = await managed(house, ANNA, 'sea')
+  anna.stream.write('</stream:stream>')
+  await anna.stream.until(/<\/stream:stream>/)
+  assert.equal(online(house, ANNA), 0)
+  const late = await resume(house, ANNA, anna.id, 0)
+  await late.until(/<failed [^>]*><item-not-found /)
+})
+
+test('what waits is bounded, for one and for all', async () => {
+  const config = { 'stream-management': { queue: 10, 'away-octets': 2000 } }
+  const house = await open({ featureConfig: config, features: WITHOUT_ARCHIVE })
+  const bert = await house.arrive(BERT, 'hill')
+  const anna = await managed(house, ANNA, 'sea')
+  await cut(house, anna)
+  for (let n = 0; n < 12; n++) bert.send(say(ANNA, `m${n}`))
+  await bert.sync()
+  assert.equal(online(house, ANNA), 0, 'more than one may have')
+  await stored(house, 12)
+  const kept = await house.store.account(offlineStore, 'idannaexampleorg').page({ after: 0, limit: 20 })
+  assert.deepEqual(
+    kept.map(({ xml }) => /<body>(.*)<\/body>/.exec(xml)?.[1]),
+    Array.from({ length: 12 }, (_, n) => `m${n}`),
+    'in the order in which it was said',
+  )
+
+  const longest = await managed(house, 'cleo@example.net', 'one')
+  await cut(house, longest)
+  const other = await managed(house, 'cleo@example.net', 'two')
+  await cut(house, other)
+  bert.send(`<message type='headline' to='cleo@example.net/one'><body>${'x'.repeat(900)}</body></message>`)
+  bert.send(say('cleo@example.net/two', 'x'.repeat(1500)))
+  await bert.sync()
+  const left = house.chat.directory.account('cleo@example.net')?.sessions.map(({ jid }) => jid.resource)
+  assert.deepEqual(left, ['two'], 'who is away longest is given up')
+  bert.send(say('cleo@example.net/two', 'x'.repeat(1900)))
+  await bert.sync()
+  assert.equal(online(house, 'cleo@example.net'), 0)
+
+  // A client that reads and does not acknowledge goes on, but cannot resume.
+  const lazy = await managed(house, BERT, 'lazy')
+  for (let n = 0; n < 20; n++) bert.send(say(`${BERT}/lazy`, `m${n}`))
+  await lazy.stream.until(body('m19'))
+  await cut(house, lazy)
+  const refused = await resume(house, BERT, lazy.id, 1)
+  await refused.until(/<failed [^>]*><item-not-found /)
+})
+
+test('a client that does not acknowledge is cut off, and may come back', async () => {
+  const house = await open()
+  const bert = await house.arrive(BERT, 'hill')
+  const anna = await managed(house, ANNA, 'sea')
+  bert.send(say(`${ANNA}/sea`, 'hello?'))
+  await anna.stream.until(body('hello\\?'))
+  house.clock.turn(60_000)
+  await anna.stream.until(/<connection-timeout xmlns/)
+  assert.equal(online(house, ANNA), 1)
+  const second = await resume(house, ANNA, anna.id, 1)
+  await second.until(/<resumed [^>]*>[^]*hello\?/)
+})
+
+test('a stream is resumed after a reload, and what is unacknowledged at the end of the server waits', async () => {
+  const house = await open()
+  const bert = await house.arrive(BERT, 'hill')
+  const anna = await managed(house, ANNA, 'sea')
+  await cut(house, anna)
+  const before = await house.reload()
+  await before.scope.close()
+  bert.send(say(`${ANNA}/sea`, 'across'))
+  await bert.sync()
+  const second = await resume(house, ANNA, anna.id, 1)
+  await second.until(/<resumed [^>]*>[^]*across/)
+  await cut(house, { stream: second, id: anna.id })
+  await house.generation.scope.close()
+  assert.equal(await house.store.account(offlineStore, 'idannaexampleorg').count(), 1)
+  house.generation = await house.generate()
+})
