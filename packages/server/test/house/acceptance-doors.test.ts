@@ -61,14 +61,20 @@ test('M-01: the banner begins with our name, EHLO tells what there is and nothin
     'LIMITS RCPTMAX=1000 MAILMAX=1000',
     'HELP',
   ]
-  for (const text of said)
-    assert.deepEqual(
-      text
-        .trim()
-        .split('\r\n')
-        .map((line) => line.slice(4)),
-      offered,
-    )
+  const lines = said.map((text) =>
+    text
+      .trim()
+      .split('\r\n')
+      .map((line) => line.slice(4)),
+  )
+  assert.deepEqual(lines[0], offered)
+  // Those who write may say when, and by when.
+  const own = lines[1]?.filter((line) => !offered.includes(line)) ?? []
+  assert.equal(lines[1]?.length, offered.length + own.length)
+  assert.deepEqual(
+    own.map((line) => line.replace(/ \d{4}-.*$/, '')),
+    ['DELIVERBY', 'FUTURERELEASE 2592000'],
+  )
   const secure = Talker.to(running.port('submission', 'implicit'), true)
   await secure.expect(/^220 [^\r]*\r\n/)
   const words = [...(await secure.ask('EHLO client.example', LINES)).matchAll(/^250[- ]([A-Z0-9-]+)/gm)].map(

@@ -2,6 +2,7 @@
 
 import { parseMailAddress, type MailAddress } from '@aviso/mime'
 import {
+  type Extensions,
   type Mailbox,
   type MessageBody,
   type Recipient,
@@ -69,6 +70,8 @@ export interface SmtpEndpoint {
   readonly login: boolean
   readonly recipients: number
   readonly settings: Settings
+  /** What is offered beyond what every session has. */
+  readonly extensions?: Pick<Partial<Extensions>, 'deliverBy' | 'futureRelease'>
 }
 
 /** Listens until the scope closes. */
@@ -125,7 +128,7 @@ class SmtpHouse {
       spool: scope.use(MailSpool),
       trust: ({ address = '' }) => ({ xclient: proxies.has(address), xforward: relays.has(address) }),
       // Until IMAP can give such a message out again (BINARY), it is not taken in.
-      extensions: { binaryMime: false },
+      extensions: { ...endpoint.extensions, binaryMime: false },
       insecureAuth: true, // what is offered without TLS, and to whom, the accounts room decides
       startTls: (_socket, session) => this.#connection(session).startTls(),
       ...(endpoint.login ? { mechanisms: (session) => this.#mechanisms(session) } : {}),

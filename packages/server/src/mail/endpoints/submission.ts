@@ -2,6 +2,7 @@
 
 import * as v from 'valibot'
 import { defineModule } from '../../kernel/module.ts'
+import { duration } from '../../kernel/units.ts'
 import { listenAddress } from '../../net/addresses.ts'
 import { endpoints } from '../../net/contracts.ts'
 import { Pipelines } from '../mail.ts'
@@ -23,6 +24,10 @@ export const submission = defineModule({
       '[::]:465',
     ]),
     'max-recipients': v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.description('of one mail')), 1000),
+    'future-release': v.pipe(
+      duration('30d'),
+      v.description("for how long a mail may be held back at its sender's wish (RFC 4865); 0s: not offered"),
+    ),
     ...smtpSettings,
   }),
 
@@ -40,6 +45,7 @@ export const submission = defineModule({
         login: true,
         recipients: config['max-recipients'],
         settings: config,
+        extensions: { deliverBy: true, futureRelease: Math.floor(config['future-release'] / 1000) },
       }),
     }
   },

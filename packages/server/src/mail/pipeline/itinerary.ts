@@ -197,8 +197,11 @@ export class Itinerary {
   async #leg({ to, way }: Planned): Promise<Leg> {
     const known = this.#legs.find((one) => one.to.key === to.key && one.way === way)
     if (known !== undefined) return known
+    const passage = this.#passage
     const mail = await this.#mailFor(way)
-    const { target } = to.target.queued ? this.#options.queue.for(to) : to
+    // RFC 4865: what its sender wants held waits in the queue, our own mailboxes' mail too.
+    const later = to.target.queued || (passage.parameters.holdUntil !== undefined && !this.#each)
+    const { target } = later ? this.#options.queue.for(to) : to
     const leg: Leg = { to: { key: to.key, target }, way, mail, delivery: target.begin(mail), routed: [] }
     this.#legs.push(leg)
     return leg

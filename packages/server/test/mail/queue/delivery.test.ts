@@ -123,6 +123,23 @@ describe('delivery', () => {
     await house.until(async () => (await house.real.blobs.list()).length === 0)
   })
 
+  test('RFC 4865: what its sender wants held comes when its time has come, to mailboxes here and elsewhere', async (t) => {
+    const house = await openQueueHouse(t)
+    const holdUntil = new Date(house.clock.now() + 2 * HOUR)
+    await house.submit({ as: 'anna', to: ['ben@example.org', 'zoe@far.example'], parameters: { holdUntil } })
+    await house.settle()
+    await house.pass(HOUR)
+    assert.deepEqual(await house.mails('ben'), [])
+    assert.equal(house.world.got.length, 0)
+    await house.pass(HOUR + MINUTE)
+    await house.settle()
+    assert.equal((await house.mails('ben')).length, 1)
+    assert.deepEqual(
+      house.world.got.map(({ to }) => to),
+      ['zoe@far.example'],
+    )
+  })
+
   test('the account of a waiting mailbox is gone: the sender is told', async (t) => {
     const house = await openQueueHouse(t)
     house.faults.set('ben', 'unavailable')

@@ -183,16 +183,12 @@ export class Queue implements QueueDoor {
   #times({ parameters, received }: Mail): Pick<PutOrder, 'first' | 'wake' | 'expires'> {
     const { expire, 'delay-warning': warning } = this.#parts.config
     const now = this.#scope.clock.now()
-    const asked: Mail['parameters'] & {
-      readonly holdUntil?: Date
-      readonly deliverBy?: { readonly seconds: number; readonly late: 'return' | 'notify' }
-    } = parameters
     // RFC 4865: not before that time, and the waiting begins then.
-    const first = Math.max(now, asked.holdUntil?.getTime() ?? now)
+    const first = Math.max(now, parameters.holdUntil?.getTime() ?? now)
     let expires = first + expire
     let wake = warning === 0 ? expires : Math.min(expires, first + warning)
     // RFC 2852 §4.1: given back when the time is over, or told to be late.
-    const by = asked.deliverBy
+    const by = parameters.deliverBy
     if (by?.late === 'return') expires = Math.min(expires, received + by.seconds * 1000)
     if (by?.late === 'notify') wake = Math.min(wake, received + by.seconds * 1000)
     return { first, wake: Math.min(wake, expires), expires }

@@ -75,9 +75,10 @@ export const due = read(
       ...after,
       limit,
     )
+    // So far ahead no plan leads: the clock was set back. Only a first attempt may lie there, as its sender wished (RFC 4865).
     if (rows.length === 0)
       rows = await tx.all(
-        `SELECT ${DUE} FROM spool_recipient WHERE destination = ? AND next_attempt > ? AND (next_attempt, mail, n) > (?, ?, ?) ORDER BY next_attempt, mail, n LIMIT ?`,
+        `SELECT ${DUE} FROM spool_recipient WHERE destination = ? AND next_attempt > ? AND attempts > 0 AND (next_attempt, mail, n) > (?, ?, ?) ORDER BY next_attempt, mail, n LIMIT ?`,
         destination,
         now + horizon,
         ...after,
