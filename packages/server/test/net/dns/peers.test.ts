@@ -3,8 +3,10 @@
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import { createSocket } from 'node:dgram'
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
@@ -18,14 +20,25 @@ import { testScope } from '../../fixtures/scope.ts'
 
 const installed = (program: string): boolean => spawnSync('which', [program]).status === 0
 
-/** A port that is free for UDP now. */
+/** A port that is free for UDP and TCP now; below those that the system gives to whoever asks for any, as tests beside this one do. */
 async function freePort(): Promise<number> {
-  const socket = createSocket('udp4')
-  socket.bind(0, '127.0.0.1')
-  await once(socket, 'listening')
-  const { port } = socket.address()
-  await new Promise<void>((resolve) => socket.close(resolve))
-  return port
+  for (;;) {
+    const port = randomInt(20_000, 30_000)
+    const datagrams = createSocket('udp4')
+    const streams = createServer()
+    try {
+      datagrams.bind(port, '127.0.0.1')
+      await once(datagrams, 'listening')
+      streams.listen(port, '127.0.0.1')
+      await once(streams, 'listening')
+      return port
+    } catch {
+      // Somebody has it.
+    } finally {
+      datagrams.close()
+      streams.close()
+    }
+  }
 }
 
 /** Runs a DNS server until the test ends, and makes a resolver that asks it. */
