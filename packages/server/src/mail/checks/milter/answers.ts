@@ -181,10 +181,11 @@ const indexOf = (data: Buffer): number => {
 /** `Name: value`, on as many lines as the milter folded it to. */
 function fieldOf([name = '', value = '']: readonly string[]): string {
   const folded = value
-    .replace(/(?:\r?\n)+$/, '')
+    // Nothing but blanks on a last line would be no folding (RFC 5322 §3.2.2).
+    .trimEnd()
     .replace(/^[ \t]/, '')
     .replace(/\r?\n[ \t]*(?=[^ \t\r\n])/g, '\r\n\t')
-  if (!/^[!-9;-~]{1,200}$/.test(name) || /\0|\r(?!\n)|\n(?![ \t])/.test(folded))
+  if (!/^[!-9;-~]{1,200}$/.test(name) || /\0|\r(?!\n)|(?<!\r)\n|\n(?![ \t])/.test(folded))
     throw new MilterError(`'${name.slice(0, 50)}' with its value is no header field`)
   return `${name}: ${folded}`
 }
