@@ -18,7 +18,7 @@ export interface Way {
 
 /** One delivery under way. */
 export interface Leg {
-  readonly to: NamedTarget
+  to: NamedTarget
   readonly way: Way
   readonly mail: Mail
   delivery: Delivery
@@ -213,7 +213,9 @@ export class Itinerary {
     const { target } = this.#options.queue.for(leg.to)
     const delivery = target.begin(leg.mail)
     for (const routed of leg.routed) await delivery.add(routed)
-    this.#legs[this.#legs.indexOf(leg)] = { ...leg, to: { key: leg.to.key, target }, delivery }
+    // The same leg goes on: whoever has to take a recipient out of it again finds it.
+    leg.to = { key: leg.to.key, target }
+    leg.delivery = delivery
   }
 
   /** The reverse-path of what is sent on is the forwarder's to choose. */

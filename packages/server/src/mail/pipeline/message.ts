@@ -163,7 +163,6 @@ export function inMemory(bytes: Uint8Array): Octets {
   return {
     size: bytes.byteLength,
     bytes,
-    // eslint-disable-next-line typescript/require-await -- an iterable of one piece
     async *chunks(start = 0) {
       yield bytes.subarray(start)
     },

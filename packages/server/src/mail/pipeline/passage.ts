@@ -1,7 +1,7 @@
 // One mail's way through a pipeline: MAIL, then RCPT by RCPT, then the data or nothing. Nothing is accepted before it is safe.
 
 import type { MailAddress } from '@aviso/mime'
-import type { MailParameters, RecipientParameters } from '@aviso/smtp'
+import { type MailParameters, type RecipientParameters, SmtpError } from '@aviso/smtp'
 import { randomWord } from '../../kernel/random.ts'
 import type { Pass } from '../../net/gates.ts'
 import { Chronicle } from './chronicle.ts'
@@ -15,6 +15,7 @@ import {
   type MailCheck,
   type Outcome,
   type Recipient,
+  type Routed,
   type Verdict,
 } from './contracts.ts'
 import { Findings } from './findings.ts'
@@ -198,7 +199,7 @@ export class Passage implements Mail {
     const all: Outcome[] = []
     const failed: { readonly leg: Leg; readonly outcome: Outcome }[] = []
     for (const leg of legs.toSorted((a, b) => Number(b.to.target.queued) - Number(a.to.target.queued)))
-      for (const outcome of await leg.delivery.commit()) {
+      for (const outcome of complete(leg.routed, await leg.delivery.commit())) {
         this.#chronicle.landed(leg.to.key, outcome)
         all.push(outcome)
         if (outcome.failure === undefined) continue
@@ -306,4 +307,13 @@ export class Passage implements Mail {
   get #around() {
     return { clock: this.#pipeline.scope.clock, log: this.client.log, mail: this.id }
   }
+}
+
+/** A recipient that a target says nothing of has not got the mail, as far as anybody knows. */
+function complete(routed: readonly Routed[], outcomes: readonly Outcome[]): readonly Outcome[] {
+  const told = new Set(outcomes.map((outcome) => outcome.routed))
+  const untold = routed.filter((one) => !told.has(one))
+  if (untold.length === 0) return outcomes
+  const failure = new SmtpError(451, '4.3.0', 'It is not known whether the mail was delivered, please try again later')
+  return [...outcomes, ...untold.map((one) => ({ routed: one, failure }))]
 }

@@ -165,6 +165,15 @@ describe('routes', () => {
     await assert.rejects(house.receive({ to: ['anna@example.org'] }), refusal(451, '4.4.6', /circles/))
   })
 
+  test('a target that says nothing of a recipient has not delivered: the client keeps the mail', async (t) => {
+    const silent = { queued: false, begin: () => ({ add() {}, body() {}, commit: async () => [], abort() {} }) }
+    const house = await openHouse(
+      t,
+      routed({ routes: [{ deliver: ['sink'] }] }, { sink: silent, config: { targets: { sink: true } } }),
+    )
+    await assert.rejects(house.receive({ to: ['anna@example.org'] }), refusal(451, '4.3.0', /not known/))
+  })
+
   test('a target that is not there keeps the config from starting, and names the nearest', async (t) => {
     await assert.rejects(
       openHouse(t, routed({ routes: [{ deliver: ['mailbx'] }] })),
