@@ -96,7 +96,7 @@ export interface Hooks {
   readonly delivered: TellHook<DeliveredEvent>
   /** A stanza of a client of ours was answered with an error of the server's. */
   readonly refused: TellHook<RefusedEvent>
-  /** A stanza for a domain that is not ours. Unanswered, the sender is told remote-server-not-found. */
+  /** A stanza for a domain that is not served here. Unanswered, the sender is told remote-server-not-found. */
   readonly remote: AnswerHook<StanzaEvent, Handled>
   /** A session has bound its resource. */
   readonly bound: TellHook<Session>
@@ -219,6 +219,15 @@ export type EarlyHandler = (
  */
 export type UnboundHandler = (account: Account, element: Element, client: BindingClient) => Promise<Session | undefined>
 
+/** Takes an element of a client's that is no stanza. */
+export type NonzaHandler = (session: Session, element: Element) => void | Promise<void>
+
+/**
+ * Who answers for a domain that has no accounts: rooms, a publish-subscribe service, a component. Gets every stanza for the domain and for all addresses in it; `from` is stamped.
+ * What it throws or rejects with is told to the sender; the sender's next stanza waits for the promise. It sends by `Host.route`, with an origin of its own.
+ */
+export type Service = (event: StanzaEvent) => void | Promise<void>
+
 /** Where a client's stream stands when features are offered (RFC 6120 §4.3.2). */
 export interface StreamStage {
   /** The domain that the client addressed. */
@@ -241,10 +250,12 @@ export interface Host {
   command(command: Command): void
   /** The commands that are offered. */
   commands(): ReadonlyMap<string, Command>
+  /** Answers for a domain that has no accounts; for other servers it is one of ours. Throws where somebody does so already, or the domain is one of accounts. */
+  serve(domain: string, service: Service): void
   /** Offers a stream feature; undefined: not at this stage. */
   streamFeature(offer: (stage: StreamStage) => Element | undefined): void
   /** Takes an element of a client's that is no stanza, in the order of its stanzas; the next ones wait for a promise. One handler for each name. */
-  nonza(xmlns: string, name: string, handler: (session: Session, element: Element) => void | Promise<void>): void
+  nonza(xmlns: string, name: string, handler: NonzaHandler): void
   /** Takes an element that is no stanza from clients that have no resource yet. One handler for each name. */
   unbound(xmlns: string, name: string, handler: UnboundHandler): void
   /** Ends a session whose client does not come back. */
@@ -272,6 +283,8 @@ export interface Host {
 
 /** Chat, where features and endpoints find it. */
 export interface Chat {
+  /** True for the domains of accounts and of services: those that other servers may send to. */
+  isServed(domain: string): boolean
   /** The host, for one feature: what it registers goes with its scope. */
   host(scope: Scope): Host
   /** The stream features to offer at this stage, beyond those of the stream itself. */

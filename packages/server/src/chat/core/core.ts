@@ -23,30 +23,27 @@ import type {
   AccountEvent,
   BindingClient,
   Chat,
-  DeliveredEvent,
   EarlyHandler,
   Handled,
   Host,
+  NonzaHandler,
   Origin,
-  PresenceEvent,
-  RefusedEvent,
-  SendingEvent,
-  StanzaEvent,
+  Service,
   Stranger,
   StreamStage,
-  UnavailableEvent,
   UnboundHandler,
 } from './contracts.ts'
 import { Directory, type OnlineAccount } from './directory.ts'
 import type { Command } from './commands.ts'
 import { DiscoRegistry } from './disco.ts'
-import { type AnswerHook, AnswerPoint, TellPoint } from './hooks.ts'
+import { AnswerPoint, NamedHandlers } from './hooks.ts'
+import { hostFor, type StreamFeatureOffer } from './host.ts'
 import { checkIq, IqRegistry } from './iq.ts'
-import { becomeUnavailable, goodbye, presenceFromSession, probeFor, sendPresenceOf } from './presence.ts'
+import { makePoints, type Points } from './points.ts'
+import { becomeUnavailable, goodbye, presenceFromSession } from './presence.ts'
 import { farewell, registerRoster } from './roster-requests.ts'
 import { rosterStore } from './roster.store.ts'
 import type { Roster } from './roster.ts'
-import { redeliver } from './redelivery.ts'
 import { route } from './router.ts'
 import { Sent, stamp } from './sent.ts'
 import { Session, type Wire } from './session.ts'
@@ -121,27 +118,13 @@ export class Core implements Chat {
   readonly directory: Directory
   readonly iq = new IqRegistry()
   readonly disco = new DiscoRegistry()
-  readonly points: {
-    readonly sending: AnswerPoint<SendingEvent, Handled>
-    readonly receiving: AnswerPoint<AccountEvent, Handled>
-    readonly keeping: AnswerPoint<AccountEvent, Element | Promise<Element>>
-    readonly undelivered: AnswerPoint<AccountEvent, Handled>
-    readonly delivered: TellPoint<DeliveredEvent>
-    readonly refused: TellPoint<RefusedEvent>
-    readonly remote: AnswerPoint<StanzaEvent, Handled>
-    readonly bound: TellPoint<Session>
-    readonly available: TellPoint<PresenceEvent>
-    readonly unavailable: TellPoint<UnavailableEvent>
-    readonly answered: TellPoint<StanzaEvent>
-    readonly away: TellPoint<Session>
-    readonly resumed: TellPoint<Session>
-    readonly closed: TellPoint<Session>
-  }
-  readonly #early = new Map<string, EarlyHandler>()
-  readonly #unbound = new Map<string, UnboundHandler>()
-  readonly #commands = new Map<string, Command>()
-  readonly #nonzas = new Map<string, (session: Session, element: Element) => void | Promise<void>>()
-  readonly #features = new AnswerPoint<{ readonly stage: StreamStage; readonly offers: Element[] }, never>()
+  readonly points: Points
+  readonly streamFeatureOffers = new AnswerPoint<StreamFeatureOffer, never>()
+  readonly earlyHandlers = new NamedHandlers<EarlyHandler>("answer strangers'")
+  readonly unboundHandlers = new NamedHandlers<UnboundHandler>('take before a resource')
+  readonly nonzaHandlers = new NamedHandlers<NonzaHandler>('take')
+  readonly commands = new Map<string, Command>()
+  readonly services = new Map<string, Service>()
   readonly #life: Life
   readonly #scope: Scope
 
@@ -153,22 +136,7 @@ export class Core implements Chat {
     this.directory = life.directory
     this.#life = life
     this.#scope = scope
-    this.points = {
-      sending: new AnswerPoint(),
-      receiving: new AnswerPoint(),
-      keeping: new AnswerPoint(),
-      undelivered: new AnswerPoint(),
-      delivered: new TellPoint(scope.log),
-      refused: new TellPoint(scope.log),
-      remote: new AnswerPoint(),
-      bound: new TellPoint(scope.log),
-      available: new TellPoint(scope.log),
-      unavailable: new TellPoint(scope.log),
-      answered: new TellPoint(scope.log),
-      away: new TellPoint(scope.log),
-      resumed: new TellPoint(scope.log),
-      closed: new TellPoint(scope.log),
-    }
+    this.points = makePoints(scope.log)
   }
 
   /** Makes this the generation that all sessions use. */
@@ -176,100 +144,22 @@ export class Core implements Chat {
     this.#life.promote(this)
   }
 
+  /** The generation that sessions use now: what this one is told of late is theirs. */
+  get successor(): Core {
+    return this.#life.current ?? this
+  }
+
   host(scope: Scope): Host {
-    const { points, iq, disco } = this
-    const isCurrent = (): boolean => this.#life.current === this
-    const answers = <Event, Answer>(point: AnswerPoint<Event, Answer>): AnswerHook<Event, Answer> => ({
-      on: (handler, priority) => scope.defer(point.add(handler, priority)),
-    })
-    const tells = <Event>(
-      point: TellPoint<Event>,
-    ): { on(handler: (event: Event) => void, priority?: number): void } => ({
-      on: (handler, priority) => scope.defer(point.add(handler, priority)),
-    })
-    return {
-      hooks: {
-        sending: answers(points.sending),
-        receiving: answers(points.receiving),
-        keeping: answers(points.keeping),
-        undelivered: answers(points.undelivered),
-        remote: answers(points.remote),
-        delivered: tells(points.delivered),
-        refused: tells(points.refused),
-        bound: tells(points.bound),
-        available: tells(points.available),
-        unavailable: tells(points.unavailable),
-        answered: tells(points.answered),
-        away: tells(points.away),
-        resumed: tells(points.resumed),
-        closed: tells(points.closed),
-      },
-      iq: {
-        get: (xmlns, name, targets, handler) => scope.defer(iq.add('get', xmlns, name, targets, handler)),
-        set: (xmlns, name, targets, handler) => scope.defer(iq.add('set', xmlns, name, targets, handler)),
-      },
-      disco: {
-        feature: (name, subjects) => scope.defer(disco.addFeature(name, subjects)),
-        identity: (identity, subjects) => scope.defer(disco.addIdentity(identity, subjects)),
-        item: (item) => scope.defer(disco.addItem(item)),
-        form: (form) => scope.defer(disco.addForm(form)),
-        node: (node, description) => scope.defer(disco.addNode(node, description)),
-        otherNodes: (find) => scope.defer(disco.addFinder(find)),
-      },
-      described: disco,
-      accounts: this.accounts,
-      store: this.store,
-      get current() {
-        return isCurrent()
-      },
-      command: (command) => {
-        if (this.#commands.has(command.node)) throw new Error(`two features offer the command ${command.node}`)
-        this.#commands.set(command.node, command)
-        scope.defer(() => void this.#commands.delete(command.node))
-      },
-      commands: () => this.#commands,
-      streamFeature: (offer) =>
-        scope.defer(
-          this.#features.add(({ stage, offers }) => {
-            const element = offer(stage)
-            if (element !== undefined) offers.push(element)
-            return undefined
-          }),
-        ),
-      nonza: (xmlns, name, handler) => {
-        const key = `${xmlns} ${name}`
-        if (this.#nonzas.has(key)) throw new Error(`two features take <${name} xmlns='${xmlns}'/>`)
-        this.#nonzas.set(key, handler)
-        scope.defer(() => void this.#nonzas.delete(key))
-      },
-      unbound: (xmlns, name, handler) => {
-        const key = `${xmlns} ${name}`
-        if (this.#unbound.has(key)) throw new Error(`two features take <${name} xmlns='${xmlns}'/> before a resource`)
-        this.#unbound.set(key, handler)
-        scope.defer(() => void this.#unbound.delete(key))
-      },
-      end: (session) => this.end(session),
-      tellAway: (session) => (this.#life.current ?? this).points.away.tell(session),
-      tellResumed: (session) => (this.#life.current ?? this).points.resumed.tell(session),
-      redeliver: (account, stanzas) => redeliver(this.#life.current ?? this, account, stanzas),
-      early: (xmlns, name, handler) => {
-        const key = `${xmlns} ${name}`
-        if (this.#early.has(key)) throw new Error(`two features answer strangers' <${name} xmlns='${xmlns}'/>`)
-        this.#early.set(key, handler)
-        scope.defer(() => void this.#early.delete(key))
-      },
-      online: () => this.directory.accounts,
-      sendPresence: (account, to, leaving) => sendPresenceOf(this, account, to, leaving),
-      probe: (account, contact) => probeFor(this, account, contact),
-      sessions: (bare) => this.directory.account(bare)?.sessions ?? [],
-      maySeePresence: (account, viewer) => this.maySeePresence(account, viewer),
-      route: async (stanza, origin) => route(this, origin, stanza),
-    }
+    return hostFor(this, scope)
+  }
+
+  isServed(domain: string): boolean {
+    return this.accounts.isLocal(domain) || this.services.has(domain)
   }
 
   streamFeatures(stage: StreamStage): readonly Element[] {
     const offers: Element[] = []
-    this.#features.ask({ stage, offers })
+    this.streamFeatureOffers.ask({ stage, offers })
     return offers
   }
 
@@ -328,7 +218,7 @@ export class Core implements Chat {
   end(session: Session): void {
     if (session.over) return
     session.over = true
-    const core = this.#life.current ?? this
+    const core = this.successor
     try {
       becomeUnavailable(core, session, goodbye(session))
     } catch (error) {
@@ -340,7 +230,7 @@ export class Core implements Chat {
 
   take(session: Session, stanza: Element): void | Promise<void> {
     if (session.over) return undefined
-    const core = this.#life.current ?? this
+    const core = this.successor
     try {
       const preparing = session.prepared()
       const pending =
@@ -380,7 +270,7 @@ export class Core implements Chat {
   }
 
   receive(stanza: Element, origin: Origin): void | Promise<void> {
-    const core = this.#life.current ?? this
+    const core = this.successor
     try {
       if (stanza.name === 'iq') checkIq(stanza)
       return route(core, origin, stanza)?.catch((error: unknown) => core.#refuseForeign(stanza, origin, error))
@@ -423,7 +313,7 @@ export class Core implements Chat {
     const [payload] = request.elements
     const type = request.get('type')
     if (payload === undefined || (type !== 'get' && type !== 'set')) return undefined
-    const handler = (this.#life.current ?? this).#early.get(`${payload.xmlns} ${payload.name}`)
+    const handler = this.successor.earlyHandlers.find(payload)
     if (handler === undefined) return undefined
     const reply = (result: Element | undefined): Element => resultReply(request, result)
     return this.#answered(handler, payload, stranger, type).then(reply)
@@ -450,12 +340,12 @@ export class Core implements Chat {
   }
 
   unbound(account: Account, element: Element, client: BindingClient): Promise<Session | undefined> | undefined {
-    const handler = (this.#life.current ?? this).#unbound.get(`${element.xmlns} ${element.name}`)
+    const handler = this.successor.unboundHandlers.find(element)
     return handler?.(account, element, client)
   }
 
   nonza(session: Session, element: Element): boolean | Promise<boolean> {
-    const handler = (this.#life.current ?? this).#nonzas.get(`${element.xmlns} ${element.name}`)
+    const handler = this.successor.nonzaHandlers.find(element)
     if (handler === undefined) return false
     const pending = handler(session, element)
     return pending === undefined ? true : pending.then(() => true)

@@ -88,3 +88,26 @@ export class TellPoint<Event> {
     return this.#handlers.add(handler, priority)
   }
 }
+
+/** Handlers of which each element name has one. */
+export class NamedHandlers<Handler> {
+  readonly #handlers = new Map<string, Handler>()
+  readonly #what: string
+
+  /** `what` they do with an element, for the complaint that two do it. */
+  constructor(what: string) {
+    this.#what = what
+  }
+
+  /** Adds a handler; returns the way to take it off. Throws where there is one. */
+  add(xmlns: string, name: string, handler: Handler): () => void {
+    const key = `${xmlns} ${name}`
+    if (this.#handlers.has(key)) throw new Error(`two features ${this.#what} <${name} xmlns='${xmlns}'/>`)
+    this.#handlers.set(key, handler)
+    return () => void this.#handlers.delete(key)
+  }
+
+  find(element: { readonly xmlns: string; readonly name: string }): Handler | undefined {
+    return this.#handlers.get(`${element.xmlns} ${element.name}`)
+  }
+}
