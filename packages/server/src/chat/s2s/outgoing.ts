@@ -203,7 +203,7 @@ export class Outgoing {
           at: place,
           proof,
           tls: session.tlsVersion,
-          certificate: session.complaint ?? 'valid',
+          certificate: session.complaint ?? (session.dane ? 'DANE' : 'valid'),
           bidi: session.bidi,
         },
         'stream to another server',
