@@ -29,6 +29,9 @@ import { c2s } from '../../../src/chat/endpoints/c2s.ts'
 import { s2s } from '../../../src/chat/endpoints/s2s.ts'
 import { disco } from '../../../src/chat/features/disco.ts'
 import { ping } from '../../../src/chat/features/ping.ts'
+import { vcard } from '../../../src/chat/features/vcard.ts'
+import { version } from '../../../src/chat/features/version.ts'
+import { xmlEntriesStore } from '../../../src/chat/features/xml-entries.store.ts'
 import { s2sConfig } from '../../../src/chat/s2s/config.ts'
 import { openS2s } from '../../../src/chat/s2s/s2s.ts'
 import { HandClock } from '../../../src/kernel/clock.ts'
@@ -113,11 +116,12 @@ export class Town {
     scope.provide(Network, network)
     scope.provide(Accounts, accounts)
     scope.provide(Resolver, zoneResolver(this.zones))
-    scope.provide(Store, await openStore(scope, { folder, definitions: [rosterStore] }))
+    scope.provide(Store, await openStore(scope, { folder, definitions: [rosterStore, xmlEntriesStore] }))
     const core = await openCore(scope, v.parse(coreConfig, {}))
     scope.provide(Chat, core)
     await openS2s(scope, v.parse(s2sConfig, { 'trust-store': this.ca, ...wish.s2s }))
-    for (const feature of [disco, ping]) await feature.create(v.parse(feature.config, {}), scope.child(feature.name))
+    for (const feature of [disco, ping, vcard, version])
+      await feature.create(v.parse(feature.config, {}), scope.child(feature.name))
     await c2s.create(
       v.parse(c2s.config, { listen: ['127.0.0.1:0'], 'listen-tls': [], 'require-tls': false }),
       scope.child('c2s'),
@@ -274,14 +278,28 @@ export class Stranger implements PeerStreamHandlers {
   }
 }
 
+/** Listens on loopback until the test is over, when what is open is closed. Resolves with the port. */
+export async function listening(t: TestContext, serve: (socket: Socket) => void): Promise<number> {
+  const sockets = new Set<Socket>()
+  const server = createServer((socket) => {
+    sockets.add(socket.on('error', () => {}).on('close', () => sockets.delete(socket)))
+    serve(socket)
+  })
+  t.after(() => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  return typeof address === 'object' && address !== null ? address.port : 0
+}
+
 /** Listens as the server of a domain, in the clear, and believes every key. Resolves with its port. */
 export function gullible(
   t: TestContext,
   told: { key?(dialback: Dialback, streamId: string): void; stanza?(stanza: Element, socket: Socket): void },
 ): Promise<number> {
-  const sockets = new Set<Socket>()
-  const server = createServer((socket) => {
-    sockets.add(socket.on('error', () => {}))
+  return listening(t, (socket) => {
     const stream = new ServerStream(
       { socket, secure: false, namespace: NS.server, streamId: () => 'an-id', defaultHost: 'x.example' },
       {
@@ -297,19 +315,9 @@ export function gullible(
           stream.send(dialbackXml({ name: 'result', from: dialback.to, to: dialback.from, type: 'valid' }))
           return true
         },
-        closed: () => void sockets.delete(socket),
+        closed: () => {},
       },
     )
     socket.once('close', () => stream.destroy())
   })
-  t.after(() => {
-    for (const socket of sockets) socket.destroy()
-    server.close()
-  })
-  return new Promise((resolve) =>
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      resolve(typeof address === 'object' && address !== null ? address.port : 0)
-    }),
-  )
 }
