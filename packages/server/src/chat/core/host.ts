@@ -23,15 +23,9 @@ export function hostFor(core: Core, scope: Scope): Host {
     iq: {
       get: (xmlns, name, targets, handler) => scope.defer(iq.add('get', xmlns, name, targets, handler)),
       set: (xmlns, name, targets, handler) => scope.defer(iq.add('set', xmlns, name, targets, handler)),
+      find: (type, target, payload) => iq.find(type, target, payload),
     },
-    disco: {
-      feature: (name, subjects) => scope.defer(disco.addFeature(name, subjects)),
-      identity: (identity, subjects) => scope.defer(disco.addIdentity(identity, subjects)),
-      item: (item) => scope.defer(disco.addItem(item)),
-      form: (form) => scope.defer(disco.addForm(form)),
-      node: (node, description) => scope.defer(disco.addNode(node, description)),
-      otherNodes: (find) => scope.defer(disco.addFinder(find)),
-    },
+    disco: disco.registrar(scope),
     described: disco,
     accounts: core.accounts,
     store: core.store,
