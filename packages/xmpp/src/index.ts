@@ -33,6 +33,12 @@ export {
   type PeerStreamLimits,
   type PeerStreamOptions,
 } from './stream/peer-stream.ts'
+export {
+  ComponentStream,
+  componentHandshake,
+  type ComponentStreamHandlers,
+  type ComponentStreamOptions,
+} from './stream/component-stream.ts'
 export { type Dialback, dialbackKey, dialbackXml, readDialback } from './stream/dialback.ts'
 export type { Defer } from './stream/outbox.ts'
 export { streamHeader, type HeaderAttributes } from './stream/header.ts'

@@ -26,6 +26,7 @@ import { Chat } from '../../../src/chat/core/contracts.ts'
 import { coreConfig, openCore } from '../../../src/chat/core/core.ts'
 import { rosterStore } from '../../../src/chat/core/roster.store.ts'
 import { c2s } from '../../../src/chat/endpoints/c2s.ts'
+import { componentEndpoint } from '../../../src/chat/endpoints/component.ts'
 import { s2s } from '../../../src/chat/endpoints/s2s.ts'
 import { disco } from '../../../src/chat/features/disco.ts'
 import { ping } from '../../../src/chat/features/ping.ts'
@@ -73,6 +74,8 @@ export interface HouseWish {
   readonly certificate?: Certified
   /** Listens with direct TLS instead of STARTTLS. */
   readonly direct?: boolean
+  /** Its components; the endpoint is there only with some. */
+  readonly components?: readonly unknown[]
 }
 
 /** Servers, and the DNS that they share. */
@@ -131,9 +134,14 @@ export class Town {
         ? { listen: [], 'listen-tls': ['127.0.0.1:0'] }
         : { listen: ['127.0.0.1:0'], 'listen-tls': [] }
     await s2s.create(v.parse(s2s.config, where), scope.child('s2s'))
+    if (wish.components !== undefined)
+      await componentEndpoint.create(
+        v.parse(componentEndpoint.config, { listen: ['127.0.0.1:0'], components: wish.components }),
+        scope.child('component'),
+      )
     const port = (protocol: string): number => network.bound().find((bound) => bound.protocol === protocol)?.port ?? 0
     this.announce(domain, port('s2s'), wish.direct)
-    return new TownHouse(domain, scope, accounts, lines, port('c2s'), port('s2s'), metrics)
+    return new TownHouse(domain, scope, accounts, lines, port('c2s'), port('s2s'), port('component'), metrics)
   }
 }
 
@@ -145,6 +153,7 @@ export class TownHouse {
   readonly lines: Record<string, unknown>[]
   readonly clients: number
   readonly servers: number
+  readonly components: number
   readonly metrics: Metrics
 
   constructor(
@@ -154,6 +163,7 @@ export class TownHouse {
     lines: Record<string, unknown>[],
     clients: number,
     servers: number,
+    components: number,
     metrics: Metrics,
   ) {
     this.domain = domain
@@ -162,6 +172,7 @@ export class TownHouse {
     this.lines = lines
     this.clients = clients
     this.servers = servers
+    this.components = components
     this.metrics = metrics
   }
 
