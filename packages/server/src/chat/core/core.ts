@@ -25,6 +25,7 @@ import type {
   Chat,
   DeliveredEvent,
   EarlyHandler,
+  Entered,
   Handled,
   Host,
   Origin,
@@ -47,10 +48,11 @@ import { farewell, registerRoster } from './roster-requests.ts'
 import { rosterStore } from './roster.store.ts'
 import type { Roster } from './roster.ts'
 import { redeliver } from './redelivery.ts'
-import { route } from './router.ts'
+import { address, route } from './router.ts'
 import { Sent, stamp } from './sent.ts'
 import { Session, type Wire } from './session.ts'
 import { asStanzaError, rosterChanged } from './subscribing.ts'
+import { census } from './tally.ts'
 import { FROM } from './subscriptions.ts'
 
 const count = v.pipe(v.number(), v.integer('expected a whole number'), v.minValue(1, 'expected at least 1'))
@@ -61,6 +63,15 @@ export const coreConfig = v.strictObject({
     v.pipe(count, v.description('how many clients one account may have connected at once')),
     50,
   ),
+  'resource-conflict': v.optional(
+    v.pipe(
+      v.picklist(['close-older', 'refuse-newer', 'another-resource']),
+      v.description(
+        'what becomes of a client that asks for a resource which another one of the account has: it takes its place, is refused, or gets another resource',
+      ),
+    ),
+    'close-older',
+  ),
   'roster-items': v.optional(v.pipe(count, v.description('how many contacts one account may have')), 5000),
   'roster-groups': v.optional(v.pipe(count, v.description('how many groups one contact may be in')), 50),
 })
@@ -69,8 +80,15 @@ export type CoreConfig = v.InferOutput<typeof coreConfig>
 /** What outlives a generation. */
 class Life {
   readonly directory = new Directory()
+  /** Stanzas that were answered with an error, by its condition. */
+  readonly refused = new Map<string, number>()
   /** The generations that are up, the one that sessions use last. */
   readonly #cores: Core[] = []
+
+  /** An error was sent. */
+  refuse(condition: string): void {
+    this.refused.set(condition, (this.refused.get(condition) ?? 0) + 1)
+  }
 
   /** The generation that serves stanzas now. */
   get current(): Core | undefined {
@@ -102,7 +120,11 @@ const LIFE = serviceKey<Life>('chat-life')
  * `begin` once everything of the generation is up: from then on all sessions, those of the generation before too, use this generation's features.
  */
 export async function openCore(scope: Scope, config: CoreConfig): Promise<Core> {
-  const life = await scope.keep(LIFE, () => new Life())
+  const life = await scope.keep(LIFE, (kept) => {
+    const fresh = new Life()
+    census(kept, fresh)
+    return fresh
+  })
   const core = new Core(scope, config, life)
   life.enter(core)
   scope.defer(() => life.leave(core))
@@ -122,6 +144,7 @@ export class Core implements Chat {
   readonly iq = new IqRegistry()
   readonly disco = new DiscoRegistry()
   readonly points: {
+    readonly entering: AnswerPoint<StanzaEvent, Entered | Promise<Entered>>
     readonly sending: AnswerPoint<SendingEvent, Handled>
     readonly receiving: AnswerPoint<AccountEvent, Handled>
     readonly keeping: AnswerPoint<AccountEvent, Element | Promise<Element>>
@@ -154,6 +177,7 @@ export class Core implements Chat {
     this.#life = life
     this.#scope = scope
     this.points = {
+      entering: new AnswerPoint(),
       sending: new AnswerPoint(),
       receiving: new AnswerPoint(),
       keeping: new AnswerPoint(),
@@ -189,6 +213,7 @@ export class Core implements Chat {
     })
     return {
       hooks: {
+        entering: answers(points.entering),
         sending: answers(points.sending),
         receiving: answers(points.receiving),
         keeping: answers(points.keeping),
@@ -311,7 +336,14 @@ export class Core implements Chat {
       if (error instanceof JidError) throw StanzaError.of('bad-request', error.message)
       throw error
     }
-    const other = this.directory.session(jid.toString())
+    const policy = this.config['resource-conflict']
+    let other = this.directory.session(jid.toString())
+    if (other !== undefined && policy === 'refuse-newer')
+      throw StanzaError.of('conflict', 'another client has this resource')
+    if (other !== undefined && policy === 'another-resource') {
+      jid = bare.withResource(randomWord(this.#scope.random, 12))
+      other = undefined
+    }
     if (other !== undefined) {
       other.wire.close(new StreamError('conflict', 'another client has bound this resource'))
       this.end(other)
@@ -356,7 +388,15 @@ export class Core implements Chat {
 
   #take(session: Session, stanza: Element): void | Promise<void> {
     if (stanza.name === 'iq') checkIq(stanza)
+    this.directory.traffic.in.count(stanza.name)
     const stamped = stamp(stanza, session)
+    const { entering } = this.points
+    if (entering.empty) return this.#accept(session, stamped)
+    const answer = entering.ask(new Sent(stamped, session, this.directory))
+    return entered(answer, stamped, (stanza) => this.#accept(session, stanza))
+  }
+
+  #accept(session: Session, stamped: Element): void | Promise<void> {
     if (stamped.name === 'presence') {
       // Hooks see directed presence; subscriptions once they are addressed in the account's name.
       if (stamped.get('to') === undefined || isAboutAccount(stamped)) return presenceFromSession(this, session, stamped)
@@ -383,7 +423,11 @@ export class Core implements Chat {
     const core = this.#life.current ?? this
     try {
       if (stanza.name === 'iq') checkIq(stanza)
-      return route(core, origin, stanza)?.catch((error: unknown) => core.#refuseForeign(stanza, origin, error))
+      const { entering } = core.points
+      const answer = entering.empty ? undefined : entering.ask({ stanza, origin, to: address(stanza.get('to') ?? '') })
+      return entered(answer, stanza, (accepted) => route(core, origin, accepted))?.catch((error: unknown) =>
+        core.#refuseForeign(stanza, origin, error),
+      )
     } catch (error) {
       core.#refuseForeign(stanza, origin, error)
     }
@@ -399,6 +443,7 @@ export class Core implements Chat {
   refuse(stanza: Element, origin: Origin, error: StanzaError): void {
     const reply = errorReply(stanza, error)
     if (reply === undefined) return
+    this.#life.refuse(error.condition)
     origin.reply(reply)
     const { session } = origin
     if (session !== undefined && !this.points.refused.empty) this.points.refused.tell({ session, stanza, reply })
@@ -415,6 +460,7 @@ export class Core implements Chat {
     const refusal = known instanceof StanzaError ? known : StanzaError.of('internal-server-error')
     const reply = errorReply(stanza.with({ from: session.full }), refusal)
     if (reply === undefined) return
+    this.#life.refuse(refusal.condition)
     session.send(reply)
     if (!this.points.refused.empty) this.points.refused.tell({ session, stanza, reply })
   }
@@ -492,6 +538,17 @@ export class Core implements Chat {
       },
     }
   }
+}
+
+/** Goes on with what those who were asked first have made of a stanza. */
+function entered(
+  answer: Entered | Promise<Entered> | undefined,
+  stanza: Element,
+  goOn: (stanza: Element) => void | Promise<void>,
+): void | Promise<void> {
+  if (answer === undefined) return goOn(stanza)
+  if (answer === 'handled') return undefined
+  return answer instanceof Promise ? answer.then((late) => entered(late, stanza, goOn)) : goOn(answer)
 }
 
 const WHY_CLOSED: { readonly [Kind in AccountChange['kind']]?: string } = {
