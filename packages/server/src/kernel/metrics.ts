@@ -88,6 +88,15 @@ export class Metrics {
     return readers.add(read)
   }
 
+  /** A counter without labels at the cost of an addition. */
+  tally(name: string, help: string): { add(by?: number): void } {
+    return this.#once(`${name} tally`, () => {
+      let value = 0
+      this.readings('counter', name, help, [], () => [[{}, value]])
+      return { add: (by = 1) => void (value += by) }
+    })
+  }
+
   /** The text that a scraper reads, in OpenMetrics form. */
   text(): Promise<string> {
     return this.#registry.metrics()

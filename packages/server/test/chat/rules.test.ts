@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import type { Element } from '@aviso/xmpp'
+import { el, type Element, Jid } from '@aviso/xmpp'
 import { configSchema } from '../../src/config.ts'
 import { checkConfig, inlineSource } from '../../src/kernel/config/load.ts'
 import { rosterStore } from '../../src/chat/core/roster.store.ts'
@@ -298,6 +298,27 @@ test('towards other servers: presence that the server sends in the name of a cli
   const text = await house.root.metrics.text()
   // Presence, probe and message for x.
   assert.match(text, /aviso_chat_rules_total\{rule="hidden",action="drop"\} 3/)
+})
+
+test('from other servers: bounced to their sender before the account is looked up', async () => {
+  const house = await open({
+    zones: { away: ['*.bad.example', 'eve@evil.example'] },
+    rules: [
+      { name: 'away', if: { direction: ['in'], from: [{ zone: 'away' }] }, do: { bounce: { condition: 'forbidden' } } },
+    ],
+  })
+  const anna = await house.arrive(ANNA, 'sea')
+  const told: string[] = []
+  const receive = async (from: string, to: string): Promise<void> => {
+    const message = el('message', { from, to, type: 'chat' }, el('body', {}, 'hi'))
+    await house.chat.receive(message, { jid: Jid.parse(from), reply: (answer) => void told.push(short(answer)) })
+  }
+  await receive('x@much.bad.example/x', ANNA)
+  await receive('eve@evil.example/x', 'nobody@example.org')
+  await receive('ron@evil.example/x', ANNA)
+  await receive('x@bad.example/x', ANNA)
+  assert.deepEqual(told, [`message error ${ANNA} forbidden`, 'message error nobody@example.org forbidden'])
+  assert.equal((await anna.news()).length, 2)
 })
 
 test('a stanza that nobody sent: which rule decides, and why the others do not', async () => {
