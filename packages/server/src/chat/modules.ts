@@ -31,6 +31,7 @@ import { accountManagement } from './features/account-management.ts'
 import { invites } from './features/invites.ts'
 import { mimicry } from './features/mimicry.ts'
 import { registration } from './features/registration.ts'
+import { reservedNames } from './features/reserved-names.ts'
 import { tombstones } from './features/tombstones.ts'
 import { strangers } from './features/strangers.ts'
 import { sharedGroups } from './features/shared-groups.ts'
@@ -70,6 +71,7 @@ export const chatFeatures: readonly AnyModule[] = [
   registration,
   invites,
   mimicry,
+  reservedNames,
   tombstones,
   sharedGroups,
 ]

@@ -233,26 +233,15 @@ export const strangers = chatFeature({
     host.hooks.sending.on((event) => {
       const { stanza, origin } = event
       const { session } = origin
-      const type = stanza.get('type')
-      if (session === undefined || stanza.get('to') === undefined) return undefined
-      if (
-        stanza.name === 'iq'
-          ? type !== 'set'
-          : stanza.name === 'message'
-            ? !speaks(stanza) || type === 'error'
-            : !TURNS_TO.has(type)
-      )
-        return undefined
+      if (session === undefined || stanza.get('to') === undefined || !mayTurnTo(stanza)) return undefined
       const { to } = event
-      if (
-        to.bareString === session.account.bare ||
-        (host.accounts.isLocal(to.domain) && (to.local === '' || !settings.local))
-      )
-        return undefined
+      if (host.accounts.isLocal(to.domain) && (to.local === '' || !settings.local)) return undefined
       const { account, roster } = session.account
       const contact = to.bareString
+      if (contact === session.account.bare) return undefined
       // Of contacts, only what makes them such is of interest: something may be held of them.
       if (stanza.name !== 'presence' && roster !== undefined && isContact(roster.state(contact))) return undefined
+      if (stanza.name === 'message' && !speaks(stanza)) return undefined
       const isFirst = !desk.remembers(account, contact)
       if (isFirst)
         event.wait(
@@ -328,8 +317,13 @@ export const strangers = chatFeature({
 
 type Judgement = 'known' | 'stranger' | 'blocked'
 
-/** Presence with which an account turns to somebody: available, and the asking and granting of subscriptions. */
-const TURNS_TO: ReadonlySet<string | undefined> = new Set([undefined, 'subscribe', 'subscribed'])
+/** With presence an account turns to somebody by being available to him, and by asking for and granting subscriptions; with a request by setting something. */
+function mayTurnTo(stanza: Element): boolean {
+  const type = stanza.get('type')
+  if (stanza.name === 'message') return type !== 'error'
+  if (stanza.name === 'iq') return type === 'set'
+  return type === undefined || type === 'subscribe' || type === 'subscribed'
+}
 
 const STRICTNESS: Readonly<Record<Treatment, number>> = { accept: 0, hold: 1, refuse: 2 }
 

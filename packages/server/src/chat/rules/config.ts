@@ -54,67 +54,72 @@ const payload = v.pipe(v.string(), v.regex(/^\S{1,300}$/, 'expected a namespace,
 export const DAYS = ['sunday', 'monday', 'tuesday', 'wednesday', 'thursday', 'friday', 'saturday'] as const
 
 /** All of what is given must be so. Those that cost least are asked first; `rate` last. */
-const conditions = v.strictObject({
-  kind: one(v.picklist(['message', 'presence', 'iq']), 'the kind of the stanza'),
-  type: one(word, 'its `type`; a message without one is `normal`, presence without one is `available`'),
-  direction: one(
-    v.picklist(['local', 'in', 'out']),
-    'among our own accounts, from another server, or to another server',
-  ),
-  from: party('who sent it'),
-  to: party('whom it is for'),
-  role: one(
-    v.picklist(['admin', 'user', 'limited']),
-    'what the account may do whose client sent it; other senders have no role',
-  ),
-  'in-roster': v.optional(
-    v.pipe(
-      v.boolean(),
-      v.description(
-        "the sender is a contact of our account's; of what leaves: the recipient is a contact of the sender's",
+const conditions = v.pipe(
+  v.strictObject({
+    kind: one(v.picklist(['message', 'presence', 'iq']), 'the kind of the stanza'),
+    type: one(word, 'its `type`; a message without one is `normal`, presence without one is `available`'),
+    direction: one(
+      v.picklist(['local', 'in', 'out']),
+      'among our own accounts, from another server, or to another server',
+    ),
+    from: party('who sent it'),
+    to: party('whom it is for'),
+    role: one(
+      v.picklist(['admin', 'user', 'limited']),
+      'what the account may do whose client sent it; other senders have no role',
+    ),
+    'in-roster': v.optional(
+      v.pipe(
+        v.boolean(),
+        v.description(
+          "the sender is a contact of our account's; of what leaves: the recipient is a contact of the sender's",
+        ),
       ),
     ),
-  ),
-  subscription: one(
-    v.picklist(['none', 'to', 'from', 'both']),
-    "the subscription of that contact in our account's roster",
-  ),
-  payload: one(payload, 'it has an element of that namespace, or {namespace}name, as a child'),
-  contains: one(text, 'its text (the body of a message, the status of a presence) contains one of these; A is a'),
-  matches: one(
-    expression,
-    `a regular expression fits a part of its text; A is a. The first ${LOOKED_AT} characters are looked at`,
-  ),
-  'larger-than': v.optional(v.pipe(size(), v.description('its content is larger'))),
-  time: v.optional(
-    v.pipe(
-      v.strictObject({
-        from: v.optional(v.pipe(clockTime, v.description('the first minute')), '00:00'),
-        to: v.optional(v.pipe(clockTime, v.description('the end; earlier than `from`: on the next day'))),
-        days: one(v.picklist(DAYS), 'the days on which it begins'),
-      }),
-      v.description("the time of day, as the server's own clock shows it"),
+    subscription: one(
+      v.picklist(['none', 'to', 'from', 'both']),
+      "the subscription of that contact in our account's roster",
     ),
-  ),
-  marked: one(word, 'a rule before has put one of these marks on the stanza or its sender'),
-  rate: v.optional(
-    v.pipe(
-      v.strictObject({
-        rate: v.pipe(count, v.description('how many are let by in the time of `per`')),
-        per: v.pipe(duration('1m'), v.minValue(100), v.description('the time that `rate` counts for')),
-        burst: v.optional(v.pipe(count, v.minValue(1), v.description('how many at once after a quiet time'))),
-        by: v.optional(
-          v.pipe(
-            v.picklist(['sender', 'sender-domain', 'recipient', 'recipient-domain', 'pair', 'all']),
-            v.description('what is counted apart'),
+    payload: one(payload, 'it has an element of that namespace, or {namespace}name, as a child'),
+    contains: one(text, 'its text (the body of a message, the status of a presence) contains one of these; A is a'),
+    matches: one(
+      expression,
+      `a regular expression fits a part of its text; A is a. The first ${LOOKED_AT} characters are looked at`,
+    ),
+    'larger-than': v.optional(v.pipe(size(), v.description('its content is larger'))),
+    time: v.optional(
+      v.pipe(
+        v.strictObject({
+          from: v.optional(v.pipe(clockTime, v.description('the first minute')), '00:00'),
+          to: v.optional(v.pipe(clockTime, v.description('the end; earlier than `from`: on the next day'))),
+          days: one(v.picklist(DAYS), 'the days on which it begins'),
+        }),
+        v.description("the time of day, as the server's own clock shows it"),
+      ),
+    ),
+    marked: one(word, 'a rule before has put one of these marks on the stanza or its sender'),
+    rate: v.optional(
+      v.pipe(
+        v.strictObject({
+          rate: v.pipe(count, v.description('how many are let by in the time of `per`')),
+          per: v.pipe(duration('1m'), v.minValue(100), v.description('the time that `rate` counts for')),
+          burst: v.optional(v.pipe(count, v.minValue(1), v.description('how many at once after a quiet time'))),
+          by: v.optional(
+            v.pipe(
+              v.picklist(['sender', 'sender-domain', 'recipient', 'recipient-domain', 'pair', 'all']),
+              v.description('what is counted apart'),
+            ),
+            'sender',
           ),
-          'sender',
-        ),
-      }),
-      v.description('there are more of them, with all else being so, than this'),
+        }),
+        v.description('there are more of them, with all else being so, than this'),
+      ),
     ),
+  }),
+  v.description(
+    'conditions that must all hold: `if` says for which stanzas a rule is, `unless` for which of them it is not',
   ),
-})
+)
 export type Conditions = v.InferOutput<typeof conditions>
 
 const actions = v.strictObject({
@@ -162,8 +167,8 @@ const rule = v.strictObject({
     v.maxLength(100),
     v.description('for the log, the metrics and `aviso chat rules`'),
   ),
-  if: v.optional(v.pipe(conditions, v.description('when the rule is for a stanza; without it, for all')), {}),
-  unless: v.optional(v.pipe(conditions, v.description('when it is not, all the same'))),
+  if: v.optional(conditions, {}),
+  unless: v.optional(conditions),
   do: v.pipe(
     actions,
     v.check(
