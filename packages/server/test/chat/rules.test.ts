@@ -322,18 +322,16 @@ test('from other servers: bounced to their sender before the account is looked u
 })
 
 test('a stanza that nobody sent: which rule decides, and why the others do not', async () => {
-  const house = await House.open({ features: [] })
-  houses.push(house)
-  house.root.provide(RuleDesk, { attempt: undefined })
-  const desk = house.root.use(RuleDesk)
+  const house = await open({})
   const supposed = { stanza: '<message><body>buy</body></message>', from: 'x@bad.example', to: ANNA }
-  await assert.rejects(tryRules(desk, supposed), { code: 'not-found' })
+  await assert.rejects(tryRules(house.generation.scope.use(RuleDesk), supposed), { code: 'not-found' })
   const rules = [
     { name: 'friends', if: { 'in-roster': true }, do: { pass: true } },
     { name: 'hm', if: { direction: ['in'] }, do: { mark: { name: 'far', for: '1h' }, log: 'from afar' } },
     { name: 'buyers', if: { marked: ['far'], contains: ['buy'] }, do: { bounce: {} } },
   ]
   await house.reload({ featureConfig: { rules: { rules } } })
+  const desk = house.generation.scope.use(RuleDesk)
   assert.deepEqual(await tryRules(desk, supposed), {
     steps: [
       { rule: 'friends', did: [], why: 'in-roster' },
@@ -347,6 +345,42 @@ test('a stanza that nobody sent: which rule decides, and why the others do not',
   assert.deepEqual([other.rule, other.end], [null, 'pass'])
   for (const wrong of [{ stanza: '<message>' }, { stanza: '<x/>' }, { from: '@' }])
     await assert.rejects(tryRules(desk, { ...supposed, ...wrong }), { code: 'invalid' })
+})
+
+test('a domain with rules of its own: those of the sender, of what comes from afar those of the recipient', async () => {
+  const bounce = (condition: string): object => ({
+    rules: [{ name: condition, if: { kind: ['message'] }, do: { bounce: { condition } } }],
+  })
+  const house = await House.open({
+    featureConfig: { rules: bounce('forbidden') },
+    hosts: { 'example.net': { featureConfig: { rules: bounce('not-allowed') } } },
+  })
+  houses.push(house)
+  const anna = await house.arrive(ANNA, 'sea')
+  const cleo = await house.arrive(CLEO, 'town')
+  anna.send(says(CLEO, 'hi'))
+  assert.deepEqual(await anna.news(), [`message error ${CLEO} forbidden`])
+  cleo.send(says(ANNA, 'hi'))
+  assert.deepEqual(await cleo.news(), [`message error ${ANNA} not-allowed`])
+  const told: string[] = []
+  for (const to of [ANNA, CLEO]) {
+    const message = el('message', { from: 'eve@evil.example', to }, el('body', {}, 'hi'))
+    await house.chat.receive(message, {
+      jid: Jid.parse('eve@evil.example'),
+      reply: (answer) => void told.push(short(answer)),
+    })
+  }
+  assert.deepEqual(told, [`message error ${ANNA} forbidden`, `message error ${CLEO} not-allowed`])
+  const desk = house.generation.scope.use(RuleDesk)
+  for (const [from, to, rule] of [
+    [ANNA, CLEO, 'forbidden'],
+    [CLEO, ANNA, 'not-allowed'],
+    ['eve@evil.example', CLEO, 'not-allowed'],
+  ] as const)
+    assert.equal((await tryRules(desk, { stanza: '<message/>', from, to })).rule, rule)
+  await assert.rejects(tryRules(desk, { stanza: '<message/>', from: 'a@b.example', to: 'c@d.example' }), {
+    code: 'not-found',
+  })
 })
 
 test('what is wrong with a rule is told with its place', () => {

@@ -53,7 +53,7 @@ export const reservedNames = chatFeature({
     ),
   }),
 
-  attach(_host, { names }, scope) {
+  attach(host, { names }, scope) {
     const rooms = scope.find(accountRooms)
     if (rooms === undefined) return
     const looks = new Set(names.map((name) => skeleton(name.toLowerCase())))
@@ -61,8 +61,8 @@ export const reservedNames = chatFeature({
       rooms.register({
         name: 'chat-reserved-names',
         create: async () => {},
-        admit: async ({ local, address, chosen }) => {
-          if (chosen && looks.has(skeleton(local)))
+        admit: async ({ local, domain, address, chosen }) => {
+          if (chosen && host.covers(domain) && looks.has(skeleton(local)))
             throw new AccountError('exists', `the name ${address} is not given to everybody`)
         },
       }),

@@ -8,7 +8,7 @@ import { serverOrigin } from '../core/server-voice.ts'
 import { FROM, isSubscriptionType, LISTED, TO } from '../core/subscriptions.ts'
 import { type Direction, type Soon, soon, type Subject, typeOf } from '../rules/conditions.ts'
 import { rulesConfig } from '../rules/config.ts'
-import { RuleDesk } from '../rules/desk.ts'
+import { RuleDesk, type RuleTrier } from '../rules/desk.ts'
 import { type Deeds, Rules, type Verdict } from '../rules/rules.ts'
 import { reportsStore } from './reports.store.ts'
 
@@ -138,12 +138,16 @@ export const rules = chatFeature({
 
     const desk = scope.find(RuleDesk)
     if (desk === undefined) return
-    desk.attempt = async (stanza, from, to, steps) => {
-      const account = await host.accounts.byAddress(from.bareString)
-      const subject = { ...subjectOf(stanza, from, to, undefined, true), role: account?.role }
-      return engine.judge(subject, steps)
+    const trial: RuleTrier = {
+      covers: (from, to) => host.covers(host.isServed(from.domain) ? from.domain : to.domain),
+      async attempt(stanza, from, to, steps) {
+        const account = await host.accounts.byAddress(from.bareString)
+        const subject = { ...subjectOf(stanza, from, to, undefined, true), role: account?.role }
+        return engine.judge(subject, steps)
+      },
     }
-    scope.defer(() => (desk.attempt = undefined))
+    desk.add(trial)
+    scope.defer(() => void desk.delete(trial))
   },
 })
 
@@ -156,8 +160,8 @@ const facts = ({ stanza, from, to, direction }: Subject) => ({
 })
 
 function directionOf(host: Host, from: Jid, to: Jid): Direction {
-  if (!host.accounts.isLocal(from.domain)) return 'in'
-  return host.accounts.isLocal(to.domain) ? 'local' : 'out'
+  if (!host.isServed(from.domain)) return 'in'
+  return host.isServed(to.domain) ? 'local' : 'out'
 }
 
 /** With its address as the router knows it, so that it is the same stanza when it leaves. */

@@ -135,7 +135,7 @@ export const strangers = chatFeature({
       }
       const { jid } = origin
       if (jid.bareString === account.address) return undefined
-      if (host.accounts.isLocal(jid.domain) && (jid.local === '' || !settings.local)) return undefined
+      if (host.isServed(jid.domain) && (jid.local === '' || !settings.local)) return undefined
       const roster = host.sessions(account.address)[0]?.account.roster
       if (roster !== undefined && isContact(roster.state(jid.bareString))) return undefined
       if (desk.remembers(account, jid.bareString)) return undefined
@@ -235,7 +235,7 @@ export const strangers = chatFeature({
       const { session } = origin
       if (session === undefined || stanza.get('to') === undefined || !mayTurnTo(stanza)) return undefined
       const { to } = event
-      if (host.accounts.isLocal(to.domain) && (to.local === '' || !settings.local)) return undefined
+      if (host.isServed(to.domain) && (to.local === '' || !settings.local)) return undefined
       const { account, roster } = session.account
       const contact = to.bareString
       if (contact === session.account.bare) return undefined

@@ -5,13 +5,16 @@ import { AccountError } from '../../accounts/errors.ts'
 import { type ServiceKey, serviceKey } from '../../kernel/scope.ts'
 import { type Step, type Verdict, worded } from './rules.ts'
 
-/** Tries a stanza: nothing is done, counted or remembered. */
-export type TryRules = (stanza: Element, from: Jid, to: Jid, steps: Step[]) => Promise<Verdict>
+/** The rules of some of our domains. */
+export interface RuleTrier {
+  /** True where these rules are asked for a stanza between the two. */
+  covers(from: Jid, to: Jid): boolean
+  /** Tries a stanza: nothing is done, counted or remembered. */
+  attempt(stanza: Element, from: Jid, to: Jid, steps: Step[]): Promise<Verdict>
+}
 
 /** Filled by the feature `rules`, where there are any. */
-export interface RuleDesk {
-  attempt: TryRules | undefined
-}
+export type RuleDesk = Set<RuleTrier>
 
 export const RuleDesk: ServiceKey<RuleDesk> = serviceKey('chat-rules')
 
@@ -28,9 +31,14 @@ export async function tryRules(
   desk: RuleDesk | undefined,
   { stanza: text, from, to }: { readonly stanza: string; readonly from: string; readonly to: string },
 ): Promise<RuleTrial> {
-  if (desk?.attempt === undefined) throw new AccountError('not-found', 'there are no rules (chat.features.rules)')
   const sender = addressOf(from)
   const recipient = addressOf(to)
+  const rules = [...(desk ?? [])].find((trier) => trier.covers(sender, recipient))
+  if (rules === undefined)
+    throw new AccountError(
+      'not-found',
+      'there are no rules (chat.features.rules) for a domain of ours that one of these addresses has',
+    )
   let stanza: Element
   try {
     stanza = readElement(text.trim(), { xmlns: NS.client, bindings: [] }, DEFAULT_PARSER_LIMITS)
@@ -42,7 +50,7 @@ export async function tryRules(
     throw new AccountError('invalid', `this is no stanza: <${stanza.name} xmlns='${stanza.xmlns}'/>`)
   const steps: Step[] = []
   const addressed = stanza.with({ from: sender.toString(), to: recipient.toString() })
-  const verdict = await desk.attempt(addressed, sender, recipient, steps)
+  const verdict = await rules.attempt(addressed, sender, recipient, steps)
   return { steps, rule: verdict.rule ?? null, end: worded(verdict) }
 }
 
