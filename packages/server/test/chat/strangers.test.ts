@@ -254,6 +254,9 @@ test('what is held is bounded: by sender, in all, and by time', async () => {
   assert.deepEqual(await spam('a@evil.example/x', 3), [`message error ${ANNA} resource-constraint (wait)`])
   await spam('b@evil.example/x', 4)
   await spam('b@evil.example/x', 5)
+  assert.deepEqual(await sends(house, 'c@evil.example/x', says('x'.repeat(40_000))), [
+    `message error ${ANNA} policy-violation (modify)`,
+  ])
   const senders = (): Promise<unknown> =>
     house.store.account(strangersStore, ID).senders({ oldest: house.clock.now() - 10 * 86_400_000 })
   assert.deepEqual(await senders(), [

@@ -5,12 +5,15 @@ import * as v from 'valibot'
 import { type Table, Tables } from '../../accounts/tables/contracts.ts'
 import type { Scope } from '../../kernel/scope.ts'
 
-/** `anna@example.org`, `example.org` (the domain and everybody there) or `*.example.org` (what lies below it); prepared. */
+/** `anna@example.org`, or as `preparedDomain`; prepared. */
 function preparedPattern(text: string): string | undefined {
-  if (text.includes('@')) {
-    const jid = Jid.tryParse(text)
-    return jid?.isBare === true && jid.local !== '' ? jid.toString() : undefined
-  }
+  if (!text.includes('@')) return preparedDomain(text)
+  const jid = Jid.tryParse(text)
+  return jid?.isBare === true && jid.local !== '' ? jid.toString() : undefined
+}
+
+/** `example.org` (the domain and everybody there) or `*.example.org` (what lies below it), prepared; undefined for anything else. */
+export function preparedDomain(text: string): string | undefined {
   const below = text.startsWith('*.')
   try {
     const domain = prepareDomain(below ? text.slice(2) : text)
@@ -19,6 +22,13 @@ function preparedPattern(text: string): string | undefined {
     return undefined
   }
 }
+
+/** A domain, or `*.example.org` for all below it; prepared. */
+export const domainPattern = v.pipe(
+  v.string(),
+  v.check((text) => preparedDomain(text) !== undefined, 'expected a domain such as example.org or *.example.org'),
+  v.transform((text) => preparedDomain(text) ?? text),
+)
 
 /** One entry that is written in the config. */
 export const addressPattern = v.pipe(
@@ -43,31 +53,45 @@ export type AddressEntry = string | { readonly table: string }
 /** How many names above a domain are looked up: `*.b.c` and `*.c` for `a.b.c`. */
 const MAX_ABOVE = 5
 
-export class AddressList {
+/** Domains, and `*.` and a domain for all below it; prepared. */
+export class DomainPatterns {
   readonly #exact = new Set<string>()
   readonly #below = new Set<string>()
+
+  constructor(patterns: readonly string[]) {
+    for (const pattern of patterns) {
+      if (pattern.startsWith('*.')) this.#below.add(pattern.slice(2))
+      else this.#exact.add(pattern)
+    }
+  }
+
+  has(domain: string): boolean {
+    if (this.#exact.has(domain)) return true
+    if (this.#below.size === 0) return false
+    for (let dot = domain.indexOf('.'); dot >= 0; dot = domain.indexOf('.', dot + 1))
+      if (this.#below.has(domain.slice(dot + 1))) return true
+    return false
+  }
+}
+
+export class AddressList {
+  readonly empty: boolean
+  readonly #accounts: ReadonlySet<string>
+  readonly #domains: DomainPatterns
   readonly #tables: Table[] = []
 
   /** Throws an Error that names the table where there is none of that name. */
   constructor(entries: readonly AddressEntry[], scope: Scope) {
-    for (const entry of entries) {
-      if (typeof entry !== 'string') this.#tables.push(scope.use(Tables).get(entry.table))
-      else if (entry.startsWith('*.')) this.#below.add(entry.slice(2))
-      else this.#exact.add(entry)
-    }
-  }
-
-  get empty(): boolean {
-    return this.#exact.size === 0 && this.#below.size === 0 && this.#tables.length === 0
+    const written = entries.filter((entry) => typeof entry === 'string')
+    this.empty = entries.length === 0
+    this.#accounts = new Set(written.filter((entry) => entry.includes('@')))
+    this.#domains = new DomainPatterns(written.filter((entry) => !entry.includes('@')))
+    for (const entry of entries) if (typeof entry !== 'string') this.#tables.push(scope.use(Tables).get(entry.table))
   }
 
   /** Whether the address, its domain, or a domain above it is in the list. Rejects when a table cannot tell now. */
   has(jid: Jid): boolean | Promise<boolean> {
-    const { domain, bareString } = jid
-    if (this.#exact.has(domain) || (jid.local !== '' && this.#exact.has(bareString))) return true
-    if (this.#below.size > 0)
-      for (let dot = domain.indexOf('.'); dot >= 0; dot = domain.indexOf('.', dot + 1))
-        if (this.#below.has(domain.slice(dot + 1))) return true
+    if (this.#accounts.has(jid.bareString) || this.#domains.has(jid.domain)) return true
     return this.#tables.length === 0 ? false : this.#inTables(keysOf(jid))
   }
 

@@ -266,14 +266,12 @@ export class Core implements Chat {
       throw error
     }
     const policy = this.limits(account.domain)['resource-conflict']
-    let other = this.directory.session(jid.toString())
-    if (other !== undefined && policy === 'refuse-newer')
-      throw StanzaError.of('conflict', 'another client has this resource')
-    if (other !== undefined && policy === 'another-resource') {
-      jid = bare.withResource(randomWord(this.#scope.random, 12))
-      other = undefined
-    }
-    if (other !== undefined) {
+    const other = this.directory.session(jid.toString())
+    // Who has lost his connection comes back: his old session is in nobody's way.
+    const inUse = other?.away === false
+    if (inUse && policy === 'refuse-newer') throw StanzaError.of('conflict', 'another client has this resource')
+    if (inUse && policy === 'another-resource') jid = bare.withResource(randomWord(this.#scope.random, 12))
+    else if (other !== undefined) {
       other.wire.close(new StreamError('conflict', 'another client has bound this resource'))
       this.end(other)
     }

@@ -14,6 +14,7 @@ import { form } from '../core/forms.ts'
 import { tell } from '../core/server-voice.ts'
 import { isContact } from '../core/subscriptions.ts'
 import { Invites } from '../invites/invites.ts'
+import { sizeOf } from '../rules/conditions.ts'
 import { Acquaintance } from './acquaintance.ts'
 import { type Content, contentsOf, inviterIn, speaks } from './first-message.ts'
 import { PARS } from './invites.ts'
@@ -68,6 +69,7 @@ const config = v.strictObject({
   'requests-total': count(1000, 'the same for requests to all accounts'),
   'max-held': count(200, 'how many messages are held for one account; the oldest go'),
   'max-held-per-sender': count(10, 'how many of one sender; more are refused until he is known'),
+  'max-held-size': v.pipe(size('32KiB'), v.description('larger messages are not held: they are refused')),
   'keep-held': v.pipe(duration('30d'), v.description('how long a message is held')),
   notice: v.pipe(
     duration('1d'),
@@ -201,7 +203,7 @@ export const strangers = chatFeature({
         decide(event, 'accepted', why)
         return undefined
       }
-      if (treatment === 'refuse') {
+      if (treatment === 'refuse' || sizeOf(event.stanza) > settings['max-held-size']) {
         decide(event, 'refused', why)
         throw StanzaError.of(
           'policy-violation',

@@ -8,7 +8,7 @@ import { duration, size } from '../../kernel/units.ts'
 import { addressPattern, tableEntry } from '../core/address-list.ts'
 
 /** Characters of a text that expressions look at. */
-export const LOOKED_AT = 10_000
+export const LOOKED_AT = 5_000
 
 const one = <Item extends v.GenericSchema>(item: Item, description: string) =>
   v.optional(v.pipe(v.array(item), v.minLength(1, 'expected at least one'), v.description(description)))
