@@ -154,6 +154,24 @@ test('an invitation that a room passes on counts as of who invites', async () =>
   assert.deepEqual(await anna.news(), ['message room@muc.example'])
 })
 
+test('a room of ours passes on an invitation of ours, and none of a stranger elsewhere', async () => {
+  const house = await open({ invitations: 'refuse' })
+  const ROOM = 'tea@rooms.example.org'
+  house.chat.host(house.generation.scope).serve('rooms.example.org', () => {})
+  const anna = await house.arrive(ANNA, 'sea')
+  const invites = (who: string): string =>
+    `<message to='${ANNA}'><x xmlns='http://jabber.org/protocol/muc#user'><invite from='${who}'/></x></message>`
+  assert.deepEqual(await sends(house, ROOM, invites(BERT)), [])
+  assert.deepEqual(await anna.news(), [`message ${ROOM}`])
+  assert.deepEqual(await sends(house, ROOM, invites('eve@evil.example/pc')), [
+    `message error ${ANNA} policy-violation (modify)`,
+  ])
+  // A room elsewhere can claim whatever it likes.
+  assert.deepEqual(await sends(house, 'tea@rooms.evil.example', invites(BERT)), [
+    `message error ${ANNA} policy-violation (modify)`,
+  ])
+})
+
 test('limits by sender, domain and account: try again later; contacts are not counted', async () => {
   const house = await open({
     'messages-per-sender': 2,

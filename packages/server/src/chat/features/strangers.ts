@@ -79,6 +79,9 @@ const config = v.strictObject({
 })
 type Config = v.InferOutput<typeof config>
 
+/** Stanzas whose senders are being looked up; of more, some are looked up twice. */
+const IN_FLIGHT = 10_000
+
 export const strangers = chatFeature({
   name: 'strangers',
   summary: 'Limits what accounts are sent by people whom they do not know, and holds what looks like spam.',
@@ -97,7 +100,7 @@ export const strangers = chatFeature({
       'decision',
     ])
     /** What was found out of a sender for a stanza that is on its way here a second time. */
-    const judged = new RecentMap<string, Judgement>(1000)
+    const judged = new RecentMap<string, Judgement>(IN_FLIGHT)
 
     const decide = (event: AccountEvent, decision: string, why: string): void => {
       const { stanza, account, origin } = event
@@ -137,7 +140,11 @@ export const strangers = chatFeature({
       }
       const { jid } = origin
       if (jid.bareString === account.address) return undefined
-      if (host.isServed(jid.domain) && (jid.local === '' || !settings.local)) return undefined
+      if (host.isServed(jid.domain) && (jid.local === '' || !settings.local)) {
+        // A room of ours may pass on what somebody elsewhere wants.
+        const inviter = stanza.name === 'message' ? inviterIn(stanza) : undefined
+        if (inviter === undefined || host.isServed(inviter.domain)) return undefined
+      }
       const roster = host.sessions(account.address)[0]?.account.roster
       if (roster !== undefined && isContact(roster.state(jid.bareString))) return undefined
       if (desk.remembers(account, jid.bareString)) return undefined

@@ -37,7 +37,7 @@ import { Metrics } from '../../../src/kernel/metrics.ts'
 import { SeededRandom } from '../../../src/kernel/random.ts'
 import type { Scope } from '../../../src/kernel/scope.ts'
 import { loadCertificates } from '../../../src/net/certificates.ts'
-import { Network } from '../../../src/net/contracts.ts'
+import { type Bans, Network } from '../../../src/net/contracts.ts'
 import { Resolver } from '../../../src/net/dns/contracts.ts'
 import { type ZoneRecords, zoneResolver } from '../../../src/net/dns/testing/index.ts'
 import { createNetwork, networkConfig } from '../../../src/net/listeners.ts'
@@ -71,6 +71,7 @@ export interface HouseWish {
   readonly certificate?: Certified
   /** Settings of further features, by their names. */
   readonly features?: Readonly<Record<string, object>>
+  readonly bans?: Bans
   /** Listens with direct TLS instead of STARTTLS. */
   readonly direct?: boolean
 }
@@ -111,7 +112,12 @@ export class Town {
     writeFileSync(files.certificate, chain)
     writeFileSync(files.key, keyPem)
     const certificates = await loadCertificates(scope, v.parse(tlsConfig, files))
-    const network = await createNetwork(scope, { config: v.parse(networkConfig, {}), certificates })
+    const network = await createNetwork(scope, {
+      // Loopback is trusted, and never banned, unless the config says otherwise.
+      config: v.parse(networkConfig, wish.bans ? { trusted: [] } : {}),
+      certificates,
+      ...(wish.bans && { bans: wish.bans }),
+    })
     const accounts = new OneDomain(domain)
     scope.provide(Network, network)
     scope.provide(Accounts, accounts)
