@@ -40,10 +40,15 @@ const WAYS: Readonly<Record<string, Way>> = {
   'by dialback, one connection for both ways': { house: { 'require-certificate': false }, proof: 'dialback' },
 }
 
-async function meeting(t: TestContext, program: Program, { house, proof }: Way) {
+async function meeting(
+  t: TestContext,
+  program: Program,
+  { house, proof }: Way,
+  features: NonNullable<HouseWish['features']> = { vcard: {}, version: {} },
+) {
   const town = new Town(t)
   const certificate = (domain: string) => (proof === 'dialback' ? certify({ names: [domain] }) : certified(domain))
-  const ours = await town.open('ours.example', { certificate: certificate('ours.example'), s2s: house })
+  const ours = await town.open('ours.example', { certificate: certificate('ours.example'), s2s: house, features })
   const own = certificate('theirs.example')
   const wish: ForeignWish = {
     domain: 'theirs.example',
@@ -168,4 +173,29 @@ for (const [server, program] of Object.entries(PROGRAMS))
         await see(again, 'presence unavailable anna@ours.example/r')
       })
     }
+
+    test('a stranger there: his link waits until he is written to, and a rule sends back what it does not like', async (t) => {
+      const rules = {
+        rules: [
+          {
+            name: 'pills',
+            if: { direction: ['in'], from: ['theirs.example'], contains: ['pills'] },
+            do: { bounce: { condition: 'not-acceptable', text: 'no pills' } },
+          },
+        ],
+      }
+      const features = { rules, strangers: { notice: '0s' }, offline: {} }
+      const { ours, anna, bert } = await meeting(t, program, { house: {}, proof: 'external' }, features)
+      const says = (body: string): void =>
+        bert.send(`<message to='anna@ours.example' type='chat'><body>${body}</body></message>`)
+      says('see https://example.com/')
+      says('cheap pills')
+      await see(bert, 'message error anna@ours.example not-acceptable')
+      says('hello')
+      await see(anna, `message chat bert@theirs.example/r 'hello'`)
+      assert.equal(ours.said('a stranger was not let through')[0]?.['why'], 'links')
+      anna.send(`<message to='bert@theirs.example' type='chat'><body>who is it?</body></message>`)
+      await see(anna, `message chat bert@theirs.example/r 'see https://example.com/'`)
+      await see(bert, `message chat anna@ours.example/r 'who is it?'`)
+    })
   })

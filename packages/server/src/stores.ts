@@ -9,6 +9,7 @@ import { noticesStore } from './chat/features/notices.store.ts'
 import { offlineStore } from './chat/features/offline.store.ts'
 import { pushStore } from './chat/features/push.store.ts'
 import { reportsStore } from './chat/features/reports.store.ts'
+import { strangersStore } from './chat/features/strangers.store.ts'
 import { xmlEntriesStore } from './chat/features/xml-entries.store.ts'
 import { invitesStore } from './chat/invites/invites.store.ts'
 import { sharedGroupsStore } from './chat/features/shared-groups.store.ts'
@@ -45,4 +46,5 @@ export const stores: readonly StoreDefinition[] = [
   noticesStore,
   invitesStore,
   sharedGroupsStore,
+  strangersStore,
 ]

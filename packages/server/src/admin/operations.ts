@@ -141,6 +141,9 @@ export const operations = {
   'invite.revoke': operation(({ chat }, args: { readonly token: string }) => chat.revoke(args.token)),
   'chat.reports': operation(({ chat }, args: { readonly before?: number }) => chat.reports(args.before)),
   'chat.forget-report': operation(({ chat }, args: { readonly id: number | 'all' }) => chat.forgetReport(args.id)),
+  'chat.try-rules': operation(
+    ({ chat }, args: { readonly stanza: string; readonly from: string; readonly to: string }) => chat.tryRules(args),
+  ),
   ...mailOperations,
   'mail.origin': operation(async ({ transport }) => ({ domain: transport.origin() })),
   /** The message in base64, or the token under which its pieces went ahead. */

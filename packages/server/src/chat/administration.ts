@@ -1,12 +1,14 @@
 // What an administrator does with chat, beside its commands for chat clients: for the command line and the web.
 
-import type { Accounts } from '../accounts/contracts.ts'
+import { Accounts } from '../accounts/contracts.ts'
 import { AccountError } from '../accounts/errors.ts'
 import type { Scope } from '../kernel/scope.ts'
 import type { Store } from '../store/contracts.ts'
 import { type Report, reportsStore } from './features/reports.store.ts'
+import { RuleDesk, type RuleTrial, tryRules } from './rules/desk.ts'
 import { Invites, type InviteWish, type MadeInvite } from './invites/invites.ts'
 
+export type { RuleTrial } from './rules/desk.ts'
 export type { Report } from './features/reports.store.ts'
 export type { InviteWish, MadeInvite } from './invites/invites.ts'
 
@@ -18,21 +20,24 @@ export interface ChatAdmin {
   revoke(token: string): Promise<void>
   /** What users reported as spam or abuse, newest first, those before the number `before`. */
   reports(before?: number): Promise<readonly Report[]>
+  /** What the rules would do with a stanza; nothing is done. */
+  tryRules(supposed: { readonly stanza: string; readonly from: string; readonly to: string }): Promise<RuleTrial>
   /** Forgets a report, or all; tells how many there were. */
   forgetReport(id: number | 'all'): Promise<number>
 }
 
 const PAGE = 200
 
-/** `accounts` is asked at each call: a reload brings others. */
-export function createChatAdmin(store: Store, accounts: () => Accounts, { clock, random }: Scope): ChatAdmin {
-  const book = (): Invites => new Invites(store, accounts(), clock, random)
+/** `rooms`, the scope of the newest generation, is asked at each call: a reload brings another. */
+export function createChatAdmin(store: Store, rooms: () => Scope, { clock, random }: Scope): ChatAdmin {
+  const book = (): Invites => new Invites(store, rooms().use(Accounts), clock, random)
   const reports = store.core(reportsStore)
   return {
     invite: (wish) => book().make(wish),
     invites: () => book().list(),
     revoke: (token) => book().revoke(token),
     reports: (before = Number.MAX_SAFE_INTEGER) => reports.list({ before, limit: PAGE }),
+    tryRules: (supposed) => tryRules(rooms().find(RuleDesk), supposed),
     async forgetReport(id) {
       const removed = await reports.remove({ id })
       if (removed === 0 && id !== 'all') throw new AccountError('not-found', `there is no report ${id}`)

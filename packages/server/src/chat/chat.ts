@@ -6,6 +6,7 @@ import type { ChatConfig } from './config.ts'
 import { Chat, type ChatFeature } from './core/contracts.ts'
 import { type HostLimits, type HostSettings, openCore } from './core/core.ts'
 import { Domains } from './core/domains.ts'
+import { RuleDesk } from './rules/desk.ts'
 import { openS2s } from './s2s/s2s.ts'
 
 /** Opens chat until `scope` closes, and provides `Chat` in it. Call what it returns when the whole generation is up: sessions then use it. */
@@ -16,6 +17,7 @@ export async function openChat(scope: Scope, { features, hosts, s2s, ...limits }
   ])
   const core = await openCore(scope, limits, new Map(settings))
   scope.provide(Chat, core)
+  scope.provide(RuleDesk, new Set())
   if (s2s.enabled) await openS2s(scope, s2s)
   for (const { name, chosen, domains } of instances(features, hosts)) {
     const inner = scope.child(`chat.${name}`)
@@ -30,6 +32,7 @@ const limitsOf = (
   all: HostLimits,
 ): HostLimits => ({
   'sessions-per-account': own['sessions-per-account'] ?? all['sessions-per-account'],
+  'resource-conflict': own['resource-conflict'] ?? all['resource-conflict'],
   'roster-items': own['roster-items'] ?? all['roster-items'],
   'roster-groups': own['roster-groups'] ?? all['roster-groups'],
 })

@@ -47,7 +47,7 @@ test('messages, presence and requests go both ways, under all addresses of its d
   assert.equal(one.said('a component is connected').length, 1)
   assert.match(
     await one.metrics.text(),
-    /aviso_component_stanzas_total\{component="echo\.one\.example",direction="in"\} 3/,
+    /aviso_chat_component_stanzas_total\{component="echo\.one\.example",direction="in"\} 3/,
   )
 })
 

@@ -254,6 +254,19 @@ test('who does not come back gets it at the next login, once, with the time when
   }
 })
 
+test('where newer clients are refused a resource that is in use, who has lost his connection gets it back', async () => {
+  const house = await open({ chat: { 'resource-conflict': 'refuse-newer' } })
+  const { stream } = await managed(house, ANNA, 'sea')
+  await assert.rejects(house.login(ANNA, 'sea'), /conflict/)
+  stream.socket.destroy()
+  for (;;) {
+    const [session] = house.chat.directory.account(ANNA)?.sessions ?? []
+    if (session?.away === true) break
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  assert.equal((await house.login(ANNA, 'sea')).full, `${ANNA}/sea`)
+})
+
 test('a clean goodbye ends the session at once', async () => {
   const house = await open()
   const anna = await managed(house, ANNA, 'sea')

@@ -1,10 +1,12 @@
-// aviso invite ..., aviso chat reports
+// aviso invite ..., aviso chat reports, aviso chat rules
 
 import { Command, Option } from 'commander'
 import { parseDuration } from '../../kernel/units.ts'
-import type { InviteWish } from '../../chat/administration.ts'
+import type { InviteWish, RuleTrial } from '../../chat/administration.ts'
+import { printable } from '../arguments.ts'
 import { type CommonOptions, common, withAdmin } from '../context.ts'
 import type { Programme } from '../programme.ts'
+import { octets } from './mail-ways.ts'
 import { show, table, UsageError, when } from '../terminal.ts'
 
 interface InviteOptions extends CommonOptions {
@@ -129,5 +131,36 @@ export function chatCommand(programme: Programme): Command {
       show(options.json === true, { removed }, () => `${removed} forgotten.`)
     },
   )
+  chat.addCommand(rulesCommand(programme))
   return chat
+}
+
+function rulesCommand(programme: Programme): Command {
+  const rules = new Command('rules').description('the rules on stanzas (chat.features.rules)')
+  common(
+    rules
+      .command('test <file>')
+      .description('what the rules would do with a stanza in a file, or - for standard input; nothing is done'),
+  )
+    .requiredOption('--from <address>', 'who would send it')
+    .requiredOption('--to <address>', 'whom it would be for')
+    .action(async (file: string, options: CommonOptions & { readonly from: string; readonly to: string }) => {
+      const stanza = (await octets(file)).toString('utf8')
+      const trial = await withAdmin(programme, options, (admin) =>
+        admin.ask('chat.try-rules', { stanza, from: options.from, to: options.to }),
+      )
+      show(options.json === true, trial, () => trialText(trial))
+    })
+  return rules
+}
+
+function trialText({ steps, rule, end }: RuleTrial): string {
+  const lines = steps.map(
+    ({ rule: name, did, why }) =>
+      `  ${printable(name)}: ${why === undefined ? printable(did.join(', ')) : `not for it (${why})`}`,
+  )
+  return [
+    ...lines,
+    rule === null ? 'It would go on: no rule decides.' : `Rule ${printable(rule)} decides: ${printable(end)}.`,
+  ].join('\n')
 }

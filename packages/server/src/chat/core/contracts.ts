@@ -36,6 +36,9 @@ export interface StanzaEvent {
   readonly to: Jid
 }
 
+/** What becomes of a stanza that has come in: the one that goes on in its place, or nothing further. */
+export type Entered = Element | 'handled'
+
 /** A stanza of a client of ours on its way out. */
 export interface SendingEvent extends StanzaEvent {
   /** What the sender's other devices are shown of it, where that is more than what is sent. */
@@ -82,6 +85,11 @@ export interface UnavailableEvent {
 
 /** The places of the host where features have their say, in the order in which a stanza meets them. */
 export interface Hooks {
+  /**
+   * A stanza has come in, from a client of ours or from another server; nothing was done with it yet. Asked before all others, and once for each stanza. `to` of what goes on in its place
+   * must be prepared.
+   */
+  readonly entering: AnswerHook<StanzaEvent, Entered | Promise<Entered>>
   /** A client of ours sends a message, an IQ or a directed presence; nothing was done with it yet. */
   readonly sending: AnswerHook<SendingEvent, Handled>
   /** A stanza for an account of ours, from whomever, is about to be delivered or answered. Not asked for IQ results and errors. */
@@ -253,6 +261,8 @@ export interface Host {
   described(domain: string): DiscoFacts
   /** True for the domains that the feature works for: those that have other settings for it are not among them. The hooks and requests of others do not reach it. */
   covers(domain: string): boolean
+  /** True for our domains, those of services among them. */
+  isServed(domain: string): boolean
   readonly accounts: Accounts
   readonly store: Store
   /** True while sessions use this generation: what all generations hear of at once, one of them only may act upon. */

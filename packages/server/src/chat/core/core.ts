@@ -24,6 +24,7 @@ import type {
   BindingClient,
   Chat,
   EarlyHandler,
+  Entered,
   Handled,
   Host,
   NonzaHandler,
@@ -44,21 +45,29 @@ import { becomeUnavailable, goodbye, presenceFromSession } from './presence.ts'
 import { farewell, registerRoster } from './roster-requests.ts'
 import { rosterStore } from './roster.store.ts'
 import type { Roster } from './roster.ts'
-import { route } from './router.ts'
+import { address, route } from './router.ts'
 import { Sent, stamp } from './sent.ts'
 import { Session, type Wire } from './session.ts'
 import { asStanzaError, rosterChanged } from './subscribing.ts'
+import { census } from './tally.ts'
 import { FROM } from './subscriptions.ts'
 
 const count = v.pipe(v.number(), v.integer('expected a whole number'), v.minValue(1, 'expected at least 1'))
 
 const sessionsPerAccount = v.pipe(count, v.description('how many clients one account may have connected at once'))
+const resourceConflict = v.pipe(
+  v.picklist(['close-older', 'refuse-newer', 'another-resource']),
+  v.description(
+    'what becomes of a client that asks for a resource which another one of the account has: it takes its place, is refused, or gets another resource',
+  ),
+)
 const rosterItems = v.pipe(count, v.description('how many contacts one account may have'))
 const rosterGroups = v.pipe(count, v.description('how many groups one contact may be in'))
 
 /** The limits of all domains: a part of the `chat` config. */
 export const coreConfig = v.strictObject({
   'sessions-per-account': v.optional(sessionsPerAccount, 50),
+  'resource-conflict': v.optional(resourceConflict, 'close-older'),
   'roster-items': v.optional(rosterItems, 5000),
   'roster-groups': v.optional(rosterGroups, 50),
 })
@@ -77,6 +86,7 @@ export const hostConfig = v.strictObject({
     true,
   ),
   'sessions-per-account': v.optional(sessionsPerAccount),
+  'resource-conflict': v.optional(resourceConflict),
   'roster-items': v.optional(rosterItems),
   'roster-groups': v.optional(rosterGroups),
 })
@@ -90,8 +100,15 @@ export interface HostSettings {
 /** What outlives a generation. */
 class Life {
   readonly directory = new Directory()
+  /** Stanzas that were answered with an error, by its condition. */
+  readonly refused = new Map<string, number>()
   /** The generations that are up, the one that sessions use last. */
   readonly #cores: Core[] = []
+
+  /** An error was sent. */
+  refuse(condition: string): void {
+    this.refused.set(condition, (this.refused.get(condition) ?? 0) + 1)
+  }
 
   /** The generation that serves stanzas now. */
   get current(): Core | undefined {
@@ -127,7 +144,11 @@ export async function openCore(
   limits: HostLimits,
   hosts: ReadonlyMap<string, HostSettings> = new Map(),
 ): Promise<Core> {
-  const life = await scope.keep(LIFE, () => new Life())
+  const life = await scope.keep(LIFE, (kept) => {
+    const fresh = new Life()
+    census(kept, fresh)
+    return fresh
+  })
   const core = new Core(scope, limits, hosts, life)
   life.enter(core)
   scope.defer(() => life.leave(core))
@@ -244,8 +265,13 @@ export class Core implements Chat {
       if (error instanceof JidError) throw StanzaError.of('bad-request', error.message)
       throw error
     }
+    const policy = this.limits(account.domain)['resource-conflict']
     const other = this.directory.session(jid.toString())
-    if (other !== undefined) {
+    // Who has lost his connection comes back: his old session is in nobody's way.
+    const inUse = other?.away === false
+    if (inUse && policy === 'refuse-newer') throw StanzaError.of('conflict', 'another client has this resource')
+    if (inUse && policy === 'another-resource') jid = bare.withResource(randomWord(this.#scope.random, 12))
+    else if (other !== undefined) {
       other.wire.close(new StreamError('conflict', 'another client has bound this resource'))
       this.end(other)
     }
@@ -289,7 +315,15 @@ export class Core implements Chat {
 
   #take(session: Session, stanza: Element): void | Promise<void> {
     if (stanza.name === 'iq') checkIq(stanza)
+    this.directory.traffic.in.count(stanza.name)
     const stamped = stamp(stanza, session)
+    const { entering } = this.points
+    if (entering.empty) return this.#accept(session, stamped)
+    const answer = entering.ask(new Sent(stamped, session, this.directory))
+    return entered(answer, stamped, (stanza) => this.#accept(session, stanza))
+  }
+
+  #accept(session: Session, stamped: Element): void | Promise<void> {
     if (stamped.name === 'presence') {
       // Hooks see directed presence; subscriptions once they are addressed in the account's name.
       if (stamped.get('to') === undefined || isAboutAccount(stamped)) return presenceFromSession(this, session, stamped)
@@ -316,7 +350,11 @@ export class Core implements Chat {
     const core = this.successor
     try {
       if (stanza.name === 'iq') checkIq(stanza)
-      return route(core, origin, stanza)?.catch((error: unknown) => core.#refuseForeign(stanza, origin, error))
+      const { entering } = core.points
+      const answer = entering.empty ? undefined : entering.ask({ stanza, origin, to: address(stanza.get('to') ?? '') })
+      return entered(answer, stanza, (accepted) => route(core, origin, accepted))?.catch((error: unknown) =>
+        core.#refuseForeign(stanza, origin, error),
+      )
     } catch (error) {
       core.#refuseForeign(stanza, origin, error)
     }
@@ -332,6 +370,7 @@ export class Core implements Chat {
   refuse(stanza: Element, origin: Origin, error: StanzaError): void {
     const reply = errorReply(stanza, error)
     if (reply === undefined) return
+    this.#life.refuse(error.condition)
     origin.reply(reply)
     const { session } = origin
     if (session !== undefined && !this.points.refused.empty) this.points.refused.tell({ session, stanza, reply })
@@ -348,6 +387,7 @@ export class Core implements Chat {
     const refusal = known instanceof StanzaError ? known : StanzaError.of('internal-server-error')
     const reply = errorReply(stanza.with({ from: session.full }), refusal)
     if (reply === undefined) return
+    this.#life.refuse(refusal.condition)
     session.send(reply)
     if (!this.points.refused.empty) this.points.refused.tell({ session, stanza, reply })
   }
@@ -427,6 +467,17 @@ export class Core implements Chat {
       },
     }
   }
+}
+
+/** Goes on with what those who were asked first have made of a stanza. */
+function entered(
+  answer: Entered | Promise<Entered> | undefined,
+  stanza: Element,
+  goOn: (stanza: Element) => void | Promise<void>,
+): void | Promise<void> {
+  if (answer === undefined) return goOn(stanza)
+  if (answer === 'handled') return undefined
+  return answer instanceof Promise ? answer.then((late) => entered(late, stanza, goOn)) : goOn(answer)
 }
 
 const WHY_CLOSED: { readonly [Kind in AccountChange['kind']]?: string } = {

@@ -30,6 +30,7 @@ export function hostFor(core: Core, scope: Scope): Host {
     disco: disco.registrar(scope, domains),
     described: (domain) => disco.of(domain),
     covers: (domain) => core.isLocal(domain) && isFor(domains, domain),
+    isServed: (domain) => core.isServed(domain),
     accounts: core.accounts,
     store: core.store,
     get current() {

@@ -6,6 +6,7 @@ import type { Scope } from '../../kernel/scope.ts'
 import type {
   AccountEvent,
   DeliveredEvent,
+  Entered,
   Handled,
   Hooks,
   PresenceEvent,
@@ -20,6 +21,7 @@ import type { Session } from './session.ts'
 
 /** The side of the core of `Hooks`. */
 export interface Points {
+  readonly entering: AnswerPoint<StanzaEvent, Entered | Promise<Entered>>
   readonly sending: AnswerPoint<SendingEvent, Handled>
   readonly receiving: AnswerPoint<AccountEvent, Handled>
   readonly keeping: AnswerPoint<AccountEvent, Element | Promise<Element>>
@@ -37,6 +39,7 @@ export interface Points {
 }
 
 export const makePoints = (log: Log): Points => ({
+  entering: new AnswerPoint(),
   sending: new AnswerPoint(),
   receiving: new AnswerPoint(),
   keeping: new AnswerPoint(),
@@ -54,6 +57,9 @@ export const makePoints = (log: Log): Points => ({
 })
 
 const ofSender = ({ origin }: StanzaEvent): string => origin.jid.domain
+/** Of the one that is ours; the sender's, where both are. */
+const ofEntering = ({ origin, to }: StanzaEvent): string =>
+  origin.session === undefined ? to.domain : origin.jid.domain
 const ofReceiver = ({ to }: StanzaEvent): string => to.domain
 const ofAccount = ({ account }: AccountEvent): string => account.domain
 const ofSession = (session: Session): string => session.jid.domain
@@ -86,6 +92,7 @@ export function hooksFor(points: Points, scope: Scope, domains: Domains | undefi
       ),
   })
   return {
+    entering: answers(points.entering, ofEntering),
     sending: answers(points.sending, ofSender),
     receiving: answers(points.receiving, ofAccount),
     keeping: answers(points.keeping, ofAccount),

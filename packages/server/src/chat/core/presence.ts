@@ -88,7 +88,7 @@ function nowAvailable(
     if (first && other !== session) session.send(presenceHead(other) + session.fullXml + "'" + other.presence)
   }
   core.points.available.tell({ session, stanza, first, listening: session.listening && !wasListening })
-  if (first && roster.hasRequests) return redeliverRequests(core, session)
+  if (first && roster.requests > 0) return redeliverRequests(core, session)
 }
 
 /** §3.1.3: requests that wait for an answer are shown at each login. */

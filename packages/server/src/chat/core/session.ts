@@ -94,6 +94,7 @@ export class Session {
   /** Writes a stanza; false when the session is over. */
   send(stanza: Element | string): boolean {
     if (this.over) return false
+    this.account.traffic.sent(stanza)
     return this.gate === undefined ? this.wire.send(stanza) : this.gate(stanza)
   }
 

@@ -104,11 +104,11 @@ export const componentEndpoint = defineModule({
       chat,
       links: await scope.keep(ComponentLinks, () => new Map()),
       components: new Map(config.components.map((one) => [one.domain, one])),
-      stanzas: scope.metrics.counter('aviso_component_stanzas_total', 'Stanzas to and from components', [
+      stanzas: scope.metrics.counter('aviso_chat_component_stanzas', 'Stanzas to and from components', [
         'component',
         'direction',
       ]),
-      streams: scope.metrics.counter('aviso_component_streams_total', 'Connections of components, by how they went', [
+      streams: scope.metrics.counter('aviso_chat_component_streams', 'Connections of components, by how they went', [
         'component',
         'result',
       ]),
