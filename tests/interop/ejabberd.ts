@@ -33,13 +33,11 @@ export async function startEjabberd(wish: ForeignWish, t: TestContext): Promise<
     )
     return {
       command: 'erl',
-      args: [
-        '-noinput',
-        ...['-mnesia', 'dir', `"${join(path, 'spool')}"`],
-        ...['-eval', `ok = inet_db:add_ns({127,0,0,1}, ${port}).`],
-        ...['-s', 'ejabberd'],
-        ...['-eval', `${register.join(', ')}.`],
-      ],
+      args: ['-noinput', '-mnesia', 'dir', `"${join(path, 'spool')}"`].concat(
+        ['-eval', `ok = inet_db:add_ns({127,0,0,1}, ${port}).`],
+        ['-s', 'ejabberd'],
+        ['-eval', `${register.join(', ')}.`],
+      ),
       env: {
         HOME: path,
         EJABBERD_CONFIG_PATH: join(path, 'ejabberd.yml'),
