@@ -26,8 +26,10 @@ export interface ComponentStreamOptions {
 export interface ComponentStreamHandlers {
   /** The secret shared with the component of this domain (prepared); undefined where there is none. */
   secretOf(domain: string): string | undefined
-  /** The handshake was right; the component is told so when this returns. */
+  /** The handshake was right; the component is told so when this returns, and not before. */
   authenticated(stream: ComponentStream): void
+  /** The component was told: stanzas may be sent. */
+  ready?(stream: ComponentStream): void
   /** A stanza in the namespace `jabber:client`, one by one and in order. */
   stanza(stanza: Element, stream: ComponentStream): void | Promise<void>
   /** The stream is over; called exactly once. Must not throw. */
@@ -132,6 +134,7 @@ export class ComponentStream {
     this.#deadline.cancel()
     this.#connection.parserLimits = this.#limits
     this.#connection.send('<handshake/>')
+    this.#handlers.ready?.(this)
   }
 
   #closed(reason: CloseReason): void {

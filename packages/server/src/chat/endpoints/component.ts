@@ -20,6 +20,7 @@ import { duration, size } from '../../kernel/units.ts'
 import { listenAddress } from '../../net/addresses.ts'
 import { type Bound, type Connection, endpoints, Network, type Session as NetSession } from '../../net/contracts.ts'
 import { type ComponentLink, ComponentLinks } from '../components/links.ts'
+import { Privileges, privileges } from '../components/privileges.ts'
 import { Chat, type Origin, type StanzaEvent } from '../core/contracts.ts'
 import { Domains } from '../core/domains.ts'
 import { isSilent } from '../core/presence.ts'
@@ -50,6 +51,7 @@ const component = v.strictObject({
     ),
     'refuse',
   ),
+  privileges,
 })
 type Component = v.InferOutput<typeof component>
 
@@ -85,6 +87,7 @@ interface Terms {
   readonly chat: Chat
   readonly links: ComponentLinks
   readonly components: ReadonlyMap<string, Component>
+  readonly privileges: ReadonlyMap<string, Privileges>
   readonly stanzas: CounterMetric
   readonly streams: CounterMetric
 }
@@ -98,11 +101,18 @@ export const componentEndpoint = defineModule({
   async create(config, scope) {
     const network = scope.use(Network)
     const chat = scope.use(Chat)
+    const links = await scope.keep(ComponentLinks, (): ComponentLinks => new Map())
     const terms: Terms = {
       scope,
       config,
       chat,
-      links: await scope.keep(ComponentLinks, () => new Map()),
+      links,
+      privileges: new Map(
+        config.components.map(({ domain, privileges: granted }) => [
+          domain,
+          new Privileges(scope, domain, granted, (stanza) => links.get(domain)?.send(stanza) === true),
+        ]),
+      ),
       components: new Map(config.components.map((one) => [one.domain, one])),
       stanzas: scope.metrics.counter('aviso_chat_component_stanzas', 'Stanzas to and from components', [
         'component',
@@ -198,12 +208,18 @@ class ComponentConnection implements ComponentStreamHandlers, NetSession, Compon
     this.#connection.log.info({ component: domain, remote: this.#connection.remoteAddress }, 'a component is connected')
   }
 
+  ready({ domain }: ComponentStream): void {
+    this.#terms.privileges.get(domain)?.advertise()
+  }
+
   stanza(stanza: Element, { domain }: ComponentStream): void | Promise<void> {
     const from = Jid.tryParse(stanza.get('from') ?? '')
     if (from?.domain !== domain) throw new StreamError('invalid-from', `you speak for ${domain} and its addresses`)
     this.#terms.stanzas.inc({ component: domain, direction: 'in' })
     const own = stanza.with({ from: from.toString() })
     const origin: Origin = { jid: from, reply: (answer) => void this.send(answer) }
+    const privileged = this.#terms.privileges.get(domain)?.take(own)
+    if (privileged !== undefined) return privileged
     if (stanza.get('to') !== undefined) return this.#terms.chat.receive(own, origin)
     const answer = errorReply(own, StanzaError.of('bad-request', 'stanzas of components need a to'))
     if (answer !== undefined) this.send(answer)
