@@ -6,8 +6,8 @@ import { Chat } from './core/contracts.ts'
 import { openCore } from './core/core.ts'
 import { openS2s } from './s2s/s2s.ts'
 
-/** Opens chat until `scope` closes, and provides `Chat` in it. Call what it returns when the whole generation is up: sessions then use it. */
-export async function openChat(scope: Scope, { features, s2s, ...config }: ChatConfig): Promise<() => void> {
+/** Opens chat until `scope` closes, and provides `Chat` in it. Call what it returns when the whole generation is up: sessions then use it, and when it has resolved clients may come. */
+export async function openChat(scope: Scope, { features, s2s, ...config }: ChatConfig): Promise<() => Promise<void>> {
   const core = await openCore(scope, config)
   scope.provide(Chat, core)
   if (s2s.enabled) await openS2s(scope, s2s)

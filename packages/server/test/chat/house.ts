@@ -243,7 +243,7 @@ export class House {
       )
     const settings = { listen: ['127.0.0.1:0'], 'listen-tls': [], 'require-tls': false }
     await c2s.create(v.parse(c2s.config, { ...settings, ...options.c2s }), scope.child('c2s'))
-    chat.begin()
+    await chat.begin()
     return { scope, chat }
   }
 
@@ -258,6 +258,16 @@ export class House {
     for (const peer of this.#peers.splice(0)) peer.client.destroy()
     await this.root.close()
     this.network.close()
+    await this.start()
+  }
+
+  /** Stops politely, and starts again; `meanwhile` happens in between. */
+  async restart(meanwhile: () => Promise<void> | void = () => {}): Promise<void> {
+    const sessions = [...this.network.sessions]
+    await Promise.all(sessions.map((session) => session.shutdown()))
+    await this.root.close()
+    this.network.close()
+    await meanwhile()
     await this.start()
   }
 
@@ -415,6 +425,42 @@ export function short(stanza: Element): string {
   const condition = stanza.child('error')?.firstElement?.name
   if (condition !== undefined) words.push(condition)
   return words.join(' ')
+}
+
+interface Managed {
+  readonly stream: RawStream
+  /** To resume it by. */
+  readonly id: string
+}
+
+/** Logs in, manages its stream (XEP-0198), and is available. */
+export async function managed(
+  house: House,
+  bare: string,
+  resource: string,
+  presence = '<presence/>',
+): Promise<Managed> {
+  const stream = new RawStream(await house.socket())
+  await stream.login(bare, resource)
+  stream.write(`<enable xmlns='urn:xmpp:sm:3' resume='true'/>`)
+  const [, id = ''] = await stream.until(/<enabled xmlns='urn:xmpp:sm:3' id='([^']+)' resume='true' max='600'\/>/)
+  stream.write(presence)
+  await stream.until(/<presence [^>]*to=/)
+  return { stream, id }
+}
+
+/** The connection breaks without a word. Resolves when the server has noticed. */
+export async function cut(house: House, { stream }: Managed): Promise<void> {
+  const before = house.network.sessions.size
+  stream.socket.resetAndDestroy()
+  while (house.network.sessions.size >= before) await new Promise((resolve) => setImmediate(resolve))
+}
+
+export async function resume(house: House, bare: string, id: string, h: number): Promise<RawStream> {
+  const stream = new RawStream(await house.socket())
+  await stream.authenticate(bare)
+  stream.write(`<resume xmlns='urn:xmpp:sm:3' previd='${id}' h='${h}'/>`)
+  return stream
 }
 
 /** A raw stream, for what a decent client never sends. */

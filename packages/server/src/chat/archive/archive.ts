@@ -14,7 +14,7 @@ import { archiveId, archivedAs, stamped, withoutForged } from './stanza-ids.ts'
 import { isWorthArchiving } from './worth.ts'
 
 /** True where the client has asked the archive: what waits for it there need not come a second time. */
-export const readsArchive = sessionSlot<boolean>('archive')
+export const readsArchive = sessionSlot('archive', v.boolean())
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(1))
 

@@ -51,6 +51,7 @@ import { route } from './router.ts'
 import { Sent, stamp } from './sent.ts'
 import { Session, type Wire } from './session.ts'
 import { asStanzaError, rosterChanged } from './subscribing.ts'
+import { suspend, wake } from './suspended.ts'
 import { FROM } from './subscriptions.ts'
 
 const count = v.pipe(v.number(), v.integer('expected a whole number'), v.minValue(1, 'expected at least 1'))
@@ -140,6 +141,7 @@ export class Core implements Chat {
   readonly #early = new Map<string, EarlyHandler>()
   readonly #unbound = new Map<string, UnboundHandler>()
   readonly #commands = new Map<string, Command>()
+  readonly #beginnings: (() => Promise<void>)[] = []
   readonly #nonzas = new Map<string, (session: Session, element: Element) => void | Promise<void>>()
   readonly #features = new AnswerPoint<{ readonly stage: StreamStage; readonly offers: Element[] }, never>()
   readonly #life: Life
@@ -171,9 +173,10 @@ export class Core implements Chat {
     }
   }
 
-  /** Makes this the generation that all sessions use. */
-  begin(): void {
+  /** Makes this the generation that all sessions use. Resolves when everything is there that was before: then clients may come. */
+  async begin(): Promise<void> {
     this.#life.promote(this)
+    for (const act of this.#beginnings) await act()
   }
 
   host(scope: Scope): Host {
@@ -251,6 +254,9 @@ export class Core implements Chat {
       end: (session) => this.end(session),
       tellAway: (session) => (this.#life.current ?? this).points.away.tell(session),
       tellResumed: (session) => (this.#life.current ?? this).points.resumed.tell(session),
+      beginning: (act) => void this.#beginnings.push(act),
+      suspend: (session) => suspend(this, session),
+      wake: (account, suspended) => wake(this, account, suspended),
       redeliver: (account, stanzas) => redeliver(this.#life.current ?? this, account, stanzas),
       early: (xmlns, name, handler) => {
         const key = `${xmlns} ${name}`
@@ -304,8 +310,7 @@ export class Core implements Chat {
     let bare: Jid
     let jid: Jid
     try {
-      // Not every mail address is a JID (`o'brien@`).
-      bare = Jid.of(account.local, account.domain)
+      bare = accountJid(account)
       jid = bare.withResource(resource ?? randomWord(this.#scope.random, 12))
     } catch (error) {
       if (error instanceof JidError) throw StanzaError.of('bad-request', error.message)
@@ -493,6 +498,9 @@ export class Core implements Chat {
     }
   }
 }
+
+/** @throws JidError: not every mail address is a JID (`o'brien@`) */
+export const accountJid = ({ local, domain }: Account): Jid => Jid.of(local, domain)
 
 const WHY_CLOSED: { readonly [Kind in AccountChange['kind']]?: string } = {
   password: 'your password was changed',

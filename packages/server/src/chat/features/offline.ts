@@ -70,6 +70,10 @@ export const offline = chatFeature({
     host.hooks.available.on(({ session, listening }) => {
       if (listening) start(session)
     })
+    // What came when the server stopped.
+    host.hooks.resumed.on((session) => {
+      if (session.woken && session.listening) start(session)
+    })
   },
 })
 

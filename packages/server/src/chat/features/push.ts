@@ -8,17 +8,15 @@ import { randomWord } from '../../kernel/random.ts'
 import type { Scope } from '../../kernel/scope.ts'
 import { chatFeature, type Host } from '../core/contracts.ts'
 import { FORMS, type Field, result, Submission } from '../core/forms.ts'
-import { type Session, sessionSlot } from '../core/session.ts'
+import type { Session } from '../core/session.ts'
 import { importance } from './importance.ts'
+import { device, isOf } from './push-device.ts'
 import { pushStore, type Registration } from './push.store.ts'
 import { unacknowledged } from './stream-management.ts'
 
 const PUSH = 'urn:xmpp:push:0'
 const PUBSUB = 'http://jabber.org/protocol/pubsub'
 const PUBLISH_OPTIONS = `${PUBSUB}#publish-options`
-
-/** The registration of a session's own device. */
-const device = sessionSlot<Registration>('push')
 
 const MAX_NODE = 1024
 const MAX_OPTIONS = 4096
@@ -72,6 +70,8 @@ export const push = chatFeature({
       if (account === undefined) throw StanzaError.of('forbidden')
       const { jid, node } = placeOf(payload)
       const all = payload.get('node') === undefined
+      const own = iq.origin.session?.get(device)
+      if (own?.jid === jid && (all || own.node === node)) iq.origin.session?.set(device, undefined)
       pushes.know(
         account,
         await host.store.account(pushStore, account.id).disable({ jid, node: all ? undefined : node }),
@@ -281,6 +281,3 @@ class Pushes {
     })
   }
 }
-
-const isOf = (one: Registration | undefined, other: Registration): boolean =>
-  one?.jid === other.jid && one.node === other.node
