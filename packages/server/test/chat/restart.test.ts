@@ -5,11 +5,11 @@ import { after, test } from 'node:test'
 import { NS } from '@aviso/xmpp'
 import { offlineStore } from '../../src/chat/features/offline.store.ts'
 import { SUSPENDED, suspendedStore } from '../../src/chat/features/suspended.store.ts'
-import { Store } from '../../src/store/contracts.ts'
+import type { Store } from '../../src/store/contracts.ts'
 import { openStore } from '../../src/store/open.ts'
 import { stores } from '../../src/stores.ts'
 import { testScope } from '../fixtures/scope.ts'
-import { cut, House, managed, RawStream, resume, WITHOUT_ARCHIVE } from './house.ts'
+import { cut, House, managed, type RawStream, resume, WITHOUT_ARCHIVE } from './house.ts'
 
 const houses: House[] = []
 const open = async (...options: Parameters<typeof House.open>): Promise<House> => {

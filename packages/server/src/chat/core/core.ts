@@ -18,6 +18,7 @@ import { accountRooms } from '../../accounts/rooms.ts'
 import type { Log } from '../../kernel/log.ts'
 import { randomWord } from '../../kernel/random.ts'
 import { type Scope, serviceKey } from '../../kernel/scope.ts'
+import { size } from '../../kernel/units.ts'
 import { Store } from '../../store/contracts.ts'
 import type {
   AccountEvent,
@@ -61,6 +62,12 @@ export const coreConfig = v.strictObject({
   'sessions-per-account': v.optional(
     v.pipe(count, v.description('how many clients one account may have connected at once')),
     50,
+  ),
+  'presence-octets': v.pipe(
+    size('16KiB'),
+    v.description(
+      'how large a presence a client may broadcast, in characters: it goes to all contacts, and to each of them at every login',
+    ),
   ),
   'roster-items': v.optional(v.pipe(count, v.description('how many contacts one account may have')), 5000),
   'roster-groups': v.optional(v.pipe(count, v.description('how many groups one contact may be in')), 50),
