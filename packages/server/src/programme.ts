@@ -15,6 +15,7 @@ import type { LoadedConfig, Programme } from './admin/programme.ts'
 import type { AccountAdmin } from './accounts/administration.ts'
 import { Accounts } from './accounts/contracts.ts'
 import { createChatAdmin } from './chat/administration.ts'
+import { pushRoom } from './chat/features/push-room.ts'
 import { importRosters } from './chat/import-rosters.ts'
 import { configSchema, type Settings } from './config.ts'
 import { runDemo } from './demo.ts'
@@ -167,7 +168,12 @@ const doorsTo = (
   accounts: accounts.as('command line'),
   mail,
   importRosters: (entries) => importRosters(scope.use(Store), accounts, entries),
-  chat: createChatAdmin(scope.use(Store), () => rooms().use(Accounts), scope),
+  chat: createChatAdmin(
+    scope.use(Store),
+    () => rooms().use(Accounts),
+    () => rooms().use(pushRoom),
+    scope,
+  ),
   mailboxes: rooms().use(Mailboxes),
   queue: createQueueAdmin(scope.use(Store), systemRandom, () => rooms().use(QueueRoom).refresh()),
   transport: createTransportAdmin(() => {

@@ -11,6 +11,7 @@ import { FORMS, type Field, result, Submission } from '../core/forms.ts'
 import type { Session } from '../core/session.ts'
 import { importance } from './importance.ts'
 import { device, isOf } from './push-device.ts'
+import { type PushAnswer, type PushWork, pushRoom } from './push-room.ts'
 import { pushStore, type Registration } from './push.store.ts'
 import { unacknowledged } from './stream-management.ts'
 
@@ -49,6 +50,8 @@ export const push = chatFeature({
 
   attach(host, config, scope) {
     const pushes = new Pushes(host, scope, config.content)
+    const room = scope.find(pushRoom)
+    if (room !== undefined) scope.defer(room.enter(pushes))
     host.disco.feature(PUSH, ['account'])
 
     host.iq.set(PUSH, 'enable', ['self'], async (iq) => {
@@ -115,6 +118,14 @@ const isWaking = (message: Element): boolean => WAKING.has(importance(message, N
 /** Nobody looks at it now: its client is away, or its user is. */
 const isAsleep = (session: Session): boolean => session.away || session.gate !== undefined
 
+function errorOf(answer: Element | StanzaError): StanzaError | undefined {
+  if (answer instanceof StanzaError) return answer
+  return answer.get('type') === 'error' ? StanzaError.from(answer) : undefined
+}
+
+const isPassing = ({ type, condition }: StanzaError): boolean =>
+  type === 'wait' || condition.startsWith('remote-server-')
+
 /** What becomes of one registration's notifications. */
 interface Course {
   /** Messages since the last notification that was sent. */
@@ -125,7 +136,7 @@ interface Course {
   failures: number
 }
 
-class Pushes {
+class Pushes implements PushWork {
   readonly #host: Host
   readonly #scope: Scope
   readonly #content: 'nothing' | 'sender' | 'text'
@@ -184,6 +195,13 @@ class Pushes {
       this.#notify(account, registration, message)
   }
 
+  async test(account: Account, registration: Registration): Promise<PushAnswer> {
+    const message = el('message', { xmlns: NS.client, from: account.domain }, el('body', {}, 'This is a test.'))
+    const error = errorOf(await this.#publish(account, registration, this.#summary(1, message)))
+    if (error === undefined) return { outcome: 'published' }
+    return { outcome: isPassing(error) ? 'failed' : 'refused', why: error.message }
+  }
+
   /** An answer to an IQ request came to one of our accounts. */
   answered(answer: Element, from: Jid): void {
     const asked = this.#asked.get(answer.get('id') ?? '')
@@ -209,15 +227,14 @@ class Pushes {
     while (course.waiting > 0) {
       const count = course.waiting
       course.waiting = 0
-      const answer = await this.#publish(account, registration, this.#summary(count, course.last))
-      const error = answer instanceof StanzaError ? answer : answer.get('type') === 'error' && StanzaError.from(answer)
-      if (error === false) {
+      const error = errorOf(await this.#publish(account, registration, this.#summary(count, course.last)))
+      if (error === undefined) {
         course.failures = 0
         this.#outcomes.inc({ outcome: 'published' })
         continue
       }
       course.failures++
-      const passing = error.type === 'wait' || error.condition.startsWith('remote-server-')
+      const passing = isPassing(error)
       this.#outcomes.inc({ outcome: passing ? 'failed' : 'refused' })
       if (passing && course.failures < MAX_FAILURES) continue
       course.failures = 0
