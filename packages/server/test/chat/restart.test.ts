@@ -3,13 +3,16 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { NS } from '@aviso/xmpp'
+import * as v from 'valibot'
+import { chatFeature } from '../../src/chat/core/contracts.ts'
+import { rosterStore } from '../../src/chat/core/roster.store.ts'
 import { offlineStore } from '../../src/chat/features/offline.store.ts'
 import { SUSPENDED, suspendedStore } from '../../src/chat/features/suspended.store.ts'
 import type { Store } from '../../src/store/contracts.ts'
 import { openStore } from '../../src/store/open.ts'
 import { stores } from '../../src/stores.ts'
 import { testScope } from '../fixtures/scope.ts'
-import { cut, House, managed, type RawStream, resume, WITHOUT_ARCHIVE } from './house.ts'
+import { cut, FEATURES, House, managed, type RawStream, resume, WITHOUT_ARCHIVE } from './house.ts'
 
 const houses: House[] = []
 const open = async (...options: Parameters<typeof House.open>): Promise<House> => {
@@ -188,22 +191,54 @@ async function aside(house: House, act: (store: Store) => Promise<void>): Promis
 test('what came for the account while the server went down comes at the resumption', async () => {
   const house = await open()
   const anna = await managed(house, ANNA, 'sea')
+  // It reads the archive when it logs in, not when it goes on.
+  anna.stream.write(`<iq type='set' id='q'><query xmlns='${NS.mam}'/></iq>`)
+  await anna.stream.until(/<iq [^>]*id='q'/)
   await house.restart(() =>
     aside(house, (store) =>
       store.account(offlineStore, 'idannaexampleorg').append({
-        xml: `<message xmlns='jabber:client' type='chat' from='${BERT}/hill' to='${ANNA}'><body>late</body></message>`,
+        xml: `<message xmlns='jabber:client' type='chat' from='${BERT}/hill' to='${ANNA}'><body>late</body><stanza-id xmlns='${NS.stanzaId}' by='${ANNA}' id='1'/></message>`,
         at: 0,
         limit: 9,
       }),
     ),
   )
-  const back = await resume(house, ANNA, anna.id, 1)
+  const back = await resume(house, ANNA, anna.id, 2)
   await back.until(/<resumed [^]*<body>late</)
   while ((await waiting(house)) > 0) await new Promise((resolve) => setImmediate(resolve))
   // Once only.
   await cut(house, { stream: back, id: anna.id })
-  const again = await resume(house, ANNA, anna.id, 2)
+  const again = await resume(house, ANNA, anna.id, 3)
   assert.doesNotMatch(await sync(again), /late/)
+})
+
+test('contacts on other servers are asked anew what they are doing', async () => {
+  const told: string[] = []
+  const elsewhere = chatFeature({
+    name: 'elsewhere',
+    summary: 'Other servers.',
+    config: v.strictObject({}),
+    attach: (host) =>
+      host.hooks.remote.on(({ stanza }) => {
+        told.push(`${stanza.get('type') ?? ''} ${stanza.get('from') ?? ''} ${stanza.get('to') ?? ''}`)
+        return 'handled'
+      }),
+  })
+  const house = await open({ features: [...FEATURES, elsewhere as (typeof FEATURES)[number]] })
+  await house.store
+    .account(rosterStore, 'idannaexampleorg')
+    .import({ items: [{ contact: 'dora@elsewhere.example', name: 'Dora' }] })
+  const anna = await managed(house, ANNA, 'sea')
+  told.splice(0)
+  await house.restart()
+  assert.deepEqual(told, [], 'nobody was told that she went')
+  const back = await resume(house, ANNA, anna.id, 1)
+  await sync(back)
+  assert.deepEqual(told, [`probe ${ANNA}/sea dora@elsewhere.example`])
+  await cut(house, { stream: back, id: anna.id })
+  const again = await resume(house, ANNA, anna.id, 2)
+  await sync(again)
+  assert.equal(told.length, 1, 'once')
 })
 
 test('an account that was deleted or disabled meanwhile does not come back', async () => {

@@ -102,7 +102,9 @@ export const archive = chatFeature({
       -20,
     )
 
-    host.hooks.bound.on(({ account: { account } }) => {
+    host.hooks.bound.on(({ woken, account: { account } }) => {
+      // The start of the server has enough to do.
+      if (woken) return
       host.store
         .account(archiveStore, account.id)
         .prune({ oldest: oldest(), most: config['max-messages'] })
