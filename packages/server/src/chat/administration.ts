@@ -69,9 +69,9 @@ export function createChatAdmin(
       return registrations.map(({ jid, node }) => ({ jid, node }))
     },
     async testPushes(address) {
-      const { work } = push()
-      if (work === undefined) throw new AccountError('unavailable', 'push is switched off')
       const account = await owner(address)
+      const work = push().of(account.domain)
+      if (work === undefined) throw new AccountError('unavailable', 'push is switched off')
       const registrations = await store.account(pushStore, account.id).list()
       return Promise.all(
         registrations.map(async (registration) => {
@@ -85,7 +85,7 @@ export function createChatAdmin(
       const registrations = store.account(pushStore, account.id)
       const before = await registrations.list()
       const left = await registrations.disable({ jid: Jid.tryParse(jid)?.toString() ?? jid, node })
-      push().work?.know(account, left)
+      push().of(account.domain)?.know(account, left)
       if (left.length === before.length)
         throw new AccountError('not-found', `${address} has no such registration at ${jid}`)
       return before.length - left.length

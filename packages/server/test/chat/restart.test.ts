@@ -266,7 +266,10 @@ test('nothing is made of the sessions a second time after a crash', async () => 
   const anna = await managed(house, ANNA, 'sea')
   await house.restart()
   assert.equal(online(house, ANNA), 1)
-  assert.deepEqual(await house.store.service(suspendedStore, SUSPENDED).take({ characters: 1 }), [])
+  assert.deepEqual(
+    await house.store.service(suspendedStore, SUSPENDED).take({ domain: 'example.org', characters: 1 }),
+    [],
+  )
   // Nobody can be resumed of whom nothing is known, and nobody is told what was handled: the client sends all again that was not acknowledged.
   const other = await open()
   const failed = await resume(other, ANNA, anna.id, 1)
@@ -293,4 +296,18 @@ test('two restarts, with a reload between, and a client that does not come back 
   await back.until(/<sent xmlns='urn:xmpp:carbons:2'>[^]*copied/)
   back.write(`<r xmlns='${SM}'/>`)
   await back.until(/<a xmlns='urn:xmpp:sm:3' h='2'\/>/)
+})
+
+test('each domain writes down its own, and one that has no stream management any more takes nothing from the others', async () => {
+  const own = { featureConfig: { 'stream-management': { 'away-sessions': 5 } } }
+  const house = await open({ hosts: { 'example.net': own } })
+  const anna = await managed(house, ANNA, 'sea')
+  const cleo = await managed(house, 'cleo@example.net', 'moon')
+  await house.restart()
+  const back = await resume(house, 'cleo@example.net', cleo.id, 1)
+  await back.until(/<resumed /)
+  back.write(say(ANNA, 'hello'))
+  await sync(back)
+  const back2 = await resume(house, ANNA, anna.id, 1)
+  await back2.until(/<resumed [^]*hello/)
 })

@@ -30,6 +30,7 @@ import {
   type Session as NetSession,
 } from '../../net/contracts.ts'
 import { proxyProtocol } from '../../net/proxy-protocol.ts'
+import { Chat } from '../core/contracts.ts'
 import { S2s } from '../s2s/contracts.ts'
 import { isFor } from '../s2s/identity.ts'
 import type { Pair } from '../s2s/peer.ts'
@@ -71,6 +72,7 @@ export const s2s = defineModule({
       scope,
       federation,
       accounts: scope.use(Accounts),
+      chat: scope.use(Chat),
       limits: scope.find(Limits),
       secret: scope.random.bytes(16),
     }
@@ -92,6 +94,7 @@ interface Terms {
   readonly scope: Scope
   readonly federation: S2s
   readonly accounts: Accounts
+  readonly chat: Chat
   readonly limits: Limits | undefined
   readonly secret: Uint8Array
 }
@@ -146,7 +149,7 @@ class ServerConnection implements ServerStreamHandlers, NetSession {
   // ServerStreamHandlers
 
   isServed(host: string): boolean {
-    return this.#terms.accounts.isLocal(host)
+    return this.#terms.chat.isServed(host)
   }
 
   mechanisms(stream: ServerStream): readonly string[] {
@@ -227,8 +230,8 @@ class ServerConnection implements ServerStreamHandlers, NetSession {
   // Proofs
 
   #mayCome(domain: string): boolean {
-    const { accounts, federation } = this.#terms
-    return !accounts.isLocal(domain) && federation.policy.permits(domain)
+    const { chat, federation } = this.#terms
+    return !chat.isServed(domain) && federation.policy.permits(domain)
   }
 
   #isCertified(domain: string): boolean {
@@ -238,13 +241,13 @@ class ServerConnection implements ServerStreamHandlers, NetSession {
 
   /** XEP-0220 §2.1, §2.4: a key to be verified with the server that answers for the domain. */
   #believe({ from, to, key }: Dialback, stream: ServerStream): void {
-    const { accounts, federation } = this.#terms
+    const { chat, federation } = this.#terms
     const pair = { local: to, remote: from }
     const refuse = (error: StanzaError): void => {
       federation.counted(error.condition)
       stream.send(dialbackXml({ name: 'result', from: to, to: from, type: 'error', error }))
     }
-    if (!accounts.isLocal(to)) return refuse(StanzaError.of('item-not-found', `${to} is not served here`))
+    if (!chat.isServed(to)) return refuse(StanzaError.of('item-not-found', `${to} is not served here`))
     if (!this.#mayCome(from)) return refuse(StanzaError.of('not-allowed', `${from} is not spoken with`))
     if (!federation.config.dialback) return refuse(StanzaError.of('not-acceptable', 'a certificate is needed'))
     const name = `${from} ${to}`

@@ -19,20 +19,21 @@ export interface PushWork {
   know(account: Account, registrations: readonly Registration[]): void
 }
 
-/** The place where the feature is found; empty where it is switched off. */
+/** The place where the feature is found. */
 export class PushRoom {
-  #work: PushWork | undefined
+  readonly #entries = new Set<{ readonly work: PushWork; covers(domain: string): boolean }>()
 
-  get work(): PushWork | undefined {
-    return this.#work
+  /** What works for the accounts of a domain; undefined where the feature is switched off. */
+  of(domain: string): PushWork | undefined {
+    for (const { work, covers } of this.#entries) if (covers(domain)) return work
+    return undefined
   }
 
   /** Answers the way to leave again. */
-  enter(work: PushWork): () => void {
-    this.#work = work
-    return () => {
-      if (this.#work === work) this.#work = undefined
-    }
+  enter(work: PushWork, covers: (domain: string) => boolean): () => void {
+    const entry = { work, covers }
+    this.#entries.add(entry)
+    return () => void this.#entries.delete(entry)
   }
 }
 

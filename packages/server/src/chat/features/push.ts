@@ -50,8 +50,7 @@ export const push = chatFeature({
 
   attach(host, config, scope) {
     const pushes = new Pushes(host, scope, config.content)
-    const room = scope.find(pushRoom)
-    if (room !== undefined) scope.defer(room.enter(pushes))
+    scope.defer(scope.use(pushRoom).enter(pushes, (domain) => host.covers(domain)))
     host.disco.feature(PUSH, ['account'])
 
     host.iq.set(PUSH, 'enable', ['self'], async (iq) => {

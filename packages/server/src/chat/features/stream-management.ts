@@ -234,7 +234,8 @@ export const streamManagement = chatFeature({
         }
       }
       try {
-        for await (const suspensions of takeBack(host.store)) await severally(suspensions, WAKING, one)
+        for (const domain of host.accounts.domains().filter((each) => host.covers(each)))
+          for await (const suspensions of takeBack(host.store, domain)) await severally(suspensions, WAKING, one)
       } catch (error) {
         log.error({ err: error }, 'the sessions of before the restart could not be read')
       }
@@ -261,8 +262,11 @@ export const streamManagement = chatFeature({
       if (host.current) await suspendAll()
       await settled()
     })
+    /** Those of the domains that this instance of the feature is for. */
+    const mine = (streams: Iterable<ManagedStream>): readonly ManagedStream[] =>
+      [...streams].filter(({ session }) => host.covers(session.jid.domain))
     const suspendAll = async (): Promise<void> => {
-      const streams = [...resumptions.all]
+      const streams = mine(resumptions.all)
       for (const stream of streams) {
         if (!stream.attached) continue
         const wire = stream.cut()
@@ -272,16 +276,17 @@ export const streamManagement = chatFeature({
       // What is being handled still counts, and may reach the others.
       await Promise.all(streams.map(({ session }) => session.pending?.catch(() => {})))
       await settled()
-      for (const stream of resumptions.away) if (!stream.complete) host.end(stream.session)
+      for (const stream of mine(resumptions.away)) if (!stream.complete) host.end(stream.session)
       const accounts = new Map<Suspension, OnlineAccount>()
-      for (const stream of resumptions.away) {
+      for (const stream of mine(resumptions.away)) {
         const { id, session, state } = stream
         const { account } = session
         const until = resumptions.until(stream) ?? 0
         resumptions.forget(stream)
         stream.end()
         const suspended = host.suspend(session)
-        accounts.set({ id, account: account.account.id, until, session: suspended, stream: state }, account)
+        const { id: owner, domain } = account.account
+        accounts.set({ id, account: owner, domain, until, session: suspended, stream: state }, account)
       }
       if (accounts.size === 0) return
       for (const [suspension, error] of await writeDown(host.store, accounts.keys())) {

@@ -25,6 +25,8 @@ export interface Suspension extends v.InferOutput<typeof suspension> {
   readonly id: string
   /** The account's id. */
   readonly account: string
+  /** The account's. */
+  readonly domain: string
   /** When the client is given up. Milliseconds since the epoch. */
   readonly until: number
 }
@@ -50,10 +52,10 @@ export async function writeDown(
     characters = 0
   }
   for (const one of suspensions) {
-    const { id, account, until, ...rest } = one
+    const { id, account, domain, until, ...rest } = one
     const state = JSON.stringify(rest)
     group.push(one)
-    streams.push({ id, account, until, state })
+    streams.push({ id, account, domain, until, state })
     characters += state.length
     if (characters >= AT_ONCE) await write()
   }
@@ -61,11 +63,11 @@ export async function writeDown(
   return failed
 }
 
-/** Takes all that are written down: they are there no more. What another edition wrote, and this one cannot read, is left out. */
-export async function* takeBack(store: Store): AsyncGenerator<readonly Suspension[]> {
+/** Takes all of a domain that are written down: they are there no more. What another edition wrote, and this one cannot read, is left out. */
+export async function* takeBack(store: Store, domain: string): AsyncGenerator<readonly Suspension[]> {
   const calls = store.service(suspendedStore, SUSPENDED)
   for (;;) {
-    const streams = await calls.take({ characters: AT_ONCE })
+    const streams = await calls.take({ domain, characters: AT_ONCE })
     if (streams.length === 0) return
     yield streams.flatMap(({ state, ...about }) => {
       const { success, output } = v.safeParse(suspension, JSON.parse(state))

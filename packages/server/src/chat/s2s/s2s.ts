@@ -4,7 +4,6 @@ import { readFileSync } from 'node:fs'
 import { getCACertificates } from 'node:tls'
 import { dialbackKey, dialbackXml, type Element, Jid, StanzaError, StreamError } from '@aviso/xmpp'
 import { timingSafeEqual } from 'node:crypto'
-import { Accounts } from '../../accounts/contracts.ts'
 import type { Scope } from '../../kernel/scope.ts'
 import { Network } from '../../net/contracts.ts'
 import { Resolver } from '../../net/dns/contracts.ts'
@@ -19,10 +18,9 @@ import { reach, type ReachTools } from './reach.ts'
 
 const SWEEP_MS = 30_000
 
-/** Opens federation until `scope` closes, and provides `S2s` in it. Uses Chat, Accounts and Resolver; Network when it is there. */
+/** Opens federation until `scope` closes, and provides `S2s` in it. Uses Chat and Resolver; Network when it is there. */
 export async function openS2s(scope: Scope, config: S2sConfig): Promise<void> {
   const chat = scope.use(Chat)
-  const accounts = scope.use(Accounts)
   const inner = scope.child('chat.s2s')
   const { clock, log, metrics } = inner
   // A key that one generation has made is verified by the next.
@@ -41,7 +39,7 @@ export async function openS2s(scope: Scope, config: S2sConfig): Promise<void> {
     // We are the originating server of the key (`to`), they are the receiving one (XEP-0220 §2.3).
     const expected = Buffer.from(dialbackKey(secret, from, to, id))
     const given = Buffer.from(key)
-    const isOurs = accounts.isLocal(to) && given.length === expected.length && timingSafeEqual(given, expected)
+    const isOurs = chat.isServed(to) && given.length === expected.length && timingSafeEqual(given, expected)
     return dialbackXml({ name: 'verify', from: to, to: from, id, type: isOurs ? 'valid' : 'invalid' })
   }
 
@@ -87,7 +85,7 @@ export async function openS2s(scope: Scope, config: S2sConfig): Promise<void> {
   const receive = ({ local, remote }: Pair, stanza: Element): void | Promise<void> => {
     const addresses = checked(stanza)
     if (addresses.from.domain !== remote) throw new StreamError('invalid-from', 'this is not your domain')
-    if (addresses.to.domain !== local && !accounts.isLocal(addresses.to.domain))
+    if (addresses.to.domain !== local && !chat.isServed(addresses.to.domain))
       throw new StreamError('host-unknown', `${addresses.to.domain} is not served here`)
     stanzas.inc({ direction: 'in' })
     const own = stanza
@@ -104,7 +102,7 @@ export async function openS2s(scope: Scope, config: S2sConfig): Promise<void> {
     maxLinks: config['max-connections'],
     retryDelay: config['retry-delay'],
     idleTimeout: config['idle-timeout'],
-    isLocal: (domain) => accounts.isLocal(domain),
+    isLocal: (domain) => chat.isServed(domain),
     permits: (domain) => policy.permits(domain),
     async open(pair, events) {
       try {
