@@ -132,6 +132,10 @@ describe('commands', () => {
       [0, ['chat', 'reports'], /^NUMBER /],
       [3, ['chat', 'reports', 'forget', '7'], /there is no report 7/],
       [3, ['chat', 'rules', 'test', '--from', 'x@evil.example', '--to', 'anna@example.org', '-'], /there are no rules/],
+      [0, ['chat', 'push', 'list', 'anna@example.org'], /^APP SERVER +NODE/],
+      [0, ['chat', 'push', 'test', 'anna@example.org', '--json'], /^\[\]\n$/],
+      [3, ['chat', 'push', 'test', 'nobody@example.org'], /there is no account nobody@example\.org/],
+      [3, ['chat', 'push', 'remove', 'anna@example.org', 'push.example.com'], /has no such registration/],
       [2, ['acount', 'list'], /Did you mean account\?/],
       [1, ['account', 'import', 'no-such-file'], /ENOENT[^\n]*\n$/],
     ]

@@ -1,4 +1,4 @@
-// aviso invite ..., aviso chat reports, aviso chat rules
+// aviso invite ..., aviso chat reports, aviso chat rules, aviso chat push
 
 import { Command, Option } from 'commander'
 import { parseDuration } from '../../kernel/units.ts'
@@ -131,6 +131,7 @@ export function chatCommand(programme: Programme): Command {
       show(options.json === true, { removed }, () => `${removed} forgotten.`)
     },
   )
+  pushCommands(chat.command('push').description('phones that are woken by their makers’ app servers'), programme)
   chat.addCommand(rulesCommand(programme))
   return chat
 }
@@ -163,4 +164,39 @@ function trialText({ steps, rule, end }: RuleTrial): string {
     ...lines,
     rule === null ? 'It would go on: no rule decides.' : `Rule ${printable(rule)} decides: ${printable(end)}.`,
   ].join('\n')
+}
+
+function pushCommands(push: Command, programme: Programme): void {
+  common(
+    push.command('list <address>', { isDefault: true }).description('the devices that an account has registered'),
+  ).action(async (address: string, options: CommonOptions) => {
+    const found = await withAdmin(programme, options, (admin) => admin.ask('chat.pushes', { address }))
+    show(options.json === true, found, () =>
+      table(
+        ['app server', 'node'],
+        found.map(({ jid, node }) => [jid, node]),
+      ),
+    )
+  })
+  common(
+    push.command('test <address>').description('send a notification to each device, and print what came back'),
+  ).action(async (address: string, options: CommonOptions) => {
+    const answers = await withAdmin(programme, options, (admin) => admin.ask('chat.test-pushes', { address }))
+    show(options.json === true, answers, () =>
+      table(
+        ['app server', 'node', 'outcome', 'why'],
+        answers.map(({ jid, node, outcome, why = '' }) => [jid, node, outcome, why]),
+      ),
+    )
+  })
+  common(
+    push
+      .command('remove <address> <app-server> [node]')
+      .description('forget the devices at that app server, or the one of that node: until they register again'),
+  ).action(async (address: string, jid: string, node: string | undefined, options: CommonOptions) => {
+    const removed = await withAdmin(programme, options, (admin) =>
+      admin.ask('chat.remove-push', { address, jid, ...(node !== undefined && { node }) }),
+    )
+    show(options.json === true, { removed }, () => `${removed} forgotten.`)
+  })
 }

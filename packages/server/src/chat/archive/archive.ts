@@ -14,7 +14,7 @@ import { archiveId, archivedAs, stamped, withoutForged } from './stanza-ids.ts'
 import { isWorthArchiving } from './worth.ts'
 
 /** True where the client has asked the archive: what waits for it there need not come a second time. */
-export const readsArchive = sessionSlot<boolean>('archive')
+export const readsArchive = sessionSlot('archive', v.boolean())
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(1))
 
@@ -112,7 +112,9 @@ export const archive = chatFeature({
       -20,
     )
 
-    host.hooks.bound.on(({ account: { account } }) => {
+    host.hooks.bound.on(({ woken, account: { account } }) => {
+      // The start of the server has enough to do.
+      if (woken) return
       host.store
         .account(archiveStore, account.id)
         .prune({ oldest: oldest(), most: config['max-messages'] })

@@ -1,6 +1,6 @@
 // XEP-0356: what components may do in the name of our accounts
 
-import { Attributes, el, Element, errorReply, Jid, NS, prepareDomain, resultReply, StanzaError } from '@aviso/xmpp'
+import { Attributes, el, Element, errorReply, Jid, NS, resultReply, StanzaError } from '@aviso/xmpp'
 import * as v from 'valibot'
 import type { Account } from '../../accounts/contracts.ts'
 import type { Timer } from '../../kernel/clock.ts'
@@ -9,6 +9,7 @@ import type { Scope } from '../../kernel/scope.ts'
 import { Chat, type Host, type StanzaEvent } from '../core/contracts.ts'
 import { Roster } from '../core/roster.ts'
 import { rosterStore } from '../core/roster.store.ts'
+import { domainSetting } from '../domain-setting.ts'
 
 const PRIVILEGE = 'urn:xmpp:privilege:2'
 /** Requests in the name of accounts that wait for their answers. */
@@ -36,20 +37,7 @@ type Privilege = v.InferOutput<typeof privilege>
 /** By domain. */
 export const privileges = v.optional(
   v.pipe(
-    v.record(
-      v.pipe(
-        v.string(),
-        v.rawTransform(({ dataset, addIssue, NEVER }) => {
-          try {
-            return prepareDomain(dataset.value)
-          } catch {
-            addIssue({ message: 'expected a domain such as example.org' })
-            return NEVER
-          }
-        }),
-      ),
-      privilege,
-    ),
+    v.record(domainSetting('example.org'), privilege),
     v.description('what it may do in the name of the accounts of our domains (XEP-0356); nothing, if not given'),
   ),
   {},

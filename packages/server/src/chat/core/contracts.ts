@@ -11,6 +11,7 @@ import type { OnlineAccount } from './directory.ts'
 import type { AnswerHook, TellHook } from './hooks.ts'
 import type { SentStanza } from './redelivery.ts'
 import type { Session, Wire } from './session.ts'
+import type { SuspendedSession } from './suspended.ts'
 
 /** Who sent a stanza: a session of ours, or somebody on another server. */
 export interface Origin {
@@ -106,7 +107,7 @@ export interface Hooks {
   readonly refused: TellHook<RefusedEvent>
   /** A stanza for a domain that is not served here. Unanswered, the sender is told remote-server-not-found. */
   readonly remote: AnswerHook<StanzaEvent, Handled>
-  /** A session has bound its resource. */
+  /** A session has bound its resource, or goes on after a restart. */
   readonly bound: TellHook<Session>
   /** A session has broadcast that it is available; its contacts were told. */
   readonly available: TellHook<PresenceEvent>
@@ -284,6 +285,12 @@ export interface Host {
   /** For whoever lets sessions live on without a connection: tells the hooks of that name. */
   tellAway(session: Session): void
   tellResumed(session: Session): void
+  /** Runs `act` when this generation takes over, before it serves anybody. */
+  beginning(act: () => Promise<void>): void
+  /** Ends a session here without a word to anybody, as it will go on: answers what from, as JSON. */
+  suspend(session: Session): SuspendedSession
+  /** Makes a suspended session again, for a client that is away; nobody is told. Rejects with a StanzaError where its resource is in use. */
+  wake(account: Account, suspended: SuspendedSession): Promise<Session>
   /** Gives what a session was sent and did not get to others of the account, or to those who keep it. */
   redeliver(account: OnlineAccount, stanzas: Iterable<SentStanza>): Promise<void>
   /** Answers IQ requests of clients that have not logged in yet. One handler for each name. */

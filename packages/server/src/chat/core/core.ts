@@ -12,7 +12,6 @@ import {
   StanzaError,
   StreamError,
 } from '@aviso/xmpp'
-import * as v from 'valibot'
 import { type Account, type AccountChange, Accounts, type AccountRoom } from '../../accounts/contracts.ts'
 import { accountRooms } from '../../accounts/rooms.ts'
 import type { Log } from '../../kernel/log.ts'
@@ -48,54 +47,10 @@ import type { Roster } from './roster.ts'
 import { address, route } from './router.ts'
 import { Sent, stamp } from './sent.ts'
 import { Session, type Wire } from './session.ts'
+import type { HostLimits, HostSettings } from './settings.ts'
 import { asStanzaError, rosterChanged } from './subscribing.ts'
 import { census } from './tally.ts'
 import { FROM } from './subscriptions.ts'
-
-const count = v.pipe(v.number(), v.integer('expected a whole number'), v.minValue(1, 'expected at least 1'))
-
-const sessionsPerAccount = v.pipe(count, v.description('how many clients one account may have connected at once'))
-const resourceConflict = v.pipe(
-  v.picklist(['close-older', 'refuse-newer', 'another-resource']),
-  v.description(
-    'what becomes of a client that asks for a resource which another one of the account has: it takes its place, is refused, or gets another resource',
-  ),
-)
-const rosterItems = v.pipe(count, v.description('how many contacts one account may have'))
-const rosterGroups = v.pipe(count, v.description('how many groups one contact may be in'))
-
-/** The limits of all domains: a part of the `chat` config. */
-export const coreConfig = v.strictObject({
-  'sessions-per-account': v.optional(sessionsPerAccount, 50),
-  'resource-conflict': v.optional(resourceConflict, 'close-older'),
-  'roster-items': v.optional(rosterItems, 5000),
-  'roster-groups': v.optional(rosterGroups, 50),
-})
-/** What the accounts of a domain may have. */
-export type HostLimits = v.InferOutput<typeof coreConfig>
-
-/** What one domain may set for itself. */
-export const hostConfig = v.strictObject({
-  enabled: v.optional(
-    v.pipe(
-      v.boolean(),
-      v.description(
-        'false: the accounts of this domain have no chat here; who writes to them is sent to the server that the DNS names',
-      ),
-    ),
-    true,
-  ),
-  'sessions-per-account': v.optional(sessionsPerAccount),
-  'resource-conflict': v.optional(resourceConflict),
-  'roster-items': v.optional(rosterItems),
-  'roster-groups': v.optional(rosterGroups),
-})
-
-/** The settings of one domain. */
-export interface HostSettings {
-  readonly enabled: boolean
-  readonly limits: HostLimits
-}
 
 /** What outlives a generation. */
 class Life {
@@ -173,6 +128,8 @@ export class Core implements Chat {
   readonly nonzaHandlers = new NamedHandlers<NonzaHandler>('take')
   readonly commands = new CommandRegistry()
   readonly services = new Map<string, Service>()
+  /** What is to be done when this generation takes over. */
+  readonly beginnings: (() => Promise<void>)[] = []
   readonly #limits: HostLimits
   /** Domains with settings of their own. */
   readonly #hosts: ReadonlyMap<string, HostSettings>
@@ -191,12 +148,13 @@ export class Core implements Chat {
     this.points = makePoints(scope.log)
   }
 
-  /** Makes this the generation that all sessions use. */
-  begin(): void {
+  /** Makes this the generation that all sessions use. Resolves when everything is there that was before: then clients may come. */
+  async begin(): Promise<void> {
     this.#life.promote(this)
     for (const online of this.directory.accounts)
       if (!this.isLocal(online.account.domain))
         this.#close(online, new StreamError('host-gone', 'this domain has no chat here any more'))
+    for (const act of this.beginnings) await act()
   }
 
   /** The generation that sessions use now: what this one is told of late is theirs. */
@@ -258,8 +216,7 @@ export class Core implements Chat {
     let bare: Jid
     let jid: Jid
     try {
-      // Not every mail address is a JID (`o'brien@`).
-      bare = Jid.of(account.local, account.domain)
+      bare = accountJid(account)
       jid = bare.withResource(resource ?? randomWord(this.#scope.random, 12))
     } catch (error) {
       if (error instanceof JidError) throw StanzaError.of('bad-request', error.message)
@@ -479,6 +436,9 @@ function entered(
   if (answer === 'handled') return undefined
   return answer instanceof Promise ? answer.then((late) => entered(late, stanza, goOn)) : goOn(answer)
 }
+
+/** @throws JidError: not every mail address is a JID (`o'brien@`) */
+export const accountJid = ({ local, domain }: Account): Jid => Jid.of(local, domain)
 
 const WHY_CLOSED: { readonly [Kind in AccountChange['kind']]?: string } = {
   password: 'your password was changed',

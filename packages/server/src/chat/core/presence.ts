@@ -77,6 +77,9 @@ function nowAvailable(
   const first = !session.available
   const wasListening = session.listening
   const presence = keptPresence(stanza)
+  // Many contacts with large ones would overrun a slow reader at login.
+  if (presence.length > core.limits(session.jid.domain)['presence-octets'])
+    throw StanzaError.of('policy-violation', 'this presence is too large')
   session.presence = presence
   session.priority = priority
   session.account.rank()

@@ -29,6 +29,7 @@ import {
 import { proxyProtocol } from '../../net/proxy-protocol.ts'
 import { Chat } from '../core/contracts.ts'
 import type { Session } from '../core/session.ts'
+import { shutDown } from './shut-down.ts'
 import { Pace } from './pace.ts'
 
 const config = v.strictObject({
@@ -156,10 +157,7 @@ class ClientConnection implements ServerStreamHandlers, NetSession {
 
   /** See net's `Session`. */
   shutdown(): Promise<void> {
-    this.#stream.close(new StreamError('system-shutdown'))
-    const { socket } = this.#connection
-    if (socket.destroyed) return Promise.resolve()
-    return new Promise((resolve) => socket.once('close', () => resolve()))
+    return shutDown(this.#stream, this.#connection)
   }
 
   // ServerStreamHandlers
@@ -248,8 +246,12 @@ class ClientConnection implements ServerStreamHandlers, NetSession {
   }
 
   closed(reason: CloseReason): void {
-    if (this.#session !== undefined) this.#terms.chat.disconnected(this.#session, this.#stream, reason.by === 'lost')
     const { error } = reason
+    // XEP-0198 §12: only a client that closes its stream ends its session. One that the server sends away comes back.
+    const { by } = reason
+    const broken =
+      by === 'lost' || (by === 'error' && error instanceof StreamError && error.condition === 'system-shutdown')
+    if (this.#session !== undefined) this.#terms.chat.disconnected(this.#session, this.#stream, broken)
     if (error instanceof StreamError && error.condition === 'internal-server-error')
       this.#connection.log.error({ err: error.cause ?? error, account: this.#account?.address }, 'the stream failed')
     else this.#connection.log.debug({ by: reason.by, why: error?.message, account: this.#account?.address }, 'closed')

@@ -7,7 +7,6 @@ import {
   type Element,
   errorReply,
   Jid,
-  prepareDomain,
   StanzaError,
   StreamError,
 } from '@aviso/xmpp'
@@ -23,19 +22,13 @@ import { type ComponentLink, ComponentLinks } from '../components/links.ts'
 import { Privileges, privileges } from '../components/privileges.ts'
 import { Chat, type Origin, type StanzaEvent } from '../core/contracts.ts'
 import { Domains } from '../core/domains.ts'
+import { domainSetting } from '../domain-setting.ts'
 import { isSilent } from '../core/presence.ts'
+import { shutDown } from './shut-down.ts'
 
 const component = v.strictObject({
   domain: v.pipe(
-    v.string(),
-    v.rawTransform(({ dataset, addIssue, NEVER }) => {
-      try {
-        return prepareDomain(dataset.value)
-      } catch {
-        addIssue({ message: 'expected a domain such as irc.example.org' })
-        return NEVER
-      }
-    }),
+    domainSetting('irc.example.org'),
     v.description('the domain that it answers for: none of those with accounts'),
   ),
   secret: v.pipe(
@@ -175,10 +168,7 @@ class ComponentConnection implements ComponentStreamHandlers, NetSession, Compon
 
   /** See net's `Session`. */
   shutdown(): Promise<void> {
-    this.close(new StreamError('system-shutdown'))
-    const { socket } = this.#connection
-    if (socket.destroyed) return Promise.resolve()
-    return new Promise((resolve) => socket.once('close', () => resolve()))
+    return shutDown(this.#stream, this.#connection)
   }
 
   // ComponentLink

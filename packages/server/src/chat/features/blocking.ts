@@ -18,7 +18,7 @@ const BLOCKING = 'urn:xmpp:blocking'
 const MUC_USER = 'http://jabber.org/protocol/muc#user'
 
 /** The client has asked for the list: it is told of changes. */
-const interested = sessionSlot<boolean>('blocking')
+const interested = sessionSlot('blocking', v.boolean())
 
 export const blocking = chatFeature({
   name: 'blocking',

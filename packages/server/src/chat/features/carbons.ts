@@ -10,7 +10,7 @@ const HINTS = 'urn:xmpp:hints'
 const MUC_USER = 'http://jabber.org/protocol/muc#user'
 
 /** True where the client wants copies. */
-const wanted = sessionSlot<boolean>('carbons')
+const wanted = sessionSlot('carbons', v.boolean())
 
 export const carbons = chatFeature({
   name: 'carbons',

@@ -64,7 +64,8 @@ export const csi = chatFeature({
       if (queue !== undefined && !queue.empty) wake(queue, 'active')
     }
     host.nonza(NS.csi, 'active', activate)
-    // Who comes back is looking, until it says otherwise.
+    // Who is away gets it all when it comes back, and who comes back is looking, until it says otherwise.
+    host.hooks.away.on(activate)
     host.hooks.resumed.on(activate)
     // Who speaks is awake: what waits costs nothing more. It stays inactive.
     host.hooks.sending.on(({ origin }) => {

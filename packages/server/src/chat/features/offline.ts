@@ -75,6 +75,10 @@ export const offline = chatFeature({
     host.hooks.available.on(({ session, listening }) => {
       if (listening) start(session)
     })
+    // What came when the server stopped.
+    host.hooks.resumed.on((session) => {
+      if (session.woken && session.listening) start(session)
+    })
   },
 })
 
@@ -110,14 +114,14 @@ class Deliveries {
   async #deliver(session: Session): Promise<void> {
     const store = this.#host.store.account(offlineStore, session.account.account.id)
     const from = session.account.account.domain
+    // Who reads the archive finds there what is in it; a stream that goes on after a restart does not make its client look.
+    const reads = session.get(readsArchive) === true && !session.woken
     let last = 0
     for (;;) {
       const page = await store.page({ after: last, limit: PAGE })
       const end = page.at(-1)
       if (end === undefined) return
-      // Who reads the archive finds there what is in it.
-      const missed =
-        session.get(readsArchive) === true ? page.filter(({ xml }) => !isArchivedText(xml, session.account.bare)) : page
+      const missed = reads ? page.filter(({ xml }) => !isArchivedText(xml, session.account.bare)) : page
       const texts = missed.map(({ xml, at }) => delayed(xml, from, at))
       // Forgotten only when they have left: a message that comes twice is better than one that never comes.
       if (!(await session.sendAll(texts, () => session.listening))) return
