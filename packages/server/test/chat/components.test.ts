@@ -29,7 +29,7 @@ async function connected(t: TestContext, house: TownHouse, secret?: string, doma
 }
 
 test('messages, presence and requests go both ways, under all addresses of its domain', async (t) => {
-  const one = await new Town(t).open('one.example', { components: COMPONENTS })
+  const one = await new Town(t).open('one.example', { components: COMPONENTS, features: { version: {} } })
   const echo = await connected(t, one)
   const anna = await one.arrive('anna')
   anna.send(`<message to='wall@${ECHO}/x' type='chat'><body>hello</body></message>`)
