@@ -69,11 +69,13 @@ export interface ClientMechanism {
 }
 
 /** Hashes of SCRAM, as in the names of mechanisms. */
-export type ScramHash = 'SHA-1' | 'SHA-256'
+export type ScramHash = 'SHA-1' | 'SHA-256' | 'SHA-512'
 
 export const MECHANISMS = [
+  'SCRAM-SHA-512-PLUS',
   'SCRAM-SHA-256-PLUS',
   'SCRAM-SHA-1-PLUS',
+  'SCRAM-SHA-512',
   'SCRAM-SHA-256',
   'SCRAM-SHA-1',
   'EXTERNAL',

@@ -59,6 +59,7 @@ export class Authenticator {
       authorize: async (_authcid, wanted) =>
         attempt.account !== undefined && canonical(wanted) === attempt.account.address,
       channelBinding: offered.some((name) => name.endsWith('-PLUS')) ? channelBindingOf(context) : undefined,
+      announced: context.announced,
       nonce: () => this.#house.scope.random.bytes(18).toString('base64'),
     })
     return inner === undefined ? undefined : new GuardedExchange(this.#house, this.#logins, inner, attempt, context)

@@ -1,6 +1,6 @@
 // Accounts as the rooms see them: who exists, who may log in, whose address is whose.
 
-import type { ServerMechanism } from '@aviso/sasl'
+import type { Announcement, ServerMechanism } from '@aviso/sasl'
 import { serviceKey } from '../kernel/scope.ts'
 
 /** What an account may do: `admin` everything, `user` mail and chat, `limited` local mail and chat only. */
@@ -27,6 +27,8 @@ export interface LoginContext {
   readonly secure: boolean
   /** Channel binding data by type (`tls-exporter`, `tls-server-end-point`), where TLS gives them. */
   readonly channelBinding?: ReadonlyMap<string, Uint8Array> | undefined
+  /** The mechanisms and channel bindings that the peer was shown, where SCRAM is to sign them (XEP-0474). */
+  readonly announced?: Announcement | undefined
   /** The domain that the peer addressed (XMPP `to`, TLS SNI): completes a login name without `@`. */
   readonly domain?: string
 }

@@ -41,6 +41,7 @@ import { Directory, type OnlineAccount } from './directory.ts'
 import type { Command } from './commands.ts'
 import { DiscoRegistry } from './disco.ts'
 import { type AnswerHook, AnswerPoint, TellPoint } from './hooks.ts'
+import { InlineRegistry } from './inline.ts'
 import { checkIq, IqRegistry } from './iq.ts'
 import { becomeUnavailable, goodbye, presenceFromSession, probeFor, sendPresenceOf } from './presence.ts'
 import { farewell, registerRoster } from './roster-requests.ts'
@@ -121,6 +122,7 @@ export class Core implements Chat {
   readonly directory: Directory
   readonly iq = new IqRegistry()
   readonly disco = new DiscoRegistry()
+  readonly inline = new InlineRegistry()
   readonly points: {
     readonly sending: AnswerPoint<SendingEvent, Handled>
     readonly receiving: AnswerPoint<AccountEvent, Handled>
@@ -248,6 +250,7 @@ export class Core implements Chat {
         this.#unbound.set(key, handler)
         scope.defer(() => void this.#unbound.delete(key))
       },
+      inline: this.inline.host(scope),
       end: (session) => this.end(session),
       tellAway: (session) => (this.#life.current ?? this).points.away.tell(session),
       tellResumed: (session) => (this.#life.current ?? this).points.resumed.tell(session),
@@ -298,9 +301,21 @@ export class Core implements Chat {
     return readElement(text, { xmlns: NS.client, bindings: [] }, DEFAULT_PARSER_LIMITS).with({ from: session.full, to })
   }
 
+  inlineOffers(): readonly Element[] {
+    return this.inline.offers
+  }
+
+  inlineWish(authenticate: Element): Element | undefined {
+    return (this.#life.current ?? this).inline.wished(authenticate)
+  }
+
+  inlineBound(session: Session, bind: Element): Promise<readonly Element[]> {
+    return (this.#life.current ?? this).inline.bound(session, bind)
+  }
+
   // Sessions
 
-  bind(account: Account, resource: string | undefined, { id, wire, lang }: BindingClient): Session {
+  bind(account: Account, resource: string | undefined, { id, wire, lang, userAgent }: BindingClient): Session {
     let bare: Jid
     let jid: Jid
     try {
@@ -312,17 +327,24 @@ export class Core implements Chat {
       throw error
     }
     const other = this.directory.session(jid.toString())
-    if (other !== undefined) {
-      other.wire.close(new StreamError('conflict', 'another client has bound this resource'))
-      this.end(other)
+    if (other !== undefined) this.#replace(other, 'another client has bound this resource')
+    // XEP-0386 §3.2: an installation is there once.
+    if (userAgent?.id !== undefined) {
+      for (const earlier of this.directory.account(bare.toString())?.sessions ?? [])
+        if (earlier.userAgent?.id === userAgent.id) this.#replace(earlier, 'the same client has logged in anew')
     }
     const online = this.directory.online(account, bare)
     if (online.sessions.length >= this.config['sessions-per-account'])
       throw StanzaError.of('resource-constraint', 'this account has too many clients connected')
-    const session = new Session(id, jid, online, wire, lang)
+    const session = new Session(id, jid, online, wire, lang, userAgent)
     this.directory.add(session)
     this.points.bound.tell(session)
     return session
+  }
+
+  #replace(session: Session, why: string): void {
+    session.wire.close(new StreamError('conflict', why))
+    this.end(session)
   }
 
   end(session: Session): void {

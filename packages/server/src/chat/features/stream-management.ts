@@ -50,9 +50,9 @@ export const streamManagement = chatFeature({
     }
     host.streamFeature(({ authenticated }) => (authenticated ? el('sm', { xmlns: SM }) : undefined))
 
-    host.nonza(SM, 'enable', (session, enable) => {
-      const { wire } = session
-      if (session.get(managed) !== undefined) return void wire.send(failed('unexpected-request', 'this is on already'))
+    /** Manages the session's stream from now on; answers what the client is told. */
+    const manage = (session: Session, enable: Element): Element => {
+      if (session.get(managed) !== undefined) return failed('unexpected-request', 'this is on already')
       const resume = isTrue(enable.get('resume')) && config['resume-time'] > 0
       const id = resume ? randomWord(random, 32) : ''
       const grown = (by: number): void => {
@@ -67,7 +67,6 @@ export const streamManagement = chatFeature({
       session.handled = 0
       if (resume) resumptions.add(stream)
       const max = Math.ceil(config['resume-time'] / 1000)
-      wire.send(el('enabled', { xmlns: SM, ...(resume && { id, resume: 'true', max }) }))
       session.wire = stream
       session.detach = (from, broken) => {
         if (!stream.uses(from)) return true
@@ -80,7 +79,15 @@ export const streamManagement = chatFeature({
         if (resumptions.held > config['away-octets']) giveUpLongest()
         return true
       }
+      return el('enabled', { xmlns: SM, ...(resume && { id, resume: 'true', max }) })
+    }
+    host.nonza(SM, 'enable', (session, enable) => {
+      // Not by the managed stream, which would count what it does not know.
+      const { wire } = session
+      wire.send(manage(session, enable))
     })
+    host.inline.bound(SM, SM, 'enable', manage)
+    host.inline.unbound(el('sm', { xmlns: SM }), 'resume')
 
     const giveUp = ({ session, attached }: ManagedStream): void => {
       if (!attached) host.end(session)
