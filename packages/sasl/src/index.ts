@@ -30,6 +30,15 @@ export {
 } from './contract.ts'
 export { MESSAGE_OCTETS } from './exchange.ts'
 export type { GuestIdentity } from './mechanisms/anonymous.ts'
+export {
+  offeredTokenMechanisms,
+  tokenClient,
+  TOKEN_MECHANISMS,
+  tokenMechanismName,
+  type TokenMechanismName,
+  tokenServer,
+  type TokenSource,
+} from './mechanisms/hashed-token.ts'
 export type { ExternalIdentity } from './mechanisms/external.ts'
 export type { TokenRequest, TokenVerdict, VerifyToken } from './mechanisms/oauth.ts'
 export {

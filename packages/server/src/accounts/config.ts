@@ -71,6 +71,16 @@ export const authConfig = v.strictObject({
     {},
   ),
   remembered: v.optional(whole(0, 1_000_000, 'recent successful logins whose password is not hashed again'), 10_000),
+  tokens: v.optional(
+    v.strictObject({
+      life: v.pipe(
+        duration('21d'),
+        v.description('how long a chat program may stay away before its token expires (XEP-0484); 0s: none are given'),
+      ),
+      'rotate-after': v.pipe(duration('1d'), v.description('how old a token may be before the next one is given')),
+    }),
+    {},
+  ),
   failures: v.optional(
     v.strictObject({
       window: v.pipe(duration('10m'), v.description('for how long a failed login counts')),

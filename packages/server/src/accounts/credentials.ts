@@ -13,7 +13,7 @@ export type ScramForm = 'SCRAM-SHA-512' | 'SCRAM-SHA-256' | 'SCRAM-SHA-1'
 
 const OCTETS: Readonly<Record<ScramForm, number>> = { 'SCRAM-SHA-512': 64, 'SCRAM-SHA-256': 32, 'SCRAM-SHA-1': 20 }
 
-const HASHES: Readonly<Record<ScramForm, ScramHash>> = {
+export const HASHES: Readonly<Record<ScramForm, ScramHash>> = {
   'SCRAM-SHA-512': 'SHA-512',
   'SCRAM-SHA-256': 'SHA-256',
   'SCRAM-SHA-1': 'SHA-1',

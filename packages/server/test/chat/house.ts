@@ -9,7 +9,7 @@ import { Client, type CloseReason, el, type Element, Jid, readElement, streamHea
 import * as v from 'valibot'
 import { openAccounts } from '../../src/accounts/accounts.ts'
 import type { AccountAdmin } from '../../src/accounts/administration.ts'
-import { authConfig } from '../../src/accounts/config.ts'
+import { authConfig, type Form } from '../../src/accounts/config.ts'
 import { type Account, type AccountChange, Accounts } from '../../src/accounts/contracts.ts'
 import { Chat, type ChatFeature } from '../../src/chat/core/contracts.ts'
 import { type Core, coreConfig, openCore } from '../../src/chat/core/core.ts'
@@ -77,6 +77,9 @@ export class FakeAccounts implements Accounts {
       },
     })
   }
+
+  readonly clients: Accounts['clients'] = { mechanisms: () => [], seen: () => {}, give: async () => undefined }
+  readonly upgrades: Accounts['upgrades'] = { offered: [], begin: async () => undefined }
 
   async byAddress(address: string): Promise<Account | undefined> {
     return this.list.get(address)
@@ -178,6 +181,8 @@ export interface HouseOptions {
   readonly limits?: Limits
   /** The accounts room itself, in place of the list: for what makes and changes accounts. */
   readonly real?: boolean
+  /** The forms of passwords in it. */
+  readonly forms?: readonly Form[]
 }
 
 export class House {
@@ -223,7 +228,7 @@ export class House {
   }
 
   async #openAccounts(): Promise<void> {
-    const passwords = { minimum: 6, forms: ['SCRAM-SHA-1' as const], iterations: 4096 }
+    const passwords = { minimum: 6, forms: [...(this.options.forms ?? ['SCRAM-SHA-1' as const])], iterations: 4096 }
     const opened = await openAccounts(this.root, v.parse(authConfig, { cleartext: 'loopback', passwords }))
     this.admin = opened.admin
     if (opened.accounts.domains().length > 0) return

@@ -199,13 +199,18 @@ class ClientConnection implements ServerStreamHandlers, LoginConnection, NetSess
   }
 
   begin(mechanism: string): ServerMechanism | undefined {
+    if (!this.mechanisms(this.stream).includes(mechanism)) return undefined
+    return this.#terms.accounts.begin(mechanism, this.context())
+  }
+
+  /** What is known of the login that comes. */
+  context(): LoginContext {
     const offered = this.mechanisms(this.stream)
-    if (!offered.includes(mechanism)) return undefined
     const context = this.#context(this.stream)
     const announced = this.#terms.config['downgrade-protection']
       ? { mechanisms: offered, bindings: bindingsOf(offered, context) }
       : undefined
-    return this.#terms.accounts.begin(mechanism, { ...context, announced })
+    return { ...context, announced }
   }
 
   async authenticated(identity: Identity): Promise<void> {
@@ -218,8 +223,12 @@ class ClientConnection implements ServerStreamHandlers, LoginConnection, NetSess
     return this.#terms.chat
   }
 
-  get random(): Scope['random'] {
-    return this.#terms.scope.random
+  get accounts(): Accounts {
+    return this.#terms.accounts
+  }
+
+  get scope(): Scope {
+    return this.#terms.scope
   }
 
   client(userAgent?: UserAgent): BindingClient {
