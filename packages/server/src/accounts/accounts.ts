@@ -22,6 +22,8 @@ import { Upgrades } from './upgrades.ts'
 
 const DAY = 86_400_000
 const AUDIT_DAYS = 730
+/** So long a client is told that its token has expired, and not that it is wrong. */
+const TOKENS_EXPIRED_DAYS = 30
 const AUDIT_ROWS = 200_000
 const UPGRADES_WAITING = 1000
 /** Each makes two or three forms at once; the thread pool has four threads, which logins and files need too. */
@@ -83,7 +85,7 @@ export async function openAccounts(scope: Scope, config: AuthConfig): Promise<Op
   )
   scope.interval(DAY, async () => {
     await rows.sweepAudit({ before: scope.clock.now() - AUDIT_DAYS * DAY, keep: AUDIT_ROWS })
-    await rows.sweepTokens(scope.clock.now())
+    await rows.sweepTokens(scope.clock.now() - TOKENS_EXPIRED_DAYS * DAY)
   })
   scope.provide(Accounts, accounts)
   scope.provide(AccountAdmin, admin)

@@ -229,7 +229,8 @@ export class House {
 
   async #openAccounts(): Promise<void> {
     const passwords = { minimum: 6, forms: [...(this.options.forms ?? ['SCRAM-SHA-1' as const])], iterations: 4096 }
-    const opened = await openAccounts(this.root, v.parse(authConfig, { cleartext: 'loopback', passwords }))
+    const failures = { 'first-delay': '1ms', 'longest-delay': '1ms' }
+    const opened = await openAccounts(this.root, v.parse(authConfig, { cleartext: 'loopback', passwords, failures }))
     this.admin = opened.admin
     if (opened.accounts.domains().length > 0) return
     for (const domain of this.accounts.domains()) await this.admin.addDomain(domain)

@@ -37,7 +37,14 @@ async function attempt(house: House, xml: string): Promise<{ readonly stream: Ra
   stream.open()
   await stream.until(/<\/stream:features>/)
   stream.write(xml)
-  const [end] = await stream.until(/<(success|failure) [^]*?<\/\1>/)
+  const state = { over: false }
+  const answer = stream.until(/<(success|failure) [^]*?<\/\1>/).finally(() => (state.over = true))
+  // A failure is held back for a millisecond.
+  while (!state.over) {
+    await new Promise((resolve) => setImmediate(resolve))
+    house.clock.turn(1)
+  }
+  const [end] = await answer
   return { stream, end }
 }
 
@@ -157,8 +164,15 @@ test('tokens die with the password, with the account, and by an administrator', 
   const [phone, tablet] = [await given(house), await given(house, TABLET)]
   const listed = await house.admin.listClients(ANNA)
   assert.deepEqual(
-    listed.map(({ software, device, expires }) => [software, device, expires]),
-    Array(2).fill(['AwesomeXMPP', 'Phone', house.clock.now() + 21 * DAY]),
+    listed.map(({ software, device, expires = 0 }) => [
+      software,
+      device,
+      Math.ceil((expires - house.clock.now()) / DAY),
+    ]),
+    [
+      ['AwesomeXMPP', 'Phone', 21],
+      ['AwesomeXMPP', 'Phone', 21],
+    ],
   )
   assert.doesNotMatch(JSON.stringify(listed), /d4565fa7/)
   // Which one is the tablet's is seen by what is left.
