@@ -31,8 +31,11 @@ import { accountManagement } from './features/account-management.ts'
 import { invites } from './features/invites.ts'
 import { mimicry } from './features/mimicry.ts'
 import { registration } from './features/registration.ts'
+import { reservedNames } from './features/reserved-names.ts'
 import { tombstones } from './features/tombstones.ts'
+import { strangers } from './features/strangers.ts'
 import { sharedGroups } from './features/shared-groups.ts'
+import { rules } from './features/rules.ts'
 import { version } from './features/version.ts'
 
 /** In the order of the reference page; all of them are on unless the config says otherwise. */
@@ -50,6 +53,8 @@ export const chatFeatures: readonly AnyModule[] = [
   streamManagement,
   push,
   blocking,
+  rules,
+  strangers,
   uptime,
   lastActivity,
   vcard,
@@ -66,6 +71,7 @@ export const chatFeatures: readonly AnyModule[] = [
   registration,
   invites,
   mimicry,
+  reservedNames,
   tombstones,
   sharedGroups,
 ]

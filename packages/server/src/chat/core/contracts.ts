@@ -12,6 +12,7 @@ import type { AnswerHook, TellHook } from './hooks.ts'
 import type { Inline } from './inline.ts'
 import type { SentStanza } from './redelivery.ts'
 import type { Session, Wire } from './session.ts'
+import type { SuspendedSession } from './suspended.ts'
 
 /** Who sent a stanza: a session of ours, or somebody on another server. */
 export interface Origin {
@@ -36,6 +37,9 @@ export interface StanzaEvent {
   /** The address that it is for; for a client's broadcast presence and its requests without `to`, the sender's own bare JID. */
   readonly to: Jid
 }
+
+/** What becomes of a stanza that has come in: the one that goes on in its place, or nothing further. */
+export type Entered = Element | 'handled'
 
 /** A stanza of a client of ours on its way out. */
 export interface SendingEvent extends StanzaEvent {
@@ -83,6 +87,11 @@ export interface UnavailableEvent {
 
 /** The places of the host where features have their say, in the order in which a stanza meets them. */
 export interface Hooks {
+  /**
+   * A stanza has come in, from a client of ours or from another server; nothing was done with it yet. Asked before all others, and once for each stanza. `to` of what goes on in its place
+   * must be prepared.
+   */
+  readonly entering: AnswerHook<StanzaEvent, Entered | Promise<Entered>>
   /** A client of ours sends a message, an IQ or a directed presence; nothing was done with it yet. */
   readonly sending: AnswerHook<SendingEvent, Handled>
   /** A stanza for an account of ours, from whomever, is about to be delivered or answered. Not asked for IQ results and errors. */
@@ -97,9 +106,9 @@ export interface Hooks {
   readonly delivered: TellHook<DeliveredEvent>
   /** A stanza of a client of ours was answered with an error of the server's. */
   readonly refused: TellHook<RefusedEvent>
-  /** A stanza for a domain that is not ours. Unanswered, the sender is told remote-server-not-found. */
+  /** A stanza for a domain that is not served here. Unanswered, the sender is told remote-server-not-found. */
   readonly remote: AnswerHook<StanzaEvent, Handled>
-  /** A session has bound its resource. */
+  /** A session has bound its resource, or goes on after a restart. */
   readonly bound: TellHook<Session>
   /** A session has broadcast that it is available; its contacts were told. */
   readonly available: TellHook<PresenceEvent>
@@ -115,8 +124,11 @@ export interface Hooks {
   readonly closed: TellHook<Session>
 }
 
-/** Whom an IQ request is for: the server itself, somebody's account (by anybody, its owner included), or only the sender's own account. */
-export type IqTarget = 'host' | 'account' | 'self'
+/**
+ * Whom an IQ request is for: the server itself, somebody's account (by anybody, its owner included), only the sender's own account, a service on a domain of its own, or an
+ * address at such a service (a room).
+ */
+export type IqTarget = 'host' | 'account' | 'self' | 'service' | 'address'
 
 /** An IQ request that the server answers. */
 export interface IqRequest {
@@ -141,24 +153,29 @@ export type IqHandler = (iq: IqRequest) => Element | Promise<Element>
 export interface IqHandlers {
   get(xmlns: string, name: string, targets: readonly IqTarget[], handler: IqHandler): void
   set(xmlns: string, name: string, targets: readonly IqTarget[], handler: IqHandler): void
+  /** Who answers this request at a domain; undefined: nobody. */
+  find(type: 'get' | 'set', target: IqTarget, payload: Element, domain: string): IqHandler | undefined
 }
 
-/** Who is described: the server, or each account (to those who may know of it). */
-export type DiscoSubject = 'host' | 'account'
+/** Who is described: the server, each account (to those who may know of it), each service on a domain of its own, or each address at one. */
+export type DiscoSubject = 'host' | 'account' | 'service' | 'address'
 
 /** XEP-0030: what the host and its accounts are and can do. */
 export interface Disco {
   feature(name: string, subjects?: readonly DiscoSubject[]): void
   identity(identity: DiscoIdentity, subjects?: readonly DiscoSubject[]): void
-  /** Something that the host offers under another address or node. */
-  item(item: DiscoItem): void
+  /** Something that the host offers under another address or node; `of`: at this domain only. */
+  item(item: DiscoItem, of?: string): void
   /** A form about the server (XEP-0128), beside its identities and features. */
   form(form: Element): void
   /** A node of the host, with what is to be told of it. */
   node(node: string, description: DiscoNode): void
   /** Nodes whose names are known only when they are asked for. */
-  otherNodes(find: (node: string) => DiscoNode | undefined): void
+  otherNodes(find: DiscoFinder): void
 }
+
+/** Finds a node of one of our domains. */
+export type DiscoFinder = (node: string, domain: string) => DiscoNode | undefined
 
 /** A node of the host. Both may throw a StanzaError for those who may not know of it. */
 export interface DiscoNode {
@@ -220,6 +237,15 @@ export type EarlyHandler = (
  */
 export type UnboundHandler = (account: Account, element: Element, client: BindingClient) => Promise<Session | undefined>
 
+/** Takes an element of a client's that is no stanza. */
+export type NonzaHandler = (session: Session, element: Element) => void | Promise<void>
+
+/**
+ * Who answers for a domain that has no accounts: rooms, a publish-subscribe service, a component. Gets every stanza for the domain and for all addresses in it; `from` is stamped.
+ * What it throws or rejects with is told to the sender; the sender's next stanza waits for the promise. It sends by `Host.route`, with an origin of its own.
+ */
+export type Service = (event: StanzaEvent) => void | Promise<void>
+
 /** Where a client's stream stands when features are offered (RFC 6120 §4.3.2). */
 export interface StreamStage {
   /** The domain that the client addressed. */
@@ -228,24 +254,31 @@ export interface StreamStage {
   readonly secure: boolean
 }
 
-/** One generation of chat, as a feature meets it: all local domains are one host. */
+/** One generation of chat, as a feature meets it: the domains with the same settings for it are one host. */
 export interface Host {
   readonly hooks: Hooks
   readonly iq: IqHandlers
   readonly disco: Disco
-  readonly described: DiscoFacts
+  /** What is said of one of our domains and its accounts by now. */
+  described(domain: string): DiscoFacts
+  /** True for the domains that the feature works for: those that have other settings for it are not among them. The hooks and requests of others do not reach it. */
+  covers(domain: string): boolean
+  /** True for our domains, those of services among them. */
+  isServed(domain: string): boolean
   readonly accounts: Accounts
   readonly store: Store
   /** True while sessions use this generation: what all generations hear of at once, one of them only may act upon. */
   readonly current: boolean
   /** Offers a command (XEP-0050). */
   command(command: Command): void
-  /** The commands that are offered. */
-  commands(): ReadonlyMap<string, Command>
+  /** The commands that one of our domains offers, by node. */
+  commands(domain: string): ReadonlyMap<string, Command>
+  /** Answers for a domain that has no accounts; for other servers it is one of ours. Throws where somebody does so already, or the domain is one of accounts. */
+  serve(domain: string, service: Service): void
   /** Offers a stream feature; undefined: not at this stage. */
   streamFeature(offer: (stage: StreamStage) => Element | undefined): void
   /** Takes an element of a client's that is no stanza, in the order of its stanzas; the next ones wait for a promise. One handler for each name. */
-  nonza(xmlns: string, name: string, handler: (session: Session, element: Element) => void | Promise<void>): void
+  nonza(xmlns: string, name: string, handler: NonzaHandler): void
   /** Takes an element that is no stanza from clients that have no resource yet. One handler for each name. */
   unbound(xmlns: string, name: string, handler: UnboundHandler): void
   /** What is done together with a login. */
@@ -255,11 +288,17 @@ export interface Host {
   /** For whoever lets sessions live on without a connection: tells the hooks of that name. */
   tellAway(session: Session): void
   tellResumed(session: Session): void
+  /** Runs `act` when this generation takes over, before it serves anybody. */
+  beginning(act: () => Promise<void>): void
+  /** Ends a session here without a word to anybody, as it will go on: answers what from, as JSON. */
+  suspend(session: Session): SuspendedSession
+  /** Makes a suspended session again, for a client that is away; nobody is told. Rejects with a StanzaError where its resource is in use. */
+  wake(account: Account, suspended: SuspendedSession): Promise<Session>
   /** Gives what a session was sent and did not get to others of the account, or to those who keep it. */
   redeliver(account: OnlineAccount, stanzas: Iterable<SentStanza>): Promise<void>
   /** Answers IQ requests of clients that have not logged in yet. One handler for each name. */
   early(xmlns: string, name: string, handler: EarlyHandler): void
-  /** The accounts that have sessions. */
+  /** The accounts that have sessions, of the domains that the feature works for. */
   online(): Iterable<OnlineAccount>
   /** The sessions of an account, by its bare JID. */
   sessions(bare: string): readonly Session[]
@@ -275,6 +314,10 @@ export interface Host {
 
 /** Chat, where features and endpoints find it. */
 export interface Chat {
+  /** True for the domains of accounts and of services: those that other servers may send to. */
+  isServed(domain: string): boolean
+  /** True for the domains whose accounts chat here. */
+  isLocal(domain: string): boolean
   /** The host, for one feature: what it registers goes with its scope. */
   host(scope: Scope): Host
   /** The stream features to offer at this stage, beyond those of the stream itself. */
@@ -304,9 +347,9 @@ export interface Chat {
   /** Takes what is no stanza from a client that has no resource yet, see `UnboundHandler`; undefined where nobody knows it. */
   unbound(account: Account, element: Element, client: BindingClient): Promise<Session | undefined> | undefined
   /** What clients may ask for together with a login (XEP-0388 `<inline/>`). */
-  inlineOffers(): readonly Element[]
+  inlineOffers(host: string): readonly Element[]
   /** What a login asks for in place of a resource, to be given to `unbound`. */
-  inlineWish(authenticate: Element): Element | undefined
+  inlineWish(host: string, authenticate: Element): Element | undefined
   /** Does what came with the wish for a resource; answers what the client is told of it. */
   inlineBound(session: Session, bind: Element): Promise<readonly Element[]>
   /** A stream of the session's is over; `broken`: without a goodbye of either side. The session is over too, unless its client may come back. */

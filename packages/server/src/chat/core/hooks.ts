@@ -1,6 +1,7 @@
 // Places where features may have their say. A place is a typed object, not a name: who asks and who answers meet at the compiler.
 
 import type { Log } from '../../kernel/log.ts'
+import { type Domains, isFor } from './domains.ts'
 
 /** Higher ones run first; those of the same priority in the order of their registration. 0 is the middle. */
 export type Priority = number
@@ -86,5 +87,41 @@ export class TellPoint<Event> {
 
   add(handler: (event: Event) => void, priority: Priority = 0): () => void {
     return this.#handlers.add(handler, priority)
+  }
+}
+
+interface ForDomains<Handler> {
+  readonly handler: Handler
+  readonly domains: Domains | undefined
+}
+
+/** Handlers of which each element name has one; or one for each set of domains. */
+export class NamedHandlers<Handler> {
+  readonly #handlers = new Map<string, readonly ForDomains<Handler>[]>()
+  readonly #what: string
+
+  /** `what` they do with an element, for the complaint that two do it. */
+  constructor(what: string) {
+    this.#what = what
+  }
+
+  /** Adds a handler; returns the way to take it off. Throws where there is one. */
+  add(xmlns: string, name: string, handler: Handler, domains?: Domains): () => void {
+    const key = `${xmlns} ${name}`
+    const others = this.#handlers.get(key) ?? []
+    if (others.some((other) => domains === undefined || other.domains === undefined))
+      throw new Error(`two features ${this.#what} <${name} xmlns='${xmlns}'/>`)
+    const entry = { handler, domains }
+    this.#handlers.set(key, [...others, entry])
+    return () => {
+      const left = (this.#handlers.get(key) ?? []).filter((other) => other !== entry)
+      if (left.length > 0) this.#handlers.set(key, left)
+      else this.#handlers.delete(key)
+    }
+  }
+
+  find(element: { readonly xmlns: string; readonly name: string }, domain: string): Handler | undefined {
+    const entries = this.#handlers.get(`${element.xmlns} ${element.name}`)
+    return entries?.find((entry) => isFor(entry.domains, domain))?.handler
   }
 }

@@ -2,6 +2,7 @@
 
 import { el, type Element, NS } from '@aviso/xmpp'
 import type { Scope } from '../../kernel/scope.ts'
+import { type Domains, isFor } from './domains.ts'
 import type { Session } from './session.ts'
 
 /** Takes a request that came with the binding of a resource: answers what the client is told of it, if anything. */
@@ -20,64 +21,87 @@ export interface Inline {
   told(tell: (session: Session) => Element | undefined | Promise<Element | undefined>): void
 }
 
+type Tell = (session: Session) => Element | undefined | Promise<Element | undefined>
+
+interface Entry<Value> {
+  readonly key: string
+  readonly domains: Domains | undefined
+  readonly value: Value
+}
+
+/** What features have registered; several of one kind have domains of their own each. */
+class Entries<Value> {
+  readonly #entries = new Set<Entry<Value>>()
+
+  add(key: string, value: Value, domains: Domains | undefined): () => void {
+    const entry = { key, domains, value }
+    this.#entries.add(entry)
+    return () => void this.#entries.delete(entry)
+  }
+
+  of(domain: string): readonly Entry<Value>[] {
+    return [...this.#entries].filter(({ domains }) => isFor(domains, domain))
+  }
+}
+
+const keyOf = ({ xmlns, name }: Element): string => `${xmlns} ${name}`
+
 export class InlineRegistry {
-  readonly #unbound = new Map<string, Element>()
-  readonly #bound = new Map<string, { readonly feature: string; readonly handler: InlineHandler }>()
-  readonly #told = new Set<(session: Session) => Element | undefined | Promise<Element | undefined>>()
-  #offers: readonly Element[] | undefined
+  readonly #unbound = new Entries<Element>()
+  readonly #bound = new Entries<{ readonly feature: string; readonly handler: InlineHandler }>()
+  readonly #told = new Entries<Tell>()
+  /** By domain. */
+  readonly #offers = new Map<string, readonly Element[]>()
 
   /** For one feature: what it registers goes with its scope. */
-  host(scope: Scope): Inline {
+  host(scope: Scope, domains: Domains | undefined): Inline {
+    const register = <Value>(entries: Entries<Value>, key: string, value: Value): void => {
+      this.#offers.clear()
+      const remove = entries.add(key, value, domains)
+      scope.defer(() => {
+        remove()
+        this.#offers.clear()
+      })
+    }
     return {
-      unbound: (offer, name) => this.#register(scope, this.#unbound, `${offer.xmlns} ${name}`, offer),
-      bound: (feature, xmlns, name, handler) =>
-        this.#register(scope, this.#bound, `${xmlns} ${name}`, { feature, handler }),
-      told: (tell) => {
-        this.#told.add(tell)
-        scope.defer(() => void this.#told.delete(tell))
-      },
+      unbound: (offer, name) => register(this.#unbound, `${offer.xmlns} ${name}`, offer),
+      bound: (feature, xmlns, name, handler) => register(this.#bound, `${xmlns} ${name}`, { feature, handler }),
+      told: (tell) => register(this.#told, '', tell),
     }
   }
 
-  #register<Value>(scope: Scope, map: Map<string, Value>, key: string, value: Value): void {
-    if (map.has(key)) throw new Error(`two features take ${key} inline`)
-    this.#offers = undefined
-    map.set(key, value)
-    scope.defer(() => {
-      map.delete(key)
-      this.#offers = undefined
-    })
-  }
-
   /** What stands in the `<inline/>` of SASL2. */
-  get offers(): readonly Element[] {
-    if (this.#offers !== undefined) return this.#offers
-    const features = [...new Set([...this.#bound.values()].map(({ feature }) => feature))]
+  offers(domain: string): readonly Element[] {
+    const known = this.#offers.get(domain)
+    if (known !== undefined) return known
+    const features = [...new Set(this.#bound.of(domain).map(({ value }) => value.feature))]
     const inline = el('inline', {}, ...features.map((feature) => el('feature', { var: feature })))
-    this.#offers = [el('bind', { xmlns: NS.bind2 }, features.length > 0 && inline), ...this.#unbound.values()]
-    return this.#offers
+    const bind = el('bind', { xmlns: NS.bind2 }, features.length > 0 && inline)
+    const offers = [bind, ...this.#unbound.of(domain).map(({ value }) => value)]
+    this.#offers.set(domain, offers)
+    return offers
   }
 
   /** What a login asks for in place of a resource. */
-  wished(authenticate: Element): Element | undefined {
-    return authenticate.elements.find(({ xmlns, name }) => this.#unbound.has(`${xmlns} ${name}`))
+  wished(domain: string, authenticate: Element): Element | undefined {
+    const known = new Set(this.#unbound.of(domain).map(({ key }) => key))
+    return authenticate.elements.find((element) => known.has(keyOf(element)))
   }
 
   /** Does what came with `<bind/>`, what is not known is passed over; answers the content of `<bound/>`. */
   async bound(session: Session, bind: Element): Promise<readonly Element[]> {
+    const { domain } = session.account.account
     const answers: Element[] = []
-    for (const tell of this.#told) {
+    for (const { value: tell } of this.#told.of(domain)) {
       const answer = await tell(session)
       if (answer !== undefined) answers.push(answer)
     }
-    const done = new Set<string>()
+    const left = new Map(this.#bound.of(domain).map(({ key, value }) => [key, value.handler]))
     for (const element of bind.elements) {
-      const key = `${element.xmlns} ${element.name}`
-      const entry = this.#bound.get(key)
+      const handler = left.get(keyOf(element))
       // Once each: a hostile list costs nothing.
-      if (entry === undefined || done.has(key)) continue
-      done.add(key)
-      const answer = await entry.handler(session, element)
+      left.delete(keyOf(element))
+      const answer = await handler?.(session, element)
       if (answer !== undefined) answers.push(answer)
     }
     return answers

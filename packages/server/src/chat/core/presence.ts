@@ -6,7 +6,7 @@ import type { Core } from './core.ts'
 import type { OnlineAccount } from './directory.ts'
 import { rosterStore } from './roster.store.ts'
 import type { Roster } from './roster.ts'
-import { address, route, routeRemote } from './router.ts'
+import { address, route, routeElsewhere } from './router.ts'
 import { keptPresence, presenceHead, type Session } from './session.ts'
 import { announceTo, subscriptionFromSession, subscriptionToAccount } from './subscribing.ts'
 import { FROM, isSubscriptionType, TO } from './subscriptions.ts'
@@ -71,6 +71,9 @@ function nowAvailable(
   const first = !session.available
   const wasListening = session.listening
   const presence = keptPresence(stanza)
+  // Many contacts with large ones would overrun a slow reader at login.
+  if (presence.length > core.limits(session.jid.domain)['presence-octets'])
+    throw StanzaError.of('policy-violation', 'this presence is too large')
   session.presence = presence
   session.priority = priority
   session.account.rank()
@@ -82,7 +85,7 @@ function nowAvailable(
     if (first && other !== session) session.send(presenceHead(other) + session.fullXml + "'" + other.presence)
   }
   core.points.available.tell({ session, stanza, first, listening: session.listening && !wasListening })
-  if (first && roster.hasRequests) return redeliverRequests(core, session)
+  if (first && roster.requests > 0) return redeliverRequests(core, session)
 }
 
 /** §3.1.3: requests that wait for an answer are shown at each login. */
@@ -101,7 +104,7 @@ function broadcast(
 ): void {
   const head = presenceHead(session)
   const tail = "'" + presence
-  const { directory, points } = core
+  const { directory, points, services } = core
   const asks = !points.receiving.empty
   const { blocked } = session.account
   const own = session.account.bare
@@ -122,23 +125,23 @@ function broadcast(
           if (other.available) session.send(presenceHead(other) + session.fullXml + "'" + other.presence)
       continue
     }
-    if (points.remote.empty) continue
+    if (points.remote.empty && services.size === 0) continue
     // Most who are not here are ours and offline: prepared already, they need no parsing.
-    if (core.accounts.isLocal(contact.slice(contact.indexOf('@') + 1))) continue
+    if (core.isLocal(contact.slice(contact.indexOf('@') + 1))) continue
     const to = address(contact)
     if (state & FROM) {
       foreign ??= stanza.prepared()
-      tellRemote(core, session, foreign.with({ to: contact }), to)
+      tellElsewhere(core, session, foreign.with({ to: contact }), to)
     }
     if (probe && state & TO)
-      tellRemote(core, session, el('presence', { type: 'probe', from: session.full, to: contact }), to)
+      tellElsewhere(core, session, el('presence', { type: 'probe', from: session.full, to: contact }), to)
   }
 }
 
-/** To another server, where nobody waits for what becomes of it. */
-export function tellRemote(core: Core, origin: Origin, stanza: Element, to: Jid): void {
+/** To a service or another server, where nobody waits for what becomes of it. */
+export function tellElsewhere(core: Core, origin: Origin, stanza: Element, to: Jid): void {
   try {
-    const sent = routeRemote(core, origin, stanza, to)
+    const sent = routeElsewhere(core, origin, stanza, to)
     if (sent !== undefined) unheard(core, sent)
   } catch (error) {
     core.log.debug({ err: error }, 'presence was not sent')
@@ -165,8 +168,8 @@ export function becomeUnavailable(core: Core, session: Session, stanza: Element)
   for (const to of directed ?? []) {
     const jid = address(to)
     if (wasAvailable && account.roster?.isSubscriber(jid.bareString)) continue
-    if (core.accounts.isLocal(jid.domain)) void sendTo(core, session, stanza.with({ to }))
-    else tellRemote(core, session, stanza.with({ to }), jid)
+    if (core.isLocal(jid.domain)) void sendTo(core, session, stanza.with({ to }))
+    else tellElsewhere(core, session, stanza.with({ to }), jid)
   }
   if (wasAvailable) core.points.unavailable.tell({ session, stanza })
 }
@@ -192,8 +195,8 @@ export function sendPresenceOf(core: Core, account: OnlineAccount, to: Jid, good
         if (stanza === undefined) other.send(presenceHead(session) + other.fullXml + "'" + session.presence)
         else other.send(stanza.with({ to: other.full }))
       }
-    } else if (!core.points.remote.empty && !core.accounts.isLocal(to.domain)) {
-      tellRemote(core, session, stanza ?? core.presenceOf(session, to.bareString), to)
+    } else if (!core.isLocal(to.domain)) {
+      tellElsewhere(core, session, stanza ?? core.presenceOf(session, to.bareString), to)
     }
   }
 }
@@ -203,8 +206,8 @@ export function probeFor(core: Core, account: OnlineAccount, contact: Jid): void
   for (const session of account.sessions) {
     if (!session.available) continue
     const probe = el('presence', { type: 'probe', from: session.full, to: contact.bareString })
-    if (core.accounts.isLocal(contact.domain)) void sendTo(core, session, probe)
-    else tellRemote(core, session, probe, contact)
+    if (core.isLocal(contact.domain)) void sendTo(core, session, probe)
+    else tellElsewhere(core, session, probe, contact)
   }
 }
 

@@ -38,7 +38,7 @@ export function route(core: Core, origin: Origin, stanza: Element): void | Promi
 }
 
 function routeTo(core: Core, origin: Origin, stanza: Element, to: Jid): void | Promise<void> {
-  if (!core.accounts.isLocal(to.domain)) return routeRemote(core, origin, stanza, to)
+  if (!core.isLocal(to.domain)) return routeElsewhere(core, origin, stanza, to)
   const { name } = stanza
   if (to.local === '') {
     if (name === 'iq') return iqToHost(core, origin, stanza, to)
@@ -74,8 +74,10 @@ function messageToHost(message: Element): void {
   if (message.get('type') !== 'error' && message.get('type') !== 'headline') throw StanzaError.of('service-unavailable')
 }
 
-/** To a domain that is not ours. */
-export function routeRemote(core: Core, origin: Origin, stanza: Element, to: Jid): void | Promise<void> {
+/** To a domain that has no accounts: a service of ours, or another server. */
+export function routeElsewhere(core: Core, origin: Origin, stanza: Element, to: Jid): void | Promise<void> {
+  const service = core.services.get(to.domain)
+  if (service !== undefined) return service({ stanza, origin, to })
   const answer = core.points.remote.ask({ stanza, origin, to })
   if (answer !== undefined) return answer === 'handled' ? undefined : answer
   const type = stanza.get('type')

@@ -30,8 +30,10 @@ import {
   type Session as NetSession,
 } from '../../net/contracts.ts'
 import { proxyProtocol } from '../../net/proxy-protocol.ts'
+import { Chat } from '../core/contracts.ts'
 import { S2s } from '../s2s/contracts.ts'
 import { isFor } from '../s2s/identity.ts'
+import { Pace } from './pace.ts'
 import type { Pair } from '../s2s/peer.ts'
 
 const config = v.strictObject({
@@ -46,9 +48,6 @@ const config = v.strictObject({
   'proxy-protocol': proxyProtocol,
 })
 
-/** The name of the limit on stanzas, by domain: above it a server is read more slowly. */
-const STANZA_LIMIT = 's2s-stanzas'
-const SLOWED_MS = 250
 const KEEPALIVE_MS = 120_000
 /** Domains that one stream may prove. */
 const MAX_DOMAINS = 100
@@ -71,7 +70,8 @@ export const s2s = defineModule({
       scope,
       federation,
       accounts: scope.use(Accounts),
-      limits: scope.find(Limits),
+      chat: scope.use(Chat),
+      pace: new Pace(scope.find(Limits), scope.clock, 's2s'),
       secret: scope.random.bytes(16),
     }
     const common = {
@@ -92,7 +92,9 @@ interface Terms {
   readonly scope: Scope
   readonly federation: S2s
   readonly accounts: Accounts
-  readonly limits: Limits | undefined
+  readonly chat: Chat
+  /** By domain. */
+  readonly pace: Pace
   readonly secret: Uint8Array
 }
 
@@ -146,7 +148,7 @@ class ServerConnection implements ServerStreamHandlers, NetSession {
   // ServerStreamHandlers
 
   isServed(host: string): boolean {
-    return this.#terms.accounts.isLocal(host)
+    return this.#terms.chat.isServed(host)
   }
 
   mechanisms(stream: ServerStream): readonly string[] {
@@ -190,10 +192,11 @@ class ServerConnection implements ServerStreamHandlers, NetSession {
     const remote = domainOf(stanza.get('from') ?? '', true)
     if (remote === undefined) throw new StreamError('improper-addressing', 'stanzas between servers need addresses')
     if (!this.#proved.has(remote)) throw new StreamError('invalid-from', 'you have not proved to be this domain')
-    const { limits, federation } = this.#terms
+    const { pace, federation } = this.#terms
     const pair = { local: stream.host, remote }
-    if (limits !== undefined && !limits.take(STANZA_LIMIT, remote)) return this.#slowed(limits, pair, stanza)
-    return federation.receive(pair, stanza)
+    const waits = pace.admit(remote, stanza, () => stream.state !== 'closed')
+    if (waits === undefined) return federation.receive(pair, stanza)
+    return waits.then((goesOn) => (goesOn ? federation.receive(pair, stanza) : undefined))
   }
 
   nonza(element: Element, stream: ServerStream): boolean {
@@ -227,8 +230,8 @@ class ServerConnection implements ServerStreamHandlers, NetSession {
   // Proofs
 
   #mayCome(domain: string): boolean {
-    const { accounts, federation } = this.#terms
-    return !accounts.isLocal(domain) && federation.policy.permits(domain)
+    const { chat, federation } = this.#terms
+    return !chat.isServed(domain) && federation.policy.permits(domain)
   }
 
   #isCertified(domain: string): boolean {
@@ -238,13 +241,13 @@ class ServerConnection implements ServerStreamHandlers, NetSession {
 
   /** XEP-0220 §2.1, §2.4: a key to be verified with the server that answers for the domain. */
   #believe({ from, to, key }: Dialback, stream: ServerStream): void {
-    const { accounts, federation } = this.#terms
+    const { chat, federation } = this.#terms
     const pair = { local: to, remote: from }
     const refuse = (error: StanzaError): void => {
       federation.counted(error.condition)
       stream.send(dialbackXml({ name: 'result', from: to, to: from, type: 'error', error }))
     }
-    if (!accounts.isLocal(to)) return refuse(StanzaError.of('item-not-found', `${to} is not served here`))
+    if (!chat.isServed(to)) return refuse(StanzaError.of('item-not-found', `${to} is not served here`))
     if (!this.#mayCome(from)) return refuse(StanzaError.of('not-allowed', `${from} is not spoken with`))
     if (!federation.config.dialback) return refuse(StanzaError.of('not-acceptable', 'a certificate is needed'))
     const name = `${from} ${to}`
@@ -306,14 +309,6 @@ class ServerConnection implements ServerStreamHandlers, NetSession {
   /** After EXTERNAL, stanzas of ours may follow the new header and its features. */
   #begunAnew(): void {
     for (const pair of this.#adopted) queueMicrotask(() => this.#terms.federation.adopt(pair, this.#stream))
-  }
-
-  /** Nothing further is read from a server that is too fast until its limit allows. */
-  async #slowed(limits: Limits, pair: Pair, stanza: Element): Promise<void> {
-    const { scope, federation } = this.#terms
-    do await new Promise<void>((resolve) => scope.clock.timeout(SLOWED_MS, resolve))
-    while (this.#stream.state !== 'closed' && !limits.take(STANZA_LIMIT, pair.remote))
-    if (this.#stream.state !== 'closed') await federation.receive(pair, stanza)
   }
 }
 

@@ -56,11 +56,11 @@ export class ClientLogin implements Sasl2Handlers {
   }
 
   offer(): ReturnType<Sasl2Handlers['offer']> {
-    const { accounts, chat } = this.#connection
+    const { accounts, chat, stream } = this.#connection
     const tokens = accounts.clients.mechanisms(this.#connection.context())
     const fast = el('fast', { xmlns: NS.fast }, ...tokens.map((name) => el('mechanism', {}, name)))
     return {
-      inline: tokens.length === 0 ? chat.inlineOffers() : [...chat.inlineOffers(), fast],
+      inline: tokens.length === 0 ? chat.inlineOffers(stream.host) : [...chat.inlineOffers(stream.host), fast],
       others: accounts.upgrades.offered.map((form) => el('upgrade', { xmlns: NS.saslUpgrade }, `${UPGRADE}${form}`)),
     }
   }
@@ -113,7 +113,7 @@ export class ClientLogin implements Sasl2Handlers {
       throw new SaslFailure('invalid-authzid', 'The stream was opened in the name of another.')
     accounts.clients.seen(account, request.userAgent)
     const elements: Element[] = login === undefined ? [] : await this.#token(account, login, request.element)
-    const wish = chat.inlineWish(request.element)
+    const wish = chat.inlineWish(stream.host, request.element)
     if (wish !== undefined) {
       const session = await chat.unbound(account, wish, this.#connection.client(request.userAgent))
       const answer = stream.takeHeld()

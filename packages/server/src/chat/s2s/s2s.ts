@@ -4,12 +4,12 @@ import { readFileSync } from 'node:fs'
 import { getCACertificates } from 'node:tls'
 import { dialbackKey, dialbackXml, type Element, Jid, StanzaError, StreamError } from '@aviso/xmpp'
 import { timingSafeEqual } from 'node:crypto'
-import { Accounts } from '../../accounts/contracts.ts'
 import type { Scope } from '../../kernel/scope.ts'
 import { Network } from '../../net/contracts.ts'
 import { Resolver } from '../../net/dns/contracts.ts'
 import { StartError } from '../../net/start-error.ts'
 import { Chat, type Origin } from '../core/contracts.ts'
+import { Traffic } from '../core/tally.ts'
 import type { S2sConfig } from './config.ts'
 import { S2s } from './contracts.ts'
 import { Outgoing } from './outgoing.ts'
@@ -19,29 +19,29 @@ import { reach, type ReachTools } from './reach.ts'
 
 const SWEEP_MS = 30_000
 
-/** Opens federation until `scope` closes, and provides `S2s` in it. Uses Chat, Accounts and Resolver; Network when it is there. */
+/** Opens federation until `scope` closes, and provides `S2s` in it. Uses Chat and Resolver; Network when it is there. */
 export async function openS2s(scope: Scope, config: S2sConfig): Promise<void> {
   const chat = scope.use(Chat)
-  const accounts = scope.use(Accounts)
   const inner = scope.child('chat.s2s')
   const { clock, log, metrics } = inner
   // A key that one generation has made is verified by the next.
   const secret = await scope.keep({ name: 's2s-secret' }, (kept): Buffer => kept.random.bytes(32))
   const ca = authorities(config['trust-store'])
   const policy = new Policy(config)
-  const stanzas = metrics.counter('aviso_s2s_stanzas_total', 'Stanzas to and from other servers', ['direction'])
-  const streams = metrics.counter('aviso_s2s_streams_total', 'Streams with other servers, by how they ended up', [
+  const traffic = new Traffic()
+  inner.defer(traffic.watch(metrics, 'server'))
+  const streams = metrics.counter('aviso_chat_s2s_streams', 'Streams with other servers, by how they ended up', [
     'direction',
     'result',
   ])
-  const bounced = metrics.counter('aviso_s2s_bounced_total', 'Stanzas sent back because a server was not reached')
+  const bounced = metrics.counter('aviso_chat_s2s_bounced', 'Stanzas sent back because a server was not reached')
   let verifying = 0
 
   const answer: S2s['answer'] = ({ from, to, id = '', key }) => {
     // We are the originating server of the key (`to`), they are the receiving one (XEP-0220 §2.3).
     const expected = Buffer.from(dialbackKey(secret, from, to, id))
     const given = Buffer.from(key)
-    const isOurs = accounts.isLocal(to) && given.length === expected.length && timingSafeEqual(given, expected)
+    const isOurs = chat.isServed(to) && given.length === expected.length && timingSafeEqual(given, expected)
     return dialbackXml({ name: 'verify', from: to, to: from, id, type: isOurs ? 'valid' : 'invalid' })
   }
 
@@ -87,9 +87,9 @@ export async function openS2s(scope: Scope, config: S2sConfig): Promise<void> {
   const receive = ({ local, remote }: Pair, stanza: Element): void | Promise<void> => {
     const addresses = checked(stanza)
     if (addresses.from.domain !== remote) throw new StreamError('invalid-from', 'this is not your domain')
-    if (addresses.to.domain !== local && !accounts.isLocal(addresses.to.domain))
+    if (addresses.to.domain !== local && !chat.isServed(addresses.to.domain))
       throw new StreamError('host-unknown', `${addresses.to.domain} is not served here`)
-    stanzas.inc({ direction: 'in' })
+    traffic.in.count(stanza.name)
     const own = stanza
       .inNamespace('jabber:client')
       .with({ from: addresses.from.toString(), to: addresses.to.toString() })
@@ -104,7 +104,7 @@ export async function openS2s(scope: Scope, config: S2sConfig): Promise<void> {
     maxLinks: config['max-connections'],
     retryDelay: config['retry-delay'],
     idleTimeout: config['idle-timeout'],
-    isLocal: (domain) => accounts.isLocal(domain),
+    isLocal: (domain) => chat.isServed(domain),
     permits: (domain) => policy.permits(domain),
     async open(pair, events) {
       try {
@@ -118,8 +118,10 @@ export async function openS2s(scope: Scope, config: S2sConfig): Promise<void> {
     },
     received: receive,
     refuse: (stanza, origin, error) => chat.refuse(stanza, origin, error),
-    count: (what) => (what === 'stanza' ? stanzas.inc({ direction: 'out' }) : bounced.inc()),
+    sent: (xml) => traffic.sent(xml),
+    bounced: () => bounced.inc(),
   })
+  outgoing.watch(inner)
   inner.interval(SWEEP_MS, () => outgoing.sweep())
   inner.defer(() => outgoing.close())
   chat.host(inner).hooks.remote.on((event) => outgoing.send(event))
