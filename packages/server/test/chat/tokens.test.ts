@@ -216,14 +216,23 @@ const upgrade = (form: string): string => `<upgrade xmlns='${NS.saslUpgrade}'>UP
 async function scramAsking(house: House, inside: string): Promise<{ stream: RawStream; answer: string }> {
   const stream = new RawStream(await house.socket())
   stream.open()
+  const [features] = await stream.until(/<authentication [^]*<inline>/)
+  const mechanisms = [...features.matchAll(/<mechanism>([^<]+)/g)].map(([, name = '']) => name)
   await stream.until(/<\/stream:features>/)
-  const client = clientMechanism(['SCRAM-SHA-1'], { authcid: ANNA, password: 'pencil', secure: false })
+  const client = clientMechanism(['SCRAM-SHA-1'], {
+    authcid: ANNA,
+    password: 'pencil',
+    secure: false,
+    announced: { mechanisms, bindings: undefined },
+  })
   assert.ok(client)
   const first = Buffer.from((await client.start()) ?? []).toString('base64')
   stream.write(
     `<authenticate xmlns='${NS.sasl2}' mechanism='SCRAM-SHA-1'><initial-response>${first}</initial-response>${inside}</authenticate>`,
   )
   const [, challenge = ''] = await stream.until(/<challenge [^>]*>([^<]+)<\/challenge>/)
+  // What was offered is signed (XEP-0474); the client compares it.
+  assert.match(Buffer.from(challenge, 'base64').toString(), /,i=4096,h=[^,]+$/)
   const response = await client.next(Buffer.from(challenge, 'base64'))
   stream.write(`<response xmlns='${NS.sasl2}'>${Buffer.from(response).toString('base64')}</response>`)
   const [answer] = await stream.until(/<(success|failure|continue) [^]*?<\/\1>/)
