@@ -7,6 +7,7 @@ import { archiveStore } from './chat/archive/archive.store.ts'
 import { lastActivityStore } from './chat/features/last-activity.store.ts'
 import { noticesStore } from './chat/features/notices.store.ts'
 import { offlineStore } from './chat/features/offline.store.ts'
+import { filesStore } from './chat/files/files.store.ts'
 import { pushStore } from './chat/features/push.store.ts'
 import { suspendedStore } from './chat/features/suspended.store.ts'
 import { reportsStore } from './chat/features/reports.store.ts'
@@ -23,6 +24,7 @@ import { remoteStore } from './mail/targets/remote/store.ts'
 import { queueStore } from './mail/targets/queue/core-store.ts'
 import { spoolStore } from './mail/targets/queue/store.ts'
 import { bansStore } from './net/bans.store.ts'
+import { secretsStore } from './store/secrets.store.ts'
 import type { StoreDefinition } from './store/contracts.ts'
 
 export const stores: readonly StoreDefinition[] = [
@@ -40,6 +42,8 @@ export const stores: readonly StoreDefinition[] = [
   offlineStore,
   archiveStore,
   pushStore,
+  filesStore,
+  secretsStore,
   suspendedStore,
   blockingStore,
   reportsStore,

@@ -7,6 +7,7 @@ import { checkCommand, dkimCommand } from './commands/authentication.ts'
 import { configCommand } from './commands/config.ts'
 import { aliasCommand, domainCommand, rosterCommand } from './commands/directory.ts'
 import { doctorCommand } from './commands/doctor.ts'
+import { filesCommand } from './commands/files.ts'
 import { mailboxCommand } from './commands/mailbox.ts'
 import { mailCommand } from './commands/mail.ts'
 import { messageCommand } from './commands/message.ts'
@@ -16,6 +17,7 @@ import { sendmailCommand } from './commands/sendmail.ts'
 import { serverCommands } from './commands/server.ts'
 import { NotRunning } from './context.ts'
 import type { Programme } from './programme.ts'
+import { turnCommand } from './commands/turn.ts'
 import { EXIT, explain } from './terminal.ts'
 
 /** Runs the command that `args` (without the program's name) name. Sets the exit status; never rejects. */
@@ -42,6 +44,8 @@ export async function runCommandLine(programme: Programme, args: readonly string
     rosterCommand(programme),
     inviteCommand(programme),
     chatCommand(programme),
+    filesCommand(programme),
+    turnCommand(programme),
     configCommand(programme),
   ]
   // Whoever reads our output may have seen enough (`| head`).

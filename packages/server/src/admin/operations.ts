@@ -161,6 +161,22 @@ export const operations = {
     ({ chat }, { address, ...target }: { readonly address: string; readonly jid: string; readonly node?: string }) =>
       chat.removePush(address, target),
   ),
+  'files.list': operation(
+    ({ chat }, args: { readonly address?: string; readonly before?: number; readonly limit?: number }) =>
+      chat.files.list(args),
+  ),
+  'files.usage': operation(({ chat }, args: { readonly address?: string }) => chat.files.usage(args.address)),
+  'files.delete': operation(
+    async (
+      { chat },
+      args: { readonly ids: readonly string[] } | { readonly address: string },
+    ): Promise<{ readonly deleted: number }> => ({
+      deleted: 'address' in args ? await chat.files.deleteAll(args.address) : await chat.files.delete(args.ids),
+    }),
+  ),
+  'turn.config': operation(async ({ chat }, args: { readonly domain?: string }) => ({
+    text: await chat.relayConfig(args.domain),
+  })),
   ...mailOperations,
   'mail.origin': operation(async ({ transport }) => ({ domain: transport.origin() })),
   /** The message in base64, or the token under which its pieces went ahead. */

@@ -8,11 +8,15 @@ import type { Store } from '../store/contracts.ts'
 import { type PushAnswer, type PushRoom, pushRoom } from './features/push-room.ts'
 import { pushStore } from './features/push.store.ts'
 import { type Report, reportsStore } from './features/reports.store.ts'
+import { createFilesAdmin, type FilesAdmin } from './files/administration.ts'
+import { Files } from './files/shelf.ts'
+import { relays } from './relay/relay.ts'
 import { RuleDesk, type RuleTrial, tryRules } from './rules/desk.ts'
 import { Invites, type InviteWish, type MadeInvite } from './invites/invites.ts'
 
 export type { RuleTrial } from './rules/desk.ts'
 export type { Report } from './features/reports.store.ts'
+export type { FileLine, FilesAdmin, FilesUsage } from './files/administration.ts'
 export type { InviteWish, MadeInvite } from './invites/invites.ts'
 
 /** Methods reject with `AccountError`. */
@@ -27,6 +31,9 @@ export interface ChatAdmin {
   tryRules(supposed: { readonly stanza: string; readonly from: string; readonly to: string }): Promise<RuleTrial>
   /** Forgets a report, or all; tells how many there were. */
   forgetReport(id: number | 'all'): Promise<number>
+  readonly files: FilesAdmin
+  /** A configuration for coturn, by which it is the relay for calls of a domain, or of the first one that has one. */
+  relayConfig(domain?: string): Promise<string>
   /** The app servers that are told of an account's messages. */
   pushes(address: string): Promise<readonly PushTarget[]>
   /** Sends a notification to each of them, and waits for their answers. Only where `push` is on and the server runs. */
@@ -59,6 +66,13 @@ export function createChatAdmin(store: Store, rooms: () => Scope, { clock, rando
     invite: (wish) => book().make(wish),
     invites: () => book().list(),
     revoke: (token) => book().revoke(token),
+    files: createFilesAdmin(() => rooms().use(Files), accounts),
+    async relayConfig(domain) {
+      const relay = rooms().use(relays).of(domain)
+      if (relay === undefined)
+        throw new AccountError('not-found', 'no relay is set: chat.features.external-services.relay names its host')
+      return relay.coturn()
+    },
     reports: (before = Number.MAX_SAFE_INTEGER) => reports.list({ before, limit: PAGE }),
     tryRules: (supposed) => tryRules(rooms().find(RuleDesk), supposed),
     async forgetReport(id) {

@@ -8,13 +8,15 @@ import { openCore } from './core/core.ts'
 import { Domains } from './core/domains.ts'
 import { type HostSettings, limitsOf } from './core/settings.ts'
 import { RuleDesk } from './rules/desk.ts'
+import { Files, Shelf } from './files/shelf.ts'
 import { PushRoom, pushRoom } from './features/push-room.ts'
+import { Relays, relays } from './relay/relay.ts'
 import { openS2s } from './s2s/s2s.ts'
 
 /** Opens chat until `scope` closes, and provides `Chat` in it. Call what it returns when the whole generation is up: sessions then use it, and when it has resolved clients may come. */
 export async function openChat(
   scope: Scope,
-  { features, hosts, s2s, ...limits }: ChatConfig,
+  { features, hosts, s2s, files, ...limits }: ChatConfig,
 ): Promise<() => Promise<void>> {
   const settings = Object.entries(hosts).map(([domain, own]): [string, HostSettings] => [
     domain,
@@ -24,6 +26,8 @@ export async function openChat(
   scope.provide(Chat, core)
   scope.provide(RuleDesk, new Set())
   scope.provide(pushRoom, new PushRoom())
+  scope.provide(relays, new Relays())
+  scope.provide(Files, new Shelf(scope.child('chat.files'), files))
   if (s2s.enabled) await openS2s(scope, s2s)
   for (const { name, chosen, domains } of instances(features, hosts)) {
     const inner = scope.child(`chat.${name}`)

@@ -7,12 +7,14 @@ import { features } from './core/contracts.ts'
 import { coreConfig, hostConfig } from './core/settings.ts'
 import { domainSetting } from './domain-setting.ts'
 import { chatFeatures } from './modules.ts'
+import { filesConfig } from './files/config.ts'
 import { s2sConfig } from './s2s/config.ts'
 
 export const chatConfig = (registry: Registry) =>
   v.strictObject({
     ...coreConfig.entries,
     s2s: v.optional(s2sConfig, {}),
+    files: v.optional(v.pipe(filesConfig, v.description('Uploaded files of all domains together.')), {}),
     features: moduleMap(registry, features, Object.fromEntries(chatFeatures.map(({ name }) => [name, true]))),
     hosts: v.optional(
       v.pipe(

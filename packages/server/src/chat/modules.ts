@@ -11,6 +11,8 @@ import { csi } from './features/csi.ts'
 import { disco } from './features/disco.ts'
 import { legacySession } from './features/legacy-session.ts'
 import { offline } from './features/offline.ts'
+import { httpUpload } from './features/http-upload.ts'
+import { externalServices } from './features/external-services.ts'
 import { ping } from './features/ping.ts'
 import { push } from './features/push.ts'
 import { rosterVersioning } from './features/roster-versioning.ts'
@@ -53,6 +55,8 @@ export const chatFeatures: readonly AnyModule[] = [
   csi,
   streamManagement,
   push,
+  httpUpload,
+  externalServices,
   blocking,
   rules,
   strangers,

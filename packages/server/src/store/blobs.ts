@@ -210,7 +210,8 @@ async function sizeOf(path: string): Promise<number | undefined> {
   }
 }
 
-async function syncFolder(folder: string): Promise<void> {
+/** Makes what was put into a folder, or renamed in it, safe from power loss. */
+export async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r')
   try {
     await handle.sync()

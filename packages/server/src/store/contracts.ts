@@ -1,5 +1,7 @@
 // Storage as the rooms see it: operations on databases, large blobs, and a bus that tells what was committed.
 
+import type { FileHandle } from 'node:fs/promises'
+import type { Readable } from 'node:stream'
 import { serviceKey } from '../kernel/scope.ts'
 import type { BlobKeeper } from './blob-keeper.ts'
 
@@ -136,6 +138,8 @@ export interface Store {
   readonly blobs: Blobs
   /** Large octets of one account; they go when it is erased. */
   accountBlobs(account: string): Blobs
+  /** Files of one account that are streamed in and out; they go when it is erased. */
+  accountFiles(account: string): Files
   readonly keeper: BlobKeeper
   readonly bus: Bus
   /** For status pages and metrics: open databases and operations waiting. */
@@ -163,6 +167,16 @@ export interface Blobs {
   delete(name: string): Promise<void>
   /** The names of all that this owner has: to find those that nothing refers to. */
   list(): Promise<readonly string[]>
+}
+
+/** Files of one owner, under names that the owner's room gives: letters, digits, `-` and `_`. Their content is never in memory as a whole. */
+export interface Files {
+  /** Writes a file of exactly `size` octets, in place of one of that name; resolves when it is safe from power loss. Where the stream fails or ends early nothing is left of it. */
+  receive(name: string, content: Readable, size: number): Promise<void>
+  /** The file, open for reading: the caller closes it. Undefined where there is none. */
+  open(name: string): Promise<FileHandle | undefined>
+  /** Does nothing where there is no such file. */
+  delete(name: string): Promise<void>
 }
 
 /** Tells what was committed. In one process by default; between machines later, with the same promise: after commit, never before, at least once. */

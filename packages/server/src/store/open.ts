@@ -9,6 +9,7 @@ import { dirname, join } from 'node:path'
 import { BlobKeeper } from './blob-keeper.ts'
 import { FileBlobs, RecentBlobs, TemporaryFiles } from './blobs.ts'
 import { LocalBus } from './bus.ts'
+import { FolderOfFiles } from './files.ts'
 import {
   accountTopic,
   type Calls,
@@ -156,6 +157,11 @@ class SqliteStore implements Store {
       this.#temporary,
       this.#recentBlobs,
     )
+  }
+
+  accountFiles(account: string): FolderOfFiles {
+    const folder = dirname(databasePath(this.#options.folder, 'account', account))
+    return new FolderOfFiles(join(folder, 'files'), this.#temporary)
   }
 
   asked(account: string): number {

@@ -18,6 +18,7 @@ import { coreConfig, hostConfig } from '../../src/chat/core/settings.ts'
 import { rosterStore } from '../../src/chat/core/roster.store.ts'
 import { c2s } from '../../src/chat/endpoints/c2s.ts'
 import { s2sConfig } from '../../src/chat/s2s/config.ts'
+import { filesConfig } from '../../src/chat/files/config.ts'
 import { chatFeatures } from '../../src/chat/modules.ts'
 import { HandClock } from '../../src/kernel/clock.ts'
 import type { Log } from '../../src/kernel/log.ts'
@@ -187,6 +188,7 @@ export interface HouseOptions {
     >
   >
   readonly c2s?: object
+  readonly files?: v.InferInput<typeof filesConfig>
   readonly log?: Log
   readonly limits?: Limits
   /** The accounts room itself, in place of the list: for what makes and changes accounts. */
@@ -258,6 +260,7 @@ export class House {
     const begin = await openChat(scope, {
       ...v.parse(coreConfig, options.chat ?? {}),
       s2s: v.parse(s2sConfig, { enabled: false }),
+      files: v.parse(filesConfig, options.files ?? {}),
       features: (options.features ?? FEATURES).map((module) => chosen(module, options.featureConfig?.[module.name])),
       hosts: Object.fromEntries(
         Object.entries(options.hosts ?? {}).map(([domain, { featureConfig = {}, ...host }]) => [

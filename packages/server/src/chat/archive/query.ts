@@ -1,6 +1,7 @@
 // XEP-0313 §4, XEP-0059: what a client asks its archive for
 
 import { el, type Element, Jid, NS, StanzaError } from '@aviso/xmpp'
+import { readDateTime } from '../core/date-time.ts'
 import { FORMS } from '../core/forms.ts'
 import type { ArchiveFilter, ArchivePage, ArchiveQuery } from './archive.store.ts'
 import { wordsOf } from './text.ts'
@@ -75,13 +76,10 @@ function withWhom(text: string): Pick<ArchiveFilter, 'contact' | 'resource'> {
   return { contact: jid.bareString, resource: jid.isFull ? jid.resource : undefined }
 }
 
-const DATE_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/
-
-/** XEP-0082 §3.2 */
 function time(text: string | undefined): number | undefined {
   if (text === undefined) return undefined
-  const at = DATE_TIME.test(text) ? Date.parse(text) : NaN
-  if (Number.isNaN(at)) throw StanzaError.of('bad-request', 'a time is written like 2026-02-28T18:00:00Z')
+  const at = readDateTime(text)
+  if (at === undefined) throw StanzaError.of('bad-request', 'a time is written like 2026-02-28T18:00:00Z')
   return at
 }
 

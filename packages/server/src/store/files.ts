@@ -1,0 +1,63 @@
+// Files of one owner: streamed to a temporary file, synced, and only then under their name.
+
+import { createWriteStream } from 'node:fs'
+import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { syncFolder, type TemporaryFiles } from './blobs.ts'
+import type { Files } from './contracts.ts'
+import { storeError } from './sqlite.ts'
+
+/** No dots and no slashes: no name leads out of the folder. */
+const NAME = /^[A-Za-z0-9_-]{1,100}$/
+
+/** Octets that wait for the disk at most; what comes meanwhile is written in one call. */
+const PIECE = 1024 * 1024
+
+export class FolderOfFiles implements Files {
+  readonly #folder: string
+  readonly #temporary: TemporaryFiles
+
+  constructor(folder: string, temporary: TemporaryFiles) {
+    this.#folder = folder
+    this.#temporary = temporary
+  }
+
+  async receive(name: string, content: Readable, size: number): Promise<void> {
+    const path = this.#path(name)
+    const temporary = await this.#temporary.path()
+    try {
+      const file = createWriteStream(temporary, { flags: 'wx', mode: 0o600, flush: true, highWaterMark: PIECE })
+      await pipeline(content, file)
+      if (file.bytesWritten !== size)
+        throw new RangeError(`${file.bytesWritten} octets came where there should be ${size}`)
+      const made = await mkdir(this.#folder, { recursive: true, mode: 0o700 })
+      if (made !== undefined) await syncFolder(dirname(made))
+      await rename(temporary, path)
+      await syncFolder(this.#folder)
+    } catch (error) {
+      await rm(temporary, { force: true })
+      throw storeError(error, path)
+    }
+  }
+
+  async open(name: string): Promise<FileHandle | undefined> {
+    const path = this.#path(name)
+    try {
+      return await open(path, 'r')
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+      throw storeError(error, path)
+    }
+  }
+
+  async delete(name: string): Promise<void> {
+    await rm(this.#path(name), { force: true })
+  }
+
+  #path(name: string): string {
+    if (!NAME.test(name)) throw new Error(`'${name}' cannot name a file`)
+    return join(this.#folder, name)
+  }
+}
