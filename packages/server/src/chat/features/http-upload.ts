@@ -146,7 +146,7 @@ class SlotDesk {
   }
 
   async #give(iq: IqRequest): Promise<Element> {
-    const account = this.#uploader(iq)
+    const account = await this.#uploader(iq)
     const wish = this.#wish(iq.payload)
     const { 'account-quota': quota, 'daily-quota': day, 'when-full': full, 'slot-lifetime': lifetime } = this.#settings
     const limits = { account: quota, day, oldestGo: full === 'oldest-go' }
@@ -173,9 +173,12 @@ class SlotDesk {
     }
   }
 
-  #uploader({ origin }: IqRequest): Account {
-    const account = origin.session?.account.account
-    if (account === undefined || !this.#host.covers(account.domain)) throw StanzaError.of('forbidden')
+  async #uploader({ origin }: IqRequest): Promise<Account> {
+    const { session } = origin
+    if (session === undefined || !this.#host.covers(session.account.account.domain)) throw StanzaError.of('forbidden')
+    // As of now: the role may have changed since the log-in.
+    const account = await this.#host.accounts.byId(session.account.account.id)
+    if (account === undefined || account.disabled) throw StanzaError.of('forbidden')
     if (account.role === 'limited' && !this.#settings['limited-accounts'])
       throw StanzaError.of('forbidden', 'this account may not upload files')
     return account

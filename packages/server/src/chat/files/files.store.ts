@@ -91,10 +91,10 @@ async function usageOf(tx: Transaction, account: string): Promise<FileUsage> {
 }
 
 async function count(tx: Transaction, account: string, files: number, octets: number): Promise<void> {
-  for (const of of [account, ALL])
+  for (const owner of [account, ALL])
     await tx.run(
       'INSERT INTO chat_file_total (account, files, octets) VALUES (?, ?, ?) ON CONFLICT (account) DO UPDATE SET files = files + excluded.files, octets = octets + excluded.octets',
-      of,
+      owner,
       files,
       octets,
     )
