@@ -3,6 +3,7 @@
 import type { AnyModule } from '../kernel/module.ts'
 import { c2s } from './endpoints/c2s.ts'
 import { componentEndpoint } from './endpoints/component.ts'
+import { proxy65 } from './endpoints/proxy65.ts'
 import { s2s } from './endpoints/s2s.ts'
 import { archive } from './archive/archive.ts'
 import { blocking } from './features/blocking.ts'
@@ -81,4 +82,4 @@ export const chatFeatures: readonly AnyModule[] = [
   sharedGroups,
 ]
 
-export const chatModules: readonly AnyModule[] = [c2s, s2s, componentEndpoint, ...chatFeatures]
+export const chatModules: readonly AnyModule[] = [c2s, s2s, componentEndpoint, proxy65, ...chatFeatures]
