@@ -12,9 +12,11 @@ import type { AccountAdmin } from '../../src/accounts/administration.ts'
 import { authConfig } from '../../src/accounts/config.ts'
 import { type Account, type AccountChange, Accounts } from '../../src/accounts/contracts.ts'
 import { Chat, type ChatFeature } from '../../src/chat/core/contracts.ts'
-import { type Core, coreConfig, openCore } from '../../src/chat/core/core.ts'
+import { openChat } from '../../src/chat/chat.ts'
+import { type Core, coreConfig, hostConfig } from '../../src/chat/core/core.ts'
 import { rosterStore } from '../../src/chat/core/roster.store.ts'
 import { c2s } from '../../src/chat/endpoints/c2s.ts'
+import { s2sConfig } from '../../src/chat/s2s/config.ts'
 import { chatFeatures } from '../../src/chat/modules.ts'
 import { HandClock } from '../../src/kernel/clock.ts'
 import type { Log } from '../../src/kernel/log.ts'
@@ -173,6 +175,13 @@ export interface HouseOptions {
   readonly features?: readonly AnyModule<ChatFeature>[]
   readonly featureConfig?: Readonly<Record<string, object>>
   readonly chat?: v.InferInput<typeof coreConfig>
+  /** By domain. */
+  readonly hosts?: Readonly<
+    Record<
+      string,
+      v.InferInput<typeof hostConfig> & { readonly featureConfig?: Readonly<Record<string, object | false>> }
+    >
+  >
   readonly c2s?: object
   readonly log?: Log
   readonly limits?: Limits
@@ -234,16 +243,34 @@ export class House {
   /** Builds a generation of the configuration, beside those that are there. */
   async generate(options: HouseOptions = this.options): Promise<Generation> {
     const scope = this.root.child('generation')
-    const chat = await openCore(scope, v.parse(coreConfig, options.chat ?? {}))
-    scope.provide(Chat, chat)
-    for (const feature of options.features ?? FEATURES)
-      await feature.create(
-        v.parse(feature.config, options.featureConfig?.[feature.name] ?? {}),
-        scope.child(feature.name),
-      )
+    const chosen = (module: AnyModule<ChatFeature>, config: object = {}) => ({
+      key: module.name,
+      module,
+      config: v.parse(module.config, config),
+    })
+    const begin = await openChat(scope, {
+      ...v.parse(coreConfig, options.chat ?? {}),
+      s2s: v.parse(s2sConfig, { enabled: false }),
+      features: (options.features ?? FEATURES).map((module) => chosen(module, options.featureConfig?.[module.name])),
+      hosts: Object.fromEntries(
+        Object.entries(options.hosts ?? {}).map(([domain, { featureConfig = {}, ...host }]) => [
+          domain,
+          {
+            ...v.parse(hostConfig, host),
+            features: new Map(
+              Object.entries(featureConfig).map(([name, config]) => {
+                const module = FEATURES.find((feature) => feature.name === name)
+                return [name, config === false || module === undefined ? undefined : chosen(module, config)]
+              }),
+            ),
+          },
+        ]),
+      ),
+    })
+    const chat = scope.use(Chat) as Core
     const settings = { listen: ['127.0.0.1:0'], 'listen-tls': [], 'require-tls': false }
     await c2s.create(v.parse(c2s.config, { ...settings, ...options.c2s }), scope.child('c2s'))
-    chat.begin()
+    begin()
     return { scope, chat }
   }
 

@@ -156,8 +156,11 @@ export interface Disco {
   /** A node of the host, with what is to be told of it. */
   node(node: string, description: DiscoNode): void
   /** Nodes whose names are known only when they are asked for. */
-  otherNodes(find: (node: string) => DiscoNode | undefined): void
+  otherNodes(find: DiscoFinder): void
 }
+
+/** Finds a node of one of our domains. */
+export type DiscoFinder = (node: string, domain: string) => DiscoNode | undefined
 
 /** A node of the host. Both may throw a StanzaError for those who may not know of it. */
 export interface DiscoNode {
@@ -236,20 +239,23 @@ export interface StreamStage {
   readonly secure: boolean
 }
 
-/** One generation of chat, as a feature meets it: all local domains are one host. */
+/** One generation of chat, as a feature meets it: the domains with the same settings for it are one host. */
 export interface Host {
   readonly hooks: Hooks
   readonly iq: IqHandlers
   readonly disco: Disco
-  readonly described: DiscoFacts
+  /** What is said of one of our domains and its accounts by now. */
+  described(domain: string): DiscoFacts
+  /** True for the domains that the feature works for: those that have other settings for it are not among them. The hooks and requests of others do not reach it. */
+  covers(domain: string): boolean
   readonly accounts: Accounts
   readonly store: Store
   /** True while sessions use this generation: what all generations hear of at once, one of them only may act upon. */
   readonly current: boolean
   /** Offers a command (XEP-0050). */
   command(command: Command): void
-  /** The commands that are offered. */
-  commands(): ReadonlyMap<string, Command>
+  /** The commands that one of our domains offers, by node. */
+  commands(domain: string): ReadonlyMap<string, Command>
   /** Answers for a domain that has no accounts; for other servers it is one of ours. Throws where somebody does so already, or the domain is one of accounts. */
   serve(domain: string, service: Service): void
   /** Offers a stream feature; undefined: not at this stage. */
@@ -267,7 +273,7 @@ export interface Host {
   redeliver(account: OnlineAccount, stanzas: Iterable<SentStanza>): Promise<void>
   /** Answers IQ requests of clients that have not logged in yet. One handler for each name. */
   early(xmlns: string, name: string, handler: EarlyHandler): void
-  /** The accounts that have sessions. */
+  /** The accounts that have sessions, of the domains that the feature works for. */
   online(): Iterable<OnlineAccount>
   /** The sessions of an account, by its bare JID. */
   sessions(bare: string): readonly Session[]
@@ -285,6 +291,8 @@ export interface Host {
 export interface Chat {
   /** True for the domains of accounts and of services: those that other servers may send to. */
   isServed(domain: string): boolean
+  /** True for the domains whose accounts chat here. */
+  isLocal(domain: string): boolean
   /** The host, for one feature: what it registers goes with its scope. */
   host(scope: Scope): Host
   /** The stream features to offer at this stage, beyond those of the stream itself. */

@@ -34,7 +34,7 @@ import type {
   UnboundHandler,
 } from './contracts.ts'
 import { Directory, type OnlineAccount } from './directory.ts'
-import type { Command } from './commands.ts'
+import { CommandRegistry } from './commands.ts'
 import { DiscoRegistry } from './disco.ts'
 import { AnswerPoint, NamedHandlers } from './hooks.ts'
 import { hostFor, type StreamFeatureOffer } from './host.ts'
@@ -52,16 +52,40 @@ import { FROM } from './subscriptions.ts'
 
 const count = v.pipe(v.number(), v.integer('expected a whole number'), v.minValue(1, 'expected at least 1'))
 
-/** The `chat` part of the config. */
+const sessionsPerAccount = v.pipe(count, v.description('how many clients one account may have connected at once'))
+const rosterItems = v.pipe(count, v.description('how many contacts one account may have'))
+const rosterGroups = v.pipe(count, v.description('how many groups one contact may be in'))
+
+/** The limits of all domains: a part of the `chat` config. */
 export const coreConfig = v.strictObject({
-  'sessions-per-account': v.optional(
-    v.pipe(count, v.description('how many clients one account may have connected at once')),
-    50,
-  ),
-  'roster-items': v.optional(v.pipe(count, v.description('how many contacts one account may have')), 5000),
-  'roster-groups': v.optional(v.pipe(count, v.description('how many groups one contact may be in')), 50),
+  'sessions-per-account': v.optional(sessionsPerAccount, 50),
+  'roster-items': v.optional(rosterItems, 5000),
+  'roster-groups': v.optional(rosterGroups, 50),
 })
-export type CoreConfig = v.InferOutput<typeof coreConfig>
+/** What the accounts of a domain may have. */
+export type HostLimits = v.InferOutput<typeof coreConfig>
+
+/** What one domain may set for itself. */
+export const hostConfig = v.strictObject({
+  enabled: v.optional(
+    v.pipe(
+      v.boolean(),
+      v.description(
+        'false: the accounts of this domain have no chat here; who writes to them is sent to the server that the DNS names',
+      ),
+    ),
+    true,
+  ),
+  'sessions-per-account': v.optional(sessionsPerAccount),
+  'roster-items': v.optional(rosterItems),
+  'roster-groups': v.optional(rosterGroups),
+})
+
+/** The settings of one domain. */
+export interface HostSettings {
+  readonly enabled: boolean
+  readonly limits: HostLimits
+}
 
 /** What outlives a generation. */
 class Life {
@@ -95,12 +119,16 @@ class Life {
 const LIFE = serviceKey<Life>('chat-life')
 
 /**
- * Opens chat for one generation of the configuration; Accounts and Store are taken from the scope. Provide the result as `Chat` for features and endpoints, then call
+ * Opens chat for one generation of the configuration, with the limits of all domains and the settings of those that have their own; Accounts and Store are taken from the scope. Provide the result as `Chat` for features and endpoints, then call
  * `begin` once everything of the generation is up: from then on all sessions, those of the generation before too, use this generation's features.
  */
-export async function openCore(scope: Scope, config: CoreConfig): Promise<Core> {
+export async function openCore(
+  scope: Scope,
+  limits: HostLimits,
+  hosts: ReadonlyMap<string, HostSettings> = new Map(),
+): Promise<Core> {
   const life = await scope.keep(LIFE, () => new Life())
-  const core = new Core(scope, config, life)
+  const core = new Core(scope, limits, hosts, life)
   life.enter(core)
   scope.defer(() => life.leave(core))
   scope.defer(core.accounts.watch((change) => core.accountChanged(change)))
@@ -111,7 +139,6 @@ export async function openCore(scope: Scope, config: CoreConfig): Promise<Core> 
 }
 
 export class Core implements Chat {
-  readonly config: CoreConfig
   readonly accounts: Accounts
   readonly store: Store
   readonly log: Log
@@ -123,13 +150,17 @@ export class Core implements Chat {
   readonly earlyHandlers = new NamedHandlers<EarlyHandler>("answer strangers'")
   readonly unboundHandlers = new NamedHandlers<UnboundHandler>('take before a resource')
   readonly nonzaHandlers = new NamedHandlers<NonzaHandler>('take')
-  readonly commands = new Map<string, Command>()
+  readonly commands = new CommandRegistry()
   readonly services = new Map<string, Service>()
+  readonly #limits: HostLimits
+  /** Domains with settings of their own. */
+  readonly #hosts: ReadonlyMap<string, HostSettings>
   readonly #life: Life
   readonly #scope: Scope
 
-  constructor(scope: Scope, config: CoreConfig, life: Life) {
-    this.config = config
+  constructor(scope: Scope, limits: HostLimits, hosts: ReadonlyMap<string, HostSettings>, life: Life) {
+    this.#limits = limits
+    this.#hosts = hosts
     this.accounts = scope.use(Accounts)
     this.store = scope.use(Store)
     this.log = scope.log
@@ -142,6 +173,9 @@ export class Core implements Chat {
   /** Makes this the generation that all sessions use. */
   begin(): void {
     this.#life.promote(this)
+    for (const online of this.directory.accounts)
+      if (!this.isLocal(online.account.domain))
+        this.#close(online, new StreamError('host-gone', 'this domain has no chat here any more'))
   }
 
   /** The generation that sessions use now: what this one is told of late is theirs. */
@@ -154,7 +188,16 @@ export class Core implements Chat {
   }
 
   isServed(domain: string): boolean {
-    return this.accounts.isLocal(domain) || this.services.has(domain)
+    return this.isLocal(domain) || this.services.has(domain)
+  }
+
+  isLocal(domain: string): boolean {
+    return this.accounts.isLocal(domain) && this.#hosts.get(domain)?.enabled !== false
+  }
+
+  /** The limits of one of our domains. */
+  limits(domain: string): HostLimits {
+    return this.#hosts.get(domain)?.limits ?? this.#limits
   }
 
   streamFeatures(stage: StreamStage): readonly Element[] {
@@ -207,7 +250,7 @@ export class Core implements Chat {
       this.end(other)
     }
     const online = this.directory.online(account, bare)
-    if (online.sessions.length >= this.config['sessions-per-account'])
+    if (online.sessions.length >= this.limits(account.domain)['sessions-per-account'])
       throw StanzaError.of('resource-constraint', 'this account has too many clients connected')
     const session = new Session(id, jid, online, wire, lang)
     this.directory.add(session)
@@ -313,7 +356,7 @@ export class Core implements Chat {
     const [payload] = request.elements
     const type = request.get('type')
     if (payload === undefined || (type !== 'get' && type !== 'set')) return undefined
-    const handler = this.successor.earlyHandlers.find(payload)
+    const handler = this.successor.earlyHandlers.find(payload, stranger.host)
     if (handler === undefined) return undefined
     const reply = (result: Element | undefined): Element => resultReply(request, result)
     return this.#answered(handler, payload, stranger, type).then(reply)
@@ -340,12 +383,12 @@ export class Core implements Chat {
   }
 
   unbound(account: Account, element: Element, client: BindingClient): Promise<Session | undefined> | undefined {
-    const handler = this.successor.unboundHandlers.find(element)
+    const handler = this.successor.unboundHandlers.find(element, account.domain)
     return handler?.(account, element, client)
   }
 
   nonza(session: Session, element: Element): boolean | Promise<boolean> {
-    const handler = this.successor.nonzaHandlers.find(element)
+    const handler = this.successor.nonzaHandlers.find(element, session.jid.domain)
     if (handler === undefined) return false
     const pending = handler(session, element)
     return pending === undefined ? true : pending.then(() => true)
@@ -360,11 +403,15 @@ export class Core implements Chat {
     if (why === undefined || accountId === undefined) return
     for (const online of this.directory.accounts) {
       if (online.account.id !== accountId) continue
-      for (const session of online.sessions) {
-        if (session.stays?.(change) === true) continue
-        session.wire.close(new StreamError('not-authorized', why))
-        this.end(session)
-      }
+      this.#close(online, new StreamError('not-authorized', why), (session) => session.stays?.(change) === true)
+    }
+  }
+
+  #close({ sessions }: OnlineAccount, error: StreamError, stays = (_session: Session): boolean => false): void {
+    for (const session of sessions) {
+      if (stays(session)) continue
+      session.wire.close(error)
+      this.end(session)
     }
   }
 
@@ -374,10 +421,8 @@ export class Core implements Chat {
       name: 'chat',
       create: async () => {},
       erase: async (account) => {
-        for (const session of this.directory.account(account.address)?.sessions ?? []) {
-          session.wire.close(new StreamError('not-authorized', WHY_CLOSED.deleted))
-          this.end(session)
-        }
+        const online = this.directory.account(account.address)
+        if (online !== undefined) this.#close(online, new StreamError('not-authorized', WHY_CLOSED.deleted))
         await farewell(this, account)
       },
     }

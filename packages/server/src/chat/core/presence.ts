@@ -124,7 +124,7 @@ function broadcast(
     }
     if (points.remote.empty && services.size === 0) continue
     // Most who are not here are ours and offline: prepared already, they need no parsing.
-    if (core.accounts.isLocal(contact.slice(contact.indexOf('@') + 1))) continue
+    if (core.isLocal(contact.slice(contact.indexOf('@') + 1))) continue
     const to = address(contact)
     if (state & FROM) {
       foreign ??= stanza.prepared()
@@ -165,7 +165,7 @@ export function becomeUnavailable(core: Core, session: Session, stanza: Element)
   for (const to of directed ?? []) {
     const jid = address(to)
     if (wasAvailable && account.roster?.isSubscriber(jid.bareString)) continue
-    if (core.accounts.isLocal(jid.domain)) void sendTo(core, session, stanza.with({ to }))
+    if (core.isLocal(jid.domain)) void sendTo(core, session, stanza.with({ to }))
     else tellElsewhere(core, session, stanza.with({ to }), jid)
   }
   if (wasAvailable) core.points.unavailable.tell({ session, stanza })
@@ -192,7 +192,7 @@ export function sendPresenceOf(core: Core, account: OnlineAccount, to: Jid, good
         if (stanza === undefined) other.send(presenceHead(session) + other.fullXml + "'" + session.presence)
         else other.send(stanza.with({ to: other.full }))
       }
-    } else if (!core.accounts.isLocal(to.domain)) {
+    } else if (!core.isLocal(to.domain)) {
       tellElsewhere(core, session, stanza ?? core.presenceOf(session, to.bareString), to)
     }
   }
@@ -203,7 +203,7 @@ export function probeFor(core: Core, account: OnlineAccount, contact: Jid): void
   for (const session of account.sessions) {
     if (!session.available) continue
     const probe = el('presence', { type: 'probe', from: session.full, to: contact.bareString })
-    if (core.accounts.isLocal(contact.domain)) void sendTo(core, session, probe)
+    if (core.isLocal(contact.domain)) void sendTo(core, session, probe)
     else tellElsewhere(core, session, probe, contact)
   }
 }

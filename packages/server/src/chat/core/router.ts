@@ -38,7 +38,7 @@ export function route(core: Core, origin: Origin, stanza: Element): void | Promi
 }
 
 function routeTo(core: Core, origin: Origin, stanza: Element, to: Jid): void | Promise<void> {
-  if (!core.accounts.isLocal(to.domain)) return routeElsewhere(core, origin, stanza, to)
+  if (!core.isLocal(to.domain)) return routeElsewhere(core, origin, stanza, to)
   const { name } = stanza
   if (to.local === '') {
     if (name === 'iq') return iqToHost(core, origin, stanza, to)

@@ -168,7 +168,7 @@ class ClientConnection implements ServerStreamHandlers, NetSession {
   // ServerStreamHandlers
 
   isServed(host: string): boolean {
-    return this.#terms.accounts.isLocal(host)
+    return this.#terms.chat.isLocal(host)
   }
 
   mechanisms(stream: ServerStream): readonly string[] {
