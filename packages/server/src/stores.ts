@@ -10,6 +10,7 @@ import { offlineStore } from './chat/features/offline.store.ts'
 import { pushStore } from './chat/features/push.store.ts'
 import { reportsStore } from './chat/features/reports.store.ts'
 import { xmlEntriesStore } from './chat/features/xml-entries.store.ts'
+import { capabilitiesStore } from './chat/pubsub/capabilities.store.ts'
 import { personalNodesStore, serviceNodesStore } from './chat/pubsub/nodes.store.ts'
 import { invitesStore } from './chat/invites/invites.store.ts'
 import { sharedGroupsStore } from './chat/features/shared-groups.store.ts'
@@ -48,4 +49,5 @@ export const stores: readonly StoreDefinition[] = [
   sharedGroupsStore,
   personalNodesStore,
   serviceNodesStore,
+  capabilitiesStore,
 ]

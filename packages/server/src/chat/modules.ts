@@ -28,6 +28,7 @@ import { motd } from './features/motd.ts'
 import { watchRegistrations } from './features/watch-registrations.ts'
 import { welcome } from './features/welcome.ts'
 import { accountManagement } from './features/account-management.ts'
+import { pep } from './pubsub/pep.ts'
 import { invites } from './features/invites.ts'
 import { mimicry } from './features/mimicry.ts'
 import { registration } from './features/registration.ts'
@@ -52,6 +53,7 @@ export const chatFeatures: readonly AnyModule[] = [
   blocking,
   uptime,
   lastActivity,
+  pep,
   vcard,
   privateStorage,
   contactAddresses,

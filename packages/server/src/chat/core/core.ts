@@ -37,13 +37,14 @@ import { Directory, type OnlineAccount } from './directory.ts'
 import { CommandRegistry } from './commands.ts'
 import { DiscoRegistry } from './disco.ts'
 import { AnswerPoint, NamedHandlers } from './hooks.ts'
+import { Offers } from './offers.ts'
 import { hostFor, type StreamFeatureOffer } from './host.ts'
 import { checkIq, IqRegistry } from './iq.ts'
 import { makePoints, type Points } from './points.ts'
 import { becomeUnavailable, goodbye, presenceFromSession } from './presence.ts'
 import { farewell, registerRoster } from './roster-requests.ts'
 import { rosterStore } from './roster.store.ts'
-import type { Roster } from './roster.ts'
+import type { Roster, RosterItem } from './roster.ts'
 import { route } from './router.ts'
 import { Sent, stamp } from './sent.ts'
 import { Session, type Wire } from './session.ts'
@@ -151,6 +152,7 @@ export class Core implements Chat {
   readonly unboundHandlers = new NamedHandlers<UnboundHandler>('take before a resource')
   readonly nonzaHandlers = new NamedHandlers<NonzaHandler>('take')
   readonly commands = new CommandRegistry()
+  readonly offers = new Offers()
   readonly services = new Map<string, Service>()
   readonly #limits: HostLimits
   /** Domains with settings of their own. */
@@ -215,6 +217,13 @@ export class Core implements Chat {
     return account.loadRoster(this.store, rosterChanged).catch((error: unknown) => {
       throw asStanzaError(error)
     })
+  }
+
+  async rosterItem(account: Account, contact: string): Promise<RosterItem | undefined> {
+    const roster = this.directory.account(account.address)?.roster
+    return roster === undefined
+      ? this.store.account(rosterStore, account.id).item({ contact })
+      : roster.items.get(contact)
   }
 
   async maySeePresence(account: Account, viewer: Jid): Promise<boolean> {
@@ -289,7 +298,7 @@ export class Core implements Chat {
 
   #take(session: Session, stanza: Element): void | Promise<void> {
     if (stanza.name === 'iq') checkIq(stanza)
-    const stamped = stamp(stanza, session)
+    const stamped = this.#dressed(stamp(stanza, session), session)
     if (stamped.name === 'presence') {
       // Hooks see directed presence; subscriptions once they are addressed in the account's name.
       if (stamped.get('to') === undefined || isAboutAccount(stamped)) return presenceFromSession(this, session, stamped)
@@ -306,6 +315,20 @@ export class Core implements Chat {
       else if (answer !== 'handled') await answer
     }
     return Promise.all([sent(), work]).then(() => {})
+  }
+
+  /** An available presence as features want it to be. */
+  #dressed(stamped: Element, session: Session): Element {
+    const { dressing } = this.points
+    if (dressing.empty || stamped.name !== 'presence' || stamped.get('type') !== undefined) return stamped
+    return dressing.ask(new Sent(stamped, session, this.directory)) ?? stamped
+  }
+
+  announce(session: Session): void {
+    if (session.over || !session.available) return
+    const presence = this.#dressed(this.presenceOf(session, session.account.bare).with({ to: undefined }), session)
+    const pending = presenceFromSession(this, session, presence)
+    pending?.catch((error: unknown) => this.log.warn({ err: error, session: session.id }, 'presence was not sent'))
   }
 
   #send(session: Session, stamped: Element): void | Promise<void> {

@@ -1,7 +1,15 @@
 // XEP-0030: what is said of the host and of its accounts, gathered from the features.
 
 import type { Element } from '@aviso/xmpp'
-import type { DiscoFacts, DiscoFinder, DiscoIdentity, DiscoItem, DiscoNode, DiscoSubject } from './contracts.ts'
+import type {
+  AccountNodes,
+  DiscoFacts,
+  DiscoFinder,
+  DiscoIdentity,
+  DiscoItem,
+  DiscoNode,
+  DiscoSubject,
+} from './contracts.ts'
 import { type Domains, isFor } from './domains.ts'
 
 interface Entry<T> {
@@ -26,6 +34,7 @@ export class DiscoRegistry {
   readonly #forms = new Set<Entry<Element>>()
   readonly #nodes = new Set<NamedNode>()
   readonly #finders = new Set<Entry<DiscoFinder>>()
+  readonly #accountNodes = new Set<Entry<AccountNodes>>()
   #revision = 0
 
   /** What is said of one domain and its accounts; follows what is added and taken off. */
@@ -51,6 +60,7 @@ export class DiscoRegistry {
         }
         return undefined
       },
+      accountNodes: () => told(this.#accountNodes).at(-1),
       get revision() {
         return revision()
       },
@@ -75,6 +85,10 @@ export class DiscoRegistry {
 
   addNode(name: string, value: DiscoNode, domains?: Domains): () => void {
     return this.#add(this.#nodes, { name, value, domains })
+  }
+
+  addAccountNodes(value: AccountNodes, domains?: Domains): () => void {
+    return this.#add(this.#accountNodes, { value, domains })
   }
 
   addFinder(value: DiscoFinder, domains?: Domains): () => void {

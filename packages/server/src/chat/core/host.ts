@@ -33,6 +33,7 @@ export function hostFor(core: Core, scope: Scope): Host {
       form: (form) => scope.defer(disco.addForm(form, domains)),
       node: (node, description) => scope.defer(disco.addNode(node, description, domains)),
       otherNodes: (find) => scope.defer(disco.addFinder(find, domains)),
+      accountNodes: (nodes) => scope.defer(disco.addAccountNodes(nodes, domains)),
     },
     described: (domain) => disco.of(domain),
     covers: (domain) => core.isLocal(domain) && isFor(domains, domain),
@@ -72,6 +73,11 @@ export function hostFor(core: Core, scope: Scope): Host {
     probe: (account, contact) => probeFor(core, account, contact),
     sessions: (bare) => directory.account(bare)?.sessions ?? [],
     maySeePresence: (account, viewer) => core.maySeePresence(account, viewer),
+    rosterItem: (account, contact) => core.rosterItem(account, contact),
+    announce: (session) => core.successor.announce(session),
+    offer: (key, value) => scope.defer(core.offers.add(key, value, domains)),
+    find: (key, domain) => core.offers.all(key, domain).at(-1),
+    all: (key, domain) => core.offers.all(key, domain),
     route: async (stanza, origin) => route(core, origin, stanza),
   }
 }

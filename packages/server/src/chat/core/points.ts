@@ -11,6 +11,7 @@ import type {
   PresenceEvent,
   RefusedEvent,
   SendingEvent,
+  ShownEvent,
   StanzaEvent,
   UnavailableEvent,
 } from './contracts.ts'
@@ -21,6 +22,7 @@ import type { Session } from './session.ts'
 /** The side of the core of `Hooks`. */
 export interface Points {
   readonly sending: AnswerPoint<SendingEvent, Handled>
+  readonly dressing: AnswerPoint<StanzaEvent, Element>
   readonly receiving: AnswerPoint<AccountEvent, Handled>
   readonly keeping: AnswerPoint<AccountEvent, Element | Promise<Element>>
   readonly undelivered: AnswerPoint<AccountEvent, Handled>
@@ -29,6 +31,7 @@ export interface Points {
   readonly remote: AnswerPoint<StanzaEvent, Handled>
   readonly bound: TellPoint<Session>
   readonly available: TellPoint<PresenceEvent>
+  readonly shown: TellPoint<ShownEvent>
   readonly unavailable: TellPoint<UnavailableEvent>
   readonly answered: TellPoint<StanzaEvent>
   readonly away: TellPoint<Session>
@@ -38,6 +41,7 @@ export interface Points {
 
 export const makePoints = (log: Log): Points => ({
   sending: new AnswerPoint(),
+  dressing: new AnswerPoint(),
   receiving: new AnswerPoint(),
   keeping: new AnswerPoint(),
   undelivered: new AnswerPoint(),
@@ -46,6 +50,7 @@ export const makePoints = (log: Log): Points => ({
   remote: new AnswerPoint(),
   bound: new TellPoint(log),
   available: new TellPoint(log),
+  shown: new TellPoint(log),
   unavailable: new TellPoint(log),
   answered: new TellPoint(log),
   away: new TellPoint(log),
@@ -87,6 +92,7 @@ export function hooksFor(points: Points, scope: Scope, domains: Domains | undefi
   })
   return {
     sending: answers(points.sending, ofSender),
+    dressing: answers(points.dressing, ofSender),
     receiving: answers(points.receiving, ofAccount),
     keeping: answers(points.keeping, ofAccount),
     undelivered: answers(points.undelivered, ofAccount),
@@ -95,6 +101,7 @@ export function hooksFor(points: Points, scope: Scope, domains: Domains | undefi
     refused: tells(points.refused, ({ session }) => ofSession(session)),
     bound: tells(points.bound, ofSession),
     available: tells(points.available, ({ session }) => ofSession(session)),
+    shown: tells(points.shown, ({ account }) => account.jid.domain),
     unavailable: tells(points.unavailable, ({ session }) => ofSession(session)),
     answered: tells(points.answered, ofReceiver),
     away: tells(points.away, ofSession),

@@ -109,12 +109,17 @@ async function forget(tx: Transaction, node: string): Promise<void> {
 /** The subscription that is meant: that of the JID, and of the right subid where one is given (§6.2.3). */
 async function subscriptionMeant(
   tx: Transaction,
-  node: string,
+  { node, actor }: About,
   jid: string,
   subid: string | undefined,
 ): Promise<Subscription> {
+  const { config } = (await nodeFor(tx, node, actor)).node
   const subscription = await subscriptionOf(tx, node, jid)
-  if (subscription === undefined) throw refused({ condition: 'unexpected-request', detail: 'not-subscribed' })
+  if (subscription === undefined) {
+    // Who may not even ask for one is not told that there is something to subscribe to.
+    must(mayNotSubscribe(config, actor, await standingOf(tx, node, actor)))
+    throw refused({ condition: 'unexpected-request', detail: 'not-subscribed' })
+  }
   if (subid !== undefined && subid !== subscription.subid)
     throw refused({ condition: 'not-acceptable', detail: 'invalid-subid' })
   return subscription
@@ -228,7 +233,7 @@ const operations = {
   ),
 
   /** The names of the nodes whose last items are sent to who comes. */
-  sent: read(async (tx): Promise<readonly string[]> =>
+  sent: read<never, readonly string[]>(async (tx) =>
     (await allNodes(tx)).filter(({ config }) => config.sendLast === 'on_sub_and_presence').map(({ name }) => name),
   ),
 
@@ -248,9 +253,8 @@ const operations = {
     ): Promise<{ readonly node: NodeFacts; readonly subscribers: number; readonly owners: readonly string[] }> => {
       const { node, standing } = await nodeFor(tx, name, actor)
       // Who may ask for a subscription may know what to.
-      if (mayNotSubscribe(node.config, actor, standing)?.condition !== 'feature-not-implemented')
-        must(mayNotSubscribe(node.config, actor, standing))
-      else must(mayNotRead(node.config, actor, standing))
+      const mayAsk = node.config.accessModel === 'authorize' && standing.affiliation === 'none'
+      if (!mayAsk) must(mayNotRead(node.config, actor, standing))
       const subscriptions = await subscriptionsOf(tx, name)
       const affiliations = await affiliationsOf(tx, name)
       return {
@@ -326,6 +330,7 @@ const operations = {
     }> => {
       const { node, standing } = await nodeFor(tx, name, actor)
       must(mayNotSubscribe(node.config, actor, standing))
+      await tx.run('DELETE FROM pubsub_subscription WHERE node = ? AND expires > 0 AND expires <= ?', name, tx.now)
       const before = await subscriptionOf(tx, name, wanted.jid)
       if (before?.state === 'pending') must({ condition: 'not-authorized', detail: 'pending-subscription' })
       const welcome = mayNotRead(node.config, actor, standing) === undefined
@@ -350,8 +355,7 @@ const operations = {
       tx,
       { node, actor, jid, subid }: About & { readonly jid: string; readonly subid: string | undefined },
     ): Promise<Subscription> => {
-      await nodeFor(tx, node, actor)
-      const subscription = await subscriptionMeant(tx, node, jid, subid)
+      const subscription = await subscriptionMeant(tx, { node, actor }, jid, subid)
       await tx.run('DELETE FROM pubsub_subscription WHERE node = ? AND jid = ?', node, jid)
       return subscription
     },
@@ -363,8 +367,7 @@ const operations = {
       tx,
       { node, actor, jid, subid }: About & { readonly jid: string; readonly subid: string | undefined },
     ): Promise<Subscription> => {
-      await nodeFor(tx, node, actor)
-      return subscriptionMeant(tx, node, jid, subid)
+      return subscriptionMeant(tx, { node, actor }, jid, subid)
     },
   ),
 
@@ -383,8 +386,7 @@ const operations = {
         readonly options: Partial<Pick<Subscription, 'deliver' | 'expires'>>
       },
     ): Promise<void> => {
-      await nodeFor(tx, node, actor)
-      const subscription = await subscriptionMeant(tx, node, jid, subid)
+      const subscription = await subscriptionMeant(tx, { node, actor }, jid, subid)
       await putSubscription(tx, node, actor.jid, { ...subscription, ...options })
     },
   ),

@@ -124,7 +124,7 @@ export async function findNode(tx: Transaction, name: string): Promise<NodeFacts
 }
 
 export const allNodes = async (tx: Transaction): Promise<readonly NodeFacts[]> =>
-  (await tx.all(`${NODE} ORDER BY created, name`)).map(toNode)
+  (await tx.all(`${NODE} ORDER BY name`)).map(toNode)
 
 /** The node, and what the actor is to it. Throws where there is none. */
 export async function nodeFor(
