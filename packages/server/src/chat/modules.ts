@@ -29,6 +29,8 @@ import { watchRegistrations } from './features/watch-registrations.ts'
 import { welcome } from './features/welcome.ts'
 import { accountManagement } from './features/account-management.ts'
 import { pep } from './pubsub/pep.ts'
+import { avatars } from './features/avatars.ts'
+import { bookmarks } from './features/bookmarks.ts'
 import { invites } from './features/invites.ts'
 import { mimicry } from './features/mimicry.ts'
 import { registration } from './features/registration.ts'
@@ -55,7 +57,9 @@ export const chatFeatures: readonly AnyModule[] = [
   lastActivity,
   pep,
   vcard,
+  avatars,
   privateStorage,
+  bookmarks,
   contactAddresses,
   serverInfo,
   commands,

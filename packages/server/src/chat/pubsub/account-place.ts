@@ -76,7 +76,7 @@ export class AccountPlace implements Place {
     const { name } = happening.audience
     for (const watcher of this.#host.all(NodeWatcher, this.account.domain))
       if (watcher.node === name) watcher.happened(this.account)
-    if (!happening.audience.config.deliver) return
+    if (happening.silent) return
     this.#spread(happening).catch((error: unknown) =>
       this.#scope.log.warn({ err: error, account: this.account.address, node: name }, 'contacts were not notified'),
     )

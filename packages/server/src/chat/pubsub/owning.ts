@@ -51,19 +51,19 @@ export async function configure(place: Place, request: Request, element: Element
   const actor = await place.actor(request.from, node)
   const audience = await asked(place.nodes.configure({ node, actor, changes, limits: place.limits }))
   place.changed()
-  if (audience.config.notifyConfig)
-    request.after(() => {
-      const { config, name } = audience
-      const xml = config.payloads ? configForm(config, 'result').toString() : ''
-      const content = `<configuration node='${escapeAttribute(name)}'>${xml}</configuration>`
-      place.happened({ audience, kind: 'configured', content })
-    })
+  request.after(() => {
+    const { config, name } = audience
+    const xml = config.payloads ? configForm(config, 'result').toString() : ''
+    const content = `<configuration node='${escapeAttribute(name)}'>${xml}</configuration>`
+    place.happened({ audience, kind: 'configured', silent: !config.notifyConfig, content })
+  })
   return undefined
 }
 
-const nameOnly = (kind: Happening['kind'], element: string, audience: Audience): Happening => ({
+const nameOnly = (kind: Happening['kind'], element: string, audience: Audience, silent: boolean): Happening => ({
   audience,
   kind,
+  silent,
   content: `<${element} node='${escapeAttribute(audience.name)}'/>`,
 })
 
@@ -72,9 +72,7 @@ export async function remove(place: Place, request: Request, element: Element): 
   const node = nodeNamed(element)
   const audience = await asked(place.nodes.delete({ node, actor: await place.actor(request.from, node) }))
   place.changed()
-  request.after(() => {
-    if (audience.config.notifyDelete) place.happened(nameOnly('deleted', 'delete', audience))
-  })
+  request.after(() => place.happened(nameOnly('deleted', 'delete', audience, !audience.config.notifyDelete)))
   return undefined
 }
 
@@ -82,9 +80,7 @@ export async function remove(place: Place, request: Request, element: Element): 
 export async function purge(place: Place, request: Request, element: Element): Promise<Answer> {
   const node = nodeNamed(element)
   const audience = await asked(place.nodes.purge({ node, actor: await place.actor(request.from, node) }))
-  request.after(() => {
-    if (audience.config.notifyRetract) place.happened(nameOnly('purged', 'purge', audience))
-  })
+  request.after(() => place.happened(nameOnly('purged', 'purge', audience, !audience.config.notifyRetract)))
   return undefined
 }
 

@@ -19,6 +19,8 @@ export interface Happening {
   /** What `<event/>` contains, as XML text. */
   readonly content: string
   readonly kind: 'published' | 'retracted' | 'purged' | 'deleted' | 'configured'
+  /** Nobody is sent a message: the node does not want it. */
+  readonly silent: boolean
 }
 
 export interface Place {

@@ -57,12 +57,26 @@ export const published = (
 ): Happening => {
   const { config, name } = audience
   const xml = items.map((item) => itemXml(place, audience, { ...item, publisher }, config.payloads)).join('')
-  return { audience, kind: 'published', content: `<items node='${escapeAttribute(name)}'>${xml}</items>` }
+  return {
+    audience,
+    kind: 'published',
+    silent: !config.deliver,
+    content: `<items node='${escapeAttribute(name)}'>${xml}</items>`,
+  }
 }
 
-export const retracted = (audience: Audience, ids: readonly string[]): Happening => {
+export const retracted = (
+  audience: Audience,
+  ids: readonly string[],
+  silent = !audience.config.notifyRetract,
+): Happening => {
   const xml = ids.map((id) => `<retract id='${escapeAttribute(id)}'/>`).join('')
-  return { audience, kind: 'retracted', content: `<items node='${escapeAttribute(audience.name)}'>${xml}</items>` }
+  return {
+    audience,
+    kind: 'retracted',
+    silent,
+    content: `<items node='${escapeAttribute(audience.name)}'>${xml}</items>`,
+  }
 }
 
 /** §7.2 */
@@ -72,7 +86,7 @@ export async function retract(place: Place, request: Request, element: Element):
   if (ids.length === 0) throw pubsubError('bad-request', 'item-required')
   const audience = await asked(place.nodes.retract({ node, actor: await place.actor(request.from, node), ids }))
   const notify = element.get('notify')
-  if (audience.config.notifyRetract || notify === '1' || notify === 'true')
-    request.after(() => place.happened(retracted(audience, ids)))
+  const wanted = audience.config.notifyRetract || notify === '1' || notify === 'true'
+  request.after(() => place.happened(retracted(audience, ids, !wanted)))
   return undefined
 }
