@@ -129,7 +129,12 @@ export class Directory {
     if (change.address !== undefined) this.#accounts.delete(change.address)
     // One change may alter what many addresses mean (catch-all, postmaster); changes are rare, so all are looked up again.
     this.#resolutions.clear()
-    if (change.kind === 'domains') void this.#refreshSoon()
+    // Who hears of domains asks for them.
+    if (change.kind === 'domains') void this.#refreshSoon(change)
+    else this.#tell(change)
+  }
+
+  #tell(change: AccountChange): void {
     for (const listener of this.#listeners) {
       try {
         listener(change)
@@ -139,14 +144,17 @@ export class Directory {
     }
   }
 
-  async #refreshSoon(): Promise<void> {
+  /** Reads the domains, and tells of the change when they are known. */
+  async #refreshSoon(change: AccountChange): Promise<void> {
     try {
       await this.refresh()
     } catch (error) {
       if (this.#scope.signal.aborted) return
       this.#scope.log.error({ err: error }, 'the domains could not be read: trying again in a second')
-      this.#scope.timeout(1000, () => this.#refreshSoon())
+      this.#scope.timeout(1000, () => this.#refreshSoon(change))
+      return
     }
+    this.#tell(change)
   }
 }
 

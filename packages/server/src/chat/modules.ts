@@ -31,6 +31,7 @@ import { accountManagement } from './features/account-management.ts'
 import { pep } from './pubsub/pep.ts'
 import { avatars } from './features/avatars.ts'
 import { bookmarks } from './features/bookmarks.ts'
+import { pubsub } from './pubsub/pubsub.ts'
 import { invites } from './features/invites.ts'
 import { mimicry } from './features/mimicry.ts'
 import { registration } from './features/registration.ts'
@@ -76,4 +77,7 @@ export const chatFeatures: readonly AnyModule[] = [
   sharedGroups,
 ]
 
-export const chatModules: readonly AnyModule[] = [c2s, s2s, ...chatFeatures]
+/** Those that are off unless the config names them. */
+export const furtherFeatures: readonly AnyModule[] = [pubsub]
+
+export const chatModules: readonly AnyModule[] = [c2s, s2s, ...chatFeatures, ...furtherFeatures]

@@ -1,9 +1,11 @@
 // What a store worker does: takes the operations that wait, groups them by database, and commits each group once.
 
-import { rmSync } from 'node:fs'
+import { appendFileSync, existsSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Change, Operation, Scale, StoreDefinition } from './contracts.ts'
 import { StoreError } from './contracts.ts'
+import { carryOut, journalStores, Waiting, WAITS } from './deferred.ts'
+import { type Entry, Journal, leftJournals, readJournal } from './journal.ts'
 import { migrate } from './migrate.ts'
 import { free, memoryOf } from './moving.ts'
 import { SqliteDatabase, storeError } from './sqlite.ts'
@@ -31,6 +33,15 @@ export type Outcome =
 export interface Round {
   readonly outcomes: readonly Outcome[]
   readonly changes: readonly (readonly [scale: Scale, database: string, change: Change])[]
+  /** Calls that were safe already and then failed by their own fault: for the log. */
+  readonly broken: readonly Broken[]
+}
+
+/** An `append` that failed. */
+export interface Broken {
+  readonly what: string
+  readonly database: string
+  readonly message: string
 }
 
 /** A round, and the memory of what goes over to the callers with it. */
@@ -44,7 +55,15 @@ export interface EngineOptions {
   readonly definitions: readonly StoreDefinition[]
   /** Databases held open at the same time. */
   readonly open: number
+  /** A name that no engine had before: of its journal. */
+  readonly run: string
 }
+
+/** Where the journals lie. */
+export const journalFolder = (folder: string): string => join(folder, 'journal')
+
+/** Databases that one round brings up to date for the journal's sake, beyond what it was asked for. */
+const TIDIED_AT_ONCE = 4
 
 const NAME = /^[a-z0-9][a-z0-9_.-]{0,63}$/
 
@@ -62,9 +81,17 @@ export class Engine {
   readonly #operations = new Map<string, Operation<never, unknown>>()
   /** Least recently used first. */
   readonly #open = new Map<string, SqliteDatabase>()
+  readonly #journal: Journal
+  /** What is in the journal only, by database. */
+  readonly #waiting = new Map<string, Waiting>()
+  /** Databases that could not be brought up to date, and when that is tried again. */
+  readonly #postponed = new Map<string, number>()
+  #seq = 0
+  #broken: Broken[] = []
 
   constructor(options: EngineOptions) {
-    this.#options = options
+    this.#options = { ...options, definitions: [...options.definitions, ...journalStores] }
+    this.#journal = new Journal(journalFolder(options.folder), options.run)
     for (const definition of options.definitions)
       for (const [name, operation] of Object.entries(definition.operations))
         this.#operations.set(`${definition.name}.${name}`, operation)
@@ -86,11 +113,22 @@ export class Engine {
       if (group === undefined) groups.set(key, [call])
       else group.push(call)
     }
+    const appended: Entry[] = []
+    const appends = new Map<string, readonly Call[]>()
     for (const [key, group] of groups) {
       const [, scale, name] = group[0] as Call
       let database: SqliteDatabase
       try {
-        database = this.#database(key, scale, name)
+        database = await this.#database(key, scale, name)
+        if (scale !== 'core' && group.every((call) => this.#operation(call)?.mode === 'append')) {
+          for (const [, , , store, operation, args] of group)
+            appended.push([++this.#seq, scale, name, store, operation, args, now])
+          appends.set(key, group)
+          continue
+        }
+        const waiting = this.#waiting.get(key)
+        if (waiting !== undefined && group.some(([, , , store]) => waiting.stores.has(store)))
+          await this.#carryOut(key, database)
       } catch (error) {
         for (const [id] of group) outcomes.push(failure(id, error))
         continue
@@ -102,26 +140,140 @@ export class Engine {
         if (!failed) returned.push(...(this.#operation(group[index])?.returned?.(result) ?? []))
       for (const change of database.takeChanges()) changes.push([scale, name, change])
     }
+    if (appended.length > 0) outcomes.push(...(await this.#append(appended, appends, now)))
+    const broken = this.#broken
+    this.#broken = []
     const moving = memoryOf(returned)
     // Megabytes that would lie here until V8 looks for them: an idle thread does not.
     for (const call of calls)
       for (const memory of memoryOf(this.#operation(call)?.given?.(call[5] as never) ?? []))
         if (!moving.includes(memory)) free(memory)
-    return { outcomes, changes, moving }
+    return { outcomes, changes, broken, moving }
   }
 
   /** Closes the account's database and removes its folder. */
   erase(account: string): void {
-    this.#close(`account/${account}`)
+    const key = `account/${account}`
+    this.#waiting.delete(key)
+    this.#shut(key)
     rmSync(dirname(databasePath(this.#options.folder, 'account', account)), { recursive: true, force: true })
   }
 
-  close(): void {
-    for (const key of this.#open.keys()) this.#close(key)
+  async close(): Promise<void> {
+    for (const key of this.#open.keys()) await this.#close(key)
+    this.#journal.close()
+  }
+
+  /** Brings databases up to date that have waited long, or that an old file of the journal waits for. */
+  async tidy(now: number): Promise<readonly Broken[]> {
+    const due: string[] = []
+    for (const [key, { since }] of this.#waiting) {
+      if (due.length === TIDIED_AT_ONCE || now - since < WAITS) break
+      due.push(key)
+    }
+    for (const key of this.#journal.overdue()) {
+      if (due.length >= TIDIED_AT_ONCE) break
+      if ((this.#postponed.get(key) ?? 0) <= now) due.push(key)
+    }
+    for (const key of due)
+      try {
+        await this.#bringUpToDate(key)
+        this.#postponed.delete(key)
+      } catch (error) {
+        this.#postponed.set(key, now + WAITS)
+        const waiting = this.#waiting.get(key)
+        if (waiting !== undefined) {
+          // To the end of the queue.
+          this.#waiting.delete(key)
+          this.#waiting.set(key, waiting)
+          waiting.since = now
+        }
+        this.#broken.push({ what: 'the journal', database: key, message: String(error) })
+      }
+    const broken = this.#broken
+    this.#broken = []
+    return broken
+  }
+
+  /** Carries out what journals of engines that died hold, and deletes them; those of one run, or all. Nothing else may have been done with their databases. */
+  async replay(run?: string): Promise<readonly Broken[]> {
+    for (const left of leftJournals(journalFolder(this.#options.folder), run)) {
+      const byDatabase = new Map<string, Entry[]>()
+      for (const entry of readJournal(left.path)) {
+        const key = `${entry[1]}/${entry[2]}`
+        const entries = byDatabase.get(key)
+        if (entries === undefined) byDatabase.set(key, [entry])
+        else entries.push(entry)
+      }
+      for (const [key, entries] of byDatabase) {
+        const [, scale, name] = entries[0] as Entry
+        // Of an account that was erased meanwhile.
+        if (!existsSync(databasePath(this.#options.folder, scale, name))) continue
+        const database = await this.#database(key, scale, name)
+        this.#complain(await carryOut(database, this.#find, left, entries))
+        database.syncLog()
+      }
+      rmSync(left.path)
+    }
+    const broken = this.#broken
+    this.#broken = []
+    return broken
+  }
+
+  /** Makes calls safe that are carried out later. */
+  async #append(
+    entries: readonly Entry[],
+    groups: ReadonlyMap<string, readonly Call[]>,
+    now: number,
+  ): Promise<readonly Outcome[]> {
+    const calls = [...groups.values()].flat()
+    try {
+      this.#journal.write(entries, groups.keys())
+    } catch (error) {
+      return calls.map(([id]) => failure(id, storeError(error, journalFolder(this.#options.folder))))
+    }
+    for (const entry of entries) {
+      const key = `${entry[1]}/${entry[2]}`
+      let waiting = this.#waiting.get(key)
+      if (waiting === undefined) this.#waiting.set(key, (waiting = new Waiting(now)))
+      waiting.add(entry)
+    }
+    for (const key of groups.keys()) {
+      const database = this.#open.get(key)
+      if (this.#waiting.get(key)?.enough === true && database !== undefined)
+        // They are safe already: should it fail now, it is tried again with the next ones.
+        await this.#carryOut(key, database).catch(() => {})
+    }
+    return calls.map(([id]) => [id, false, undefined])
+  }
+
+  async #carryOut(key: string, database: SqliteDatabase): Promise<void> {
+    const waiting = this.#waiting.get(key)
+    if (waiting === undefined) return
+    this.#complain(await carryOut(database, this.#find, this.#journal, waiting.entries))
+    this.#waiting.delete(key)
+  }
+
+  async #bringUpToDate(key: string): Promise<void> {
+    const [scale, name] = key.split('/') as [Scale, string]
+    const database = await this.#database(key, scale, name)
+    await this.#carryOut(key, database)
+    database.syncLog()
+    this.#journal.release(key)
+  }
+
+  #complain(failed: Awaited<ReturnType<typeof carryOut>>): void {
+    for (const { entry, error } of failed) {
+      const [, scale, database, store, operation, args, now] = entry
+      const message = error instanceof Error ? (error.stack ?? error.message) : String(error)
+      const aside = JSON.stringify({ scale, database, store, operation, args, now, message })
+      appendFileSync(join(journalFolder(this.#options.folder), 'broken.jsonl'), `${aside}\n`, { mode: 0o600 })
+      this.#broken.push({ what: `${store}.${operation}`, database, message })
+    }
   }
 
   async #runGroup(database: SqliteDatabase, group: readonly Call[]): Promise<readonly Outcome[]> {
-    const writes = group.reduce((count, call) => count + (this.#operation(call)?.mode === 'write' ? 1 : 0), 0)
+    const writes = group.reduce((count, call) => count + (this.#operation(call)?.mode === 'read' ? 0 : 1), 0)
     if (writes === 0) {
       const outcomes: Outcome[] = []
       for (const call of group) outcomes.push(await this.#runOne(database, call, false))
@@ -144,7 +296,7 @@ export class Engine {
       for (const call of group) {
         const outcome = await this.#runOne(database, call, fenced)
         outcomes.push(outcome)
-        if (!outcome[1] || fenced || this.#operation(call)?.mode !== 'write') continue
+        if (!outcome[1] || fenced || this.#operation(call)?.mode === 'read') continue
         database.dropChanges(0)
         if (database.inTransaction) database.rollback()
         // A single operation that failed leaves nothing worth a sync.
@@ -170,7 +322,7 @@ export class Engine {
   async #runOne(database: SqliteDatabase, call: Call, fenced: boolean): Promise<Outcome> {
     const operation = this.#operation(call)
     if (operation === undefined) return failure(call[0], new Error(`the store has no operation ${call[3]}.${call[4]}`))
-    const fence = fenced && operation.mode === 'write'
+    const fence = fenced && operation.mode !== 'read'
     const published = database.published
     try {
       if (fence) database.run('SAVEPOINT one')
@@ -184,11 +336,14 @@ export class Engine {
     }
   }
 
+  readonly #find = (store: string, name: string): Operation<never, unknown> | undefined =>
+    this.#operations.get(`${store}.${name}`)
+
   #operation(call: Call | undefined): Operation<never, unknown> | undefined {
-    return call && this.#operations.get(`${call[3]}.${call[4]}`)
+    return call && this.#find(call[3], call[4])
   }
 
-  #database(key: string, scale: Scale, name: string): SqliteDatabase {
+  async #database(key: string, scale: Scale, name: string): Promise<SqliteDatabase> {
     let database = this.#open.get(key)
     if (database !== undefined) {
       this.#open.delete(key)
@@ -209,16 +364,25 @@ export class Engine {
     this.#open.set(key, database)
     if (this.#open.size > this.#options.open) {
       const [oldest] = this.#open.keys()
-      if (oldest !== undefined) this.#close(oldest)
+      if (oldest !== undefined) await this.#close(oldest)
     }
     return database
   }
 
-  #close(key: string): void {
+  async #close(key: string): Promise<void> {
     const database = this.#open.get(key)
     if (database === undefined) return
+    // Should it fail, the journal has it for the next start.
+    await this.#carryOut(key, database)
+    this.#shut(key)
+  }
+
+  /** Closes a database of which nothing waits: SQLite takes its log into it, and syncs. */
+  #shut(key: string): void {
+    const database = this.#open.get(key)
     this.#open.delete(key)
-    database.close()
+    database?.close()
+    this.#journal.release(key)
   }
 }
 

@@ -124,8 +124,11 @@ export interface Hooks {
   readonly closed: TellHook<Session>
 }
 
-/** Whom an IQ request is for: the server itself, somebody's account (by anybody, its owner included), or only the sender's own account. */
-export type IqTarget = 'host' | 'account' | 'self'
+/**
+ * Whom an IQ request is for: the server itself, somebody's account (by anybody, its owner included), only the sender's own account, a service on a domain of its own, or an
+ * address at such a service (a room).
+ */
+export type IqTarget = 'host' | 'account' | 'self' | 'service' | 'address'
 
 /** An IQ request that the server answers. */
 export interface IqRequest {
@@ -150,17 +153,19 @@ export type IqHandler = (iq: IqRequest) => Element | Promise<Element>
 export interface IqHandlers {
   get(xmlns: string, name: string, targets: readonly IqTarget[], handler: IqHandler): void
   set(xmlns: string, name: string, targets: readonly IqTarget[], handler: IqHandler): void
+  /** Who answers this request at a domain; undefined: nobody. */
+  find(type: 'get' | 'set', target: IqTarget, payload: Element, domain: string): IqHandler | undefined
 }
 
-/** Who is described: the server, or each account (to those who may know of it). */
-export type DiscoSubject = 'host' | 'account'
+/** Who is described: the server, each account (to those who may know of it), each service on a domain of its own, or each address at one. */
+export type DiscoSubject = 'host' | 'account' | 'service' | 'address'
 
 /** XEP-0030: what the host and its accounts are and can do. */
 export interface Disco {
   feature(name: string, subjects?: readonly DiscoSubject[]): void
   identity(identity: DiscoIdentity, subjects?: readonly DiscoSubject[]): void
-  /** Something that the host offers under another address or node. */
-  item(item: DiscoItem): void
+  /** Something that the host offers under another address or node; `of`: at this domain only. */
+  item(item: DiscoItem, of?: string): void
   /** A form about the server (XEP-0128), beside its identities and features. */
   form(form: Element): void
   /** A node of the host, with what is to be told of it. */

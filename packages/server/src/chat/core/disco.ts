@@ -1,11 +1,14 @@
 // XEP-0030: what is said of the host and of its accounts, gathered from the features.
 
-import type { Element } from '@aviso/xmpp'
+import { el, type Element, NS } from '@aviso/xmpp'
+import type { Scope } from '../../kernel/scope.ts'
 import type {
   AccountNodes,
+  Disco,
   DiscoFacts,
   DiscoFinder,
   DiscoIdentity,
+  DiscoInfo,
   DiscoItem,
   DiscoNode,
   DiscoSubject,
@@ -67,11 +70,11 @@ export class DiscoRegistry {
     }
   }
 
-  addFeature(value: string, subjects: readonly DiscoSubject[] = HOST, domains?: Domains): () => void {
+  addFeature(value: string, subjects: readonly DiscoSubject[], domains?: Domains): () => void {
     return this.#add(this.#features, { value, subjects, domains })
   }
 
-  addIdentity(value: DiscoIdentity, subjects: readonly DiscoSubject[] = HOST, domains?: Domains): () => void {
+  addIdentity(value: DiscoIdentity, subjects: readonly DiscoSubject[], domains?: Domains): () => void {
     return this.#add(this.#identities, { value, subjects, domains })
   }
 
@@ -95,6 +98,20 @@ export class DiscoRegistry {
     return this.#add(this.#finders, { value, domains })
   }
 
+  /** The side of a feature: what it registers goes with its scope. `usual`: whom it describes where it does not say. */
+  registrar(scope: Scope, domains?: Domains, usual: readonly DiscoSubject[] = HOST): Disco {
+    return {
+      feature: (name, subjects = usual) => scope.defer(this.addFeature(name, subjects, domains)),
+      identity: (identity, subjects = usual) => scope.defer(this.addIdentity(identity, subjects, domains)),
+      item: (item, of) =>
+        scope.defer(this.addItem(item, of === undefined ? domains : { covers: (domain) => domain === of })),
+      form: (form) => scope.defer(this.addForm(form, domains)),
+      node: (node, description) => scope.defer(this.addNode(node, description, domains)),
+      otherNodes: (find) => scope.defer(this.addFinder(find, domains)),
+      accountNodes: (nodes) => scope.defer(this.addAccountNodes(nodes, domains)),
+    }
+  }
+
   #add<T>(to: Set<T>, entry: T): () => void {
     to.add(entry)
     this.#revision++
@@ -103,3 +120,17 @@ export class DiscoRegistry {
     }
   }
 }
+
+/** The answer to disco#info. */
+export const description = ({ identities, features, forms = [] }: DiscoInfo, node?: string): Element =>
+  el(
+    'query',
+    { xmlns: NS.discoInfo, node },
+    ...identities.map(({ category, type, name }) => el('identity', { category, type, name })),
+    ...features.map((feature) => el('feature', { var: feature })),
+    ...forms,
+  )
+
+/** The answer to disco#items; `set`: which part of a longer list it is (XEP-0059). */
+export const listing = (items: readonly DiscoItem[], node?: string, set?: Element): Element =>
+  el('query', { xmlns: NS.discoItems, node }, ...items.map((item) => el('item', { ...item })), set)

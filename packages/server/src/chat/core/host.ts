@@ -25,16 +25,9 @@ export function hostFor(core: Core, scope: Scope): Host {
     iq: {
       get: (xmlns, name, targets, handler) => scope.defer(iq.add('get', xmlns, name, targets, handler, domains)),
       set: (xmlns, name, targets, handler) => scope.defer(iq.add('set', xmlns, name, targets, handler, domains)),
+      find: (type, target, payload, domain) => iq.find(type, target, payload, domain),
     },
-    disco: {
-      feature: (name, subjects) => scope.defer(disco.addFeature(name, subjects, domains)),
-      identity: (identity, subjects) => scope.defer(disco.addIdentity(identity, subjects, domains)),
-      item: (item) => scope.defer(disco.addItem(item, domains)),
-      form: (form) => scope.defer(disco.addForm(form, domains)),
-      node: (node, description) => scope.defer(disco.addNode(node, description, domains)),
-      otherNodes: (find) => scope.defer(disco.addFinder(find, domains)),
-      accountNodes: (nodes) => scope.defer(disco.addAccountNodes(nodes, domains)),
-    },
+    disco: disco.registrar(scope, domains),
     described: (domain) => disco.of(domain),
     covers: (domain) => core.isLocal(domain) && isFor(domains, domain),
     accounts: core.accounts,

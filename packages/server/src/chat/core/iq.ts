@@ -2,7 +2,7 @@
 
 import { type Element, type Jid, resultReply, StanzaError } from '@aviso/xmpp'
 import type { Account } from '../../accounts/contracts.ts'
-import type { IqHandler, IqRequest, IqTarget, Origin } from './contracts.ts'
+import type { IqHandler, IqRequest, IqTarget, Origin, StanzaEvent } from './contracts.ts'
 import type { Core } from './core.ts'
 import type { OnlineAccount } from './directory.ts'
 import { type Domains, isFor } from './domains.ts'
@@ -64,7 +64,8 @@ export function checkIq(iq: Element): void {
   if (payloads !== 1) throw StanzaError.of('bad-request', 'a request has exactly one child element')
 }
 
-const isRequest = (iq: Element): boolean => {
+/** True for what wants an answer. */
+export const isRequest = (iq: Element): boolean => {
   const type = iq.get('type')
   return type === 'get' || type === 'set'
 }
@@ -130,6 +131,15 @@ function answer(
     const taken = core.received({ stanza: iq, origin, to, account })
     if (taken !== undefined) return taken === 'handled' ? undefined : taken
   }
+  return answerRequest({ stanza: iq, origin, to }, account, handler)
+}
+
+/** Has a request answered, and sends the answer. A throw or rejection is what the sender is to be told. */
+export function answerRequest(
+  { stanza: iq, origin, to }: StanzaEvent,
+  account: Account | undefined,
+  handler: IqHandler,
+): void | Promise<void> {
   let afterwards: (() => void) | undefined
   const send = (reply: Element): void => {
     origin.reply(reply)
@@ -149,7 +159,8 @@ function answer(
   return result instanceof Promise ? result.then(send) : send(result)
 }
 
-function payloadOf(iq: Element): Element {
+/** The one child of a request. @throws StanzaError bad-request */
+export function payloadOf(iq: Element): Element {
   const payload = iq.firstElement
   if (payload === undefined) throw StanzaError.of('bad-request')
   return payload

@@ -1,15 +1,9 @@
 // XEP-0030: Service Discovery, and the server's own capabilities (XEP-0115, XEP-0390)
 
-import { el, type Element, NS, StanzaError } from '@aviso/xmpp'
+import { el, NS, StanzaError } from '@aviso/xmpp'
 import * as v from 'valibot'
-import {
-  chatFeature,
-  type DiscoInfo,
-  type DiscoItem,
-  type DiscoNode,
-  type DiscoSubject,
-  type IqRequest,
-} from '../core/contracts.ts'
+import { chatFeature, type DiscoInfo, type DiscoNode, type DiscoSubject, type IqRequest } from '../core/contracts.ts'
+import { description, listing } from '../core/disco.ts'
 import { CAPS, CAPS2, hashes, verification } from './capabilities.ts'
 
 /** What a domain is described by, in one hash of each kind. */
@@ -130,15 +124,3 @@ export const disco = chatFeature({
     })
   },
 })
-
-const description = ({ identities, features, forms = [] }: DiscoInfo, node?: string): Element =>
-  el(
-    'query',
-    { xmlns: NS.discoInfo, node },
-    ...identities.map(({ category, type, name }) => el('identity', { category, type, name })),
-    ...features.map((feature) => el('feature', { var: feature })),
-    ...forms,
-  )
-
-const listing = (items: readonly DiscoItem[], node?: string): Element =>
-  el('query', { xmlns: NS.discoItems, node }, ...items.map((item) => el('item', { ...item })))

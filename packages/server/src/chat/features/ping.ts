@@ -9,7 +9,7 @@ export const ping = chatFeature({
   config: v.strictObject({}),
 
   attach(host) {
-    host.disco.feature('urn:xmpp:ping')
-    host.iq.get('urn:xmpp:ping', 'ping', ['host', 'account'], (iq) => iq.result())
+    host.disco.feature('urn:xmpp:ping', ['host', 'service'])
+    host.iq.get('urn:xmpp:ping', 'ping', ['host', 'account', 'service'], (iq) => iq.result())
   },
 })

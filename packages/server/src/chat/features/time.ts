@@ -12,8 +12,8 @@ export const time = chatFeature({
   config: v.strictObject({}),
 
   attach(host, _config, { clock }) {
-    host.disco.feature(TIME)
-    host.iq.get(TIME, 'time', ['host'], (iq) => {
+    host.disco.feature(TIME, ['host', 'service'])
+    host.iq.get(TIME, 'time', ['host', 'service'], (iq) => {
       const utc = new Date(clock.now()).toISOString()
       return iq.result(el('time', { xmlns: TIME }, el('tzo', {}, 'Z'), el('utc', {}, utc)))
     })

@@ -16,8 +16,8 @@ export const uptime = chatFeature({
 
   async attach(host, _config, scope) {
     const since = await scope.keep(SINCE, () => scope.clock.monotonic())
-    host.disco.feature(LAST)
-    host.iq.get(LAST, 'query', ['host'], (iq) =>
+    host.disco.feature(LAST, ['host', 'service'])
+    host.iq.get(LAST, 'query', ['host', 'service'], (iq) =>
       iq.result(el('query', { xmlns: LAST, seconds: Math.floor((scope.clock.monotonic() - since) / 1000) })),
     )
   },

@@ -13,8 +13,8 @@ export const version = chatFeature({
   }),
 
   attach(host, config) {
-    host.disco.feature(NS.version)
-    host.iq.get(NS.version, 'query', ['host'], (iq) =>
+    host.disco.feature(NS.version, ['host', 'service'])
+    host.iq.get(NS.version, 'query', ['host', 'service'], (iq) =>
       iq.result(
         el(
           'query',

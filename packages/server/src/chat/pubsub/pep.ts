@@ -5,13 +5,12 @@ import * as v from 'valibot'
 import type { Account } from '../../accounts/contracts.ts'
 import { serviceKey } from '../../kernel/scope.ts'
 import { size } from '../../kernel/units.ts'
-import { chatFeature, type DiscoNode, type IqRequest } from '../core/contracts.ts'
+import { chatFeature, type IqRequest } from '../core/contracts.ts'
 import type { Session } from '../core/session.ts'
 import { TO } from '../core/subscriptions.ts'
 import { type AccountPlace, wants } from './account-place.ts'
 import { claimOf } from './claims.ts'
-import { metaData } from './config-form.ts'
-import { asked } from './errors.ts'
+import { infoOfNode, itemsOfNode, listOfNodes } from './discovery.ts'
 import { Interests, NOTHING } from './interests.ts'
 import { Memory } from './memory.ts'
 import { OWNER, PUBSUB } from './names.ts'
@@ -84,16 +83,11 @@ export const pep = chatFeature({
     for (const feature of [...FEATURES, ...PEP_FEATURES.map((name) => `${PUBSUB}#${name}`)])
       host.disco.feature(feature, ['account'])
     host.disco.accountNodes({
-      list: async (iq) => {
-        const place = placeFor(iq, personal)
-        const nodes = await place.nodes.list({ actor: await place.actor(iq.from) })
-        return nodes.map(({ name, config: { title } }) => ({
-          jid: place.account.address,
-          node: name,
-          ...(title !== '' && { name: title }),
-        }))
-      },
-      node: (name) => accountNode(personal, name, limits),
+      list: (iq) => listOfNodes(placeFor(iq, personal), iq),
+      node: (name) => ({
+        info: (iq) => infoOfNode(placeFor(iq, personal), iq, name),
+        items: (iq) => itemsOfNode(placeFor(iq, personal), iq, name),
+      }),
     })
 
     for (const xmlns of [PUBSUB, OWNER])
@@ -193,24 +187,3 @@ function placeFor({ account }: IqRequest, personal: Personal): AccountPlace {
   if (account === undefined) throw StanzaError.of('service-unavailable')
   return personal.place(account)
 }
-
-/** XEP-0060 §5.3-5.5: a node as service discovery tells of it. */
-const accountNode = (personal: Personal, name: string, limits: PlaceLimits): DiscoNode => ({
-  info: async (iq) => {
-    const place = placeFor(iq, personal)
-    const actor = await place.actor(iq.from)
-    const { node, subscribers, owners } = await asked(place.nodes.describe({ node: name, actor }))
-    return {
-      identities: [{ category: 'pubsub', type: 'leaf' }],
-      features: [PUBSUB],
-      forms: [metaData(node, subscribers, owners)],
-    }
-  },
-  items: async (iq) => {
-    const place = placeFor(iq, personal)
-    const page = { max: limits.page, backwards: false, octets: Number.MAX_SAFE_INTEGER }
-    const actor = await place.actor(iq.from)
-    const { items } = await asked(place.nodes.items({ node: name, actor, ids: [], page }))
-    return items.map(({ id }) => ({ jid: place.account.address, name: id }))
-  },
-})
