@@ -124,7 +124,12 @@ export class AccountPlace implements Place {
     const blocked = own[0]?.account.blocked ?? (await blockedBy(this.#host, this.account))
     const hearers = new Hearers(audience)
     const message = this.#message(content, type)
-    const foreign = el('message', { from: this.jid.toString(), type, id: this.#id() }, eventOf(content)).prepared()
+    // For other servers, and for clients that are not here.
+    let foreign: Element | undefined
+    const routeTo = (to: string): void => {
+      foreign ??= el('message', { from: this.jid.toString(), type, id: this.#id() }, eventOf(content)).prepared()
+      this.#route(foreign.with({ to }))
+    }
     const reachedElsewhere = new Set<string>()
     const give = (session: Session): void => {
       if (reached.has(session) || session.account.blocked?.blocks(this.account.address) === true) return
@@ -140,7 +145,7 @@ export class AccountPlace implements Place {
       for (const session of sessions) if (wantsNow(session, name)) give(session)
       for (const [full, wanted] of elsewhere ?? []) {
         if (!wanted.has(name)) continue
-        this.#route(foreign.with({ to: full }))
+        routeTo(full)
         reachedElsewhere.add(jid)
       }
     }
@@ -153,7 +158,7 @@ export class AccountPlace implements Place {
       const sessions = this.#host.sessions(bare)
       if (sessions.length > 0) {
         for (const session of sessions) if (session.available && (jid === bare || jid === session.full)) give(session)
-      } else if (!reachedElsewhere.has(bare)) this.#route(foreign.with({ to: jid }))
+      } else if (!reachedElsewhere.has(bare)) routeTo(jid)
     }
   }
 }

@@ -420,6 +420,12 @@ const operations = {
         .map(([name, affiliation]) => ({ node: String(name), affiliation: affiliation as Affiliation })),
   ),
 
+  /** Somebody is gone for good: who gets his address is not who he was. */
+  forgetSomebody: write(async (tx, { jid }: { readonly jid: string }) => {
+    await tx.run('DELETE FROM pubsub_subscription WHERE bare = ?', jid)
+    await tx.run('DELETE FROM pubsub_affiliation WHERE jid = ?', jid)
+  }),
+
   /** §8.9.1 */
   affiliations: read(async (tx, { node, actor }: About): Promise<readonly Affiliated[]> => {
     await ownNode(tx, node, actor, notOwner)

@@ -1,28 +1,22 @@
 // XEP-0060 §7.1.2: the messages that tell what happened at a node
 
-import { Attributes, el, Element, NS } from '@aviso/xmpp'
+import { DEFAULT_PARSER_LIMITS, el, type Element, escapeAttribute, NO_CONTEXT, NS, readElement } from '@aviso/xmpp'
 import { type Actor, mayNotRead, type Standing } from './access.ts'
 import { EVENT } from './names.ts'
 import { itemXml } from './payloads.ts'
 import type { Place } from './place.ts'
 import type { Audience, Item, NodeFacts } from './rows.ts'
 
-/** `<event/>` with ready-made content. */
-export const eventOf = (content: string): Element => new Element('event', EVENT, Attributes.none, [], content)
+/** Payloads were within the limits of the stream when they came; here they lie a little deeper. */
+const LIMITS = { ...DEFAULT_PARSER_LIMITS, depth: DEFAULT_PARSER_LIMITS.depth + 10 }
+
+/** `<event/>` with content as XML text. */
+export const eventOf = (content: string): Element =>
+  readElement(`<event xmlns='${EVENT}'>${content}</event>`, NO_CONTEXT, LIMITS)
 
 /** §6.1.7, XEP-0163 §4.3: what somebody is sent who has just subscribed or come. */
 export const lastItemContent = (place: Place, node: NodeFacts, { at, ...item }: Item): readonly Element[] => [
-  el(
-    'event',
-    { xmlns: EVENT },
-    new Element(
-      'items',
-      EVENT,
-      Attributes.of({ node: node.name }),
-      [],
-      itemXml(place, node, item, node.config.payloads),
-    ),
-  ),
+  eventOf(`<items node='${escapeAttribute(node.name)}'>${itemXml(place, node, item, node.config.payloads)}</items>`),
   el('delay', { xmlns: NS.delay, stamp: new Date(at).toISOString() }),
 ]
 

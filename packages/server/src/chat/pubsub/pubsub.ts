@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto'
 import { el, Jid, StanzaError } from '@aviso/xmpp'
 import * as v from 'valibot'
+import { accountRooms } from '../../accounts/rooms.ts'
 import { size } from '../../kernel/units.ts'
 import { chatFeature } from '../core/contracts.ts'
 import { openService, openServices, serviceDomain } from '../core/service.ts'
@@ -103,6 +104,15 @@ export const pubsub = chatFeature({
       })
       const nodes = host.store.service(serviceNodesStore, databaseOf(where.domain))
       const place = new ServicePlace(host, scope, service, nodes, rules)
+      const rooms = scope.find(accountRooms)
+      if (rooms !== undefined)
+        scope.defer(
+          rooms.register({
+            name: `pubsub ${where.domain}`,
+            create: async () => {},
+            erase: (account) => nodes.forgetSomebody({ jid: account.address }),
+          }),
+        )
       service.disco.feature(PUBSUB)
       for (const feature of FEATURES) service.disco.feature(feature)
       if (rules.autoCreate) service.disco.feature(`${PUBSUB}#auto-create`)

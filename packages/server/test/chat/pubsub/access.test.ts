@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { StanzaError } from '@aviso/xmpp'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import {
   type AccessModel,
   type GivenField,

@@ -2,8 +2,12 @@
 
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import { House } from '../house.ts'
+import { DEFAULT_PARSER_LIMITS, type Element, Jid, readElement } from '@aviso/xmpp'
+import { rosterStore } from '../../../src/chat/core/roster.store.ts'
+import { wants } from '../../../src/chat/pubsub/account-place.ts'
+import { FEATURES, House } from '../house.ts'
 import {
+  answerTo,
   arriveWanting,
   configure,
   INFO,
@@ -16,6 +20,7 @@ import {
   PUBSUB,
   settled,
   told,
+  toldBy,
 } from './clients.ts'
 
 const houses: House[] = []
@@ -105,6 +110,85 @@ test('who is blocked is told nothing, whichever side has blocked', async () => {
   const back = await arriveWanting(house, BERT, 'vale', [TUNE], true)
   assert.deepEqual(await told(back), [])
   await assert.rejects(itemsOf(back, TUNE, ANNA), { condition: 'service-unavailable' })
+})
+
+test('a contact on another server is asked what it wants, told of it, and forgotten when it goes', async () => {
+  const house = await open()
+  const dora = { jid: Jid.parse('dora@elsewhere.example/d'), reply: () => {} }
+  const stranger = { jid: Jid.parse('eve@elsewhere.example/e'), reply: () => {} }
+  await house.store
+    .account(rosterStore, 'idannaexampleorg')
+    .import({ items: [{ contact: dora.jid.bareString, name: '' }] })
+  const anna = await house.arrive(ANNA, 'sea')
+  await publish(anna, TUNE, 'now', 'Help')
+  anna.client.destroy()
+  const sent: Element[] = []
+  house.chat.points.remote.add(({ stanza }) => {
+    if (stanza.name !== 'presence') sent.push(stanza)
+    return 'handled'
+  })
+  const presence = (origin: typeof dora, type?: string): Element =>
+    readElement(presenceWanting([TUNE]), { xmlns: 'jabber:client', bindings: [] }, DEFAULT_PARSER_LIMITS).with({
+      from: origin.jid.toString(),
+      to: ANNA,
+      type,
+    })
+  // Anna is not there: what she has published is.
+  await house.chat.receive(presence(stranger), stranger)
+  await house.chat.receive(presence(dora), dora)
+  const phone = await house.arrive(ANNA, 'phone')
+  await settled(phone)
+  const questions = sent.splice(0)
+  assert.deepEqual(
+    questions.map((stanza) => [stanza.name, stanza.get('to')]),
+    [['iq', dora.jid.toString()]],
+    'strangers are asked nothing',
+  )
+  const [question] = questions
+  assert.ok(question !== undefined)
+  await house.chat.receive(answerTo(question, [TUNE]).with({ from: dora.jid.toString() }), dora)
+  await settled(phone)
+  assert.deepEqual(sent.splice(0).flatMap(toldBy), [`${ANNA} ${TUNE} now=Help`])
+  await publish(phone, TUNE, 'now', 'Yesterday')
+  await settled(phone)
+  const news = sent.splice(0)
+  assert.deepEqual(news.flatMap(toldBy), [`${ANNA} ${TUNE} now=Yesterday`])
+  assert.equal(news[0]?.get('to'), dora.jid.toString())
+  await house.chat.receive(presence(dora, 'unavailable'), dora)
+  await publish(phone, TUNE, 'now', 'Let it be')
+  await settled(phone)
+  assert.deepEqual(sent, [])
+})
+
+test('five hundred contacts are told in one go, in the same words', async () => {
+  // Only what this needs: the databases of the contacts are not opened.
+  const house = await open({ features: FEATURES.filter(({ name }) => name === 'pep' || name === 'ping') })
+  const anna = await house.arrive(ANNA, 'sea')
+  const names = Array.from({ length: 500 }, (_, index) => `friend${index}@example.net`)
+  house.accounts.add(...names)
+  await house.store
+    .account(rosterStore, 'idannaexampleorg')
+    .import({ items: names.map((contact) => ({ contact, name: '' })) })
+  const received: string[] = []
+  for (const name of names) {
+    const account = house.accounts.list.get(name)
+    assert.ok(account !== undefined)
+    const session = house.chat.bind(account, 'x', {
+      id: name,
+      wire: {
+        send: (stanza) => received.push(String(stanza)) > 0,
+        drained: async () => {},
+        close: () => {},
+      },
+    })
+    session.presence = '/>'
+    session.set(wants, { claimed: 'x', nodes: new Set([TUNE]) })
+  }
+  await publish(anna, TUNE, 'now', 'Help')
+  await settled(anna)
+  assert.equal(received.length, 500)
+  const texts = new Set(received.map((text) => text.replace(/ to='[^']*'/, '')))
+  assert.equal(texts.size, 1)
 })
 
 test('a client that lies of its capabilities is believed for itself alone', async () => {
