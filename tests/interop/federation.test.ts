@@ -40,11 +40,19 @@ const WAYS: Readonly<Record<string, Way>> = {
   },
 }
 
-async function meeting(t: TestContext, { house, selfSigned = false, prosody: settings }: Way) {
+async function meeting(
+  t: TestContext,
+  { house, selfSigned = false, prosody: settings }: Way,
+  features: NonNullable<HouseWish['features']> = {},
+) {
   const town = new Town(t)
   const certificate = (domain: string) => (selfSigned ? certify({ names: [domain] }) : certified(domain))
   const routes: Record<string, string> = {}
-  const ours = await town.open('ours.example', { certificate: certificate('ours.example'), s2s: { routes, ...house } })
+  const ours = await town.open('ours.example', {
+    certificate: certificate('ours.example'),
+    s2s: { routes, ...house },
+    features,
+  })
   const theirs = certificate('theirs.example')
   const prosody = await Prosody.start({
     domain: 'theirs.example',
@@ -145,4 +153,33 @@ describe('federation with Prosody', { skip: needsProsody() }, () => {
       await see(again, 'presence unavailable anna@ours.example/r')
     })
   }
+
+  test('a stranger there: his link waits until he is written to, and a rule sends back what it does not like', async (t) => {
+    const rules = {
+      rules: [
+        {
+          name: 'pills',
+          if: { direction: ['in'], from: ['theirs.example'], contains: ['pills'] },
+          do: { bounce: { condition: 'not-acceptable', text: 'no pills' } },
+        },
+      ],
+    }
+    const features = { rules, strangers: { notice: '0s' }, offline: {} }
+    const { ours, anna, bert } = await meeting(
+      t,
+      { house: {}, prosody: ['s2s_secure_auth = true'], proof: 'external' },
+      features,
+    )
+    const says = (body: string): void =>
+      bert.send(`<message to='anna@ours.example' type='chat'><body>${body}</body></message>`)
+    says('see https://example.com/')
+    says('cheap pills')
+    await see(bert, 'message error anna@ours.example not-acceptable')
+    says('hello')
+    await see(anna, `message chat bert@theirs.example/r 'hello'`)
+    assert.equal(ours.said('a stranger was not let through')[0]?.['why'], 'links')
+    anna.send(`<message to='bert@theirs.example' type='chat'><body>who is it?</body></message>`)
+    await see(anna, `message chat bert@theirs.example/r 'see https://example.com/'`)
+    await see(bert, `message chat anna@ours.example/r 'who is it?'`)
+  })
 })

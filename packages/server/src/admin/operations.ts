@@ -141,6 +141,18 @@ export const operations = {
   'invite.revoke': operation(({ chat }, args: { readonly token: string }) => chat.revoke(args.token)),
   'chat.reports': operation(({ chat }, args: { readonly before?: number }) => chat.reports(args.before)),
   'chat.forget-report': operation(({ chat }, args: { readonly id: number | 'all' }) => chat.forgetReport(args.id)),
+  'chat.try-rules': operation(
+    ({ chat }, args: { readonly stanza: string; readonly from: string; readonly to: string }) => chat.tryRules(args),
+  ),
+  'chat.pushes': operation(({ chat }, args: { readonly address: string }) => chat.pushes(args.address)),
+  'chat.test-pushes': operation(async ({ chat, running }, args: { readonly address: string }) => {
+    needed(running)
+    return chat.testPushes(args.address)
+  }),
+  'chat.remove-push': operation(
+    ({ chat }, { address, ...target }: { readonly address: string; readonly jid: string; readonly node?: string }) =>
+      chat.removePush(address, target),
+  ),
   ...mailOperations,
   'mail.origin': operation(async ({ transport }) => ({ domain: transport.origin() })),
   /** The message in base64, or the token under which its pieces went ahead. */

@@ -4,18 +4,26 @@ import type { Chosen } from '../kernel/config/modules.ts'
 import type { Scope } from '../kernel/scope.ts'
 import type { ChatConfig } from './config.ts'
 import { Chat, type ChatFeature } from './core/contracts.ts'
-import { type HostLimits, type HostSettings, openCore } from './core/core.ts'
+import { openCore } from './core/core.ts'
 import { Domains } from './core/domains.ts'
+import { type HostSettings, limitsOf } from './core/settings.ts'
+import { RuleDesk } from './rules/desk.ts'
+import { PushRoom, pushRoom } from './features/push-room.ts'
 import { openS2s } from './s2s/s2s.ts'
 
-/** Opens chat until `scope` closes, and provides `Chat` in it. Call what it returns when the whole generation is up: sessions then use it. */
-export async function openChat(scope: Scope, { features, hosts, s2s, ...limits }: ChatConfig): Promise<() => void> {
+/** Opens chat until `scope` closes, and provides `Chat` in it. Call what it returns when the whole generation is up: sessions then use it, and when it has resolved clients may come. */
+export async function openChat(
+  scope: Scope,
+  { features, hosts, s2s, ...limits }: ChatConfig,
+): Promise<() => Promise<void>> {
   const settings = Object.entries(hosts).map(([domain, own]): [string, HostSettings] => [
     domain,
     { enabled: own.enabled, limits: limitsOf(own, limits) },
   ])
   const core = await openCore(scope, limits, new Map(settings))
   scope.provide(Chat, core)
+  scope.provide(RuleDesk, new Set())
+  scope.provide(pushRoom, new PushRoom())
   if (s2s.enabled) await openS2s(scope, s2s)
   for (const { name, chosen, domains } of instances(features, hosts)) {
     const inner = scope.child(`chat.${name}`)
@@ -24,15 +32,6 @@ export async function openChat(scope: Scope, { features, hosts, s2s, ...limits }
   }
   return () => core.begin()
 }
-
-const limitsOf = (
-  own: { readonly [Name in keyof HostLimits]?: HostLimits[Name] | undefined },
-  all: HostLimits,
-): HostLimits => ({
-  'sessions-per-account': own['sessions-per-account'] ?? all['sessions-per-account'],
-  'roster-items': own['roster-items'] ?? all['roster-items'],
-  'roster-groups': own['roster-groups'] ?? all['roster-groups'],
-})
 
 interface Instance {
   /** For the log. */

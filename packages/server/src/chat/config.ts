@@ -5,7 +5,7 @@ import { moduleMap, moduleOverrides } from '../kernel/config/modules.ts'
 import type { Registry } from '../kernel/module.ts'
 import { prepareDomain } from '@aviso/xmpp'
 import { features } from './core/contracts.ts'
-import { coreConfig, hostConfig } from './core/core.ts'
+import { coreConfig, hostConfig } from './core/settings.ts'
 import { chatFeatures } from './modules.ts'
 import { s2sConfig } from './s2s/config.ts'
 

@@ -35,8 +35,11 @@ import { pubsub } from './pubsub/pubsub.ts'
 import { invites } from './features/invites.ts'
 import { mimicry } from './features/mimicry.ts'
 import { registration } from './features/registration.ts'
+import { reservedNames } from './features/reserved-names.ts'
 import { tombstones } from './features/tombstones.ts'
+import { strangers } from './features/strangers.ts'
 import { sharedGroups } from './features/shared-groups.ts'
+import { rules } from './features/rules.ts'
 import { version } from './features/version.ts'
 
 /** In the order of the reference page; all of them are on unless the config says otherwise. */
@@ -54,6 +57,8 @@ export const chatFeatures: readonly AnyModule[] = [
   streamManagement,
   push,
   blocking,
+  rules,
+  strangers,
   uptime,
   lastActivity,
   pep,
@@ -73,6 +78,7 @@ export const chatFeatures: readonly AnyModule[] = [
   registration,
   invites,
   mimicry,
+  reservedNames,
   tombstones,
   sharedGroups,
 ]

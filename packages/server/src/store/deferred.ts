@@ -2,7 +2,7 @@
 
 import type { Operation } from './contracts.ts'
 import { defineStore } from './contracts.ts'
-import type { Entry, Journal } from './journal.ts'
+import type { Entry, EntryKind, Journal } from './journal.ts'
 import type { SqliteDatabase } from './sqlite.ts'
 
 /** So many of one database are carried out at once. */
@@ -17,7 +17,9 @@ const applied = (scale: 'account' | 'service') =>
     name: `journal-${scale}`,
     scale,
     // Which calls of a run are in the database: those up to `seq`.
-    migrations: ['CREATE TABLE journal_applied (run TEXT PRIMARY KEY, seq INTEGER NOT NULL) STRICT;'],
+    migrations: [
+      'CREATE TABLE journal_applied (run TEXT NOT NULL, kind TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (run, kind)) STRICT, WITHOUT ROWID;',
+    ],
     operations: {},
   })
 
@@ -38,8 +40,8 @@ export class Waiting {
 
   add(entry: Entry): void {
     this.entries.push(entry)
-    this.stores.add(entry[3])
-    this.#length += lengthOf(entry[5])
+    this.stores.add(entry[4])
+    this.#length += sizeOf(entry[6])
   }
 
   /** True when there is enough to be worth a transaction. */
@@ -48,52 +50,81 @@ export class Waiting {
   }
 }
 
-const lengthOf = (args: unknown): number => {
-  let length = 0
+/** Octets of a call's arguments, roughly: of what is long in them. */
+export const sizeOf = (args: unknown): number => {
+  let size = 0
   if (typeof args === 'object' && args !== null)
-    for (const value of Object.values(args)) if (typeof value === 'string') length += value.length
-  return length
+    for (const value of Object.values(args)) {
+      if (typeof value === 'string') size += value.length
+      else if (value instanceof Uint8Array) size += value.byteLength
+    }
+  return size
 }
 
 /** Finds an operation: `store.name`. */
 export type Operations = (store: string, name: string) => Operation<never, unknown> | undefined
 
+/** Remembers in the database, and in its transaction, which calls of a run it has. */
+export function markApplied(database: SqliteDatabase, run: string, kind: EntryKind, seq: number): void {
+  if (database.markedBy !== run) {
+    // What runs before this one left was carried out before this one began.
+    database.run('DELETE FROM journal_applied WHERE run <> ?', run)
+    database.markedBy = run
+  }
+  database.run(
+    'INSERT INTO journal_applied (run, kind, seq) VALUES (?, ?, ?) ON CONFLICT (run, kind) DO UPDATE SET seq = excluded.seq',
+    run,
+    kind,
+    seq,
+  )
+}
+
+function isApplied(database: SqliteDatabase, run: string): (entry: Entry) => boolean {
+  const done = new Map(
+    database
+      .all('SELECT kind, seq FROM journal_applied WHERE run = ?', run)
+      .map(([kind, seq]) => [String(kind), Number(seq)]),
+  )
+  return ([seq, kind]) => seq <= (done.get(kind) ?? 0)
+}
+
+/** A call that failed by its own fault: it fails again however often it is tried. */
+export interface Failed {
+  readonly entry: Entry
+  readonly error: unknown
+}
+
 /**
- * Carries out what waits for a database, each call once whatever happened before, in one transaction. The sync is left to the database's next one, or to `SqliteDatabase.syncLog`:
- * until then the journal has it.
- * @returns those that failed by their own fault: they fail again however often they are tried
+ * Carries out what the journal has for a database, each call once whatever happened before, in one transaction. The sync is left to the database's next one, or to
+ * `SqliteDatabase.syncLog`: until then the journal has it.
  */
 export async function carryOut(
   database: SqliteDatabase,
   operations: Operations,
   { run }: Pick<Journal, 'run'>,
   entries: readonly Entry[],
-): Promise<readonly { readonly entry: Entry; readonly error: unknown }[]> {
-  const done = Number(database.get('SELECT seq FROM journal_applied WHERE run = ?', run)?.[0] ?? 0)
-  const left = entries.filter(([seq]) => seq > done)
-  const last = left.at(-1)
-  if (last === undefined) return []
-  return (
-    (await attempt(database, operations, run, left, last[0], false)) ??
-    (await attempt(database, operations, run, left, last[0], true)) ??
-    []
-  )
+): Promise<readonly Failed[]> {
+  const known = isApplied(database, run)
+  const left = entries.filter((entry) => !known(entry))
+  if (left.length === 0) return []
+  return (await attempt(database, operations, run, left, false)) ?? attempt(database, operations, run, left, true)
 }
 
-async function attempt(
+async function attempt<Fenced extends boolean>(
   database: SqliteDatabase,
   operations: Operations,
   run: string,
   entries: readonly Entry[],
-  last: number,
-  fenced: boolean,
-): Promise<readonly { readonly entry: Entry; readonly error: unknown }[] | undefined> {
-  const failed: { readonly entry: Entry; readonly error: unknown }[] = []
+  fenced: Fenced,
+): Promise<readonly Failed[] | (Fenced extends true ? never : undefined)> {
+  const failed: Failed[] = []
+  const last = new Map<EntryKind, number>()
   database.beginUnsynced()
   try {
     for (const entry of entries) {
-      const [, , , store, name, args, now] = entry
+      const [seq, kind, , , store, name, args, now] = entry
       database.now = now
+      last.set(kind, seq)
       if (fenced) database.run('SAVEPOINT one')
       try {
         const operation = operations(store, name)
@@ -107,22 +138,17 @@ async function attempt(
         failed.push({ entry, error })
       }
     }
-    database.run('DELETE FROM journal_applied WHERE run <> ?', run)
-    database.run(
-      'INSERT INTO journal_applied (run, seq) VALUES (?, ?) ON CONFLICT (run) DO UPDATE SET seq = excluded.seq',
-      run,
-      last,
-    )
+    for (const [kind, seq] of last) markApplied(database, run, kind, seq)
     database.commitUnsynced()
+    return failed
   } catch (error) {
     if (database.inTransaction) database.rollback()
     database.endUnsynced()
     if (fenced || isFault(error)) throw error
-    return undefined
+    return undefined as Fenced extends true ? never : undefined
   } finally {
     database.dropChanges(0)
   }
-  return failed
 }
 
 /** SQLite's or the system's complaint about the disk, and no complaint of an operation. */

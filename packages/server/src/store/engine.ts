@@ -4,7 +4,7 @@ import { appendFileSync, existsSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Change, Operation, Scale, StoreDefinition } from './contracts.ts'
 import { StoreError } from './contracts.ts'
-import { carryOut, journalStores, Waiting, WAITS } from './deferred.ts'
+import { carryOut, journalStores, markApplied, sizeOf, Waiting, WAITS } from './deferred.ts'
 import { type Entry, Journal, leftJournals, readJournal } from './journal.ts'
 import { migrate } from './migrate.ts'
 import { free, memoryOf } from './moving.ts'
@@ -62,6 +62,9 @@ export interface EngineOptions {
 /** Where the journals lie. */
 export const journalFolder = (folder: string): string => join(folder, 'journal')
 
+/** Octets of arguments that are rather synced in their database than written twice. */
+const TWICE = 512 * 1024
+
 /** Databases that one round brings up to date for the journal's sake, beyond what it was asked for. */
 const TIDIED_AT_ONCE = 4
 
@@ -73,6 +76,30 @@ export function databasePath(folder: string, scale: Scale, database: string): st
   if (scale === 'core') return join(folder, 'core.db')
   if (scale === 'service') return join(folder, 'services', `${database}.db`)
   return join(folder, 'accounts', database.slice(-2), database, 'account.db')
+}
+
+/** What is to be appended, by database. */
+type Appends = Map<string, readonly Call[]>
+
+/** What was done in one database. */
+interface Committed {
+  readonly key: string
+  readonly database: SqliteDatabase
+  readonly group: readonly Call[]
+  readonly outcomes: readonly Outcome[]
+  readonly changes: readonly Change[]
+}
+
+/** Syncs the database itself, as the journal could not be written. */
+function synced(committed: Committed): Committed {
+  const { database, group } = committed
+  try {
+    database.syncLog()
+    return committed
+  } catch (error) {
+    const fault = storeError(error, database.path)
+    return { ...committed, outcomes: group.map(([id]) => failure(id, fault)), changes: [] }
+  }
 }
 
 /** The databases of one worker. Not re-entrant: one `run` at a time. */
@@ -107,14 +134,24 @@ export class Engine {
     const returned: (Uint8Array | undefined)[] = []
     const changes: [Scale, string, Change][] = []
     const groups = new Map<string, Call[]>()
+    const tell = ({ group, outcomes: done, changes: made }: Committed): void => {
+      const [, scale, name] = group[0] as Call
+      outcomes.push(...done)
+      for (const [index, [, failed, result]] of done.entries())
+        if (!failed) returned.push(...(this.#operation(group[index])?.returned?.(result) ?? []))
+      for (const change of made) changes.push([scale, name, change])
+    }
     for (const call of calls) {
       const key = `${call[1]}/${call[2]}`
       const group = groups.get(key)
       if (group === undefined) groups.set(key, [call])
       else group.push(call)
     }
-    const appended: Entry[] = []
-    const appends = new Map<string, readonly Call[]>()
+    // One sync for many databases instead of one for each; a database that is alone is its own journal.
+    const journaled = [...groups.values()].filter((group) => this.#isJournaled(group)).length > 1
+    const entries: Entry[] = []
+    const appends: Appends = new Map()
+    const unsynced: Committed[] = []
     for (const [key, group] of groups) {
       const [, scale, name] = group[0] as Call
       let database: SqliteDatabase
@@ -122,7 +159,7 @@ export class Engine {
         database = await this.#database(key, scale, name)
         if (scale !== 'core' && group.every((call) => this.#operation(call)?.mode === 'append')) {
           for (const [, , , store, operation, args] of group)
-            appended.push([++this.#seq, scale, name, store, operation, args, now])
+            entries.push([++this.#seq, 'waiting', scale, name, store, operation, args, now])
           appends.set(key, group)
           continue
         }
@@ -134,13 +171,21 @@ export class Engine {
         continue
       }
       database.now = now
-      const done = await this.#runGroup(database, group)
-      outcomes.push(...done)
-      for (const [index, [, failed, result]] of done.entries())
-        if (!failed) returned.push(...(this.#operation(group[index])?.returned?.(result) ?? []))
-      for (const change of database.takeChanges()) changes.push([scale, name, change])
+      const withJournal = journaled && this.#isJournaled(group)
+      const done = await this.#runGroup(database, group, withJournal)
+      const committed = { key, database, group, outcomes: done, changes: database.takeChanges() }
+      if (withJournal) {
+        for (const [index, [, scale, name, store, operation, args]] of group.entries())
+          if (this.#operation(group[index])?.mode !== 'read' && done[index]?.[1] === false)
+            entries.push([++this.#seq, 'done', scale, name, store, operation, args, now])
+        unsynced.push(committed)
+      } else tell(committed)
     }
-    if (appended.length > 0) outcomes.push(...(await this.#append(appended, appends, now)))
+    if (entries.length > 0) {
+      const fault = this.#write(entries, [...appends.keys(), ...unsynced.map(({ key }) => key)])
+      for (const committed of unsynced) tell(fault === undefined ? committed : synced(committed))
+      outcomes.push(...(await this.#append(entries, appends, fault, now)))
+    } else for (const committed of unsynced) tell(committed)
     const broken = this.#broken
     this.#broken = []
     const moving = memoryOf(returned)
@@ -164,15 +209,17 @@ export class Engine {
     this.#journal.close()
   }
 
-  /** Brings databases up to date that have waited long, or that an old file of the journal waits for. */
-  async tidy(now: number): Promise<readonly Broken[]> {
+  /** Brings some databases up to date that have waited long, or that an old file of the journal waits for; with `leisure`, any that the journal waits for. */
+  async tidy(now: number, leisure: boolean): Promise<readonly Broken[]> {
     const due: string[] = []
     for (const [key, { since }] of this.#waiting) {
       if (due.length === TIDIED_AT_ONCE || now - since < WAITS) break
       due.push(key)
     }
-    for (const key of this.#journal.overdue()) {
+    for (const key of this.#journal.needed(!leisure)) {
       if (due.length >= TIDIED_AT_ONCE) break
+      // What waits has its own time.
+      if (leisure && this.#waiting.has(key)) continue
       if ((this.#postponed.get(key) ?? 0) <= now) due.push(key)
     }
     for (const key of due)
@@ -200,13 +247,13 @@ export class Engine {
     for (const left of leftJournals(journalFolder(this.#options.folder), run)) {
       const byDatabase = new Map<string, Entry[]>()
       for (const entry of readJournal(left.path)) {
-        const key = `${entry[1]}/${entry[2]}`
+        const key = `${entry[2]}/${entry[3]}`
         const entries = byDatabase.get(key)
         if (entries === undefined) byDatabase.set(key, [entry])
         else entries.push(entry)
       }
       for (const [key, entries] of byDatabase) {
-        const [, scale, name] = entries[0] as Entry
+        const [, , scale, name] = entries[0] as Entry
         // Of an account that was erased meanwhile.
         if (!existsSync(databasePath(this.#options.folder, scale, name))) continue
         const database = await this.#database(key, scale, name)
@@ -220,20 +267,41 @@ export class Engine {
     return broken
   }
 
-  /** Makes calls safe that are carried out later. */
+  /** Writes to the journal; answers why that could not be done. */
+  #write(entries: readonly Entry[], keys: Iterable<string>): Error | undefined {
+    try {
+      this.#journal.write(entries, keys)
+      return undefined
+    } catch (error) {
+      return storeError(error, journalFolder(this.#options.folder)) as Error
+    }
+  }
+
+  /** True for a group that the journal can make safe: it writes, and not so much that writing it twice would cost more than a sync. */
+  #isJournaled(group: readonly Call[]): boolean {
+    if (group[0]?.[1] === 'core') return false
+    let writes = false
+    let size = 0
+    for (const call of group) {
+      if (this.#operation(call)?.mode === 'read') continue
+      writes = true
+      size += sizeOf(call[5])
+    }
+    return writes && size <= TWICE
+  }
+
+  /** Makes calls safe that are carried out later: those of `groups` among the entries, which are in the journal unless there was a `fault`. */
   async #append(
     entries: readonly Entry[],
-    groups: ReadonlyMap<string, readonly Call[]>,
+    groups: Appends,
+    fault: Error | undefined,
     now: number,
   ): Promise<readonly Outcome[]> {
     const calls = [...groups.values()].flat()
-    try {
-      this.#journal.write(entries, groups.keys())
-    } catch (error) {
-      return calls.map(([id]) => failure(id, storeError(error, journalFolder(this.#options.folder))))
-    }
+    if (fault !== undefined) return calls.map(([id]) => failure(id, fault))
     for (const entry of entries) {
-      const key = `${entry[1]}/${entry[2]}`
+      const key = `${entry[2]}/${entry[3]}`
+      if (!groups.has(key)) continue
       let waiting = this.#waiting.get(key)
       if (waiting === undefined) this.#waiting.set(key, (waiting = new Waiting(now)))
       waiting.add(entry)
@@ -264,7 +332,7 @@ export class Engine {
 
   #complain(failed: Awaited<ReturnType<typeof carryOut>>): void {
     for (const { entry, error } of failed) {
-      const [, scale, database, store, operation, args, now] = entry
+      const [, , scale, database, store, operation, args, now] = entry
       const message = error instanceof Error ? (error.stack ?? error.message) : String(error)
       const aside = JSON.stringify({ scale, database, store, operation, args, now, message })
       appendFileSync(join(journalFolder(this.#options.folder), 'broken.jsonl'), `${aside}\n`, { mode: 0o600 })
@@ -272,7 +340,8 @@ export class Engine {
     }
   }
 
-  async #runGroup(database: SqliteDatabase, group: readonly Call[]): Promise<readonly Outcome[]> {
+  /** With `journaled`, the sync is left to the journal, and the database remembers that these calls are in it. */
+  async #runGroup(database: SqliteDatabase, group: readonly Call[], journaled: boolean): Promise<readonly Outcome[]> {
     const writes = group.reduce((count, call) => count + (this.#operation(call)?.mode === 'read' ? 0 : 1), 0)
     if (writes === 0) {
       const outcomes: Outcome[] = []
@@ -281,41 +350,52 @@ export class Engine {
     }
     // Fences cost more than they seem: SQLite keeps a copy of every page for them, and each statement pays for the copies that are there already. Most
     // groups need none; in one that does, everything runs once more.
-    return (await this.#transact(database, group, false)) ?? this.#transact(database, group, true)
+    return (await this.#transact(database, group, journaled, false)) ?? this.#transact(database, group, journaled, true)
   }
 
   /** Runs the group in one transaction. Without fences, a write that fails undoes its neighbours too: then undefined is answered, and nothing was done. */
   async #transact<Fenced extends boolean>(
     database: SqliteDatabase,
     group: readonly Call[],
+    journaled: boolean,
     fenced: Fenced,
   ): Promise<readonly Outcome[] | (Fenced extends true ? never : undefined)> {
     const outcomes: Outcome[] = []
     try {
-      database.begin()
+      if (journaled) database.beginUnsynced()
+      else database.begin()
       for (const call of group) {
         const outcome = await this.#runOne(database, call, fenced)
         outcomes.push(outcome)
         if (!outcome[1] || fenced || this.#operation(call)?.mode === 'read') continue
-        database.dropChanges(0)
-        if (database.inTransaction) database.rollback()
+        this.#giveUp(database, journaled)
         // A single operation that failed leaves nothing worth a sync.
         return group.length === 1 ? outcomes : (undefined as Fenced extends true ? never : undefined)
       }
       // A full disk may have ended the transaction already.
       if (!database.inTransaction)
         throw new StoreError('unavailable', `${database.path}: the transaction was rolled back`)
-      database.commit()
+      if (journaled) {
+        const written = group.filter((call, at) => !outcomes[at]?.[1] && this.#operation(call)?.mode !== 'read')
+        // All that failed leaves nothing to be found in the journal.
+        if (written.length > 0) markApplied(database, this.#journal.run, 'done', this.#seq + written.length)
+        database.commitUnsynced()
+      } else database.commit()
       return outcomes
     } catch (error) {
-      database.dropChanges(0)
-      if (database.inTransaction) database.rollback()
+      this.#giveUp(database, journaled)
       // What failed by itself keeps its own reason, all others did not become durable.
       return group.map((call, index) => {
         const own = outcomes[index]
         return own?.[1] === true ? own : failure(call[0], storeError(error, database.path))
       })
     }
+  }
+
+  #giveUp(database: SqliteDatabase, journaled: boolean): void {
+    database.dropChanges(0)
+    if (database.inTransaction) database.rollback()
+    if (journaled) database.endUnsynced()
   }
 
   /** One operation; with `fenced`, in a savepoint of its own, so that its failure undoes nothing of its neighbours. */

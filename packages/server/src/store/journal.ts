@@ -18,9 +18,13 @@ import { deserialize, serialize } from 'node:v8'
 import { crc32 } from 'node:zlib'
 import type { Scale } from './contracts.ts'
 
+/** A call either waits to be carried out, or has been carried out at once. Both are counted, each in its own order. */
+export type EntryKind = 'waiting' | 'done'
+
 /** One call as the journal keeps it; `seq` counts the calls of one run upwards. A tuple, as thousands of them are written each second. */
 export type Entry = readonly [
   seq: number,
+  kind: EntryKind,
   scale: Scale,
   database: string,
   store: string,
@@ -82,10 +86,10 @@ export class Journal {
     for (const key of keys) file.needed.add(key)
   }
 
-  /** The databases that the oldest file waits for, when it is not the one that is written. */
-  overdue(): Iterable<string> {
+  /** The databases that the oldest file waits for; with `late`, only where that is not the file that is written. */
+  needed(late: boolean): Iterable<string> {
     const [oldest, ...others] = this.#files
-    return oldest === undefined || (others.length === 0 && oldest.size < this.#large) ? [] : oldest.needed
+    return oldest === undefined || (late && others.length === 0 && oldest.size < this.#large) ? [] : oldest.needed
   }
 
   /** All that was written for the database is safe in the database itself. */

@@ -405,7 +405,7 @@ function inlineLane(engine: Engine, answer: (answer: Answer) => void): Lane {
       answer({ kind: 'round', ...structuredClone(round, { transfer: [...moving] }) })
     }
     if (order.kind === 'calls' || order.kind === 'tidy') {
-      answer({ kind: 'broken', broken: await engine.tidy(order.now) })
+      answer({ kind: 'broken', broken: await engine.tidy(order.now, order.kind === 'tidy') })
       return
     }
     let error: string | undefined

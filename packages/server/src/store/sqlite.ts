@@ -25,6 +25,8 @@ const KEPT_STATEMENTS = 400
 export class SqliteDatabase implements Transaction {
   readonly database: string
   now = 0
+  /** The run of the journal that has marked this database last, since it was opened. */
+  markedBy: string | undefined
   readonly path: string
   readonly #db: DatabaseSync
   readonly #statements = new Map<string, StatementSync>()

@@ -55,7 +55,7 @@ export function serveStores(definitions: readonly StoreDefinition[]): void {
         }
         if (calls.length > 0) await round(calls, now)
         calls = []
-        if (order.kind === 'tidy') complain(await engine.tidy(order.now))
+        if (order.kind === 'tidy') complain(await engine.tidy(order.now, true))
         else answer(await control(engine, order))
       }
       if (calls.length > 0) await round(calls, now)
@@ -65,7 +65,7 @@ export function serveStores(definitions: readonly StoreDefinition[]): void {
   async function round(calls: readonly Call[], now: number): Promise<void> {
     const { moving, ...done } = await engine.run(calls, now)
     answer({ kind: 'round', ...done }, moving)
-    complain(await engine.tidy(now))
+    complain(await engine.tidy(now, false))
   }
 
   function complain(broken: readonly Broken[]): void {

@@ -13,7 +13,8 @@ import { authConfig } from '../../src/accounts/config.ts'
 import { type Account, type AccountChange, Accounts } from '../../src/accounts/contracts.ts'
 import { Chat, type ChatFeature } from '../../src/chat/core/contracts.ts'
 import { openChat } from '../../src/chat/chat.ts'
-import { type Core, coreConfig, hostConfig } from '../../src/chat/core/core.ts'
+import type { Core } from '../../src/chat/core/core.ts'
+import { coreConfig, hostConfig } from '../../src/chat/core/settings.ts'
 import { rosterStore } from '../../src/chat/core/roster.store.ts'
 import { c2s } from '../../src/chat/endpoints/c2s.ts'
 import { s2sConfig } from '../../src/chat/s2s/config.ts'
@@ -270,7 +271,7 @@ export class House {
     const chat = scope.use(Chat) as Core
     const settings = { listen: ['127.0.0.1:0'], 'listen-tls': [], 'require-tls': false }
     await c2s.create(v.parse(c2s.config, { ...settings, ...options.c2s }), scope.child('c2s'))
-    begin()
+    await begin()
     return { scope, chat }
   }
 
@@ -285,6 +286,16 @@ export class House {
     for (const peer of this.#peers.splice(0)) peer.client.destroy()
     await this.root.close()
     this.network.close()
+    await this.start()
+  }
+
+  /** Stops politely, and starts again; `meanwhile` happens in between. */
+  async restart(meanwhile: () => Promise<void> | void = () => {}): Promise<void> {
+    const sessions = [...this.network.sessions]
+    await Promise.all(sessions.map((session) => session.shutdown()))
+    await this.root.close()
+    this.network.close()
+    await meanwhile()
     await this.start()
   }
 
@@ -442,6 +453,42 @@ export function short(stanza: Element): string {
   const condition = stanza.child('error')?.firstElement?.name
   if (condition !== undefined) words.push(condition)
   return words.join(' ')
+}
+
+interface Managed {
+  readonly stream: RawStream
+  /** To resume it by. */
+  readonly id: string
+}
+
+/** Logs in, manages its stream (XEP-0198), and is available. */
+export async function managed(
+  house: House,
+  bare: string,
+  resource: string,
+  presence = '<presence/>',
+): Promise<Managed> {
+  const stream = new RawStream(await house.socket())
+  await stream.login(bare, resource)
+  stream.write(`<enable xmlns='urn:xmpp:sm:3' resume='true'/>`)
+  const [, id = ''] = await stream.until(/<enabled xmlns='urn:xmpp:sm:3' id='([^']+)' resume='true' max='600'\/>/)
+  stream.write(presence)
+  await stream.until(/<presence [^>]*to=/)
+  return { stream, id }
+}
+
+/** The connection breaks without a word. Resolves when the server has noticed. */
+export async function cut(house: House, { stream }: Managed): Promise<void> {
+  const before = house.network.sessions.size
+  stream.socket.resetAndDestroy()
+  while (house.network.sessions.size >= before) await new Promise((resolve) => setImmediate(resolve))
+}
+
+export async function resume(house: House, bare: string, id: string, h: number): Promise<RawStream> {
+  const stream = new RawStream(await house.socket())
+  await stream.authenticate(bare)
+  stream.write(`<resume xmlns='urn:xmpp:sm:3' previd='${id}' h='${h}'/>`)
+  return stream
 }
 
 /** A raw stream, for what a decent client never sends. */

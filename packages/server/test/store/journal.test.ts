@@ -110,6 +110,45 @@ for (const [where, extra] of [
     }))
 }
 
+test('writes to several accounts share the journal’s sync, and are there once after a power loss', () =>
+  use({}, async (store, data) => {
+    const others = ['bert', 'cleo'].map((account) => store.account(notes, account))
+    await Promise.all(others.map((other) => other.add({ text: 'first' })))
+    const anna = store.account(notes, ANNA)
+    await anna.append({ text: 'waiting' })
+    const before = copyOf(data)
+    const outcomes = await Promise.allSettled([
+      anna.add({ text: 'a' }),
+      ...others.map((other) => other.add({ text: 'b' })),
+      anna.append({ text: 'between' }),
+      anna.add({ text: 'refused' }),
+      anna.add({ text: 'c' }),
+    ])
+    assert.deepEqual(
+      outcomes.map((outcome) => (outcome.status === 'fulfilled' ? outcome.value : 'refused')),
+      [3, 2, 2, undefined, 'refused', 5],
+    )
+    const kept = copyOf(data)
+    const lost = copyOf(data)
+    for (const suffix of ['', '-wal']) cpSync(join(before, DATABASE + suffix), join(lost, DATABASE + suffix))
+    await anna.add({ text: 'alone, with a sync of its own' })
+    await Promise.all([anna.add({ text: 'd' }), ...others.map((other) => other.add({ text: 'e' }))])
+    const later = copyOf(data)
+    for (const copy of [kept, lost]) {
+      assert.deepEqual(await found(copy), ['first', 'waiting', 'a', 'between', 'c'])
+      assert.deepEqual(await found(copy, 'bert'), ['first', 'b'])
+    }
+    assert.deepEqual(await found(later), [
+      'first',
+      'waiting',
+      'a',
+      'between',
+      'c',
+      'alone, with a sync of its own',
+      'd',
+    ])
+  }))
+
 test('what was being written when the power went is not taken, all before it is', () =>
   use({}, async (store, data) => {
     const anna = store.account(notes, ANNA)
@@ -170,10 +209,11 @@ test('a store worker that dies leaves what was safe to the next one', () =>
 test('files follow each other, and go when nobody needs them', () => {
   const data = folder()
   const journal = new Journal(data, 'run', 200)
-  const entry = (seq: number) => [seq, 'account', 'anna', 'notes', 'append', { text: 'x'.repeat(100) }, 0] as const
+  const entry = (seq: number) =>
+    [seq, 'waiting', 'account', 'anna', 'notes', 'append', { text: 'x'.repeat(100) }, 0] as const
   for (let seq = 1; seq <= 6; seq++) journal.write([entry(seq)], [seq <= 4 ? 'account/anna' : 'account/bert'])
   assert.equal(journal.files, 3)
-  assert.deepEqual([...journal.overdue()], ['account/anna'])
+  assert.deepEqual([...journal.needed(true)], ['account/anna'])
   assert.deepEqual(
     leftJournals(data).flatMap(({ path }) => readJournal(path).map(([seq]) => seq)),
     [1, 2, 3, 4, 5, 6],

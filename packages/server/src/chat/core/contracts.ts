@@ -12,6 +12,7 @@ import type { AnswerHook, TellHook } from './hooks.ts'
 import type { SentStanza } from './redelivery.ts'
 import type { RosterItem } from './roster.ts'
 import type { Session, Wire } from './session.ts'
+import type { SuspendedSession } from './suspended.ts'
 
 /** Who sent a stanza: a session of ours, or somebody on another server. */
 export interface Origin {
@@ -36,6 +37,9 @@ export interface StanzaEvent {
   /** The address that it is for; for a client's broadcast presence and its requests without `to`, the sender's own bare JID. */
   readonly to: Jid
 }
+
+/** What becomes of a stanza that has come in: the one that goes on in its place, or nothing further. */
+export type Entered = Element | 'handled'
 
 /** A stanza of a client of ours on its way out. */
 export interface SendingEvent extends StanzaEvent {
@@ -89,6 +93,11 @@ export interface UnavailableEvent {
 
 /** The places of the host where features have their say, in the order in which a stanza meets them. */
 export interface Hooks {
+  /**
+   * A stanza has come in, from a client of ours or from another server; nothing was done with it yet. Asked before all others, and once for each stanza. `to` of what goes on in its place
+   * must be prepared.
+   */
+  readonly entering: AnswerHook<StanzaEvent, Entered | Promise<Entered>>
   /** A client of ours sends a message, an IQ or a directed presence; nothing was done with it yet. */
   readonly sending: AnswerHook<SendingEvent, Handled>
   /** An available presence of a client of ours, broadcast or directed, before anybody sees it: answers what goes in its place. */
@@ -107,7 +116,7 @@ export interface Hooks {
   readonly refused: TellHook<RefusedEvent>
   /** A stanza for a domain that is not served here. Unanswered, the sender is told remote-server-not-found. */
   readonly remote: AnswerHook<StanzaEvent, Handled>
-  /** A session has bound its resource. */
+  /** A session has bound its resource, or goes on after a restart. */
   readonly bound: TellHook<Session>
   /** A session has broadcast that it is available; its contacts were told. */
   readonly available: TellHook<PresenceEvent>
@@ -274,6 +283,8 @@ export interface Host {
   described(domain: string): DiscoFacts
   /** True for the domains that the feature works for: those that have other settings for it are not among them. The hooks and requests of others do not reach it. */
   covers(domain: string): boolean
+  /** True for our domains, those of services among them. */
+  isServed(domain: string): boolean
   readonly accounts: Accounts
   readonly store: Store
   /** True while sessions use this generation: what all generations hear of at once, one of them only may act upon. */
@@ -295,6 +306,12 @@ export interface Host {
   /** For whoever lets sessions live on without a connection: tells the hooks of that name. */
   tellAway(session: Session): void
   tellResumed(session: Session): void
+  /** Runs `act` when this generation takes over, before it serves anybody. */
+  beginning(act: () => Promise<void>): void
+  /** Ends a session here without a word to anybody, as it will go on: answers what from, as JSON. */
+  suspend(session: Session): SuspendedSession
+  /** Makes a suspended session again, for a client that is away; nobody is told. Rejects with a StanzaError where its resource is in use. */
+  wake(account: Account, suspended: SuspendedSession): Promise<Session>
   /** Gives what a session was sent and did not get to others of the account, or to those who keep it. */
   redeliver(account: OnlineAccount, stanzas: Iterable<SentStanza>): Promise<void>
   /** Answers IQ requests of clients that have not logged in yet. One handler for each name. */

@@ -12,7 +12,6 @@ import {
   StanzaError,
   StreamError,
 } from '@aviso/xmpp'
-import * as v from 'valibot'
 import { type Account, type AccountChange, Accounts, type AccountRoom } from '../../accounts/contracts.ts'
 import { accountRooms } from '../../accounts/rooms.ts'
 import type { Log } from '../../kernel/log.ts'
@@ -24,6 +23,7 @@ import type {
   BindingClient,
   Chat,
   EarlyHandler,
+  Entered,
   Handled,
   Host,
   NonzaHandler,
@@ -45,54 +45,26 @@ import { becomeUnavailable, goodbye, presenceFromSession } from './presence.ts'
 import { farewell, registerRoster } from './roster-requests.ts'
 import { rosterStore } from './roster.store.ts'
 import type { Roster, RosterItem } from './roster.ts'
-import { route } from './router.ts'
+import { address, route } from './router.ts'
 import { Sent, stamp } from './sent.ts'
 import { Session, type Wire } from './session.ts'
+import type { HostLimits, HostSettings } from './settings.ts'
 import { asStanzaError, rosterChanged } from './subscribing.ts'
+import { census } from './tally.ts'
 import { FROM } from './subscriptions.ts'
-
-const count = v.pipe(v.number(), v.integer('expected a whole number'), v.minValue(1, 'expected at least 1'))
-
-const sessionsPerAccount = v.pipe(count, v.description('how many clients one account may have connected at once'))
-const rosterItems = v.pipe(count, v.description('how many contacts one account may have'))
-const rosterGroups = v.pipe(count, v.description('how many groups one contact may be in'))
-
-/** The limits of all domains: a part of the `chat` config. */
-export const coreConfig = v.strictObject({
-  'sessions-per-account': v.optional(sessionsPerAccount, 50),
-  'roster-items': v.optional(rosterItems, 5000),
-  'roster-groups': v.optional(rosterGroups, 50),
-})
-/** What the accounts of a domain may have. */
-export type HostLimits = v.InferOutput<typeof coreConfig>
-
-/** What one domain may set for itself. */
-export const hostConfig = v.strictObject({
-  enabled: v.optional(
-    v.pipe(
-      v.boolean(),
-      v.description(
-        'false: the accounts of this domain have no chat here; who writes to them is sent to the server that the DNS names',
-      ),
-    ),
-    true,
-  ),
-  'sessions-per-account': v.optional(sessionsPerAccount),
-  'roster-items': v.optional(rosterItems),
-  'roster-groups': v.optional(rosterGroups),
-})
-
-/** The settings of one domain. */
-export interface HostSettings {
-  readonly enabled: boolean
-  readonly limits: HostLimits
-}
 
 /** What outlives a generation. */
 class Life {
   readonly directory = new Directory()
+  /** Stanzas that were answered with an error, by its condition. */
+  readonly refused = new Map<string, number>()
   /** The generations that are up, the one that sessions use last. */
   readonly #cores: Core[] = []
+
+  /** An error was sent. */
+  refuse(condition: string): void {
+    this.refused.set(condition, (this.refused.get(condition) ?? 0) + 1)
+  }
 
   /** The generation that serves stanzas now. */
   get current(): Core | undefined {
@@ -128,7 +100,11 @@ export async function openCore(
   limits: HostLimits,
   hosts: ReadonlyMap<string, HostSettings> = new Map(),
 ): Promise<Core> {
-  const life = await scope.keep(LIFE, () => new Life())
+  const life = await scope.keep(LIFE, (kept) => {
+    const fresh = new Life()
+    census(kept, fresh)
+    return fresh
+  })
   const core = new Core(scope, limits, hosts, life)
   life.enter(core)
   scope.defer(() => life.leave(core))
@@ -154,6 +130,8 @@ export class Core implements Chat {
   readonly commands = new CommandRegistry()
   readonly offers = new Offers()
   readonly services = new Map<string, Service>()
+  /** What is to be done when this generation takes over. */
+  readonly beginnings: (() => Promise<void>)[] = []
   readonly #limits: HostLimits
   /** Domains with settings of their own. */
   readonly #hosts: ReadonlyMap<string, HostSettings>
@@ -172,12 +150,13 @@ export class Core implements Chat {
     this.points = makePoints(scope.log)
   }
 
-  /** Makes this the generation that all sessions use. */
-  begin(): void {
+  /** Makes this the generation that all sessions use. Resolves when everything is there that was before: then clients may come. */
+  async begin(): Promise<void> {
     this.#life.promote(this)
     for (const online of this.directory.accounts)
       if (!this.isLocal(online.account.domain))
         this.#close(online, new StreamError('host-gone', 'this domain has no chat here any more'))
+    for (const act of this.beginnings) await act()
   }
 
   /** The generation that sessions use now: what this one is told of late is theirs. */
@@ -246,15 +225,19 @@ export class Core implements Chat {
     let bare: Jid
     let jid: Jid
     try {
-      // Not every mail address is a JID (`o'brien@`).
-      bare = Jid.of(account.local, account.domain)
+      bare = accountJid(account)
       jid = bare.withResource(resource ?? randomWord(this.#scope.random, 12))
     } catch (error) {
       if (error instanceof JidError) throw StanzaError.of('bad-request', error.message)
       throw error
     }
+    const policy = this.limits(account.domain)['resource-conflict']
     const other = this.directory.session(jid.toString())
-    if (other !== undefined) {
+    // Who has lost his connection comes back: his old session is in nobody's way.
+    const inUse = other?.away === false
+    if (inUse && policy === 'refuse-newer') throw StanzaError.of('conflict', 'another client has this resource')
+    if (inUse && policy === 'another-resource') jid = bare.withResource(randomWord(this.#scope.random, 12))
+    else if (other !== undefined) {
       other.wire.close(new StreamError('conflict', 'another client has bound this resource'))
       this.end(other)
     }
@@ -298,7 +281,16 @@ export class Core implements Chat {
 
   #take(session: Session, stanza: Element): void | Promise<void> {
     if (stanza.name === 'iq') checkIq(stanza)
-    const stamped = this.#dressed(stamp(stanza, session), session)
+    this.directory.traffic.in.count(stanza.name)
+    const stamped = stamp(stanza, session)
+    const { entering } = this.points
+    if (entering.empty) return this.#accept(session, stamped)
+    const answer = entering.ask(new Sent(stamped, session, this.directory))
+    return entered(answer, stamped, (stanza) => this.#accept(session, stanza))
+  }
+
+  #accept(session: Session, entered: Element): void | Promise<void> {
+    const stamped = this.#dressed(entered, session)
     if (stamped.name === 'presence') {
       // Hooks see directed presence; subscriptions once they are addressed in the account's name.
       if (stamped.get('to') === undefined || isAboutAccount(stamped)) return presenceFromSession(this, session, stamped)
@@ -339,7 +331,11 @@ export class Core implements Chat {
     const core = this.successor
     try {
       if (stanza.name === 'iq') checkIq(stanza)
-      return route(core, origin, stanza)?.catch((error: unknown) => core.#refuseForeign(stanza, origin, error))
+      const { entering } = core.points
+      const answer = entering.empty ? undefined : entering.ask({ stanza, origin, to: address(stanza.get('to') ?? '') })
+      return entered(answer, stanza, (accepted) => route(core, origin, accepted))?.catch((error: unknown) =>
+        core.#refuseForeign(stanza, origin, error),
+      )
     } catch (error) {
       core.#refuseForeign(stanza, origin, error)
     }
@@ -355,6 +351,7 @@ export class Core implements Chat {
   refuse(stanza: Element, origin: Origin, error: StanzaError): void {
     const reply = errorReply(stanza, error)
     if (reply === undefined) return
+    this.#life.refuse(error.condition)
     origin.reply(reply)
     const { session } = origin
     if (session !== undefined && !this.points.refused.empty) this.points.refused.tell({ session, stanza, reply })
@@ -371,6 +368,7 @@ export class Core implements Chat {
     const refusal = known instanceof StanzaError ? known : StanzaError.of('internal-server-error')
     const reply = errorReply(stanza.with({ from: session.full }), refusal)
     if (reply === undefined) return
+    this.#life.refuse(refusal.condition)
     session.send(reply)
     if (!this.points.refused.empty) this.points.refused.tell({ session, stanza, reply })
   }
@@ -451,6 +449,20 @@ export class Core implements Chat {
     }
   }
 }
+
+/** Goes on with what those who were asked first have made of a stanza. */
+function entered(
+  answer: Entered | Promise<Entered> | undefined,
+  stanza: Element,
+  goOn: (stanza: Element) => void | Promise<void>,
+): void | Promise<void> {
+  if (answer === undefined) return goOn(stanza)
+  if (answer === 'handled') return undefined
+  return answer instanceof Promise ? answer.then((late) => entered(late, stanza, goOn)) : goOn(answer)
+}
+
+/** @throws JidError: not every mail address is a JID (`o'brien@`) */
+export const accountJid = ({ local, domain }: Account): Jid => Jid.of(local, domain)
 
 const WHY_CLOSED: { readonly [Kind in AccountChange['kind']]?: string } = {
   password: 'your password was changed',

@@ -9,6 +9,7 @@ import { hooksFor } from './points.ts'
 import { probeFor, sendPresenceOf } from './presence.ts'
 import { redeliver } from './redelivery.ts'
 import { route } from './router.ts'
+import { suspend, wake } from './suspended.ts'
 
 /** The features of a stream, being gathered. */
 export interface StreamFeatureOffer {
@@ -30,6 +31,7 @@ export function hostFor(core: Core, scope: Scope): Host {
     disco: disco.registrar(scope, domains),
     described: (domain) => disco.of(domain),
     covers: (domain) => core.isLocal(domain) && isFor(domains, domain),
+    isServed: (domain) => core.isServed(domain),
     accounts: core.accounts,
     store: core.store,
     get current() {
@@ -57,6 +59,9 @@ export function hostFor(core: Core, scope: Scope): Host {
     end: (session) => core.end(session),
     tellAway: (session) => core.successor.points.away.tell(session),
     tellResumed: (session) => core.successor.points.resumed.tell(session),
+    beginning: (act) => void core.beginnings.push(act),
+    suspend: (session) => suspend(core, session),
+    wake: (account, suspended) => wake(core, account, suspended),
     redeliver: (account, stanzas) => redeliver(core.successor, account, stanzas),
     online: () =>
       domains === undefined

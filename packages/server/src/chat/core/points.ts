@@ -6,6 +6,7 @@ import type { Scope } from '../../kernel/scope.ts'
 import type {
   AccountEvent,
   DeliveredEvent,
+  Entered,
   Handled,
   Hooks,
   PresenceEvent,
@@ -21,6 +22,7 @@ import type { Session } from './session.ts'
 
 /** The side of the core of `Hooks`. */
 export interface Points {
+  readonly entering: AnswerPoint<StanzaEvent, Entered | Promise<Entered>>
   readonly sending: AnswerPoint<SendingEvent, Handled>
   readonly dressing: AnswerPoint<StanzaEvent, Element>
   readonly receiving: AnswerPoint<AccountEvent, Handled>
@@ -40,6 +42,7 @@ export interface Points {
 }
 
 export const makePoints = (log: Log): Points => ({
+  entering: new AnswerPoint(),
   sending: new AnswerPoint(),
   dressing: new AnswerPoint(),
   receiving: new AnswerPoint(),
@@ -59,6 +62,9 @@ export const makePoints = (log: Log): Points => ({
 })
 
 const ofSender = ({ origin }: StanzaEvent): string => origin.jid.domain
+/** Of the one that is ours; the sender's, where both are. */
+const ofEntering = ({ origin, to }: StanzaEvent): string =>
+  origin.session === undefined ? to.domain : origin.jid.domain
 const ofReceiver = ({ to }: StanzaEvent): string => to.domain
 const ofAccount = ({ account }: AccountEvent): string => account.domain
 const ofSession = (session: Session): string => session.jid.domain
@@ -91,6 +97,7 @@ export function hooksFor(points: Points, scope: Scope, domains: Domains | undefi
       ),
   })
   return {
+    entering: answers(points.entering, ofEntering),
     sending: answers(points.sending, ofSender),
     dressing: answers(points.dressing, ofSender),
     receiving: answers(points.receiving, ofAccount),

@@ -71,6 +71,9 @@ function nowAvailable(
   const first = !session.available
   const wasListening = session.listening
   const presence = keptPresence(stanza)
+  // Many contacts with large ones would overrun a slow reader at login.
+  if (presence.length > core.limits(session.jid.domain)['presence-octets'])
+    throw StanzaError.of('policy-violation', 'this presence is too large')
   session.presence = presence
   session.priority = priority
   session.account.rank()
@@ -82,7 +85,7 @@ function nowAvailable(
     if (first && other !== session) session.send(presenceHead(other) + session.fullXml + "'" + other.presence)
   }
   core.points.available.tell({ session, stanza, first, listening: session.listening && !wasListening })
-  if (first && roster.hasRequests) return redeliverRequests(core, session)
+  if (first && roster.requests > 0) return redeliverRequests(core, session)
 }
 
 /** §3.1.3: requests that wait for an answer are shown at each login. */

@@ -29,6 +29,7 @@ import {
 import { proxyProtocol } from '../../net/proxy-protocol.ts'
 import { Chat } from '../core/contracts.ts'
 import type { Session } from '../core/session.ts'
+import { Pace } from './pace.ts'
 
 const config = v.strictObject({
   listen: v.optional(
@@ -68,11 +69,6 @@ const config = v.strictObject({
 })
 type Config = v.InferOutput<typeof config>
 
-/** The name of the limit on stanzas, by account: above it a client is read more slowly. */
-const STANZA_LIMIT = 'c2s-stanzas'
-/** How long a client that is too fast waits before its next stanza is tried again. */
-const SLOWED_MS = 250
-
 export const c2s = defineModule({
   family: endpoints,
   name: 'c2s',
@@ -107,7 +103,8 @@ class Terms {
   readonly config: Config
   readonly accounts: Accounts
   readonly chat: Chat
-  readonly limits: Limits | undefined
+  /** By account. */
+  readonly pace: Pace
   readonly streamLimits: Partial<ServerStreamLimits>
   readonly scope: Scope
   readonly streamId: () => string
@@ -116,7 +113,7 @@ class Terms {
     this.config = config
     this.accounts = scope.use(Accounts)
     this.chat = scope.use(Chat)
-    this.limits = scope.find(Limits)
+    this.pace = new Pace(scope.find(Limits), scope.clock, 'c2s')
     this.scope = scope
     this.streamLimits = {
       stanzaBytes: config['max-stanza'],
@@ -212,10 +209,10 @@ class ClientConnection implements ServerStreamHandlers, NetSession {
   stanza(stanza: Element): void | Promise<void> {
     const session = this.#session
     if (session === undefined) throw new StreamError('not-authorized')
-    const { limits, chat } = this.#terms
-    if (limits !== undefined && !limits.take(STANZA_LIMIT, session.account.account.id))
-      return this.#slowed(limits, session, stanza)
-    return chat.take(session, stanza)
+    const { pace, chat } = this.#terms
+    const waits = pace.admit(session.account.account.id, stanza, () => this.#goesOn(session))
+    if (waits === undefined) return chat.take(session, stanza)
+    return waits.then((goesOn) => (goesOn ? chat.take(session, stanza) : undefined))
   }
 
   early(request: Element, stream: ServerStream): Element | undefined | Promise<Element | undefined> {
@@ -251,19 +248,15 @@ class ClientConnection implements ServerStreamHandlers, NetSession {
   }
 
   closed(reason: CloseReason): void {
-    if (this.#session !== undefined) this.#terms.chat.disconnected(this.#session, this.#stream, reason.by === 'lost')
     const { error } = reason
+    // XEP-0198 §12: only a client that closes its stream ends its session. One that the server sends away comes back.
+    const { by } = reason
+    const broken =
+      by === 'lost' || (by === 'error' && error instanceof StreamError && error.condition === 'system-shutdown')
+    if (this.#session !== undefined) this.#terms.chat.disconnected(this.#session, this.#stream, broken)
     if (error instanceof StreamError && error.condition === 'internal-server-error')
       this.#connection.log.error({ err: error.cause ?? error, account: this.#account?.address }, 'the stream failed')
     else this.#connection.log.debug({ by: reason.by, why: error?.message, account: this.#account?.address }, 'closed')
-  }
-
-  /** Nothing further is read from a client that is too fast until its limit allows. */
-  async #slowed(limits: Limits, session: Session, stanza: Element): Promise<void> {
-    const { clock } = this.#terms.scope
-    do await new Promise<void>((resolve) => clock.timeout(SLOWED_MS, resolve))
-    while (this.#goesOn(session) && !limits.take(STANZA_LIMIT, session.account.account.id))
-    if (this.#goesOn(session)) await this.#terms.chat.take(session, stanza)
   }
 
   /** A stanza that waited is not handled where its stream was resumed elsewhere: there it comes again. */

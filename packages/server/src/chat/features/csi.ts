@@ -33,6 +33,7 @@ export const csi = chatFeature({
     const important: ReadonlySet<string> = new Set(config['important-payloads'])
     const flushes = metrics.counter('aviso_chat_csi_flushes', 'What woke an inactive client, by reason', ['reason'])
     const coalesced = metrics.counter('aviso_chat_csi_coalesced', 'Stanzas that were replaced by later ones unsent')
+    const heldBack = metrics.tally('aviso_chat_csi_held', 'Stanzas that were held back for an inactive client')
     const limits = { stanzas: config.queue, characters: config['queue-octets'] }
 
     host.streamFeature(({ authenticated }) => (authenticated ? el('csi', { xmlns: NS.csi }) : undefined))
@@ -44,6 +45,7 @@ export const csi = chatFeature({
       session.gate = (stanza) => {
         const { reason, key } = importance(stanza, important)
         if (reason === undefined) {
+          heldBack.add()
           if (queue.hold(stanza, key)) coalesced.inc()
           if (queue.full) wake(queue, 'full')
           return true
@@ -62,7 +64,8 @@ export const csi = chatFeature({
       if (queue !== undefined && !queue.empty) wake(queue, 'active')
     }
     host.nonza(NS.csi, 'active', activate)
-    // Who comes back is looking, until it says otherwise.
+    // Who is away gets it all when it comes back, and who comes back is looking, until it says otherwise.
+    host.hooks.away.on(activate)
     host.hooks.resumed.on(activate)
     // Who speaks is awake: what waits costs nothing more. It stays inactive.
     host.hooks.sending.on(({ origin }) => {

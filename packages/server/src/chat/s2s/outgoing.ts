@@ -3,6 +3,7 @@
 import { type Element, Jid, NS, StanzaError, StreamError } from '@aviso/xmpp'
 import type { Clock } from '../../kernel/clock.ts'
 import type { Log } from '../../kernel/log.ts'
+import type { Scope } from '../../kernel/scope.ts'
 import type { Handled, Origin, StanzaEvent } from '../core/contracts.ts'
 import type { Pair, PeerEvents } from './peer.ts'
 import type { Reached } from './reach.ts'
@@ -47,8 +48,10 @@ export interface OutgoingTerms {
   received(pair: Pair, stanza: Element): void | Promise<void>
   /** Tells the sender. */
   refuse(stanza: Element, origin: Origin, error: StanzaError): void
-  /** Something to be counted. */
-  count(what: 'stanza' | 'bounce'): void
+  /** A stanza has left; for those who count. */
+  sent(xml: string): void
+  /** One was sent back. */
+  bounced(): void
 }
 
 const keyOf = ({ local, remote }: Pair): string => `${local} ${remote}`
@@ -68,6 +71,38 @@ export class Outgoing {
     this.#terms = terms
   }
 
+  /** Tells the metrics until `scope` closes. */
+  watch(scope: Scope): void {
+    const { metrics } = scope
+    scope.defer(
+      metrics.readings('gauge', 'aviso_chat_s2s_links', 'Ways to other servers by state', ['state'], () => {
+        let up = 0
+        let failed = 0
+        for (const { wire, failed: failure } of this.#links.values())
+          if (failure !== undefined) failed++
+          else if (wire !== undefined) up++
+        return [
+          [{ state: 'up' }, up],
+          [{ state: 'failed' }, failed],
+          [{ state: 'reaching' }, this.#links.size - up - failed],
+        ]
+      }),
+    )
+    const sum = (of: (link: Link) => number): number =>
+      [...this.#links.values()].reduce((all, link) => all + of(link), 0)
+    const waits = 'that wait for another server to be reached'
+    scope.defer(
+      metrics.readings('gauge', 'aviso_chat_s2s_queue_stanzas', `Stanzas ${waits}`, [], () => [
+        [{}, sum(({ waiting }) => waiting.length)],
+      ]),
+    )
+    scope.defer(
+      metrics.readings('gauge', 'aviso_chat_s2s_queue_octets', `Octets ${waits}`, [], () => [
+        [{}, sum(({ octets }) => octets)],
+      ]),
+    )
+  }
+
   /** Streams that can be used, and servers that are being reached. */
   get size(): number {
     return this.#links.size
@@ -82,7 +117,7 @@ export class Outgoing {
     link.usedAt = this.#terms.clock.monotonic()
     const xml = stanza.inNamespace(NS.server).toString(NS.server)
     if (link.wire?.send(xml) === true) {
-      this.#terms.count('stanza')
+      this.#terms.sent(xml)
       return 'handled'
     }
     if (link.failed !== undefined) {
@@ -236,7 +271,7 @@ export class Outgoing {
     link.octets = 0
     for (const { xml } of waiting) {
       if (!wire.send(xml)) return
-      this.#terms.count('stanza')
+      this.#terms.sent(xml)
     }
   }
 
@@ -246,7 +281,7 @@ export class Outgoing {
     link.octets = 0
     for (const { stanza, origin } of waiting) {
       if (isSilent(stanza)) continue
-      this.#terms.count('bounce')
+      this.#terms.bounced()
       this.#terms.refuse(stanza, origin, error)
     }
   }

@@ -100,7 +100,10 @@ function choose<Instance>(
 }
 
 /** valibot wants to see the value at every step of an issue's path. */
-function issuePath(input: unknown, problem: Problem): [v.IssuePathItem, ...v.IssuePathItem[]] {
+export function issuePath(
+  input: unknown,
+  problem: Pick<Problem, 'path' | 'atKey'>,
+): [v.IssuePathItem, ...v.IssuePathItem[]] {
   const items: v.IssuePathItem[] = []
   let value = input
   for (const key of problem.path) {

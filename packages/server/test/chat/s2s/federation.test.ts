@@ -42,6 +42,11 @@ for (const [name, wish, proof] of WAYS)
       assert.equal(two.said('stream from another server')[0]?.['proof'], proof)
       const streams = two.said('stream to another server').length
       assert.equal(streams, wish.s2s?.bidi === false ? 1 : 0, 'the way back takes the same connection where it may')
+      const figures = await one.metrics.text()
+      assert.match(figures, /aviso_chat_stanzas_total\{peer="server",direction="out",kind="message"\} 1\n/)
+      assert.match(figures, /aviso_chat_stanzas_total\{peer="server",direction="in",kind="message"\} 1\n/)
+      assert.match(figures, new RegExp(`aviso_chat_s2s_streams_total\\{direction="out",result="${proof}"\\} 1\n`))
+      assert.match(figures, /aviso_chat_s2s_links\{state="up"\} 1\n/)
     })
   })
 

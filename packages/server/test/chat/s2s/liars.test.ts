@@ -1,7 +1,7 @@
 // Servers that lie, steal, hurry, or do not read.
 
 import assert from 'node:assert/strict'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { test } from 'node:test'
 import { dialbackXml, el, NS } from '@aviso/xmpp'
 import { certify } from '../../fixtures/certificates.ts'
@@ -210,4 +210,32 @@ test('what waits for a server that is being reached is bounded, and comes back w
     assert.equal(back.get('id'), `m${i}`)
     assert.equal(short(back), 'message error x@slow.example remote-server-timeout')
   }
+})
+
+test('from a banned address neither clients nor servers are heard; once the ban is over they are', async (t) => {
+  const town = new Town(t)
+  let banned = true
+  const bans = { isBanned: () => banned, ban: () => {}, lift: () => false, list: () => [] }
+  const house = await town.open('one.example', { bans })
+  const heard = (port: number): Promise<string> =>
+    new Promise((resolve) => {
+      let text = ''
+      const socket = connect(port, '127.0.0.1', () =>
+        socket.write(
+          "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='one.example' version='1.0'>",
+        ),
+      )
+      const end = (): void => {
+        socket.destroy()
+        resolve(text)
+      }
+      socket.on('data', (data: Buffer) => {
+        text += data.toString()
+        end()
+      })
+      socket.on('close', end).on('error', end)
+    })
+  for (const port of [house.clients, house.servers]) assert.equal(await heard(port), '')
+  banned = false
+  for (const port of [house.clients, house.servers]) assert.match(await heard(port), /<stream:stream/)
 })

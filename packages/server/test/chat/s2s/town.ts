@@ -23,12 +23,13 @@ import {
 import * as v from 'valibot'
 import { Accounts } from '../../../src/accounts/contracts.ts'
 import { Chat } from '../../../src/chat/core/contracts.ts'
-import { coreConfig, openCore } from '../../../src/chat/core/core.ts'
-import { rosterStore } from '../../../src/chat/core/roster.store.ts'
+import { openCore } from '../../../src/chat/core/core.ts'
+import { coreConfig } from '../../../src/chat/core/settings.ts'
 import { c2s } from '../../../src/chat/endpoints/c2s.ts'
 import { s2s } from '../../../src/chat/endpoints/s2s.ts'
 import { disco } from '../../../src/chat/features/disco.ts'
 import { ping } from '../../../src/chat/features/ping.ts'
+import { chatFeatures } from '../../../src/chat/modules.ts'
 import { s2sConfig } from '../../../src/chat/s2s/config.ts'
 import { openS2s } from '../../../src/chat/s2s/s2s.ts'
 import { HandClock } from '../../../src/kernel/clock.ts'
@@ -37,13 +38,14 @@ import { Metrics } from '../../../src/kernel/metrics.ts'
 import { SeededRandom } from '../../../src/kernel/random.ts'
 import type { Scope } from '../../../src/kernel/scope.ts'
 import { loadCertificates } from '../../../src/net/certificates.ts'
-import { Network } from '../../../src/net/contracts.ts'
+import { type Bans, Network } from '../../../src/net/contracts.ts'
 import { Resolver } from '../../../src/net/dns/contracts.ts'
 import { type ZoneRecords, zoneResolver } from '../../../src/net/dns/testing/index.ts'
 import { createNetwork, networkConfig } from '../../../src/net/listeners.ts'
 import { tlsConfig } from '../../../src/net/tls.ts'
 import { Store } from '../../../src/store/contracts.ts'
 import { openStore } from '../../../src/store/open.ts'
+import { stores } from '../../../src/stores.ts'
 import { type Certified, certify } from '../../fixtures/certificates.ts'
 import { testScope } from '../../fixtures/scope.ts'
 import { FakeAccounts, Peer } from '../house.ts'
@@ -68,6 +70,9 @@ export interface HouseWish {
   readonly s2s?: v.InferInput<typeof s2sConfig>
   /** Its certificate; one for the domain, by the authority, if not given. */
   readonly certificate?: Certified
+  /** Settings of further features, by their names. */
+  readonly features?: Readonly<Record<string, object>>
+  readonly bans?: Bans
   /** Listens with direct TLS instead of STARTTLS. */
   readonly direct?: boolean
 }
@@ -108,16 +113,23 @@ export class Town {
     writeFileSync(files.certificate, chain)
     writeFileSync(files.key, keyPem)
     const certificates = await loadCertificates(scope, v.parse(tlsConfig, files))
-    const network = await createNetwork(scope, { config: v.parse(networkConfig, {}), certificates })
+    const network = await createNetwork(scope, {
+      // Loopback is trusted, and never banned, unless the config says otherwise.
+      config: v.parse(networkConfig, wish.bans ? { trusted: [] } : {}),
+      certificates,
+      ...(wish.bans && { bans: wish.bans }),
+    })
     const accounts = new OneDomain(domain)
     scope.provide(Network, network)
     scope.provide(Accounts, accounts)
     scope.provide(Resolver, zoneResolver(this.zones))
-    scope.provide(Store, await openStore(scope, { folder, definitions: [rosterStore] }))
+    scope.provide(Store, await openStore(scope, { folder, definitions: stores }))
     const core = await openCore(scope, v.parse(coreConfig, {}))
     scope.provide(Chat, core)
     await openS2s(scope, v.parse(s2sConfig, { 'trust-store': this.ca, ...wish.s2s }))
-    for (const feature of [disco, ping]) await feature.create(v.parse(feature.config, {}), scope.child(feature.name))
+    const further = chatFeatures.filter(({ name }) => Object.hasOwn(wish.features ?? {}, name))
+    for (const feature of [disco, ping, ...further])
+      await feature.create(v.parse(feature.config, wish.features?.[feature.name] ?? {}), scope.child(feature.name))
     await c2s.create(
       v.parse(c2s.config, { listen: ['127.0.0.1:0'], 'listen-tls': [], 'require-tls': false }),
       scope.child('c2s'),
