@@ -107,7 +107,7 @@ test('private storage keeps bookmarks, for their owner alone, within limits (XEP
     [`<a xmlns='jabber:iq:roster'/>`, 'not-acceptable'],
     [`<a xmlns='x'>${'x'.repeat(400)}</a>`, 'not-acceptable'],
     ['', 'bad-request'],
-    [`<a xmlns='a:a'>1</a><b xmlns='b:b'>1</b>`, 'resource-constraint'],
+    [`<a xmlns='a:a'>1</a><b xmlns='b:b'>1</b><c xmlns='c:c'>1</c>`, 'resource-constraint'],
   ] as const)
     await assert.rejects(again.request('set', query(content)), { condition }, content)
   await again.request('set', query(storage + `<a xmlns='a:a'>1</a><b xmlns='b:b'>1</b>`))

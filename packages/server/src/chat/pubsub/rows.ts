@@ -105,6 +105,12 @@ const toSubscription = ([jid, subid, state, deliver, expires]: SqlRow): Subscrip
   expires: Number(expires),
 })
 
+/** Who asks, and which node is meant. */
+export interface About {
+  readonly node: string
+  readonly actor: Actor
+}
+
 export function must(refusal: Refusal | undefined): void {
   if (refusal !== undefined) throw refused(refusal)
 }
