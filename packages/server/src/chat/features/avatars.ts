@@ -12,7 +12,7 @@ const UPDATE = 'vcard-temp:x:update'
 const CONVERSION = 'urn:xmpp:pep-vcard-conversion:0'
 
 /** The client has said that it shows no avatar: an empty photo. */
-const declines = sessionSlot<boolean>('avatars-declined')
+const declines = sessionSlot<boolean>('avatars-declined', v.boolean())
 /** The server is saying the client's presence anew. */
 const anew = sessionSlot<boolean>('avatars-anew')
 

@@ -80,9 +80,9 @@ export function mayNotSubscribe(config: NodeConfig, actor: Actor, standing: Stan
 /** Why he may not publish; undefined: he may. */
 export function mayNotPublish(config: NodeConfig, actor: Actor, standing: Standing): Refusal | undefined {
   if (PUBLISHES.has(standing.affiliation)) return undefined
-  const anybody = config.publishModel === 'open' && standing.affiliation !== 'outcast'
-  if (anybody && mayNotRead(config, actor, standing) === undefined) return undefined
-  if (config.publishModel === 'subscribers' && standing.subscription === 'subscribed') return undefined
+  const invited =
+    config.publishModel === 'open' || (config.publishModel === 'subscribers' && standing.subscription === 'subscribed')
+  if (invited && mayNotRead(config, actor, standing) === undefined) return undefined
   return notOwner(config, actor, standing)
 }
 

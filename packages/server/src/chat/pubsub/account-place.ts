@@ -8,7 +8,7 @@ import type { Host, Origin } from '../core/contracts.ts'
 import type { Blocked } from '../core/directory.ts'
 import { rosterStore } from '../core/roster.store.ts'
 import { Roster } from '../core/roster.ts'
-import { type Session, sessionSlot } from '../core/session.ts'
+import type { Session } from '../core/session.ts'
 import { FROM } from '../core/subscriptions.ts'
 import { BlockLists } from '../features/block-list.ts'
 import type { Actor } from './access.ts'
@@ -19,10 +19,7 @@ import { eventOf, Hearers } from './notifying.ts'
 import { NodeWatcher } from './personal-events.ts'
 import type { Happening, Place, PlaceLimits } from './place.ts'
 import type { Memory } from './memory.ts'
-import type { Wanted } from './interests.ts'
-
-/** What a session's client wants to hear of. */
-export const wants = sessionSlot<{ readonly claimed: string; readonly nodes: Wanted }>('pep')
+import { wants } from './interests.ts'
 
 /** Whom an account has blocked; nobody where nobody can be. */
 export const blockedBy = (host: Host, account: Account): Promise<Blocked> =>

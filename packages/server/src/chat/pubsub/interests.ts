@@ -1,15 +1,42 @@
 // XEP-0163 §4.2, XEP-0115: what clients want to hear of. Clients are asked once for each set of capabilities, by the server itself, and believed where the hash bears them out.
 
 import { el, type Element, type Jid, NS, StanzaError } from '@aviso/xmpp'
+import * as v from 'valibot'
 import { RecentMap } from '../../accounts/recent.ts'
 import { randomWord } from '../../kernel/random.ts'
 import type { Scope } from '../../kernel/scope.ts'
 import type { Host } from '../core/contracts.ts'
+import { sessionSlot } from '../core/session.ts'
 import { capabilitiesStore } from './capabilities.store.ts'
 import { type Claim, infoOf, wantedBy } from './claims.ts'
 
 export type Wanted = ReadonlySet<string>
 export const NOTHING: Wanted = new Set()
+
+/** What a session's client has claimed to be, and wants to hear of. */
+export class Interest {
+  /** '' for nothing. */
+  readonly claimed: string
+  readonly nodes: Wanted
+
+  constructor(claimed: string, nodes: Wanted) {
+    this.claimed = claimed
+    this.nodes = nodes
+  }
+
+  toJSON(): unknown {
+    return { claimed: this.claimed, nodes: [...this.nodes] }
+  }
+}
+
+/** Of each session; it outlives the server where the session does. */
+export const wants = sessionSlot<Interest>(
+  'pep',
+  v.pipe(
+    v.object({ claimed: v.string(), nodes: v.array(v.string()) }),
+    v.transform(({ claimed, nodes }) => new Interest(claimed, new Set(nodes))),
+  ),
+)
 
 const ANSWER_MS = 30_000
 /** Questions that are open at the same time. */

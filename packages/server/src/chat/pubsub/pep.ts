@@ -8,17 +8,17 @@ import { size } from '../../kernel/units.ts'
 import { chatFeature, type IqRequest } from '../core/contracts.ts'
 import type { Session } from '../core/session.ts'
 import { TO } from '../core/subscriptions.ts'
-import { type AccountPlace, wants } from './account-place.ts'
+import type { AccountPlace } from './account-place.ts'
 import { claimOf } from './claims.ts'
 import { infoOfNode, itemsOfNode, listOfNodes } from './discovery.ts'
-import { Interests, NOTHING } from './interests.ts'
+import { Interest, Interests, NOTHING, wants } from './interests.ts'
 import { Memory } from './memory.ts'
 import { OWNER, PUBSUB } from './names.ts'
 import { Personal } from './personal.ts'
 import { NodeTranslation, PersonalEvents } from './personal-events.ts'
 import type { PlaceLimits } from './place.ts'
 import { FEATURES, respond, wantedOf } from './requests.ts'
-import { authorize } from './subscribing.ts'
+import { authorize, isAuthorization } from './subscribing.ts'
 import { translated } from './translating.ts'
 
 const PEP_FEATURES = [
@@ -32,7 +32,7 @@ const PEP_FEATURES = [
 const count = v.pipe(v.number(), v.integer(), v.minValue(1))
 const MEMORY = serviceKey<Memory>('pep-memory')
 /** Characters of payload that are sent at once. */
-const PAGE_OCTETS = 512 * 1024
+const PAGE_OCTETS = 256 * 1024
 
 export const pep = chatFeature({
   name: 'pep',
@@ -108,10 +108,7 @@ export const pep = chatFeature({
     host.hooks.sending.on(({ stanza, origin, to }) => {
       const account = origin.session?.account
       if (stanza.name !== 'message' || account === undefined || to.toString() !== account.bare) return undefined
-      if (stanza.child('x', 'jabber:x:data')?.get('type') !== 'submit') return undefined
-      return authorize(personal.place(account.account), origin.jid, stanza).then((taken) => {
-        if (!taken) throw StanzaError.of('service-unavailable')
-      })
+      return isAuthorization(stanza) ? authorize(personal.place(account.account), origin.jid, stanza) : undefined
     })
 
     /** Sends what an account that has sessions, or none, has published last. */
@@ -127,10 +124,10 @@ export const pep = chatFeature({
     const came = async (session: Session, claimed: string, stanza: Parameters<typeof claimOf>[0]): Promise<void> => {
       const claim = claimOf(stanza)
       const before = session.get(wants)?.nodes ?? NOTHING
-      session.set(wants, { claimed, nodes: before })
+      session.set(wants, new Interest(claimed, before))
       const nodes = claim === undefined ? NOTHING : await interests.of(claim, session.jid, session.account.jid)
       if (session.over || session.get(wants)?.claimed !== claimed) return
-      session.set(wants, { claimed, nodes })
+      session.set(wants, new Interest(claimed, nodes))
       const fresh = new Set([...nodes].filter((node) => !before.has(node)))
       if (fresh.size === 0) return
       await personal.welcome(session.account.account, session.jid, fresh)
@@ -147,7 +144,7 @@ export const pep = chatFeature({
     host.hooks.available.on(({ session, stanza, first }) => {
       const claim = claimOf(stanza)
       const claimed = claim === undefined ? '' : `${claim.hash ?? ''} ${claim.node}`
-      if (first) session.set(wants, { claimed: '', nodes: NOTHING })
+      if (first) session.set(wants, new Interest('', NOTHING))
       else if (session.get(wants)?.claimed === claimed) return
       if (claimed !== '' || !first) logged(came(session, claimed, stanza))
     })

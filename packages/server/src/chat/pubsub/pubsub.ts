@@ -12,11 +12,11 @@ import { OWNER, PUBSUB } from './names.ts'
 import { serviceNodesStore } from './nodes.store.ts'
 import { FEATURES, respond } from './requests.ts'
 import { ServicePlace, type ServiceRules } from './service-place.ts'
-import { authorize } from './subscribing.ts'
+import { authorize, isAuthorization } from './subscribing.ts'
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(1))
 /** Characters of payload that are sent at once. */
-const PAGE_OCTETS = 512 * 1024
+const PAGE_OCTETS = 256 * 1024
 
 export const pubsub = chatFeature({
   name: 'pubsub',
@@ -88,8 +88,8 @@ export const pubsub = chatFeature({
         async message({ stanza, origin, to }) {
           const type = stanza.get('type')
           if (type === 'error' || type === 'headline') return
-          if (to.local !== '' || !(await authorize(place, origin.jid, stanza)))
-            throw StanzaError.of('service-unavailable')
+          if (to.local !== '' || !isAuthorization(stanza)) throw StanzaError.of('service-unavailable')
+          await authorize(place, origin.jid, stanza)
         },
         presence({ stanza, origin }) {
           // Its presence is nobody's: who subscribes to it has mistaken it for a person.

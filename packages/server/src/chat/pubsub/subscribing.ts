@@ -2,7 +2,7 @@
 
 import { el, type Element, Jid, StanzaError } from '@aviso/xmpp'
 import { randomWord } from '../../kernel/random.ts'
-import { form } from '../core/forms.ts'
+import { form, FORMS, Submission } from '../core/forms.ts'
 import { fieldsOf, optionsForm, optionsOf } from './config-form.ts'
 import { asked, pubsubError } from './errors.ts'
 import { EVENT, PUBSUB, SUBSCRIBE_AUTHORIZATION, SUBSCRIBE_OPTIONS } from './names.ts'
@@ -50,28 +50,28 @@ const authorizationForm = (node: string, { jid, subid }: Subscription): Element 
     { name: 'pubsub#allow', type: 'boolean', label: 'Allow the subscription?', values: ['0'] },
   ])
 
-/** The answer of an owner, in a message with the form; false where the message has none. */
-export async function authorize(place: Place, from: Jid, message: Element): Promise<boolean> {
-  const x = message.child('x', 'jabber:x:data')
-  if (x?.get('type') !== 'submit') return false
-  const values = new Map(
-    x.childrenNamed('field').map((field) => [field.get('var') ?? '', field.childText('value') ?? '']),
-  )
-  if (values.get('FORM_TYPE') !== SUBSCRIBE_AUTHORIZATION) return false
-  const node = bounded(values.get('pubsub#node') ?? '')
-  const jid = Jid.tryParse(values.get('pubsub#subscriber_jid') ?? '')
+/** The form in which an owner answers; undefined where the message has none. */
+const authorizationIn = (message: Element): Element | undefined => {
+  const x = message.child('x', FORMS)
+  return x?.get('type') === 'submit' && new Submission(x).formType === SUBSCRIBE_AUTHORIZATION ? x : undefined
+}
+
+export const isAuthorization = (message: Element): boolean => authorizationIn(message) !== undefined
+
+/** §8.6: an owner's answer. @throws StanzaError, also where he is none */
+export async function authorize(place: Place, from: Jid, message: Element): Promise<void> {
+  const x = authorizationIn(message)
+  if (x === undefined) return
+  const filled = new Submission(x)
+  const node = bounded(filled.text('pubsub#node') ?? '')
+  const jid = Jid.tryParse(filled.text('pubsub#subscriber_jid') ?? '')
   if (jid === undefined) throw StanzaError.of('bad-request', 'whose subscription is it?')
-  const allow = values.get('pubsub#allow')
   const actor = await place.actor(from, node)
-  const [pending] = (await asked(place.nodes.subscriptions({ node, actor }))).filter(
-    (each) => each.jid === jid.toString() && each.state === 'pending',
-  )
+  const subscriptions = await asked(place.nodes.subscriptions({ node, actor }))
   // Another owner may have answered before.
-  if (pending === undefined) return true
-  await settle(place, { from, payload: message, after: (act) => act() }, node, [
-    { jid, state: allow === '1' || allow === 'true' ? 'subscribed' : 'none' },
-  ])
-  return true
+  if (!subscriptions.some((each) => each.jid === jid.toString() && each.state === 'pending')) return
+  const state = filled.flag('pubsub#allow') ? 'subscribed' : 'none'
+  await settle(place, { from, payload: message, after: (act) => act() }, node, [{ jid, state }])
 }
 
 /** What an owner makes of subscriptions: those whose state has changed are told (§8.8.4). */

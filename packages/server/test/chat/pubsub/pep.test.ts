@@ -2,10 +2,10 @@
 
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import { DEFAULT_PARSER_LIMITS, type Element, Jid, readElement } from '@aviso/xmpp'
+import { DEFAULT_PARSER_LIMITS, el, type Element, Jid, readElement } from '@aviso/xmpp'
 import { rosterStore } from '../../../src/chat/core/roster.store.ts'
-import { wants } from '../../../src/chat/pubsub/account-place.ts'
-import { FEATURES, House } from '../house.ts'
+import { Interest, wants } from '../../../src/chat/pubsub/interests.ts'
+import { FEATURES, House, managed, resume } from '../house.ts'
 import {
   answerTo,
   arriveWanting,
@@ -182,7 +182,7 @@ test('five hundred contacts are told in one go, in the same words', async () => 
       },
     })
     session.presence = '/>'
-    session.set(wants, { claimed: 'x', nodes: new Set([TUNE]) })
+    session.set(wants, new Interest('x', new Set([TUNE])))
   }
   await publish(anna, TUNE, 'now', 'Help')
   await settled(anna)
@@ -467,4 +467,24 @@ test('the features of the generation before go with it, what clients want stays 
   bert.clear()
   await publish(anna, TUNE, 'now', 'Help')
   assert.deepEqual(await told(bert), [`${ANNA} ${TUNE} now=Help`])
+})
+
+test('a client that goes on after a restart of the server hears of what it wanted to hear of before', async () => {
+  const house = await open()
+  await house.befriend(ANNA, BERT)
+  const { stream, id } = await managed(house, BERT, 'hill', presenceWanting([TUNE]))
+  const [, question = ''] = await stream.until(/<iq [^>]*id='([^']*)'[^>]*><query [^>]*disco#info/)
+  const described = answerTo(el('iq', { from: BERT, id: question }, el('query', { xmlns: INFO, node: 'x' })), [TUNE])
+  stream.write(described.toString('jabber:client'))
+  const ping = `<iq type='get' id='sync'><ping xmlns='urn:xmpp:ping'/></iq>`
+  for (let round = 0; round < 3; round++) {
+    stream.write(ping)
+    await stream.until(/id='sync'/)
+  }
+  await house.restart()
+  const back = await resume(house, BERT, id, 0)
+  await back.until(/<resumed /)
+  const anna = await house.arrive(ANNA, 'sea')
+  await publish(anna, TUNE, 'now', 'Help')
+  await back.until(/<item id='now'><note [^>]*>Help</)
 })
