@@ -19,6 +19,7 @@ import { eventOf, Hearers } from './notifying.ts'
 import { NodeWatcher } from './personal-events.ts'
 import type { Happening, Place, PlaceLimits } from './place.ts'
 import type { Memory } from './memory.ts'
+import { Figures } from './figures.ts'
 import { wants } from './interests.ts'
 
 /** Whom an account has blocked; nobody where nobody can be. */
@@ -36,11 +37,13 @@ export class AccountPlace implements Place {
   readonly #host: Host
   readonly #scope: Scope
   readonly #memory: Memory
+  readonly #figures: Figures
 
   constructor(host: Host, scope: Scope, memory: Memory, limits: PlaceLimits, account: Account, jid: Jid) {
     this.#host = host
     this.#scope = scope
     this.#memory = memory
+    this.#figures = new Figures(scope.metrics, 'account')
     this.limits = limits
     this.account = account
     this.jid = jid
@@ -71,6 +74,7 @@ export class AccountPlace implements Place {
 
   happened(happening: Happening): void {
     const { name } = happening.audience
+    this.#figures.happened(happening)
     for (const watcher of this.#host.all(NodeWatcher, this.account.domain))
       if (watcher.node === name) watcher.happened(this.account)
     if (happening.silent) return
@@ -123,9 +127,11 @@ export class AccountPlace implements Place {
     const message = this.#message(content, type)
     // For other servers, and for clients that are not here.
     let foreign: Element | undefined
+    let elsewhere = 0
     const routeTo = (to: string): void => {
       foreign ??= el('message', { from: this.jid.toString(), type, id: this.#id() }, eventOf(content)).prepared()
       this.#route(foreign.with({ to }))
+      elsewhere++
     }
     const reachedElsewhere = new Set<string>()
     const give = (session: Session): void => {
@@ -136,11 +142,11 @@ export class AccountPlace implements Place {
     for (const [jid, { state, groups }] of roster.items) {
       if ((state & FROM) === 0) continue
       const sessions = this.#host.sessions(jid)
-      const elsewhere = sessions.length > 0 ? undefined : this.#memory.remotes.peek(jid)
-      if (sessions.length === 0 && elsewhere === undefined) continue
+      const resources = sessions.length > 0 ? undefined : this.#memory.remotes.peek(jid)
+      if (sessions.length === 0 && resources === undefined) continue
       if (blocked.blocks(jid) || !hearers.mayHear({ jid, presence: true, groups })) continue
       for (const session of sessions) if (wantsNow(session, name)) give(session)
-      for (const [full, wanted] of elsewhere ?? []) {
+      for (const [full, wanted] of resources ?? []) {
         if (!wanted.has(name)) continue
         routeTo(full)
         reachedElsewhere.add(jid)
@@ -157,6 +163,7 @@ export class AccountPlace implements Place {
         for (const session of sessions) if (session.available && (jid === bare || jid === session.full)) give(session)
       } else if (!reachedElsewhere.has(bare)) routeTo(jid)
     }
+    this.#figures.notified(reached.size + elsewhere)
   }
 }
 

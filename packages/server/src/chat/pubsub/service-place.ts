@@ -8,6 +8,7 @@ import type { Host } from '../core/contracts.ts'
 import type { ServiceDomain } from '../core/service.ts'
 import { FROM } from '../core/subscriptions.ts'
 import type { Actor } from './access.ts'
+import { Figures } from './figures.ts'
 import { DEFAULT_CONFIG } from './node-config.ts'
 import type { Nodes } from './nodes.store.ts'
 import { eventOf, Hearers } from './notifying.ts'
@@ -34,12 +35,14 @@ export class ServicePlace implements Place {
   readonly #scope: Scope
   readonly #service: ServiceDomain
   readonly #rules: ServiceRules
+  readonly #figures: Figures
 
   constructor(host: Host, scope: Scope, service: ServiceDomain, nodes: Nodes, rules: ServiceRules) {
     this.#host = host
     this.#scope = scope
     this.#service = service
     this.#rules = rules
+    this.#figures = new Figures(scope.metrics, 'service')
     this.jid = service.jid
     this.nodes = nodes
     this.limits = rules.limits
@@ -74,6 +77,7 @@ export class ServicePlace implements Place {
   changed(): void {}
 
   happened(happening: Happening): void {
+    this.#figures.happened(happening)
     if (happening.silent) return
     this.#spread(happening).catch((error: unknown) =>
       this.#scope.log.warn({ err: error, node: happening.audience.name }, 'subscribers were not notified'),
@@ -99,12 +103,16 @@ export class ServicePlace implements Place {
     const id = randomWord(this.#scope.random, 12)
     // The content is written once; only the address changes.
     const message = el('message', { from, type: config.notificationType, id }, eventOf(content)).prepared()
+    let count = 0
     for (const { jid, state, deliver } of subscriptions) {
       if (state !== 'subscribed' || !deliver) continue
       const bare = jid.split('/', 1)[0] ?? jid
       const unknown = { jid: bare, presence: false, groups: [] }
       const actor = byContacts ? await this.actor(Jid.parse(bare), name) : unknown
-      if (hearers.mayHear(actor)) this.#service.send(message.with({ to: jid }))
+      if (!hearers.mayHear(actor)) continue
+      this.#service.send(message.with({ to: jid }))
+      count++
     }
+    this.#figures.notified(count)
   }
 }
