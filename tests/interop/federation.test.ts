@@ -7,6 +7,7 @@ import { clientMechanism } from '@aviso/sasl'
 import { Client, type Element } from '@aviso/xmpp'
 import { certify } from '../../packages/server/test/fixtures/certificates.ts'
 import { Peer, short } from '../../packages/server/test/chat/house.ts'
+import { answerTo, presenceWanting, publish, toldBy } from '../../packages/server/test/chat/pubsub/clients.ts'
 import { AUTHORITY, certified, Town, type HouseWish } from '../../packages/server/test/chat/s2s/town.ts'
 import { needsProsody, Prosody } from './prosody.ts'
 import { eventually } from './programs.ts'
@@ -109,6 +110,22 @@ async function see(peer: Peer, ...wanted: readonly string[]): Promise<void> {
   )
 }
 
+/** Waits until a client is told of a node; meanwhile it says what it wants to hear of, to whoever asks. */
+async function hear(peer: Peer, node: string, wanted: string): Promise<void> {
+  const told: string[] = []
+  await eventually(
+    () => `${wanted}; told: ${told.join(', ')}`,
+    () => {
+      for (const stanza of peer.clear()) {
+        if (stanza.name === 'iq' && stanza.get('type') === 'get')
+          peer.send(answerTo(stanza, [node]).toString('jabber:client'))
+        told.push(...toldBy(stanza))
+      }
+      return told.includes(wanted) ? true : undefined
+    },
+  )
+}
+
 describe('federation with Prosody', { skip: needsProsody() }, () => {
   for (const [name, way] of Object.entries(WAYS)) {
     test(`begun by us, ${name}`, async (t) => {
@@ -153,6 +170,35 @@ describe('federation with Prosody', { skip: needsProsody() }, () => {
       await see(again, 'presence unavailable anna@ours.example/r')
     })
   }
+
+  test('personal events of contacts, both ways: as they happen, and the last one at presence', async (t) => {
+    const way: Way = { house: {}, prosody: ['s2s_secure_auth = true'], proof: 'external' }
+    const { anna, bert, prosody } = await meeting(t, way, { pep: {} })
+    const TUNE = 'urn:example:tune'
+    bert.send(`<presence to='anna@ours.example' type='subscribe'/>`)
+    await see(anna, 'presence subscribe bert@theirs.example')
+    anna.send(
+      `<presence to='bert@theirs.example' type='subscribed'/><presence to='bert@theirs.example' type='subscribe'/>`,
+    )
+    await see(bert, 'presence subscribe anna@ours.example')
+    bert.send(`<presence to='anna@ours.example' type='subscribed'/>`)
+    await see(anna, 'presence subscribed bert@theirs.example')
+
+    await publish(anna, TUNE, 'now', 'Help')
+    bert.send(presenceWanting([TUNE]))
+    await hear(bert, TUNE, `anna@ours.example ${TUNE} now=Help`)
+    await publish(anna, TUNE, 'now', 'Yesterday')
+    await hear(bert, TUNE, `anna@ours.example ${TUNE} now=Yesterday`)
+    await publish(bert, TUNE, 'now', 'Michelle')
+    anna.send(presenceWanting([TUNE]))
+    await hear(anna, TUNE, `bert@theirs.example ${TUNE} now=Michelle by bert@theirs.example`).catch(
+      (error: unknown) => {
+        throw new Error(prosody.log, { cause: error })
+      },
+    )
+    await publish(bert, TUNE, 'now', 'Girl')
+    await hear(anna, TUNE, `bert@theirs.example ${TUNE} now=Girl by bert@theirs.example`)
+  })
 
   test('a stranger there: his link waits until he is written to, and a rule sends back what it does not like', async (t) => {
     const rules = {

@@ -130,7 +130,7 @@ const configOf = (path: string, wish: ProsodyWish, clients: number, servers: num
       .map(([domain, port]) => `["${domain}"] = ${port}`)
       .join(', ')} }`,
     'modules_enabled = { "test_routes", "roster", "saslauth", "tls", "disco", "ping", "presence", "message", "iq"' +
-      ', "dialback", "s2s_bidi" }',
+      ', "dialback", "s2s_bidi", "pep" }',
     ...(wish.settings ?? []),
     `VirtualHost "${wish.domain}"`,
     `  ssl = { certificate = "${path}/cert.pem", key = "${path}/key.pem", cafile = "${path}/ca.pem" }`,
