@@ -81,6 +81,14 @@ export const operations = {
   'account.password': operation(({ accounts }, args: { readonly address: string; readonly password: string }) =>
     accounts.setPassword(args.address, args.password),
   ),
+  'account.clients': operation(({ accounts }, args: { readonly address: string }) =>
+    accounts.listClients(args.address),
+  ),
+  'account.revoke-clients': operation(
+    async ({ accounts }, args: { readonly address: string; readonly client?: string }) => ({
+      revoked: await accounts.revokeClients(args.address, args.client),
+    }),
+  ),
   'account.role': operation(({ accounts }, args: { readonly address: string; readonly role: Role }) =>
     accounts.setRole(args.address, args.role),
   ),

@@ -2,6 +2,7 @@
 
 import type { AnyModule } from '../kernel/module.ts'
 import { c2s } from './endpoints/c2s.ts'
+import { componentEndpoint } from './endpoints/component.ts'
 import { s2s } from './endpoints/s2s.ts'
 import { archive } from './archive/archive.ts'
 import { blocking } from './features/blocking.ts'
@@ -86,4 +87,4 @@ export const chatFeatures: readonly AnyModule[] = [
 /** Those that are off unless the config names them. */
 export const furtherFeatures: readonly AnyModule[] = [pubsub]
 
-export const chatModules: readonly AnyModule[] = [c2s, s2s, ...chatFeatures, ...furtherFeatures]
+export const chatModules: readonly AnyModule[] = [c2s, s2s, componentEndpoint, ...chatFeatures, ...furtherFeatures]

@@ -145,11 +145,17 @@ export const archive = chatFeature({
       return iq.result(fin(result))
     })
 
-    host.iq.get(NS.mam, 'metadata', ['self'], async (iq) => {
-      const ends = await host.store.account(archiveStore, asker(iq).account.id).ends({ start: oldest() })
+    const metadata = async (account: Account): Promise<Element> => {
+      const ends = await host.store.account(archiveStore, account.id).ends({ start: oldest() })
       const end = (name: string, message: Omit<ArchivedMessage, 'xml'> | undefined): Element | false =>
         message !== undefined && el(name, { id: message.id, timestamp: new Date(message.at).toISOString() })
-      return iq.result(el('metadata', { xmlns: NS.mam }, end('start', ends?.[0]), end('end', ends?.[1])))
+      return el('metadata', { xmlns: NS.mam }, end('start', ends?.[0]), end('end', ends?.[1]))
+    }
+    host.iq.get(NS.mam, 'metadata', ['self'], async (iq) => iq.result(await metadata(asker(iq).account)))
+    host.inline.told((session) => {
+      // Who binds in this way reads what it missed in the archive: it does not come from the offline store too.
+      session.set(readsArchive, true)
+      return metadata(session.account.account)
     })
 
     host.iq.get(NS.mam, 'prefs', ['self'], async (iq) =>

@@ -1,6 +1,6 @@
 // Chat as its features see it: a host that they attach to. What a feature registers is taken off when its scope closes.
 
-import type { Element, Jid, StanzaError } from '@aviso/xmpp'
+import type { Element, Jid, StanzaError, UserAgent } from '@aviso/xmpp'
 import type { GenericSchema, InferOutput } from 'valibot'
 import type { Account, Accounts } from '../../accounts/contracts.ts'
 import { type AnyModule, defineFamily, defineModule } from '../../kernel/module.ts'
@@ -9,6 +9,7 @@ import type { Store } from '../../store/contracts.ts'
 import type { Command } from './commands.ts'
 import type { OnlineAccount } from './directory.ts'
 import type { AnswerHook, TellHook } from './hooks.ts'
+import type { Inline } from './inline.ts'
 import type { SentStanza } from './redelivery.ts'
 import type { RosterItem } from './roster.ts'
 import type { Session, Wire } from './session.ts'
@@ -301,6 +302,8 @@ export interface Host {
   nonza(xmlns: string, name: string, handler: NonzaHandler): void
   /** Takes an element that is no stanza from clients that have no resource yet. One handler for each name. */
   unbound(xmlns: string, name: string, handler: UnboundHandler): void
+  /** What is done together with a login. */
+  readonly inline: Inline
   /** Ends a session whose client does not come back. */
   end(session: Session): void
   /** For whoever lets sessions live on without a connection: tells the hooks of that name. */
@@ -374,6 +377,12 @@ export interface Chat {
   nonza(session: Session, element: Element): boolean | Promise<boolean>
   /** Takes what is no stanza from a client that has no resource yet, see `UnboundHandler`; undefined where nobody knows it. */
   unbound(account: Account, element: Element, client: BindingClient): Promise<Session | undefined> | undefined
+  /** What clients may ask for together with a login (XEP-0388 `<inline/>`). */
+  inlineOffers(host: string): readonly Element[]
+  /** What a login asks for in place of a resource, to be given to `unbound`. */
+  inlineWish(host: string, authenticate: Element): Element | undefined
+  /** Does what came with the wish for a resource; answers what the client is told of it. */
+  inlineBound(session: Session, bind: Element): Promise<readonly Element[]>
   /** A stream of the session's is over; `broken`: without a goodbye of either side. The session is over too, unless its client may come back. */
   disconnected(session: Session, wire: Wire, broken: boolean): void
   /** The session is over, for whatever reason. Safe to call twice. */
@@ -387,6 +396,8 @@ export interface BindingClient {
   readonly wire: Wire
   /** The language of its stream. */
   readonly lang?: string | undefined
+  /** What it says of itself. */
+  readonly userAgent?: UserAgent | undefined
 }
 
 export const Chat = serviceKey<Chat>('chat')

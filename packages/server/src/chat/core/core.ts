@@ -39,6 +39,7 @@ import { DiscoRegistry } from './disco.ts'
 import { AnswerPoint, NamedHandlers } from './hooks.ts'
 import { Offers } from './offers.ts'
 import { hostFor, type StreamFeatureOffer } from './host.ts'
+import { InlineRegistry } from './inline.ts'
 import { checkIq, IqRegistry } from './iq.ts'
 import { makePoints, type Points } from './points.ts'
 import { becomeUnavailable, goodbye, presenceFromSession } from './presence.ts'
@@ -122,6 +123,7 @@ export class Core implements Chat {
   readonly directory: Directory
   readonly iq = new IqRegistry()
   readonly disco = new DiscoRegistry()
+  readonly inline = new InlineRegistry()
   readonly points: Points
   readonly streamFeatureOffers = new AnswerPoint<StreamFeatureOffer, never>()
   readonly earlyHandlers = new NamedHandlers<EarlyHandler>("answer strangers'")
@@ -219,9 +221,21 @@ export class Core implements Chat {
     return readElement(text, { xmlns: NS.client, bindings: [] }, DEFAULT_PARSER_LIMITS).with({ from: session.full, to })
   }
 
+  inlineOffers(host: string): readonly Element[] {
+    return this.inline.offers(host)
+  }
+
+  inlineWish(host: string, authenticate: Element): Element | undefined {
+    return (this.#life.current ?? this).inline.wished(host, authenticate)
+  }
+
+  inlineBound(session: Session, bind: Element): Promise<readonly Element[]> {
+    return (this.#life.current ?? this).inline.bound(session, bind)
+  }
+
   // Sessions
 
-  bind(account: Account, resource: string | undefined, { id, wire, lang }: BindingClient): Session {
+  bind(account: Account, resource: string | undefined, { id, wire, lang, userAgent }: BindingClient): Session {
     let bare: Jid
     let jid: Jid
     try {
@@ -231,23 +245,30 @@ export class Core implements Chat {
       if (error instanceof JidError) throw StanzaError.of('bad-request', error.message)
       throw error
     }
+    // XEP-0386 §3.2: an installation is there once.
+    if (userAgent?.id !== undefined) {
+      for (const earlier of this.directory.account(bare.toString())?.sessions ?? [])
+        if (earlier.userAgent?.id === userAgent.id) this.#replace(earlier, 'the same client has logged in anew')
+    }
     const policy = this.limits(account.domain)['resource-conflict']
     const other = this.directory.session(jid.toString())
     // Who has lost his connection comes back: his old session is in nobody's way.
     const inUse = other?.away === false
     if (inUse && policy === 'refuse-newer') throw StanzaError.of('conflict', 'another client has this resource')
     if (inUse && policy === 'another-resource') jid = bare.withResource(randomWord(this.#scope.random, 12))
-    else if (other !== undefined) {
-      other.wire.close(new StreamError('conflict', 'another client has bound this resource'))
-      this.end(other)
-    }
+    else if (other !== undefined) this.#replace(other, 'another client has bound this resource')
     const online = this.directory.online(account, bare)
     if (online.sessions.length >= this.limits(account.domain)['sessions-per-account'])
       throw StanzaError.of('resource-constraint', 'this account has too many clients connected')
-    const session = new Session(id, jid, online, wire, lang)
+    const session = new Session(id, jid, online, wire, lang, userAgent)
     this.directory.add(session)
     this.points.bound.tell(session)
     return session
+  }
+
+  #replace(session: Session, why: string): void {
+    session.wire.close(new StreamError('conflict', why))
+    this.end(session)
   }
 
   end(session: Session): void {

@@ -56,6 +56,7 @@ export function hostFor(core: Core, scope: Scope): Host {
     nonza: (xmlns, name, handler) => scope.defer(core.nonzaHandlers.add(xmlns, name, handler, domains)),
     unbound: (xmlns, name, handler) => scope.defer(core.unboundHandlers.add(xmlns, name, handler, domains)),
     early: (xmlns, name, handler) => scope.defer(core.earlyHandlers.add(xmlns, name, handler, domains)),
+    inline: core.inline.host(scope, domains),
     end: (session) => core.end(session),
     tellAway: (session) => core.successor.points.away.tell(session),
     tellResumed: (session) => core.successor.points.resumed.tell(session),

@@ -14,6 +14,12 @@ import { FROM, isSubscriptionType, TO } from './subscriptions.ts'
 /** Whom one session may send directed presence at the same time. */
 const MAX_DIRECTED = 1000
 
+/** Presence that nobody misses: who says goodbye, or asks, need not be told that nobody heard it. */
+export function isSilent(stanza: Element): boolean {
+  const type = stanza.get('type')
+  return stanza.name === 'presence' && type !== undefined && type !== 'subscribe'
+}
+
 /** A presence stanza of a client of ours; `from` is stamped with the full JID. */
 export function presenceFromSession(core: Core, session: Session, stanza: Element): void | Promise<void> {
   const type = stanza.get('type')

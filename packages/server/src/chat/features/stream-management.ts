@@ -136,16 +136,21 @@ export const streamManagement = chatFeature({
       }
     }
 
-    host.nonza(SM, 'enable', (session, enable) => {
-      const { wire } = session
-      if (session.get(managed) !== undefined) return void wire.send(failed('unexpected-request', 'this is on already'))
+    const enabled = (session: Session, enable: Element): Element => {
+      if (session.get(managed) !== undefined) return failed('unexpected-request', 'this is on already')
       const resume = isTrue(enable.get('resume')) && config['resume-time'] > 0
       const id = resume ? randomWord(random, 32) : ''
       manage(session, id)
       session.handled = 0
       const max = Math.ceil(config['resume-time'] / 1000)
-      wire.send(el('enabled', { xmlns: SM, ...(resume && { id, resume: 'true', max }) }))
+      return el('enabled', { xmlns: SM, ...(resume && { id, resume: 'true', max }) })
+    }
+    host.nonza(SM, 'enable', (session, enable) => {
+      const { wire } = session
+      wire.send(enabled(session, enable))
     })
+    host.inline.bound(SM, SM, 'enable', enabled)
+    host.inline.unbound(el('sm', { xmlns: SM }), 'resume')
 
     host.nonza(SM, 'r', (session) => {
       // In the order of the stanzas, each of which was waited for: what is acknowledged is safe.
