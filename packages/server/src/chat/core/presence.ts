@@ -242,13 +242,14 @@ export function presenceToAccount(
   if (type === 'probe') return answerProbe(core, origin, stanza, to.bare, online)
   if (isSubscriptionType(type)) return subscriptionToAccount(core, origin, stanza, type, to.bare)
   if (type !== undefined && type !== 'unavailable') return undefined
-  if (online === undefined) return core.points.receiving.empty ? undefined : presenceToAbsent(core, origin, stanza, to)
+  if (online === undefined)
+    return type !== undefined || core.points.receiving.empty ? undefined : presenceToAbsent(core, origin, stanza, to)
   const answer = core.received({ stanza, origin, to, account: online.account })
   if (answer !== undefined) return answer === 'handled' ? undefined : answer
   announceTo(online, stanza)
 }
 
-/** Nobody is there to see it; yet features may act upon it for the account. */
+/** Somebody has come, and nobody is there to see it; yet features may act upon it for the account. */
 async function presenceToAbsent(core: Core, origin: Origin, stanza: Element, to: Jid): Promise<void> {
   const account = await core.accounts.byAddress(to.bareString)
   const answer = account && core.received({ stanza, origin, to, account })

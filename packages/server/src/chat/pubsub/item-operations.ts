@@ -14,6 +14,7 @@ import {
   type ItemPage,
   lastItem,
   must,
+  mustFitInAll,
   type NodeFacts,
   nodeFor,
   type Page,
@@ -94,6 +95,7 @@ export const itemOperations = {
         await putItem(tx, node.name, { id, xml, publisher: actor.jid })
       }
       await trim(tx, node, limits)
+      await mustFitInAll(tx, limits)
     }
     return { audience: await audienceOf(tx, node), fresh }
   }),

@@ -45,6 +45,7 @@ export const pep = chatFeature({
       1000,
     ),
     'max-item-octets': v.pipe(size('256KiB'), v.description('how big one item may be')),
+    'max-octets': v.pipe(size('64MiB'), v.description('how big all items of one account may be together')),
     'max-subscriptions': v.optional(
       v.pipe(count, v.description('how many subscriptions, and how many affiliations, one node may have')),
       1000,
@@ -71,6 +72,7 @@ export const pep = chatFeature({
       members: config['max-subscriptions'],
       maxItems: config['max-items'],
       maxPayload: config['max-item-octets'],
+      octets: config['max-octets'],
       page: config.page,
       pageOctets: PAGE_OCTETS,
     }

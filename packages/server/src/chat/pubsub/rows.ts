@@ -19,10 +19,12 @@ CREATE TABLE pubsub_item (
   seq BIGINT NOT NULL,
   at BIGINT NOT NULL,
   publisher TEXT NOT NULL,
+  octets BIGINT NOT NULL,
   xml TEXT NOT NULL,
   PRIMARY KEY (node, id)
 );
 CREATE UNIQUE INDEX pubsub_item_seq ON pubsub_item (node, seq);
+CREATE INDEX pubsub_item_octets ON pubsub_item (octets);
 CREATE TABLE pubsub_affiliation (
   node TEXT NOT NULL,
   jid TEXT NOT NULL,
@@ -57,6 +59,8 @@ export interface StoreLimits extends ConfigLimits {
   readonly nodes: number
   /** Subscriptions of one node, and affiliations of one. */
   readonly members: number
+  /** Of all items together. */
+  readonly octets: number
 }
 
 export interface NodeFacts {
@@ -270,15 +274,23 @@ export async function putItem(tx: Transaction, node: string, item: Omit<Item, 'a
   await tx.run('UPDATE pubsub_node SET seq = seq + 1 WHERE name = ?', node)
   const [seq = 0] = (await tx.get('SELECT seq FROM pubsub_node WHERE name = ?', node)) ?? []
   await tx.run(
-    `INSERT INTO pubsub_item (node, id, seq, at, publisher, xml) VALUES (?, ?, ?, ?, ?, ?)
-     ON CONFLICT (node, id) DO UPDATE SET seq = excluded.seq, at = excluded.at, publisher = excluded.publisher, xml = excluded.xml`,
+    `INSERT INTO pubsub_item (node, id, seq, at, publisher, octets, xml) VALUES (?, ?, ?, ?, ?, ?, ?)
+     ON CONFLICT (node, id) DO UPDATE SET seq = excluded.seq, at = excluded.at, publisher = excluded.publisher, octets = excluded.octets, xml = excluded.xml`,
     node,
     item.id,
     Number(seq),
     tx.now,
     item.publisher,
+    Buffer.byteLength(item.xml),
     item.xml,
   )
+}
+
+/** Throws where all items together are more than there may be. */
+export async function mustFitInAll(tx: Transaction, { octets }: StoreLimits): Promise<void> {
+  const [sum] = (await tx.get('SELECT sum(octets) FROM pubsub_item')) ?? []
+  if (Number(sum ?? 0) > octets)
+    throw refused({ condition: 'resource-constraint', text: 'too much is kept here already' })
 }
 
 /** Deletes what is too old or too much for the node. */

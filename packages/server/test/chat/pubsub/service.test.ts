@@ -344,7 +344,7 @@ test('people of other servers subscribe and are told; what is kept outlives a cr
 })
 
 test('limits: nodes, subscriptions, and the size of items', async () => {
-  const house = await open({ 'max-nodes': 1, 'max-subscriptions': 1, 'max-item-octets': 60 })
+  const house = await open({ 'max-nodes': 1, 'max-subscriptions': 1, 'max-item-octets': 60, 'max-octets': 120 })
   const [anna, bert, cleo] = [
     await house.arrive(ANNA, 'sea'),
     await house.arrive(BERT, 'hill'),
@@ -358,6 +358,11 @@ test('limits: nodes, subscriptions, and the size of items', async () => {
     publish(anna, NODE, '1', 'x'.repeat(60), undefined, SERVICE),
     refused('not-acceptable', 'payload-too-big'),
   )
+  for (const id of ['1', '2']) await publish(anna, NODE, id, 'x'.repeat(15), undefined, SERVICE)
+  await assert.rejects(publish(anna, NODE, '3', 'x'.repeat(15), undefined, SERVICE), refused('resource-constraint'))
+  await publish(anna, NODE, '2', 'y'.repeat(15), undefined, SERVICE)
+  await anna.request('set', `<pubsub xmlns='${OWNER}'><purge node='${NODE}'/></pubsub>`, SERVICE)
+  await publish(anna, NODE, '3', 'x'.repeat(15), undefined, SERVICE)
 })
 
 test('items that are not kept: told once, and not to be asked for', async () => {
