@@ -339,9 +339,11 @@ export class Core implements Chat {
 
   announce(session: Session): void {
     if (session.over || !session.available) return
-    const presence = this.#dressed(this.presenceOf(session, session.account.bare).with({ to: undefined }), session)
-    const pending = presenceFromSession(this, session, presence)
-    pending?.catch((error: unknown) => this.log.warn({ err: error, session: session.id }, 'presence was not sent'))
+    const again = async (): Promise<void> => {
+      const before = this.presenceOf(session, session.account.bare).with({ to: undefined })
+      await presenceFromSession(this, session, this.#dressed(before, session))
+    }
+    again().catch((error: unknown) => this.log.warn({ err: error, session: session.id }, 'presence was not said anew'))
   }
 
   #send(session: Session, stamped: Element): void | Promise<void> {
