@@ -194,7 +194,12 @@ test('the hashes of XEP-0390 §4.4.1 and of XEP-0115 §5.3 come out', () => {
 test('both kinds of capabilities are in the stream features, and their nodes are described', async () => {
   const house = await open()
   const anna = await house.arrive(ANNA, 'sea')
-  const offered = house.chat.streamFeatures({ host: 'example.org', authenticated: true, secure: true })
+  const offered = house.chat.streamFeatures({
+    host: 'example.org',
+    authenticated: true,
+    secure: true,
+    session: undefined,
+  })
   const set = offered.find(({ name, xmlns }) => name === 'c' && xmlns === 'urn:xmpp:caps')
   for (const hash of set?.elements ?? []) {
     const node = `urn:xmpp:caps#${hash.get('algo')}.${hash.text()}`

@@ -269,6 +269,8 @@ export type Service = (event: StanzaEvent) => void | Promise<void>
 
 /** Where a client's stream stands when features are offered (RFC 6120 §4.3.2). */
 export interface StreamStage {
+  /** Set once it has a resource, or has resumed one (XEP-0386, XEP-0198). */
+  readonly session: Session | undefined
   /** The domain that the client addressed. */
   readonly host: string
   readonly authenticated: boolean
