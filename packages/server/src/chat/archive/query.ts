@@ -2,7 +2,7 @@
 
 import { el, type Element, Jid, NS, StanzaError } from '@aviso/xmpp'
 import { FORMS } from '../core/forms.ts'
-import type { ArchiveFilter, ArchivePage, ArchiveQuery } from './archive.store.ts'
+import type { ArchiveFilter, ArchivePage, ArchiveQuery } from './shelf.ts'
 import { wordsOf } from './text.ts'
 
 export const RSM = 'http://jabber.org/protocol/rsm'
