@@ -11,6 +11,7 @@ import { pushStore } from './chat/features/push.store.ts'
 import { reportsStore } from './chat/features/reports.store.ts'
 import { xmlEntriesStore } from './chat/features/xml-entries.store.ts'
 import { invitesStore } from './chat/invites/invites.store.ts'
+import { roomsStore } from './chat/rooms/rooms.store.ts'
 import { sharedGroupsStore } from './chat/features/shared-groups.store.ts'
 import { keyStore } from './mail/keys/store.ts'
 import { shareStore } from './mail/mailboxes/sharing/shares.store.ts'
@@ -45,4 +46,5 @@ export const stores: readonly StoreDefinition[] = [
   noticesStore,
   invitesStore,
   sharedGroupsStore,
+  roomsStore,
 ]

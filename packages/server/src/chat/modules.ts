@@ -34,6 +34,7 @@ import { registration } from './features/registration.ts'
 import { tombstones } from './features/tombstones.ts'
 import { sharedGroups } from './features/shared-groups.ts'
 import { version } from './features/version.ts'
+import { rooms } from './rooms/rooms.ts'
 
 /** In the order of the reference page; all of them are on unless the config says otherwise. */
 export const chatFeatures: readonly AnyModule[] = [
@@ -68,6 +69,7 @@ export const chatFeatures: readonly AnyModule[] = [
   mimicry,
   tombstones,
   sharedGroups,
+  rooms,
 ]
 
 export const chatModules: readonly AnyModule[] = [c2s, s2s, ...chatFeatures]

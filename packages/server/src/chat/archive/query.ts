@@ -88,7 +88,8 @@ function time(text: string | undefined): number | undefined {
 /** No archive has longer ids: what is asked for is then not there. */
 const id = (text: string | undefined): string | undefined => text?.slice(0, MAX_ID)
 
-function pageOf(set: Element | undefined, { usual, most }: PageLimits): ArchivePage {
+/** The part of a list that is asked for (XEP-0059). @throws StanzaError bad-request */
+export function pageOf(set: Element | undefined, { usual, most }: PageLimits): ArchivePage {
   if (set === undefined) return { max: usual, backwards: false }
   const before = set.childText('before')
   const after = set.childText('after')

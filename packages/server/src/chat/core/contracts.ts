@@ -98,6 +98,8 @@ export interface Hooks {
   readonly refused: TellHook<RefusedEvent>
   /** A stanza for a domain that is not served here. Unanswered, the sender is told remote-server-not-found. */
   readonly remote: AnswerHook<StanzaEvent, Handled>
+  /** A message was said in a room of ours for which one of its members is to be woken, who is not there: `stanza` as the room's occupants got it. */
+  readonly mentioned: TellHook<AccountEvent>
   /** A session has bound its resource. */
   readonly bound: TellHook<Session>
   /** A session has broadcast that it is available; its contacts were told. */
@@ -285,6 +287,10 @@ export interface Host {
   probe(account: OnlineAccount, contact: Jid): void
   /** Sends a stanza whose `from` and `to` are set, as if `origin` had. Rejects with the StanzaError that the sender would be told. */
   route(stanza: Element, origin: Origin): Promise<void>
+  /** The same for those who send much: throws at once, and answers a promise only where something is waited for. */
+  pass(stanza: Element, origin: Origin): void | Promise<void>
+  /** Tells the hook of that name. */
+  tellMentioned(event: AccountEvent): void
 }
 
 /** Chat, where features and endpoints find it. */

@@ -65,5 +65,7 @@ export function hostFor(core: Core, scope: Scope): Host {
     sessions: (bare) => directory.account(bare)?.sessions ?? [],
     maySeePresence: (account, viewer) => core.maySeePresence(account, viewer),
     route: async (stanza, origin) => route(core, origin, stanza),
+    pass: (stanza, origin) => route(core, origin, stanza),
+    tellMentioned: (event) => core.successor.points.mentioned.tell(event),
   }
 }

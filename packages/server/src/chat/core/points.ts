@@ -26,6 +26,7 @@ export interface Points {
   readonly delivered: TellPoint<DeliveredEvent>
   readonly refused: TellPoint<RefusedEvent>
   readonly remote: AnswerPoint<StanzaEvent, Handled>
+  readonly mentioned: TellPoint<AccountEvent>
   readonly bound: TellPoint<Session>
   readonly available: TellPoint<PresenceEvent>
   readonly unavailable: TellPoint<UnavailableEvent>
@@ -43,6 +44,7 @@ export const makePoints = (log: Log): Points => ({
   delivered: new TellPoint(log),
   refused: new TellPoint(log),
   remote: new AnswerPoint(),
+  mentioned: new TellPoint(log),
   bound: new TellPoint(log),
   available: new TellPoint(log),
   unavailable: new TellPoint(log),
@@ -68,6 +70,7 @@ export function hooksFor(points: Points, scope: Scope): Hooks {
     remote: answers(points.remote),
     delivered: tells(points.delivered),
     refused: tells(points.refused),
+    mentioned: tells(points.mentioned),
     bound: tells(points.bound),
     available: tells(points.available),
     unavailable: tells(points.unavailable),

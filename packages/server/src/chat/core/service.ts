@@ -62,8 +62,11 @@ export interface ServiceDomain extends ServicePlace {
   readonly disco: Disco
   /** An address of the service as a sender; what cannot be delivered comes back to the service, as from the one it was for. */
   origin(from: Jid): Origin
-  /** Sends a stanza whose `from` is an address of the service. What cannot be delivered comes back to the service as an error stanza, later than this returns. */
-  send(stanza: Element): void
+  /**
+   * Sends a stanza whose `from` is an address of the service; `origin`: that address as a sender, made before by who sends much. What cannot be delivered comes back to the service
+   * as an error stanza, later than this returns.
+   */
+  send(stanza: Element, origin?: Origin): void
 }
 
 /** Serves a domain until `scope` closes. Throws where somebody serves it already. */
@@ -90,15 +93,19 @@ export function openService(scope: Scope, options: ServiceOptions): ServiceDomai
     },
     disco: disco.registrar(scope, SERVICE),
     origin: (from) => ({ jid: from, reply: (stanza) => returned(scope, take, stanza) }),
-    send(stanza) {
-      const origin = service.origin(Jid.parse(stanza.get('from') ?? domain))
-      host.route(stanza, origin).catch((error: unknown) => {
+    send(stanza, origin = service.origin(Jid.parse(stanza.get('from') ?? domain))) {
+      const failed = (error: unknown): void => {
         const known = asStanzaError(error)
         if (!(known instanceof StanzaError)) scope.log.error({ err: error, domain }, `a ${stanza.name} was not sent`)
         const refusal = known instanceof StanzaError ? known : StanzaError.of('internal-server-error')
         const reply = errorReply(stanza, refusal)
         if (reply !== undefined) origin.reply(reply)
-      })
+      }
+      try {
+        host.pass(stanza, origin)?.catch(failed)
+      } catch (error) {
+        failed(error)
+      }
     },
   }
   host.serve(domain, take)
