@@ -167,7 +167,7 @@ const doorsTo = (
   accounts: accounts.as('command line'),
   mail,
   importRosters: (entries) => importRosters(scope.use(Store), accounts, entries),
-  chat: createChatAdmin(scope.use(Store), () => rooms().use(Accounts), scope),
+  chat: createChatAdmin(scope.use(Store), rooms, scope),
   mailboxes: rooms().use(Mailboxes),
   queue: createQueueAdmin(scope.use(Store), systemRandom, () => rooms().use(QueueRoom).refresh()),
   transport: createTransportAdmin(() => {

@@ -12,6 +12,7 @@ import {
   type StanzaEvent,
 } from '../core/contracts.ts'
 import { openService, openServices, type ServiceDomain, type ServicePlace } from '../core/service.ts'
+import { RoomHalls } from './administration.ts'
 import { changesAsked, listAsked } from './affiliations.ts'
 import { cardAsked, setCard, VCARD } from './avatar.ts'
 import { MODERATE, MUC, MUC_ADMIN, MUC_OWNER, RANK, type Tombstone } from './contracts.ts'
@@ -65,6 +66,9 @@ async function openRooms(host: Host, place: ServicePlace, settings: Settings, sc
   })
   scope.defer(hall.enter({ host, service, settings, limits: scope.find(Limits) }))
   service.disco.feature(MUC)
+  const halls = scope.find(RoomHalls)
+  halls?.set(domain, hall)
+  scope.defer(() => void halls?.delete(domain))
   registerRequests(hall, service, settings)
   host.hooks.resumed.on((session) => hall.cameBack(session.full, session))
   if (isNew) await hall.restore()
