@@ -109,13 +109,13 @@ export function createRoomAdmin(rooms: () => Scope): RoomAdmin {
       throw new AccountError('invalid', 'a room needs an owner')
     const config = keptConfig(JSON.stringify(room.config), hall.settings)
     await told(async () => {
-      const made = await hall.create({ name, config, affiliations: room.affiliations, locked: false })
-      if (made === undefined) throw new AccountError('exists', `there is a room ${address}`)
-      await hall.using(name, async (now) => {
+      const wish = { name, config, affiliations: room.affiliations, locked: false }
+      const made = await hall.create(wish, async (now) => {
         if (room.subject === undefined) return
-        await now.hall.store.append({ ...NO_MESSAGE, room: now.id, subject: JSON.stringify(room.subject) })
+        await hall.store.append({ ...NO_MESSAGE, room: now.id, subject: JSON.stringify(room.subject) })
         now.subject = room.subject
       })
+      if (!made) throw new AccountError('exists', `there is a room ${address}`)
     }, address)
   }
   return {

@@ -56,6 +56,7 @@ export class Hall {
   readonly #loading = new Map<string, Promise<Room | Tombstone | undefined>>()
   /** Rooms in memory that nobody is in, the one that was used last at the end. */
   readonly #idle = new Set<Room>()
+  readonly #making = new Set<string>()
   /** Rooms that are being forgotten. */
   readonly #going = new Map<string, Promise<void>>()
   /** Clients that were in a room when the server stopped, and have not come back yet. */
@@ -226,8 +227,14 @@ export class Hall {
     }
   }
 
-  /** Makes a room; undefined where somebody else has just made it. @throws StanzaError */
-  async create({ name, config, affiliations, locked }: NewRoom): Promise<Room | undefined> {
+  /**
+   * Makes a room and works with it before anybody else; false where somebody else has just made it, and nothing was done.
+   * @throws StanzaError
+   */
+  async create(
+    { name, config, affiliations, locked }: NewRoom,
+    act: (room: Room) => void | Promise<void>,
+  ): Promise<boolean> {
     await this.#going.get(name)
     try {
       await this.store.create({
@@ -239,16 +246,24 @@ export class Hall {
         most: this.settings['max-rooms'],
       })
     } catch (error) {
-      if (error instanceof StoreError && error.code === 'exists') return undefined
+      if (error instanceof StoreError && error.code === 'exists') return false
       if (error instanceof StoreError && error.code === 'full')
         throw StanzaError.of('resource-constraint', 'there are too many rooms')
       throw error
     }
-    const room = await this.load(name)
-    if (!(room instanceof Room)) return undefined
-    this.log.info({ room: room.bare, by: affiliations[0]?.jid }, 'a room was made')
-    if (locked) this.#lockTimer(room)
-    return room
+    // Others find it from now on, and leave it again: it stays for the one who has made it.
+    this.#making.add(name)
+    let room: Room | undefined
+    try {
+      room = mustBe(await this.load(name))
+      this.log.info({ room: room.bare, by: affiliations[0]?.jid }, 'a room was made')
+      if (locked) this.#lockTimer(room)
+      await act(room)
+      return true
+    } finally {
+      this.#making.delete(name)
+      if (room !== undefined) this.settle(room)
+    }
   }
 
   #lockTimer(room: Room): void {
@@ -272,7 +287,7 @@ export class Hall {
 
   /** Lets go of a room that nobody is in or works with: one that does not stay is forgotten. */
   settle(room: Room): void {
-    if (room.gone || room.sessions.size > 0 || room.busy > 0) return
+    if (room.gone || room.sessions.size > 0 || room.busy > 0 || this.#making.has(room.name)) return
     if (!room.config.persistent || room.locked) {
       room.gone = true
       this.rooms.delete(room.name)

@@ -159,13 +159,10 @@ async function enterLoaded(hall: Hall, event: StanzaEvent, found: Room | Tombsto
   const owner = { jid: origin.jid.bareString, affiliation: 'owner' as const, nick: '', reason: '', hats: [] }
   const password = stanza.child('x', MUC)?.childText('password') ?? ''
   const config = { ...hall.usual(), password: password.slice(0, 200) }
-  const made = await hall.create({ name: to.local, config, affiliations: [owner], locked: hall.settings.lock })
-  if (made !== undefined) {
-    await hall.using(to.local, (room) => presenceAt(room, event, room === made))
-    return
-  }
+  const wish = { name: to.local, config, affiliations: [owner], locked: hall.settings.lock }
+  const made = await hall.create(wish, (room) => presenceAt(room, event, true))
   // Somebody else was faster.
-  await hall.using(to.local, (room) => presenceAt(room, event))
+  if (!made) await hall.using(to.local, (room) => presenceAt(room, event))
 }
 
 /** @throws StanzaError not-allowed */

@@ -22,19 +22,21 @@ import {
 } from '@aviso/xmpp'
 import * as v from 'valibot'
 import { Accounts } from '../../../src/accounts/contracts.ts'
-import { Chat } from '../../../src/chat/core/contracts.ts'
+import { Chat, type ChatFeature } from '../../../src/chat/core/contracts.ts'
 import { coreConfig, openCore } from '../../../src/chat/core/core.ts'
 import { rosterStore } from '../../../src/chat/core/roster.store.ts'
 import { c2s } from '../../../src/chat/endpoints/c2s.ts'
 import { s2s } from '../../../src/chat/endpoints/s2s.ts'
 import { disco } from '../../../src/chat/features/disco.ts'
 import { ping } from '../../../src/chat/features/ping.ts'
+import { roomsStore } from '../../../src/chat/rooms/rooms.store.ts'
 import { s2sConfig } from '../../../src/chat/s2s/config.ts'
 import { openS2s } from '../../../src/chat/s2s/s2s.ts'
 import { HandClock } from '../../../src/kernel/clock.ts'
 import { recordingLog } from '../../../src/kernel/log.ts'
 import { Metrics } from '../../../src/kernel/metrics.ts'
 import { SeededRandom } from '../../../src/kernel/random.ts'
+import type { AnyModule } from '../../../src/kernel/module.ts'
 import type { Scope } from '../../../src/kernel/scope.ts'
 import { loadCertificates } from '../../../src/net/certificates.ts'
 import { Network } from '../../../src/net/contracts.ts'
@@ -70,6 +72,8 @@ export interface HouseWish {
   readonly certificate?: Certified
   /** Listens with direct TLS instead of STARTTLS. */
   readonly direct?: boolean
+  /** Beside disco and ping. */
+  readonly features?: readonly AnyModule<ChatFeature>[]
 }
 
 /** Servers, and the DNS that they share. */
@@ -113,11 +117,12 @@ export class Town {
     scope.provide(Network, network)
     scope.provide(Accounts, accounts)
     scope.provide(Resolver, zoneResolver(this.zones))
-    scope.provide(Store, await openStore(scope, { folder, definitions: [rosterStore] }))
+    scope.provide(Store, await openStore(scope, { folder, definitions: [rosterStore, roomsStore] }))
     const core = await openCore(scope, v.parse(coreConfig, {}))
     scope.provide(Chat, core)
     await openS2s(scope, v.parse(s2sConfig, { 'trust-store': this.ca, ...wish.s2s }))
-    for (const feature of [disco, ping]) await feature.create(v.parse(feature.config, {}), scope.child(feature.name))
+    for (const feature of [disco, ping, ...(wish.features ?? [])])
+      await feature.create(v.parse(feature.config, {}), scope.child(feature.name))
     await c2s.create(
       v.parse(c2s.config, { listen: ['127.0.0.1:0'], 'listen-tls': [], 'require-tls': false }),
       scope.child('c2s'),
