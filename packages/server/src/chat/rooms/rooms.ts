@@ -1,6 +1,6 @@
 // XEP-0045: Multi-User Chat
 
-import { el, NS, StanzaError } from '@aviso/xmpp'
+import { el, errorReply, NS, StanzaError } from '@aviso/xmpp'
 import { type Scope, serviceKey } from '../../kernel/scope.ts'
 import { Limits } from '../../net/contracts.ts'
 import {
@@ -13,6 +13,7 @@ import {
 } from '../core/contracts.ts'
 import { openService, openServices, type ServiceDomain, type ServicePlace } from '../core/service.ts'
 import { RoomHalls } from './administration.ts'
+import { asStanzaError } from '../core/subscribing.ts'
 import { changesAsked, listAsked } from './affiliations.ts'
 import { cardAsked, setCard, VCARD } from './avatar.ts'
 import { MODERATE, MUC, MUC_ADMIN, MUC_OWNER, RANK, type Tombstone } from './contracts.ts'
@@ -141,8 +142,23 @@ function presence(hall: Hall, event: StanzaEvent): void | Promise<void> {
     return origin.reply(el('presence', { type: 'unsubscribed', from: to.bareString, to: origin.jid.bareString }))
   if (type !== undefined) return undefined
   hall.cameBack(origin.jid.toString(), origin.session)
-  if (hall.rooms.has(to.local)) return hall.using(to.local, (room) => presenceAt(room, event))
-  return hall.load(to.local).then((found) => enterLoaded(hall, event, found))
+  try {
+    if (hall.rooms.has(to.local)) return hall.using(to.local, (room) => presenceAt(room, event))
+  } catch (error) {
+    return turnAway(event, error)
+  }
+  return hall
+    .load(to.local)
+    .then((found) => enterLoaded(hall, event, found))
+    .catch((error: unknown) => turnAway(event, error))
+}
+
+/** Refuses who wants to enter as XEP-0045 has it: clients know by the `x` that it is about rooms. */
+function turnAway({ stanza, origin }: StanzaEvent, error: unknown): void {
+  const known = asStanzaError(error)
+  const reply = known instanceof StanzaError ? errorReply(stanza, known) : undefined
+  if (reply === undefined) throw error
+  origin.reply(reply.withChildren(el('x', { xmlns: MUC }), ...reply.children))
 }
 
 async function enterLoaded(hall: Hall, event: StanzaEvent, found: Room | Tombstone | undefined): Promise<void> {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { el, NS } from '@aviso/xmpp'
 import { House } from '../house.ts'
-import { admin, brief, configure, enter, guests, make, MUC, ROOM, say, SERVICE, told } from './lobby.ts'
+import { admin, brief, configure, enter, guests, join, make, MUC, ROOM, say, SERVICE, told } from './lobby.ts'
 
 const open = async (options: Parameters<typeof House.open>[0] = {}): Promise<House> => {
   const house = await House.open(options)
@@ -69,7 +69,10 @@ test('nicks: conflict, look-alikes, what nobody can read; a change keeps the rol
   const [anna, bert] = await guests(house, 'anna', 'bert')
   assert.ok(anna && bert)
   await make(anna, 'Anna')
-  assert.deepEqual(await enter(bert, 'Anna'), ['p error cafe/Anna conflict'])
+  join(bert, 'Anna')
+  const refusal = await bert.next()
+  assert.equal(brief(refusal), 'p error cafe/Anna conflict')
+  assert.ok(refusal.child('x', MUC), 'by this clients know that it is about rooms')
   // Cyrillic letters, capitals, digits.
   for (const nick of ['Аnnа', 'anna', 'ANNA'])
     assert.deepEqual(await enter(bert, nick), [`p error cafe/${nick} conflict`])
