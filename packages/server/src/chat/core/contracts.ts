@@ -236,6 +236,13 @@ export type NonzaHandler = (session: Session, element: Element) => void | Promis
  */
 export type Service = (event: StanzaEvent) => void | Promise<void>
 
+/** A service that shares a domain with accounts: it has addresses that no account has. */
+export interface Neighbour {
+  /** True for a stanza that is the service's; else the sender is told what he is told of an account that is not there. Never asked where there is an account. */
+  has(event: StanzaEvent): boolean | Promise<boolean>
+  readonly service: Service
+}
+
 /** Where a client's stream stands when features are offered (RFC 6120 §4.3.2). */
 export interface StreamStage {
   /** The domain that the client addressed. */
@@ -260,6 +267,8 @@ export interface Host {
   commands(): ReadonlyMap<string, Command>
   /** Answers for a domain that has no accounts; for other servers it is one of ours. Throws where somebody does so already, or the domain is one of accounts. */
   serve(domain: string, service: Service): void
+  /** Answers for addresses of one of our domains of accounts. Throws where somebody does so already, or the domain has no accounts. */
+  serveBeside(domain: string, neighbour: Neighbour): void
   /** Offers a stream feature; undefined: not at this stage. */
   streamFeature(offer: (stage: StreamStage) => Element | undefined): void
   /** Takes an element of a client's that is no stanza, in the order of its stanzas; the next ones wait for a promise. One handler for each name. */

@@ -26,6 +26,7 @@ import type {
   EarlyHandler,
   Handled,
   Host,
+  Neighbour,
   NonzaHandler,
   Origin,
   Service,
@@ -125,6 +126,8 @@ export class Core implements Chat {
   readonly nonzaHandlers = new NamedHandlers<NonzaHandler>('take')
   readonly commands = new Map<string, Command>()
   readonly services = new Map<string, Service>()
+  /** Who answers for addresses of domains of accounts that no account has. */
+  readonly neighbours = new Map<string, Neighbour>()
   readonly #life: Life
   readonly #scope: Scope
 

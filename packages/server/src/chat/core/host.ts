@@ -17,7 +17,7 @@ export interface StreamFeatureOffer {
 
 /** What a feature registers is taken off when `scope` closes. */
 export function hostFor(core: Core, scope: Scope): Host {
-  const { iq, disco, directory, commands, services } = core
+  const { iq, disco, directory, commands, services, neighbours } = core
   return {
     hooks: hooksFor(core.points, scope),
     iq: {
@@ -43,6 +43,12 @@ export function hostFor(core: Core, scope: Scope): Host {
       if (core.isServed(domain)) throw new Error(`${domain} is served already`)
       services.set(domain, service)
       scope.defer(() => void services.delete(domain))
+    },
+    serveBeside: (domain, neighbour) => {
+      if (core.neighbours.has(domain)) throw new Error(`somebody answers beside the accounts of ${domain} already`)
+      if (!core.accounts.isLocal(domain)) throw new Error(`${domain} has no accounts`)
+      neighbours.set(domain, neighbour)
+      scope.defer(() => void neighbours.delete(domain))
     },
     streamFeature: (offer) =>
       scope.defer(

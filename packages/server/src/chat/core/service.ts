@@ -22,7 +22,10 @@ import { asStanzaError } from './subscribing.ts'
 
 const VCARD = 'vcard-temp'
 
-/** Where a service is: at `domain`, found among the disco items of `parent` (of all our domains where there is none). */
+/**
+ * Where a service is: at `domain`, found among the disco items of `parent` (of all our domains where there is none). Where they are the same it has the addresses that no account has;
+ * what is for the domain itself the host answers then.
+ */
 export interface ServicePlace {
   readonly domain: string
   readonly parent: string | undefined
@@ -47,6 +50,8 @@ export interface ServiceOptions extends ServicePlace {
   presence(event: StanzaEvent): void | Promise<void>
   /** Asked first about each IQ, results and errors included; undefined: it is answered by those who registered for it. */
   iq?(event: StanzaEvent): Handled | undefined
+  /** Where it shares a domain with accounts: true for a stanza that is for it, though it is for no account. All are where this is undefined. */
+  has?(event: StanzaEvent): boolean | Promise<boolean>
   /** Describes an address, or a node that nobody registered; item-not-found where this is undefined or answers undefined. */
   info?(iq: IqRequest, node: string | undefined): DiscoInfo | undefined | Promise<DiscoInfo | undefined>
   /** What is to be found at the domain itself (beside what was registered), at an address, or at a node that nobody registered; as with `info`. */
@@ -73,6 +78,7 @@ export interface ServiceDomain extends ServicePlace {
 export function openService(scope: Scope, options: ServiceOptions): ServiceDomain {
   const host = scope.use(Chat).host(scope)
   const { domain, parent, name } = options
+  const beside = domain === parent
   const iq = new IqRegistry()
   const disco = new DiscoRegistry()
   const take = (event: StanzaEvent): void | Promise<void> => {
@@ -108,8 +114,11 @@ export function openService(scope: Scope, options: ServiceOptions): ServiceDomai
       }
     },
   }
-  host.serve(domain, take)
-  host.disco.item({ jid: domain, name }, parent)
+  if (beside) host.serveBeside(domain, { has: (event) => options.has?.(event) ?? true, service: take })
+  else {
+    host.serve(domain, take)
+    host.disco.item({ jid: domain, name }, parent)
+  }
   for (const identity of options.identities) service.disco.identity({ ...identity, name })
   for (const feature of [NS.discoInfo, NS.discoItems, VCARD]) service.disco.feature(feature)
   service.iq.get(VCARD, 'vCard', ['service'], (request) =>

@@ -44,6 +44,8 @@ export interface NewRoom {
 }
 
 const DAY_MS = 86_400_000
+/** So long the making of an account may take. */
+const CEDED_MS = 60_000
 
 export class Hall {
   readonly domain: string
@@ -56,7 +58,10 @@ export class Hall {
   readonly #loading = new Map<string, Promise<Room | Tombstone | undefined>>()
   /** Rooms in memory that nobody is in, the one that was used last at the end. */
   readonly #idle = new Set<Room>()
-  readonly #making = new Set<string>()
+  /** Rooms that are being made, and by how many. */
+  readonly #making = new Map<string, number>()
+  /** Names that accounts are about to have, where rooms are beside accounts. */
+  readonly #ceded = new Set<string>()
   /** Rooms that are being forgotten. */
   readonly #going = new Map<string, Promise<void>>()
   /** Clients that were in a room when the server stopped, and have not come back yet. */
@@ -235,8 +240,12 @@ export class Hall {
     { name, config, affiliations, locked }: NewRoom,
     act: (room: Room) => void | Promise<void>,
   ): Promise<boolean> {
-    await this.#going.get(name)
+    if (this.#ceded.has(name)) throw StanzaError.of('conflict', 'an account is to have this name')
+    // From here on no account gets the name, and whoever finds the room does not let go of it: it stays for the one who makes it.
+    this.#making.set(name, (this.#making.get(name) ?? 0) + 1)
+    let room: Room | undefined
     try {
+      await this.#mustBeFree(name)
       await this.store.create({
         name,
         ...this.marks(config),
@@ -245,25 +254,44 @@ export class Hall {
         affiliations: affiliations.map(toRow),
         most: this.settings['max-rooms'],
       })
-    } catch (error) {
-      if (error instanceof StoreError && error.code === 'exists') return false
-      if (error instanceof StoreError && error.code === 'full')
-        throw StanzaError.of('resource-constraint', 'there are too many rooms')
-      throw error
-    }
-    // Others find it from now on, and leave it again: it stays for the one who has made it.
-    this.#making.add(name)
-    let room: Room | undefined
-    try {
       room = mustBe(await this.load(name))
       this.log.info({ room: room.bare, by: affiliations[0]?.jid }, 'a room was made')
       if (locked) this.#lockTimer(room)
       await act(room)
       return true
+    } catch (error) {
+      if (error instanceof StoreError && error.code === 'exists') return false
+      if (error instanceof StoreError && error.code === 'full')
+        throw StanzaError.of('resource-constraint', 'there are too many rooms')
+      throw error
     } finally {
-      this.#making.delete(name)
+      const others = (this.#making.get(name) ?? 1) - 1
+      if (others > 0) this.#making.set(name, others)
+      else this.#making.delete(name)
       if (room !== undefined) this.settle(room)
     }
+  }
+
+  async #mustBeFree(name: string): Promise<void> {
+    await this.#going.get(name)
+    if (!this.isLocal(this.domain)) return
+    const account = await this.#now.host.accounts.byAddress(`${name}@${this.domain}`)
+    if (account !== undefined) throw StanzaError.of('conflict', 'an account has this name')
+  }
+
+  /** False where a room has the name; else no room gets it until `released`. */
+  async cede(name: string): Promise<boolean> {
+    if (this.#making.has(name)) return false
+    this.#ceded.add(name)
+    this.#scope.timeout(CEDED_MS, () => this.released(name))
+    if (!((await this.load(name)) instanceof Room)) return true
+    this.released(name)
+    return false
+  }
+
+  /** The account is there, or was not made: rooms find out by themselves. */
+  released(name: string): void {
+    this.#ceded.delete(name)
   }
 
   #lockTimer(room: Room): void {

@@ -1,6 +1,8 @@
 // XEP-0045: Multi-User Chat
 
 import { el, errorReply, NS, StanzaError } from '@aviso/xmpp'
+import { AccountError } from '../../accounts/errors.ts'
+import { accountRooms } from '../../accounts/rooms.ts'
 import { type Scope, serviceKey } from '../../kernel/scope.ts'
 import { Limits } from '../../net/contracts.ts'
 import {
@@ -57,6 +59,7 @@ async function openRooms(host: Host, place: ServicePlace, settings: Settings, sc
     message: (event) => message(hall, event),
     presence: (event) => presence(hall, event),
     iq: (event) => iq(hall, event),
+    has: (event) => isOfRooms(hall, event),
     info: (request, node) =>
       request.to.local === '' ? undefined : hall.using(request.to.local, (room) => describeRoom(room, request, node)),
     items: (request, node) => {
@@ -72,7 +75,34 @@ async function openRooms(host: Host, place: ServicePlace, settings: Settings, sc
   scope.defer(() => void halls?.delete(domain))
   registerRequests(hall, service, settings)
   host.hooks.resumed.on((session) => hall.cameBack(session.full, session))
+  if (place.domain === place.parent) besideAccounts(host, hall, scope)
   if (isNew) await hall.restore()
+}
+
+/** Rooms tell strangers no more of names that nobody has than accounts do: only who may make a room finds out. */
+async function isOfRooms(hall: Hall, event: StanzaEvent): Promise<boolean> {
+  const { stanza, to } = event
+  const joins = stanza.name === 'presence' && stanza.get('type') === undefined && stanza.child('x', MUC) !== undefined
+  return (joins && isCreator(hall, event)) || (await hall.load(to.local)) !== undefined
+}
+
+/** Rooms and accounts of one domain: no two have the same name. */
+function besideAccounts(host: Host, hall: Hall, scope: Scope): void {
+  host.disco.feature(MUC)
+  const accounts = scope.find(accountRooms)
+  if (accounts === undefined) return
+  scope.defer(
+    accounts.register({
+      name: `chat-rooms ${hall.domain}`,
+      create: async ({ local, domain }) => {
+        if (domain === hall.domain) hall.released(local)
+      },
+      admit: async ({ local, domain, address }) => {
+        if (domain === hall.domain && !(await hall.cede(local)))
+          throw new AccountError('exists', `there is a room ${address}`)
+      },
+    }),
+  )
 }
 
 function registerRequests(hall: Hall, { iq }: ServiceDomain, { avatars }: Settings): void {
@@ -170,7 +200,7 @@ async function enterLoaded(hall: Hall, event: StanzaEvent, found: Room | Tombsto
   }
   if (to.resource === '') throw StanzaError.of('jid-malformed', 'a nick is needed')
   if (stanza.child('x', MUC) === undefined) throw StanzaError.of('item-not-found', 'you are not in this room')
-  mayCreate(hall, event)
+  if (!isCreator(hall, event)) throw StanzaError.of('not-allowed', 'you may not make rooms here')
   hall.mayTake('room-creations', origin.jid.bareString)
   const owner = { jid: origin.jid.bareString, affiliation: 'owner' as const, nick: '', reason: '', hats: [] }
   const password = stanza.child('x', MUC)?.childText('password') ?? ''
@@ -181,15 +211,14 @@ async function enterLoaded(hall: Hall, event: StanzaEvent, found: Room | Tombsto
   if (!made) await hall.using(to.local, (room) => presenceAt(room, event))
 }
 
-/** @throws StanzaError not-allowed */
-function mayCreate({ settings }: Hall, { origin }: StanzaEvent): void {
+/** Who may make rooms. */
+function isCreator({ settings }: Hall, { origin }: StanzaEvent): boolean {
   const account = origin.session?.account.account
-  const allowed = {
+  return {
     anybody: true,
     local: account !== undefined,
     admins: account?.role === 'admin',
   }[settings.create]
-  if (!allowed) throw StanzaError.of('not-allowed', 'you may not make rooms here')
 }
 
 function leaves(room: Room, { stanza, origin }: StanzaEvent): void {
