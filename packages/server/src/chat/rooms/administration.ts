@@ -103,6 +103,8 @@ export function createRoomAdmin(rooms: () => Scope): RoomAdmin {
     const { hall, name } = placeOf(address)
     return told(async () => hall.using(name, act), address)
   }
+  const inTurn = <T>(address: string, act: (room: Room) => T | Promise<T>): Promise<T> =>
+    within(address, (room) => room.inTurn(() => act(room)))
   const make = async (address: string, room: v.InferOutput<typeof exportedSchema>): Promise<void> => {
     const { hall, name } = placeOf(address)
     if (!room.affiliations.some(({ affiliation }) => affiliation === 'owner'))
@@ -138,14 +140,14 @@ export function createRoomAdmin(rooms: () => Scope): RoomAdmin {
       return within(address, report)
     },
     destroy: ({ address, reason = '', venue = '' }) =>
-      within(address, (room) => endRoom(room, reason, venue === '' ? '' : addressOf(venue).toString())),
+      inTurn(address, (room) => endRoom(room, reason, venue === '' ? '' : addressOf(venue).toString())),
     configure: ({ address, changes }) =>
-      within(address, async (room) => {
+      inTurn(address, async (room) => {
         await saveConfig(room, parsed(roomConfigSchema, { ...room.config, ...changes }))
         return report(room)
       }),
     affiliate: ({ address, jid, affiliation, nick, reason = '', hats }) =>
-      within(address, async (room) => {
+      inTurn(address, async (room) => {
         const known: Affiliation | undefined = AFFILIATIONS.find((each) => each === affiliation)
         if (known === undefined)
           throw new AccountError('invalid', `an affiliation is one of ${AFFILIATIONS.join(', ')}`)

@@ -162,7 +162,7 @@ export function mayBecome(room: Room, entries: readonly Affiliated[]): void {
 /** Changes what people are to the room, writes it down, and tells. `actor`: the nick of who did it. */
 export async function affiliate(room: Room, entries: readonly Affiliated[], actor?: string): Promise<void> {
   mayBecome(room, entries)
-  await room.hall.store.affiliate({ id: room.id, affiliations: entries.map(toRow) })
+  await room.hall.still(room.hall.store.affiliate({ id: room.id, affiliations: entries.map(toRow) }))
   takeAffiliations(room, entries, actor)
 }
 

@@ -338,6 +338,17 @@ export class Hall {
     this.rooms.delete(oldest.name)
   }
 
+  /** What was to be written of a room that is gone meanwhile is told as that. */
+  async still<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await work
+    } catch (error) {
+      if (error instanceof StoreError && error.code === 'not-found')
+        throw StanzaError.of('item-not-found', error.message, { cause: error })
+      throw error
+    }
+  }
+
   /** Forgets a room; resolves when that is safe. */
   async destroy(room: Room, tombstone: Tombstone | undefined): Promise<void> {
     await this.store.destroy({ id: room.id, name: room.name, tombstone })

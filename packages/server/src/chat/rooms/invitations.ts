@@ -43,7 +43,12 @@ async function pass(room: Room, event: StanzaEvent, invite: Element): Promise<vo
   const invited = to.bareString
   if (room.affiliationOf(invited) === 'outcast') throw StanzaError.of('not-allowed', 'he is banned from this room')
   if (config.membersOnly && room.rankOf(invited) < RANK.member)
-    await affiliate(room, [{ ...room.entryOf(invited), affiliation: 'member', reason: '' }], occupant.nick)
+    await room.inTurn(async () => {
+      const { affiliation } = room.entryOf(invited)
+      // Banned meanwhile?
+      if (affiliation === 'none')
+        await affiliate(room, [{ ...room.entryOf(invited), affiliation: 'member', reason: '' }], occupant.nick)
+    })
   room.invited.set(invited, inviter.bareString)
   const reason = (invite.childText('reason') ?? '').slice(0, MAX_REASON)
   const password = config.password === '' ? undefined : config.password

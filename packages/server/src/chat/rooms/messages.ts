@@ -74,18 +74,20 @@ export const keep = (
   from: Pick<Occupant, 'nick' | 'bare'>,
   subject?: Subject,
 ): Promise<void> =>
-  room.hall.store.append({
-    room: room.id,
-    id,
-    at,
-    contact: room.bare,
-    resource: from.nick,
-    sender: from.bare,
-    xml: message.toString(),
-    ...room.hall.retention(room),
-    archived: room.config.archive,
-    subject: subject && JSON.stringify(subject),
-  })
+  room.hall.still(
+    room.hall.store.append({
+      room: room.id,
+      id,
+      at,
+      contact: room.bare,
+      resource: from.nick,
+      sender: from.bare,
+      xml: message.toString(),
+      ...room.hall.retention(room),
+      archived: room.config.archive,
+      subject: subject && JSON.stringify(subject),
+    }),
+  )
 
 /** XEP-0500: who is no moderator waits between two messages. @throws StanzaError policy-violation */
 function mustWait(room: Room, { bare, role }: Occupant, now: number): void {

@@ -82,7 +82,7 @@ export async function saveConfig(
 ): Promise<void> {
   if (affiliations.length > 0) mayBecome(room, affiliations)
   const { hall } = room
-  await hall.store.save({ id: room.id, ...hall.marks(config), affiliations: affiliations.map(toRow) })
+  await hall.still(hall.store.save({ id: room.id, ...hall.marks(config), affiliations: affiliations.map(toRow) }))
   const before = room.config
   room.config = config
   room.locked = false

@@ -69,6 +69,7 @@ export class Room {
   /** Who invited whom, by the bare JID of who was invited: so that a refusal finds back. */
   readonly invited = new RecentMap<string, string>(REMEMBERED)
   readonly asked = new RecentMap<string, Asked>(REMEMBERED)
+  #turn: Promise<void> = Promise.resolve()
   readonly #salt: string
   /** Occupants, and who has reserved a nick, by what the nick looks like. */
   readonly #looks = new Map<string, Occupant>()
@@ -91,6 +92,19 @@ export class Room {
 
   get title(): string {
     return this.config.title === '' ? this.name : this.config.title
+  }
+
+  /**
+   * Changes of what people are to the room, and of its settings, are made one after the other: each is allowed or refused by what the one before has left. What waits is bounded by
+   * those who ask: each waits for his answer.
+   */
+  inTurn<T>(act: () => T | Promise<T>): Promise<T> {
+    const turn = this.#turn.then(act)
+    this.#turn = turn.then(
+      () => {},
+      () => {},
+    )
+    return turn
   }
 
   // Who is what

@@ -43,7 +43,7 @@ export async function listRooms(hall: Hall, iq: IqRequest): Promise<DiscoPage> {
   }
 }
 
-/** True for those who may know that there is a room of that kind: members-only rooms that are hidden are known to members. */
+/** A room that is being set up is known to who sets it up only. */
 const mayKnow = (room: Room, bare: string): boolean => !room.locked || room.affiliationOf(bare) === 'owner'
 
 export function describeRoom(room: Room, iq: IqRequest, node: string | undefined): DiscoInfo | undefined {

@@ -106,7 +106,14 @@ async function remove(tx: Transaction, id: number): Promise<void> {
   await tx.run('DELETE FROM room WHERE id = ?', id)
 }
 
+/** What comes late for a room that is gone must not lie there for the next one of its number. Throws `not-found`. */
+async function mustExist(tx: Transaction, id: number): Promise<void> {
+  if ((await tx.get('SELECT id FROM room WHERE id = ?', id)) === undefined)
+    throw new StoreError('not-found', 'the room is no more')
+}
+
 async function affiliate(tx: Transaction, room: number, rows: readonly AffiliationRow[]): Promise<void> {
+  await mustExist(tx, room)
   for (const { jid, affiliation, nick, reason, hats } of rows) {
     await tx.run('DELETE FROM room_affiliation WHERE room = ? AND jid = ?', room, jid)
     if (affiliation !== 'none' || nick !== '' || hats !== '[]')
@@ -375,6 +382,7 @@ CREATE TABLE room_occupant (
           readonly subject?: string | undefined
         },
       ) => {
+        await mustExist(tx, args.room)
         if (args.subject !== undefined)
           await tx.run('UPDATE room SET subject = ? WHERE id = ?', args.subject, args.room)
         if (!args.archived) return

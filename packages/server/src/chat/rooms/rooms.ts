@@ -112,12 +112,14 @@ function registerRequests(hall: Hall, { iq }: ServiceDomain, { avatars }: Settin
       hall.begin()
       return hall.using(request.to.local, (room) => act(room, request))
     }
+  const inTurn = (act: (room: Room, request: IqRequest) => ReturnType<IqHandler>): IqHandler =>
+    inRoom((room, request) => room.inTurn(() => act(room, request)))
   iq.get(MUC_ADMIN, 'query', ['address'], inRoom(listAsked))
-  iq.set(MUC_ADMIN, 'query', ['address'], inRoom(changesAsked))
+  iq.set(MUC_ADMIN, 'query', ['address'], inTurn(changesAsked))
   iq.get(MUC_OWNER, 'query', ['address'], inRoom(configAsked))
-  iq.set(MUC_OWNER, 'query', ['address'], inRoom(ownerAsks))
+  iq.set(MUC_OWNER, 'query', ['address'], inTurn(ownerAsks))
   iq.get(REGISTER, 'query', ['address'], inRoom(registrationAsked))
-  iq.set(REGISTER, 'query', ['address'], inRoom(register))
+  iq.set(REGISTER, 'query', ['address'], inTurn(register))
   iq.get(
     NS.mam,
     'query',
@@ -135,7 +137,7 @@ function registerRequests(hall: Hall, { iq }: ServiceDomain, { avatars }: Settin
   )
   if (!avatars) return
   iq.get(VCARD, 'vCard', ['address'], inRoom(cardAsked))
-  iq.set(VCARD, 'vCard', ['address'], inRoom(setCard))
+  iq.set(VCARD, 'vCard', ['address'], inTurn(setCard))
 }
 
 function message(hall: Hall, event: StanzaEvent): void | Promise<void> {

@@ -116,6 +116,38 @@ test('a room always has an owner; a list is changed as a whole or not at all', a
   await assert.rejects(list(anna, `affiliation='owner'`), /forbidden/)
 })
 
+test('two owners who take it from each other at the same time: one stays', async (t) => {
+  const house = await open()
+  t.after(() => house.close())
+  const [anna, bert] = await guests(house, 'anna', 'bert')
+  assert.ok(anna && bert)
+  await make(anna, 'A')
+  await admin(anna, `<item jid='bert@example.org' affiliation='owner'/>`)
+  const results = await Promise.allSettled([
+    admin(anna, `<item jid='anna@example.org' affiliation='none'/>`),
+    admin(bert, `<item jid='bert@example.org' affiliation='none'/>`),
+  ])
+  assert.deepEqual(results.map(({ status }) => status).sort(), ['fulfilled', 'rejected'])
+})
+
+test('what is said while the room is destroyed does not turn up in the next one', async (t) => {
+  const house = await open({ featureConfig: { rooms: { tombstones: '0s' } } })
+  t.after(() => house.close())
+  const [anna, bert] = await guests(house, 'anna', 'bert')
+  assert.ok(anna && bert)
+  await make(anna, 'A')
+  await enter(bert, 'B')
+  const destroyed = anna.request('set', `<query xmlns='${MUC}#owner'><destroy/></query>`, ROOM)
+  for (let index = 0; index < 20; index++) say(bert, `late ${index}`)
+  await destroyed
+  await told(bert)
+  house.clock.turn(1)
+  assert.deepEqual(await enter(bert, 'B'), [
+    'p cafe/B owner/moderator =bert@example.org/r 110+201+170',
+    "m cafe subject ''",
+  ])
+})
+
 test('forms: every field is looked at, and nothing of a wrong one is taken', async (t) => {
   const house = await open()
   t.after(() => house.close())
