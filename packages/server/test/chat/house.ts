@@ -16,6 +16,7 @@ import { type Core, coreConfig, openCore } from '../../src/chat/core/core.ts'
 import { rosterStore } from '../../src/chat/core/roster.store.ts'
 import { c2s } from '../../src/chat/endpoints/c2s.ts'
 import { chatFeatures } from '../../src/chat/modules.ts'
+import { RoomHalls } from '../../src/chat/rooms/administration.ts'
 import { HandClock } from '../../src/kernel/clock.ts'
 import type { Log } from '../../src/kernel/log.ts'
 import type { AnyModule } from '../../src/kernel/module.ts'
@@ -236,6 +237,7 @@ export class House {
     const scope = this.root.child('generation')
     const chat = await openCore(scope, v.parse(coreConfig, options.chat ?? {}))
     scope.provide(Chat, chat)
+    scope.provide(RoomHalls, new Map())
     for (const feature of options.features ?? FEATURES)
       await feature.create(
         v.parse(feature.config, options.featureConfig?.[feature.name] ?? {}),

@@ -14,7 +14,7 @@ import {
   type StanzaEvent,
 } from '../core/contracts.ts'
 import { openService, openServices, type ServiceDomain, type ServicePlace } from '../core/service.ts'
-import { RoomHalls } from './administration.ts'
+import { createRoomAdmin, RoomHalls } from './administration.ts'
 import { asStanzaError } from '../core/subscribing.ts'
 import { changesAsked, listAsked } from './affiliations.ts'
 import { cardAsked, setCard, VCARD } from './avatar.ts'
@@ -30,6 +30,7 @@ import { iqToOccupant } from './private-requests.ts'
 import { REGISTER, register, registrationAsked } from './registration.ts'
 import { archiveEnds, archiveQuery } from './room-archive.ts'
 import type { Room } from './room.ts'
+import { offerCommands } from './room-commands.ts'
 import { describeRoom, listOccupants, listRooms } from './rooms-disco.ts'
 import { type Settings, settingsSchema } from './settings.ts'
 import { queryForm } from '../archive/query.ts'
@@ -39,8 +40,13 @@ export const rooms = chatFeature({
   summary: 'Rooms where many talk with each other.',
   config: settingsSchema,
 
-  attach: (host, settings, scope) =>
-    openServices(scope, settings.domain, (place, own) => openRooms(host, place, settings, own)),
+  async attach(host, settings, scope) {
+    await openServices(scope, settings.domain, (place, own) => openRooms(host, place, settings, own))
+    offerCommands(
+      host,
+      createRoomAdmin(() => scope),
+    )
+  },
 })
 
 async function openRooms(host: Host, place: ServicePlace, settings: Settings, scope: Scope): Promise<void> {

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { NS } from '@aviso/xmpp'
+import { createRoomAdmin } from '../../../src/chat/rooms/administration.ts'
 import { House } from '../house.ts'
 import { admin, brief, configure, enter, guests, make, MUC, ROOM, say, SERVICE, submitted, told } from './lobby.ts'
 
@@ -114,6 +115,43 @@ test('a room always has an owner; a list is changed as a whole or not at all', a
   assert.deepEqual(await told(anna), ['m cafe owner =emil@example.org', 'p cafe/A member/participant by A 110'])
   await assert.rejects(configure(anna), /forbidden/)
   await assert.rejects(list(anna, `affiliation='owner'`), /forbidden/)
+})
+
+test('hats: an administrator gives them, everybody sees them', async (t) => {
+  const house = await open()
+  t.after(() => house.close())
+  const [anna, bert] = await guests(house, 'anna', 'bert')
+  assert.ok(anna && bert)
+  await make(anna, 'A')
+  await enter(bert, 'B')
+  await told(anna)
+  const rooms = createRoomAdmin(() => house.generation.scope)
+  const hats = [{ uri: 'urn:x:host', title: 'Host' }]
+  await rooms.affiliate({ address: ROOM, jid: 'bert@example.org', affiliation: 'member', hats })
+  const [presence] = (await anna.sync(), anna.clear())
+  const hat = presence?.child('hats', 'urn:xmpp:hats:0')?.child('hat')
+  assert.deepEqual([hat?.get('uri'), hat?.get('title')], ['urn:x:host', 'Host'])
+})
+
+test('an error from one of two clients of a nick makes that one leave, quietly', async (t) => {
+  const house = await open()
+  t.after(() => house.close())
+  const [anna, bert] = await guests(house, 'anna', 'bert')
+  assert.ok(anna && bert)
+  await make(anna, 'A')
+  await enter(bert, 'B')
+  const phone = await house.arrive('bert@example.org', 'phone')
+  await enter(phone, 'B')
+  await told(bert)
+  await told(anna)
+  phone.send(
+    `<presence type='error' to='${ROOM}/A'><error type='cancel'><gone xmlns='${NS.stanzaErrors}'/></error></presence>`,
+  )
+  assert.deepEqual(await told(phone), ['p unavailable cafe/B none/none 110+307+333'])
+  assert.deepEqual(await told(anna), [])
+  say(anna, 'still?')
+  await anna.sync()
+  assert.deepEqual(await told(bert), ["m cafe/A 'still?'"])
 })
 
 test('two owners who take it from each other at the same time: one stays', async (t) => {
