@@ -74,7 +74,7 @@ const anchor = (heading: string): string => heading.toLowerCase().replaceAll(/[^
 
 /** What stands below a setting: a group, a list or a map of groups, or modules. */
 function inside(name: string, level: number, schema: GenericSchema): void {
-  const known = described.get(schema)
+  const known = described.get(schema) ?? described.get(unwrap(schema))
   if (known !== undefined) {
     lines.push(`${'#'.repeat(level)} ${name}`, '', `As [${known}](#${anchor(known)}).`, '')
     return
@@ -99,11 +99,11 @@ function inside(name: string, level: number, schema: GenericSchema): void {
     item?: GenericSchema
     value?: GenericSchema
   }
-  if (type === 'array' || type === 'record') described.set(schema, `${name}${type === 'array' ? '[]' : '.*'}`)
-  if (type === 'array' && item !== undefined && entriesOf(item) !== undefined) section(`${name}[]`, level, item)
-  else if (type === 'record' && value !== undefined && entriesOf(value) !== undefined)
-    section(`${name}.*`, level, value)
-  else if (entriesOf(schema) !== undefined) section(name, level, schema, descriptionOf(schema))
+  const [inner, title] =
+    type === 'array' ? [item, `${name}[]`] : type === 'record' ? [value, `${name}.*`] : [schema, name]
+  if (inner === undefined || entriesOf(inner) === undefined) return
+  described.set(inner === schema ? unwrap(schema) : schema, title)
+  section(title, level, inner, inner === schema ? descriptionOf(schema) : undefined)
 }
 
 /** The modules of every family that a place lists. A module's own settings may list modules again. */

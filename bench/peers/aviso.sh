@@ -10,6 +10,10 @@ config=$RUN/aviso.yaml
 export NODE_COMPILE_CACHE="$RUN/../compile-cache"
 [ -f "$main" ] || { echo "there is no $main: npm run build" >&2; exit 1; }
 
+# The harness asks for the message archive with `on`.
+archive=false
+[ "$ARCHIVE" != on ] || archive=true
+
 case "$1" in
   prepare)
     mkdir -p "$RUN"
@@ -31,6 +35,7 @@ endpoints:
   c2s: { listen: ['$HOST:$PORT_XMPP'], listen-tls: ['$HOST:$PORT_XMPPS'], require-tls: false }
   s2s: false
   metrics: false
+chat: { features: { archive: $archive } }
 END
     ;;
   provision)

@@ -73,7 +73,21 @@ const isWrite = ({ name }: Call): boolean => /^(?:write|writev|sendmsg|sendto|pw
 const isSync = ({ name, failed }: Call): boolean => /^f(?:data)?sync$/.test(name) && !failed
 const pathOf = ({ text }: Call): string | undefined => /^\w+\(\d+<([^>]*)>/.exec(text)?.[1]
 
-/** Between the call that read `last` and the one that wrote `acknowledgement`: what was written to each file was synced afterwards. Answers those files. */
+/** The account of a database's log, by its folder. */
+const accountOf = (path: string): string | undefined => /\/accounts\/\w+\/(\w+)\/account\.db-wal$/.exec(path)?.[1]
+
+/** A journal has the account's call, and was synced after that was written. */
+const isInJournal = (calls: readonly Call[], account: string): boolean =>
+  calls.some((call, i) => {
+    const path = pathOf(call)
+    if (path?.endsWith('.journal') !== true || !isWrite(call) || !call.text.includes(account)) return false
+    return calls.slice(i + 1).some((later) => isSync(later) && pathOf(later) === path)
+  })
+
+/**
+ * Between the call that read `last` and the one that wrote `acknowledgement`: what was written to each file was synced afterwards, or is in a journal that was. Answers those
+ * files.
+ */
 function durable(calls: readonly Call[], last: string, acknowledgement: string): readonly string[] {
   const heard = calls.findIndex(({ name, text }) => name === 'read' && text.includes(last))
   assert.ok(heard >= 0, `the server read ${last}`)
@@ -84,8 +98,11 @@ function durable(calls: readonly Call[], last: string, acknowledgement: string):
   for (const [i, call] of between.entries()) {
     const path = pathOf(call)
     if (path === undefined || !isWrite(call) || !path.startsWith('/') || !/\.db-wal$|\/data\/tmp\//.test(path)) continue
+    const after = between.slice(i + 1)
+    const account = accountOf(path)
     assert.ok(
-      between.slice(i + 1).some((later) => isSync(later) && pathOf(later) === path),
+      after.some((later) => isSync(later) && pathOf(later) === path) ||
+        (account !== undefined && isInJournal(after, account)),
       `${path} was written and not synced before ${acknowledgement}`,
     )
     if (!synced.includes(path)) synced.push(path)

@@ -61,7 +61,7 @@ interface Generation {
   readonly accounts: OpenedAccounts
   readonly bound: readonly Bound[]
   /** Takes over from the generation before. */
-  begin(): void
+  begin(): Promise<void>
 }
 
 /** What `aviso status` tells. Times in milliseconds. */
@@ -152,7 +152,7 @@ export class House {
         )
       house.#current = generation
       await options.prepare?.(house)
-      generation.begin()
+      await generation.begin()
       house.scope.log.info(
         { event: 'started', bound: generation.bound.map(named), seconds: Math.round(performance.now()) / 1000 },
         'listening',
@@ -235,7 +235,7 @@ export class House {
           this.scope.log.warn({ setting }, 'this setting changed, and takes effect at the next restart only')
       const fresh = await this.#build(number, settings)
       try {
-        fresh.begin()
+        await fresh.begin()
       } catch (error) {
         await fresh.scope.close()
         throw error
@@ -277,9 +277,11 @@ export class House {
     await this.#notifier.stopping()
     this.scope.log.info({ event: 'stopping' }, 'stopping')
     await this.#busy
-    const generations = [...this.#retiring, this.#current].filter((generation) => generation !== undefined)
+    const current = this.#current
     this.#current = undefined
-    await Promise.all(generations.map(({ scope }) => scope.close()))
+    // Chat's newest generation writes down the sessions that go on: it comes last, when all are cut.
+    await Promise.all(Array.from(this.#retiring, ({ scope }) => scope.close()))
+    await current?.scope.close()
     await this.scope.close()
   }
 
@@ -317,8 +319,8 @@ export class House {
         network,
         accounts,
         bound,
-        begin() {
-          begin()
+        async begin() {
+          await begin()
           network.start()
         },
       }
@@ -333,7 +335,7 @@ export class House {
 export async function openRooms(
   scope: Scope,
   settings: Settings,
-): Promise<{ readonly accounts: OpenedAccounts; begin(): void }> {
+): Promise<{ readonly accounts: OpenedAccounts; begin(): Promise<void> }> {
   scope.provide(Resolver, await openResolver(scope, settings.network.dns))
   const accounts = await openAccounts(scope, settings.accounts)
   const { domain } = settings
@@ -344,8 +346,8 @@ export async function openRooms(
   const beginChat = await openChat(scope, settings.chat)
   return {
     accounts,
-    begin() {
-      beginChat()
+    async begin() {
+      await beginChat()
       mail.begin()
     },
   }

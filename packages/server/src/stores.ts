@@ -8,7 +8,9 @@ import { lastActivityStore } from './chat/features/last-activity.store.ts'
 import { noticesStore } from './chat/features/notices.store.ts'
 import { offlineStore } from './chat/features/offline.store.ts'
 import { pushStore } from './chat/features/push.store.ts'
+import { suspendedStore } from './chat/features/suspended.store.ts'
 import { reportsStore } from './chat/features/reports.store.ts'
+import { strangersStore } from './chat/features/strangers.store.ts'
 import { xmlEntriesStore } from './chat/features/xml-entries.store.ts'
 import { invitesStore } from './chat/invites/invites.store.ts'
 import { roomsStore } from './chat/rooms/rooms.store.ts'
@@ -39,6 +41,7 @@ export const stores: readonly StoreDefinition[] = [
   offlineStore,
   archiveStore,
   pushStore,
+  suspendedStore,
   blockingStore,
   reportsStore,
   lastActivityStore,
@@ -47,4 +50,5 @@ export const stores: readonly StoreDefinition[] = [
   invitesStore,
   sharedGroupsStore,
   roomsStore,
+  strangersStore,
 ]

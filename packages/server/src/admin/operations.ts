@@ -81,6 +81,14 @@ export const operations = {
   'account.password': operation(({ accounts }, args: { readonly address: string; readonly password: string }) =>
     accounts.setPassword(args.address, args.password),
   ),
+  'account.clients': operation(({ accounts }, args: { readonly address: string }) =>
+    accounts.listClients(args.address),
+  ),
+  'account.revoke-clients': operation(
+    async ({ accounts }, args: { readonly address: string; readonly client?: string }) => ({
+      revoked: await accounts.revokeClients(args.address, args.client),
+    }),
+  ),
   'account.role': operation(({ accounts }, args: { readonly address: string; readonly role: Role }) =>
     accounts.setRole(args.address, args.role),
   ),
@@ -151,6 +159,18 @@ export const operations = {
   'room.import': operation(({ chat }, args: Parameters<RoomAdmin['import']>[0]) => chat.rooms.import(args)),
   'room.import-messages': operation(({ chat }, args: Parameters<RoomAdmin['importMessages']>[0]) =>
     chat.rooms.importMessages(args),
+  ),
+  'chat.try-rules': operation(
+    ({ chat }, args: { readonly stanza: string; readonly from: string; readonly to: string }) => chat.tryRules(args),
+  ),
+  'chat.pushes': operation(({ chat }, args: { readonly address: string }) => chat.pushes(args.address)),
+  'chat.test-pushes': operation(async ({ chat, running }, args: { readonly address: string }) => {
+    needed(running)
+    return chat.testPushes(args.address)
+  }),
+  'chat.remove-push': operation(
+    ({ chat }, { address, ...target }: { readonly address: string; readonly jid: string; readonly node?: string }) =>
+      chat.removePush(address, target),
   ),
   ...mailOperations,
   'mail.origin': operation(async ({ transport }) => ({ domain: transport.origin() })),

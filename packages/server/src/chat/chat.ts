@@ -1,18 +1,60 @@
 // The chat rooms of one generation: the core and its features.
 
+import type { Chosen } from '../kernel/config/modules.ts'
 import type { Scope } from '../kernel/scope.ts'
 import type { ChatConfig } from './config.ts'
-import { Chat } from './core/contracts.ts'
+import { Chat, type ChatFeature } from './core/contracts.ts'
 import { openCore } from './core/core.ts'
 import { RoomHalls } from './rooms/administration.ts'
+import { Domains } from './core/domains.ts'
+import { type HostSettings, limitsOf } from './core/settings.ts'
+import { RuleDesk } from './rules/desk.ts'
+import { PushRoom, pushRoom } from './features/push-room.ts'
 import { openS2s } from './s2s/s2s.ts'
 
-/** Opens chat until `scope` closes, and provides `Chat` in it. Call what it returns when the whole generation is up: sessions then use it. */
-export async function openChat(scope: Scope, { features, s2s, ...config }: ChatConfig): Promise<() => void> {
-  const core = await openCore(scope, config)
+/** Opens chat until `scope` closes, and provides `Chat` in it. Call what it returns when the whole generation is up: sessions then use it, and when it has resolved clients may come. */
+export async function openChat(
+  scope: Scope,
+  { features, hosts, s2s, ...limits }: ChatConfig,
+): Promise<() => Promise<void>> {
+  const settings = Object.entries(hosts).map(([domain, own]): [string, HostSettings] => [
+    domain,
+    { enabled: own.enabled, limits: limitsOf(own, limits) },
+  ])
+  const core = await openCore(scope, limits, new Map(settings))
   scope.provide(Chat, core)
   scope.provide(RoomHalls, new Map())
+  scope.provide(RuleDesk, new Set())
+  scope.provide(pushRoom, new PushRoom())
   if (s2s.enabled) await openS2s(scope, s2s)
-  for (const { key, module, config: own } of features) await module.create(own, scope.child(`chat.${key}`))
+  for (const { name, chosen, domains } of instances(features, hosts)) {
+    const inner = scope.child(`chat.${name}`)
+    if (domains !== undefined) inner.provide(Domains, domains)
+    await chosen.module.create(chosen.config, inner)
+  }
   return () => core.begin()
+}
+
+interface Instance {
+  /** For the log. */
+  readonly name: string
+  readonly chosen: Chosen<ChatFeature>
+  /** Undefined: all. */
+  readonly domains: Domains | undefined
+}
+
+/** Each feature once for all domains without other settings for it, and once for each of those. */
+function* instances(features: readonly Chosen<ChatFeature>[], hosts: ChatConfig['hosts']): Iterable<Instance> {
+  const own = new Map<string, Set<string>>()
+  for (const [domain, host] of Object.entries(hosts))
+    for (const key of host.features.keys()) own.set(key, (own.get(key) ?? new Set()).add(domain))
+  for (const chosen of features) {
+    const others = own.get(chosen.key)
+    const domains = others && { covers: (domain: string): boolean => !others.has(domain) }
+    yield { name: chosen.key, chosen, domains }
+  }
+  for (const [domain, host] of Object.entries(hosts))
+    for (const [key, chosen] of host.features)
+      if (chosen !== undefined)
+        yield { name: `${key}@${domain}`, chosen, domains: { covers: (other) => other === domain } }
 }

@@ -2,6 +2,7 @@
 
 import type { AnyModule } from '../kernel/module.ts'
 import { c2s } from './endpoints/c2s.ts'
+import { componentEndpoint } from './endpoints/component.ts'
 import { s2s } from './endpoints/s2s.ts'
 import { archive } from './archive/archive.ts'
 import { blocking } from './features/blocking.ts'
@@ -31,8 +32,11 @@ import { accountManagement } from './features/account-management.ts'
 import { invites } from './features/invites.ts'
 import { mimicry } from './features/mimicry.ts'
 import { registration } from './features/registration.ts'
+import { reservedNames } from './features/reserved-names.ts'
 import { tombstones } from './features/tombstones.ts'
+import { strangers } from './features/strangers.ts'
 import { sharedGroups } from './features/shared-groups.ts'
+import { rules } from './features/rules.ts'
 import { version } from './features/version.ts'
 import { rooms } from './rooms/rooms.ts'
 
@@ -51,6 +55,8 @@ export const chatFeatures: readonly AnyModule[] = [
   streamManagement,
   push,
   blocking,
+  rules,
+  strangers,
   uptime,
   lastActivity,
   vcard,
@@ -67,9 +73,10 @@ export const chatFeatures: readonly AnyModule[] = [
   registration,
   invites,
   mimicry,
+  reservedNames,
   tombstones,
   sharedGroups,
   rooms,
 ]
 
-export const chatModules: readonly AnyModule[] = [c2s, s2s, ...chatFeatures]
+export const chatModules: readonly AnyModule[] = [c2s, s2s, componentEndpoint, ...chatFeatures]

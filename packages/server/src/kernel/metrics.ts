@@ -20,6 +20,9 @@ export interface HistogramMetric {
   observe(labels: Record<string, string>, value: number): void
 }
 
+/** Label values, and the number that goes with them. */
+export type Reading = readonly [labels: Readonly<Record<string, string>>, value: number]
+
 /** Between two looks at the event loop. */
 const RESOLUTION_MS = 20
 
@@ -64,6 +67,36 @@ export class Metrics {
     })
   }
 
+  /**
+   * A metric whose values are read when somebody scrapes: for paths that can afford no more than adding one to a number. Those who read the same metric (generations of the config) are summed up; what
+   * a counter's reader has counted stays when it goes. Returns the way to go.
+   */
+  readings(
+    kind: 'counter' | 'gauge',
+    name: string,
+    help: string,
+    labels: readonly string[],
+    read: () => Iterable<Reading>,
+  ): () => void {
+    const readers = this.#once(name, () => {
+      const fresh = new Readers(kind === 'counter')
+      const settings = { name, help, labelNames: [...labels], registers: [this.#registry] }
+      const collected = { ...settings, collect: (): void => fresh.fill(metric) }
+      const metric = kind === 'counter' ? new Counter(collected) : new Gauge(collected)
+      return fresh
+    })
+    return readers.add(read)
+  }
+
+  /** A counter without labels at the cost of an addition. */
+  tally(name: string, help: string): { add(by?: number): void } {
+    return this.#once(`${name} tally`, () => {
+      let value = 0
+      this.readings('counter', name, help, [], () => [[{}, value]])
+      return { add: (by = 1) => void (value += by) }
+    })
+  }
+
   /** The text that a scraper reads, in OpenMetrics form. */
   text(): Promise<string> {
     return this.#registry.metrics()
@@ -105,5 +138,33 @@ export class Metrics {
     const fresh = make()
     this.#made.set(name, fresh)
     return fresh
+  }
+}
+
+/** Those who read one metric, and what those who went have left. */
+class Readers {
+  readonly #keeps: boolean
+  readonly #readers = new Set<() => Iterable<Reading>>()
+  readonly #left = new Map<string, Reading>()
+
+  constructor(keeps: boolean) {
+    this.#keeps = keeps
+  }
+
+  add(read: () => Iterable<Reading>): () => void {
+    this.#readers.add(read)
+    return () => {
+      if (!this.#readers.delete(read) || !this.#keeps) return
+      for (const [labels, value] of read()) {
+        const key = JSON.stringify(labels)
+        this.#left.set(key, [labels, (this.#left.get(key)?.[1] ?? 0) + value])
+      }
+    }
+  }
+
+  fill(metric: Pick<Counter | Gauge, 'reset' | 'inc'>): void {
+    metric.reset()
+    for (const [labels, value] of this.#left.values()) metric.inc(labels, value)
+    for (const read of this.#readers) for (const [labels, value] of read()) metric.inc(labels, value)
   }
 }

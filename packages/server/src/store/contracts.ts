@@ -39,9 +39,11 @@ export interface Change {
 /** The kind of a change that says: changes may have been committed of which nobody was told, as a store worker died. What is kept of them is to be read anew. */
 export const LOST = 'lost'
 
-/** One operation: runs inside a transaction in a store worker. Arguments and result are structured-cloneable. A throw rolls back this operation alone. */
+/**
+ * One operation: runs inside a transaction in a store worker. An `append` is safe when its promise resolves, and carried out before anybody could miss it: before the next call of another kind
+ * on the same store. Arguments and result are structured-cloneable. A throw rolls back this operation alone. */
 export interface Operation<Arguments, Result> extends Moves<Arguments, Awaited<Result>> {
-  readonly mode: 'read' | 'write'
+  readonly mode: 'read' | 'write' | 'append'
   run(tx: Transaction, args: Arguments): Soon<Result>
 }
 
@@ -66,6 +68,15 @@ export const write = <A, R>(
   run: (tx: Transaction, args: A) => Soon<R>,
   moves: Moves<A, Awaited<R>> = {},
 ): Operation<A, R> => ({ ...moves, mode: 'write', run })
+
+/**
+ * A write that answers nothing, publishes nothing and cannot be refused, such as a line in an archive: calls of this kind are gathered in a journal that one sync makes safe for all databases, and
+ * are carried out many at a time. What one throws is logged, and the call is put aside.
+ */
+export const append = <A>(run: (tx: Transaction, args: A) => Soon<void>): Operation<A, void> => ({
+  mode: 'append',
+  run,
+})
 
 /** Which databases a store's tables live in: every account's own, the server's `core`, or a named service's. */
 export type Scale = 'account' | 'core' | 'service'

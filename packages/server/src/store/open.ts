@@ -3,6 +3,7 @@
 import { availableParallelism } from 'node:os'
 import { mkdirSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
+import { randomWord, systemRandom } from '../kernel/random.ts'
 import type { Scope } from '../kernel/scope.ts'
 import { dirname, join } from 'node:path'
 import { BlobKeeper } from './blob-keeper.ts'
@@ -20,10 +21,11 @@ import {
   StoreError,
   type StoreFigures,
 } from './contracts.ts'
-import { type Call, databasePath, Engine } from './engine.ts'
+import { type Broken, type Call, databasePath, Engine, journalFolder } from './engine.ts'
+import { leftJournals } from './journal.ts'
 import { memoryOf } from './moving.ts'
 import { storeError } from './sqlite.ts'
-import type { Answer, Order } from './worker.ts'
+import type { Answer, Order, WorkerData } from './worker.ts'
 
 export interface StoreOptions {
   /** The data folder; made if it is missing. */
@@ -38,6 +40,14 @@ export interface StoreOptions {
   /** Calls that may wait at the same time before new ones are refused; default 20 000. */
   readonly waiting?: number
 }
+
+/** How often the store workers look for what has waited long. */
+const TIDY_MS = 2000
+/** Databases open at the same time while journals of before are carried out. */
+const REPLAYED = 16
+
+/** The name of a journal. Never the same twice, even where the randomness of a scope repeats. */
+const runName = (): string => randomWord(systemRandom, 20)
 
 /** With fewer calls waiting, one more is soon answered. */
 const LITTLE = 8
@@ -117,6 +127,15 @@ class SqliteStore implements Store {
     }
     // The lock is ours: what lies there was left by a process that died.
     await this.#temporary.clear()
+    const { folder, definitions } = this.#options
+    if (leftJournals(journalFolder(folder)).length > 0) {
+      const engine = new Engine({ folder, definitions, open: REPLAYED, run: runName() })
+      this.#complain(await engine.replay())
+      await engine.close()
+    }
+    this.#scope.interval(TIDY_MS, () => {
+      for (const lane of this.#lanes) if (lane.started) lane.post({ kind: 'tidy', now: this.#scope.clock.now() })
+    })
   }
 
   account<Ops extends Operations>(definition: StoreDefinition<Ops>, account: string): Calls<Ops> {
@@ -255,6 +274,8 @@ class SqliteStore implements Store {
 
   #answer(answer: Answer): void {
     if (answer.kind === 'up') return
+    if (answer.kind === 'broken') return this.#complain(answer.broken)
+    if (answer.kind === 'round') this.#complain(answer.broken)
     if (answer.kind === 'done') {
       this.#settle(answer.id, (waiting) =>
         answer.error === undefined ? waiting.resolve(answer.open) : waiting.reject(new Error(answer.error)),
@@ -271,6 +292,11 @@ class SqliteStore implements Store {
       if (!failed) this.#settle(id, (waiting) => waiting.resolve(value))
       else this.#settle(id, (waiting) => waiting.reject(this.#failure(waiting.what, value)))
     }
+  }
+
+  #complain(broken: readonly Broken[]): void {
+    for (const { what, database, message } of broken)
+      this.#scope.log.error({ database, err: message }, `${what} could not be carried out: see journal/broken.jsonl`)
   }
 
   #failure(what: string, { code, message, stack }: { code?: string; message: string; stack?: string }): Error {
@@ -293,24 +319,31 @@ class SqliteStore implements Store {
   #startLane(index: number, open: number): Lane {
     const { folder, definitions, worker } = this.#options
     if (worker === undefined)
-      return inlineLane(new Engine({ folder, definitions, open }), (answer) => this.#answer(answer))
+      return inlineLane(new Engine({ folder, definitions, open, run: runName() }), (answer) => this.#answer(answer))
     // A thread costs some 15 MiB: it is started when there is work for it.
     let current: Worker | undefined
     let up = false
+    /** The runs of threads that died, until another has taken over what they had made safe. */
+    const dead: string[] = []
     const start = (): Worker => {
+      const run = runName()
       const thread = new Worker(worker, {
         name: `store-${index}`,
-        workerData: { folder, open },
+        workerData: { folder, open, run, dead: [...dead] } satisfies WorkerData,
         resourceLimits: { maxYoungGenerationSizeMb: 8 },
       })
       thread.on('message', (answer: Answer) => {
-        if (answer.kind === 'up') up = true
-        else this.#answer(answer)
+        if (answer.kind === 'up') {
+          up = true
+          dead.length = 0
+        }
+        this.#answer(answer)
       })
       thread.on('error', (error) => this.#scope.log.error({ err: error, lane: index }, 'a store worker died'))
       thread.on('exit', () => {
         current = undefined
         up = false
+        dead.push(run)
         this.bus.broadcast({ kind: LOST })
         // Nothing that it had not answered is known to be durable: the callers say "later". The next call starts a new thread.
         const lost = new StoreError('unavailable', 'the store worker died: try again')
@@ -370,12 +403,15 @@ function inlineLane(engine: Engine, answer: (answer: Answer) => void): Lane {
     if (order.kind === 'calls') {
       const { moving, ...round } = await engine.run(order.calls, order.now)
       answer({ kind: 'round', ...structuredClone(round, { transfer: [...moving] }) })
+    }
+    if (order.kind === 'calls' || order.kind === 'tidy') {
+      answer({ kind: 'broken', broken: await engine.tidy(order.now, order.kind === 'tidy') })
       return
     }
     let error: string | undefined
     try {
       if (order.kind === 'erase') engine.erase(order.account)
-      if (order.kind === 'close') engine.close()
+      if (order.kind === 'close') await engine.close()
     } catch (cause) {
       error = cause instanceof Error ? cause.message : String(cause)
     }

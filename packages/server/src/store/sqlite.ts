@@ -1,6 +1,16 @@
 // One SQLite database: opened for full durability, its statements prepared once and kept.
 
-import { accessSync, closeSync, constants, existsSync, fsyncSync, mkdirSync, openSync, rmSync } from 'node:fs'
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  fdatasyncSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  rmSync,
+} from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { type Change, type SqlRow, type SqlValue, StoreError, type Transaction } from './contracts.ts'
@@ -15,6 +25,8 @@ const KEPT_STATEMENTS = 400
 export class SqliteDatabase implements Transaction {
   readonly database: string
   now = 0
+  /** The run of the journal that has marked this database last, since it was opened. */
+  markedBy: string | undefined
   readonly path: string
   readonly #db: DatabaseSync
   readonly #statements = new Map<string, StatementSync>()
@@ -61,6 +73,34 @@ export class SqliteDatabase implements Transaction {
   /** Returns when everything since `begin` is safe from power loss. */
   commit(): void {
     this.run('COMMIT')
+  }
+
+  /** Begins a transaction that is to end with `commitUnsynced`. */
+  beginUnsynced(): void {
+    this.run('PRAGMA synchronous=NORMAL')
+    this.begin()
+  }
+
+  /** The change is made; safe from power loss it is after the next commit, or `syncLog`. */
+  commitUnsynced(): void {
+    this.run('COMMIT')
+    this.endUnsynced()
+  }
+
+  /** Commits are synced again: also after a transaction of `beginUnsynced` was rolled back. */
+  endUnsynced(): void {
+    this.run('PRAGMA synchronous=FULL')
+  }
+
+  /** Returns when all that was committed is safe from power loss. */
+  syncLog(): void {
+    // SQLite holds no locks on its log: that file may be opened and closed beside it.
+    const log = openSync(`${this.path}-wal`, 'r+')
+    try {
+      fdatasyncSync(log)
+    } finally {
+      closeSync(log)
+    }
   }
 
   rollback(): void {

@@ -90,6 +90,50 @@ async function roomsByCommand(folder: string): Promise<void> {
 }
 
 describe('commands', () => {
+  test('chat rules test: which rule decides; what is wrong with a rule is told with its line', async (t) => {
+    const folder = temporaryFolder(t)
+    const rules = (zone: string) => ({
+      zones: { spammers: ['evil.example'] },
+      rules: [
+        { name: 'friends', if: { 'in-roster': true }, do: { pass: true } },
+        { name: 'spammers', if: { from: [{ zone }] }, do: { bounce: { condition: 'forbidden' } } },
+      ],
+    })
+    const write = (zone: string): void =>
+      writeFileSync(join(folder, 'aviso.yaml'), stringify({ ...BASE, chat: { features: { rules: rules(zone) } } }))
+    write('spammers')
+    const to = ['--to', 'anna@example.org', '-']
+    const stanza = "<message type='chat'><body>hi</body></message>"
+    const bad = await aviso(folder, ['chat', 'rules', 'test', '--from', 'x@evil.example', ...to], stanza)
+    assert.equal(
+      bad.out,
+      '  friends: not for it (in-roster)\n  spammers: bounce with forbidden\nRule spammers decides: bounce with forbidden.\n',
+      bad.err,
+    )
+    const good = await aviso(folder, ['chat', 'rules', 'test', '--from', 'x@good.example', '--json', ...to], stanza)
+    assert.deepEqual(JSON.parse(good.out), {
+      steps: [
+        { rule: 'friends', did: [], why: 'in-roster' },
+        { rule: 'spammers', did: [], why: 'from' },
+      ],
+      rule: null,
+      end: 'pass',
+    })
+    const broken = await aviso(folder, ['chat', 'rules', 'test', '--from', 'x@y.example', ...to], '<x')
+    assert.equal(broken.status, 5)
+    assert.match(broken.err, /this is no stanza/)
+    write('spamers')
+    const line =
+      readFileSync(join(folder, 'aviso.yaml'), 'utf8')
+        .split('\n')
+        .findIndex((text) => text.includes('spamers')) + 1
+    const checked = await aviso(folder, ['config', 'check'])
+    assert.match(
+      checked.err + checked.out,
+      new RegExp(`aviso\\.yaml:${line}:\\d+: there is no zone 'spamers'; known here: spammers`),
+    )
+  })
+
   test('offline and with the server running: the same answers, the same exit statuses', async (t) => {
     const folder = temporaryFolder(t)
     writeFileSync(join(folder, 'aviso.yaml'), stringify(BASE))
@@ -134,6 +178,11 @@ describe('commands', () => {
       [3, ['room', 'show', 'tea@rooms.example.org'], /there is no room tea@/],
       [3, ['room', 'show', 'tea@elsewhere.example'], /there are no rooms at elsewhere\.example/],
       [2, ['room', 'create', 'tea@rooms.example.org'], /--owner/],
+      [3, ['chat', 'rules', 'test', '--from', 'x@evil.example', '--to', 'anna@example.org', '-'], /there are no rules/],
+      [0, ['chat', 'push', 'list', 'anna@example.org'], /^APP SERVER +NODE/],
+      [0, ['chat', 'push', 'test', 'anna@example.org', '--json'], /^\[\]\n$/],
+      [3, ['chat', 'push', 'test', 'nobody@example.org'], /there is no account nobody@example\.org/],
+      [3, ['chat', 'push', 'remove', 'anna@example.org', 'push.example.com'], /has no such registration/],
       [2, ['acount', 'list'], /Did you mean account\?/],
       [1, ['account', 'import', 'no-such-file'], /ENOENT[^\n]*\n$/],
     ]

@@ -293,3 +293,16 @@ test('the contacts of a deleted account are told', async () => {
     `iq set ${ANNA} none`,
   ])
 })
+
+test('a presence that would be too much for all contacts is refused', async () => {
+  const house = await open({ chat: { 'presence-octets': '1KiB' } })
+  await house.befriend(ANNA, BERT)
+  const bert = await house.arrive(BERT, 'hill')
+  const anna = await house.arrive(ANNA, 'sea')
+  await bert.news()
+  anna.send(`<presence id='large'><status>${'x'.repeat(1024)}</status></presence>`)
+  assert.equal(short(await anna.next()), 'presence error policy-violation')
+  assert.deepEqual(await bert.news(), [])
+  anna.send(`<presence><status>${'x'.repeat(900)}</status></presence>`)
+  assert.deepEqual(await bert.news(), [`presence ${ANNA}/sea`])
+})

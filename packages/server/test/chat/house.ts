@@ -9,14 +9,16 @@ import { Client, type CloseReason, el, type Element, Jid, readElement, streamHea
 import * as v from 'valibot'
 import { openAccounts } from '../../src/accounts/accounts.ts'
 import type { AccountAdmin } from '../../src/accounts/administration.ts'
-import { authConfig } from '../../src/accounts/config.ts'
+import { authConfig, type Form } from '../../src/accounts/config.ts'
 import { type Account, type AccountChange, Accounts } from '../../src/accounts/contracts.ts'
 import { Chat, type ChatFeature } from '../../src/chat/core/contracts.ts'
-import { type Core, coreConfig, openCore } from '../../src/chat/core/core.ts'
+import { openChat } from '../../src/chat/chat.ts'
+import type { Core } from '../../src/chat/core/core.ts'
+import { coreConfig, hostConfig } from '../../src/chat/core/settings.ts'
 import { rosterStore } from '../../src/chat/core/roster.store.ts'
 import { c2s } from '../../src/chat/endpoints/c2s.ts'
+import { s2sConfig } from '../../src/chat/s2s/config.ts'
 import { chatFeatures } from '../../src/chat/modules.ts'
-import { RoomHalls } from '../../src/chat/rooms/administration.ts'
 import { HandClock } from '../../src/kernel/clock.ts'
 import type { Log } from '../../src/kernel/log.ts'
 import type { AnyModule } from '../../src/kernel/module.ts'
@@ -78,6 +80,9 @@ export class FakeAccounts implements Accounts {
       },
     })
   }
+
+  readonly clients: Accounts['clients'] = { mechanisms: () => [], seen: () => {}, give: async () => undefined }
+  readonly upgrades: Accounts['upgrades'] = { offered: [], begin: async () => undefined }
 
   async byAddress(address: string): Promise<Account | undefined> {
     return this.list.get(address)
@@ -174,11 +179,20 @@ export interface HouseOptions {
   readonly features?: readonly AnyModule<ChatFeature>[]
   readonly featureConfig?: Readonly<Record<string, object>>
   readonly chat?: v.InferInput<typeof coreConfig>
+  /** By domain. */
+  readonly hosts?: Readonly<
+    Record<
+      string,
+      v.InferInput<typeof hostConfig> & { readonly featureConfig?: Readonly<Record<string, object | false>> }
+    >
+  >
   readonly c2s?: object
   readonly log?: Log
   readonly limits?: Limits
   /** The accounts room itself, in place of the list: for what makes and changes accounts. */
   readonly real?: boolean
+  /** The forms of passwords in it. */
+  readonly forms?: readonly Form[]
 }
 
 export class House {
@@ -224,8 +238,9 @@ export class House {
   }
 
   async #openAccounts(): Promise<void> {
-    const passwords = { minimum: 6, forms: ['SCRAM-SHA-1' as const], iterations: 4096 }
-    const opened = await openAccounts(this.root, v.parse(authConfig, { cleartext: 'loopback', passwords }))
+    const passwords = { minimum: 6, forms: [...(this.options.forms ?? ['SCRAM-SHA-1' as const])], iterations: 4096 }
+    const failures = { 'first-delay': '1ms', 'longest-delay': '1ms' }
+    const opened = await openAccounts(this.root, v.parse(authConfig, { cleartext: 'loopback', passwords, failures }))
     this.admin = opened.admin
     if (opened.accounts.domains().length > 0) return
     for (const domain of this.accounts.domains()) await this.admin.addDomain(domain)
@@ -235,17 +250,34 @@ export class House {
   /** Builds a generation of the configuration, beside those that are there. */
   async generate(options: HouseOptions = this.options): Promise<Generation> {
     const scope = this.root.child('generation')
-    const chat = await openCore(scope, v.parse(coreConfig, options.chat ?? {}))
-    scope.provide(Chat, chat)
-    scope.provide(RoomHalls, new Map())
-    for (const feature of options.features ?? FEATURES)
-      await feature.create(
-        v.parse(feature.config, options.featureConfig?.[feature.name] ?? {}),
-        scope.child(feature.name),
-      )
+    const chosen = (module: AnyModule<ChatFeature>, config: object = {}) => ({
+      key: module.name,
+      module,
+      config: v.parse(module.config, config),
+    })
+    const begin = await openChat(scope, {
+      ...v.parse(coreConfig, options.chat ?? {}),
+      s2s: v.parse(s2sConfig, { enabled: false }),
+      features: (options.features ?? FEATURES).map((module) => chosen(module, options.featureConfig?.[module.name])),
+      hosts: Object.fromEntries(
+        Object.entries(options.hosts ?? {}).map(([domain, { featureConfig = {}, ...host }]) => [
+          domain,
+          {
+            ...v.parse(hostConfig, host),
+            features: new Map(
+              Object.entries(featureConfig).map(([name, config]) => {
+                const module = FEATURES.find((feature) => feature.name === name)
+                return [name, config === false || module === undefined ? undefined : chosen(module, config)]
+              }),
+            ),
+          },
+        ]),
+      ),
+    })
+    const chat = scope.use(Chat) as Core
     const settings = { listen: ['127.0.0.1:0'], 'listen-tls': [], 'require-tls': false }
     await c2s.create(v.parse(c2s.config, { ...settings, ...options.c2s }), scope.child('c2s'))
-    chat.begin()
+    await begin()
     return { scope, chat }
   }
 
@@ -260,6 +292,16 @@ export class House {
     for (const peer of this.#peers.splice(0)) peer.client.destroy()
     await this.root.close()
     this.network.close()
+    await this.start()
+  }
+
+  /** Stops politely, and starts again; `meanwhile` happens in between. */
+  async restart(meanwhile: () => Promise<void> | void = () => {}): Promise<void> {
+    const sessions = [...this.network.sessions]
+    await Promise.all(sessions.map((session) => session.shutdown()))
+    await this.root.close()
+    this.network.close()
+    await meanwhile()
     await this.start()
   }
 
@@ -417,6 +459,42 @@ export function short(stanza: Element): string {
   const condition = stanza.child('error')?.firstElement?.name
   if (condition !== undefined) words.push(condition)
   return words.join(' ')
+}
+
+interface Managed {
+  readonly stream: RawStream
+  /** To resume it by. */
+  readonly id: string
+}
+
+/** Logs in, manages its stream (XEP-0198), and is available. */
+export async function managed(
+  house: House,
+  bare: string,
+  resource: string,
+  presence = '<presence/>',
+): Promise<Managed> {
+  const stream = new RawStream(await house.socket())
+  await stream.login(bare, resource)
+  stream.write(`<enable xmlns='urn:xmpp:sm:3' resume='true'/>`)
+  const [, id = ''] = await stream.until(/<enabled xmlns='urn:xmpp:sm:3' id='([^']+)' resume='true' max='600'\/>/)
+  stream.write(presence)
+  await stream.until(/<presence [^>]*to=/)
+  return { stream, id }
+}
+
+/** The connection breaks without a word. Resolves when the server has noticed. */
+export async function cut(house: House, { stream }: Managed): Promise<void> {
+  const before = house.network.sessions.size
+  stream.socket.resetAndDestroy()
+  while (house.network.sessions.size >= before) await new Promise((resolve) => setImmediate(resolve))
+}
+
+export async function resume(house: House, bare: string, id: string, h: number): Promise<RawStream> {
+  const stream = new RawStream(await house.socket())
+  await stream.authenticate(bare)
+  stream.write(`<resume xmlns='urn:xmpp:sm:3' previd='${id}' h='${h}'/>`)
+  return stream
 }
 
 /** A raw stream, for what a decent client never sends. */

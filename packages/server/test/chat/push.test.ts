@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { type Element, NS, StanzaError } from '@aviso/xmpp'
+import { createChatAdmin } from '../../src/chat/administration.ts'
 import { pushStore } from '../../src/chat/features/push.store.ts'
 import { House, type Peer, RawStream } from './house.ts'
 
@@ -180,4 +181,39 @@ test("nobody else's answer counts, and none at all is a failure", async () => {
   bert.send(say('y'))
   await app.next()
   assert.equal((await app.next()).name, 'iq', 'told again after the answer did not come')
+})
+
+test('the administrator asks the app servers, and forgets a device', async () => {
+  const house = await open()
+  const app = await house.arrive('cleo@example.net', 'app')
+  const phone = await house.arrive(ANNA, 'phone')
+  for (const node of ['good', 'gone', 'busy']) await phone.request('set', enable(node))
+  await phone.request('set', `<enable xmlns='${PUSH}' jid='cleo@example.net/nowhere' node='n'/>`)
+  const admin = createChatAdmin(house.store, () => house.generation.scope, house.root)
+  const asked = admin.testPushes(ANNA)
+  const said = new Map([
+    ['good', ['result', '']],
+    ['gone', ['error', error('cancel', 'item-not-found')]],
+    ['busy', ['error', error('wait', 'resource-constraint')]],
+  ])
+  for (let left = 3; left > 0; left--) {
+    const iq = await app.next()
+    assert.equal(told(iq)['message-count'], '1')
+    const [type, content] = said.get(told(iq)['node'] ?? '') ?? []
+    answer(app, iq, type, content)
+  }
+  const answers = await asked
+  const outcomes = Object.fromEntries(answers.map(({ node, outcome }) => [node, outcome]))
+  assert.deepEqual(outcomes, { good: 'published', gone: 'refused', busy: 'failed', n: 'refused' })
+  assert.match(answers.find(({ node }) => node === 'gone')?.why ?? '', /item-not-found/)
+  assert.equal((await admin.pushes(ANNA)).length, 4, 'a test changes nothing')
+
+  assert.equal(await admin.removePush(ANNA, { jid: APP.replace('example.net', 'Example.NET'), node: 'gone' }), 1)
+  await assert.rejects(admin.removePush(ANNA, { jid: APP, node: 'gone' }), /no such registration/)
+  await assert.rejects(admin.pushes('nobody@example.org'), /no account/)
+  await phone.client.close()
+  const bert = await house.arrive(BERT, 'hill')
+  bert.send(say('hello'))
+  const woken = [told(await app.next())['node'], told(await app.next())['node']]
+  assert.deepEqual(woken.toSorted(), ['busy', 'good'], 'the server knows of it at once')
 })

@@ -294,6 +294,15 @@ test('a name that looks like another one is refused to who chooses it himself', 
   await house.admin.createAccount({ address: 'bеrt@example.org', password: 'pencil' })
 })
 
+test('names that speak for the server are given by administrators only, also those that look like them', async () => {
+  const house = await open({ open: true, 'per-address': 100 })
+  const newcomer = await Newcomer.at(house)
+  for (const name of ['postmaster', 'Admin', 'аdmin', 'supp0rt'])
+    assert.match(await newcomer.register(name), /<conflict.*not given to everybody/s, name)
+  assert.match(await newcomer.register('adminton'), ok)
+  await house.admin.createAccount({ address: 'postmaster@example.org', password: 'pencil' })
+})
+
 test('skeletons: the same for look-alikes, and stable', () => {
   for (const [one, other] of [
     ['paypal', 'раураl'],

@@ -2,6 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
+import { HandClock } from '../../src/kernel/clock.ts'
+import { createLimits } from '../../src/net/limits.ts'
 import { recordingLog } from '../../src/kernel/log.ts'
 import { chatFeature } from '../../src/chat/core/contracts.ts'
 import { sessionSlot } from '../../src/chat/core/session.ts'
@@ -31,7 +33,7 @@ test('what a client is offered: mechanisms, then bind, roster versioning and the
     before,
     /<c xmlns='http:\/\/jabber.org\/protocol\/caps' hash='sha-1' node='https:\/\/example.org' ver='[^']+'\/>/,
   )
-  assert.doesNotMatch(before, /<bind/)
+  assert.doesNotMatch(before, /<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/)
   raw.write(
     `<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>${Buffer.from(`\0${ANNA}\0pencil`).toString('base64')}</auth>`,
   )
@@ -223,6 +225,42 @@ test('a client that is too fast is read more slowly, and loses nothing', async (
   const turning = setInterval(() => house.clock.turn(250), 5)
   for (const n of ['4', '5']) assert.equal((await bert.next()).childText('body'), n)
   clearInterval(turning)
+})
+
+test('octets are counted as well: a stanza that is larger than all that is let through at once takes its time', async () => {
+  const clock = new HandClock()
+  const limits = createLimits(clock, { 'c2s-octets': { rate: 1000, per: 1000, burst: 2000 } })
+  const house = await open({ limits })
+  const bert = await house.login(BERT, 'hill')
+  const anna = await house.login(ANNA, 'sea')
+  anna.send(`<message to='${BERT}/hill'><body>short</body></message>`)
+  anna.send(`<message to='${BERT}/hill'><body>${'long'.repeat(1000)}</body></message>`)
+  anna.send(`<message to='${BERT}/hill'><body>after it</body></message>`)
+  assert.equal((await bert.next()).childText('body'), 'short')
+  let turned = 0
+  const turning = setInterval(() => {
+    turned += 250
+    clock.turn(250)
+    house.clock.turn(250)
+  }, 5)
+  assert.equal((await bert.next()).childText('body')?.length, 4000)
+  assert.ok(turned >= 2000, `after ${turned} ms`)
+  assert.equal((await bert.next()).childText('body'), 'after it')
+  clearInterval(turning)
+})
+
+test('two clients that want the same resource: as the config says', async () => {
+  const refusing = await open({ chat: { 'resource-conflict': 'refuse-newer' } })
+  const first = await refusing.arrive(ANNA, 'sea')
+  await assert.rejects(refusing.login(ANNA, 'sea'), /conflict/)
+  assert.deepEqual(await first.news(), [], 'the older one is left alone')
+  const other = await open({ chat: { 'resource-conflict': 'another-resource' } })
+  const one = await other.arrive(ANNA, 'sea')
+  const two = await other.login(ANNA, 'sea')
+  assert.equal(one.full, `${ANNA}/sea`)
+  assert.match(two.full, /^anna@example\.org\/\w{12}$/)
+  await one.sync()
+  await two.sync()
 })
 
 test('a shut-down is announced', async () => {

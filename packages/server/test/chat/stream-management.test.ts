@@ -5,7 +5,7 @@ import { after, test } from 'node:test'
 import { NS } from '@aviso/xmpp'
 import { archiveStore } from '../../src/chat/archive/archive.store.ts'
 import { offlineStore } from '../../src/chat/features/offline.store.ts'
-import { FEATURES, House, type Peer, RawStream, WITHOUT_ARCHIVE } from './house.ts'
+import { cut, FEATURES, House, managed, type Peer, RawStream, resume, WITHOUT_ARCHIVE } from './house.ts'
 
 const houses: House[] = []
 const open = async (...options: Parameters<typeof House.open>): Promise<House> => {
@@ -21,36 +21,6 @@ const SM = NS.streamManagement
 const say = (to: string, body: string, more = ''): string =>
   `<message type='chat' to='${to}'><body>${body}</body>${more}</message>`
 const body = (text: string): RegExp => new RegExp(`<body>${text}</body>`)
-
-interface Managed {
-  readonly stream: RawStream
-  readonly id: string
-}
-
-/** Logs in, manages its stream, and is available. */
-async function managed(house: House, bare: string, resource: string, presence = '<presence/>'): Promise<Managed> {
-  const stream = new RawStream(await house.socket())
-  await stream.login(bare, resource)
-  stream.write(`<enable xmlns='${SM}' resume='true'/>`)
-  const [, id = ''] = await stream.until(/<enabled xmlns='urn:xmpp:sm:3' id='([^']+)' resume='true' max='600'\/>/)
-  stream.write(presence)
-  await stream.until(/<presence [^>]*to=/)
-  return { stream, id }
-}
-
-/** The connection breaks without a word. Resolves when the server has noticed. */
-async function cut(house: House, { stream }: Managed): Promise<void> {
-  const before = house.network.sessions.size
-  stream.socket.resetAndDestroy()
-  while (house.network.sessions.size >= before) await new Promise((resolve) => setImmediate(resolve))
-}
-
-async function resume(house: House, bare: string, id: string, h: number): Promise<RawStream> {
-  const stream = new RawStream(await house.socket())
-  await stream.authenticate(bare)
-  stream.write(`<resume xmlns='${SM}' previd='${id}' h='${h}'/>`)
-  return stream
-}
 
 const online = (house: House, bare: string): number => house.chat.directory.account(bare)?.sessions.length ?? 0
 const archived = async (house: House, id: string): Promise<number> => {
@@ -254,6 +224,19 @@ test('who does not come back gets it at the next login, once, with the time when
   }
 })
 
+test('where newer clients are refused a resource that is in use, who has lost his connection gets it back', async () => {
+  const house = await open({ chat: { 'resource-conflict': 'refuse-newer' } })
+  const { stream } = await managed(house, ANNA, 'sea')
+  await assert.rejects(house.login(ANNA, 'sea'), /conflict/)
+  stream.socket.destroy()
+  for (;;) {
+    const [session] = house.chat.directory.account(ANNA)?.sessions ?? []
+    if (session?.away === true) break
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  assert.equal((await house.login(ANNA, 'sea')).full, `${ANNA}/sea`)
+})
+
 test('a clean goodbye ends the session at once', async () => {
   const house = await open()
   const anna = await managed(house, ANNA, 'sea')
@@ -316,7 +299,7 @@ test('a client that does not acknowledge is cut off, and may come back', async (
   await second.until(/<resumed [^>]*>[^]*hello\?/)
 })
 
-test('a stream is resumed after a reload, and what is unacknowledged at the end of the server waits', async () => {
+test('a stream is resumed after a reload', async () => {
   const house = await open()
   const bert = await house.arrive(BERT, 'hill')
   const anna = await managed(house, ANNA, 'sea')
@@ -327,8 +310,69 @@ test('a stream is resumed after a reload, and what is unacknowledged at the end 
   await bert.sync()
   const second = await resume(house, ANNA, anna.id, 1)
   await second.until(/<resumed [^>]*>[^]*across/)
-  await cut(house, { stream: second, id: anna.id })
-  await house.generation.scope.close()
-  assert.equal(await house.store.account(offlineStore, 'idannaexampleorg').count(), 1)
-  house.generation = await house.generate()
+})
+
+test('many clients of one account may be away, and not more', async () => {
+  const house = await open({ featureConfig: { 'stream-management': { 'away-sessions': 2 } } })
+  const clients: Awaited<ReturnType<typeof managed>>[] = []
+  for (const resource of ['one', 'two', 'three']) {
+    const client = await managed(house, ANNA, resource)
+    clients.push(client)
+    await cut(house, client)
+    house.clock.turn(1000)
+  }
+  const left = house.chat.directory.account(ANNA)?.sessions.map(({ jid }) => jid.resource)
+  assert.deepEqual(left, ['two', 'three'], 'who is away longest is given up')
+  const [one, two] = clients
+  const refused = await resume(house, ANNA, one?.id ?? '', 1)
+  await refused.until(/<failed xmlns='urn:xmpp:sm:3' h='1'><item-not-found /)
+  const second = await resume(house, ANNA, two?.id ?? '', 1)
+  await second.until(/<resumed /)
+})
+
+test('of how many sessions it is remembered what was handled', async () => {
+  const house = await open({ featureConfig: { 'stream-management': { 'remembered-sessions': 2 } } })
+  const ids: string[] = []
+  for (const resource of ['one', 'two', 'three']) {
+    const client = await managed(house, ANNA, resource)
+    ids.push(client.id)
+    client.stream.write('</stream:stream>')
+    await client.stream.until(/<\/stream:stream>/)
+  }
+  for (const [place, id] of ids.entries()) {
+    const late = await resume(house, ANNA, id, 1)
+    await late.until(place === 0 ? /<failed xmlns='urn:xmpp:sm:3'><item/ : /<failed xmlns='urn:xmpp:sm:3' h='1'><item/)
+  }
+})
+
+test('a phone that can be woken may be away for longer', async () => {
+  const house = await open({ featureConfig: { 'stream-management': { 'resume-time-push': '2h' } } })
+  const anna = await managed(house, ANNA, 'sea')
+  anna.stream.write(`<iq type='set' id='e'><enable xmlns='urn:xmpp:push:0' jid='push.example.org' node='n'/></iq>`)
+  await anna.stream.until(/id='e'/)
+  await cut(house, anna)
+  house.clock.turn(7_199_000)
+  assert.equal(online(house, ANNA), 1)
+  house.clock.turn(1000)
+  assert.equal(online(house, ANNA), 0)
+  // Who takes the registration back is no phone any more.
+  const again = await managed(house, ANNA, 'sea')
+  again.stream.write(`<iq type='set' id='e'><enable xmlns='urn:xmpp:push:0' jid='push.example.org' node='n'/></iq>`)
+  again.stream.write(`<iq type='set' id='d'><disable xmlns='urn:xmpp:push:0' jid='push.example.org'/></iq>`)
+  await again.stream.until(/id='d'/)
+  await cut(house, again)
+  house.clock.turn(600_000)
+  assert.equal(online(house, ANNA), 0)
+})
+
+test('a phone whose user is not looking is not woken to acknowledge', async () => {
+  const house = await open({ featureConfig: { 'stream-management': { 'inactive-unacknowledged': 3 } } })
+  const bert = await house.arrive(BERT, 'hill')
+  const anna = await managed(house, ANNA, 'sea')
+  await anna.stream.until(/<r xmlns='urn:xmpp:sm:3'\/>/)
+  anna.stream.write(`<a xmlns='${SM}' h='1'/><inactive xmlns='${NS.csi}'/><r xmlns='${SM}'/>`)
+  await anna.stream.until(/<a xmlns='urn:xmpp:sm:3' h='1'\/>/)
+  for (const text of ['one', 'two', 'three']) bert.send(say(`${ANNA}/sea`, text))
+  const [all] = await anna.stream.until(/[^]*<r xmlns='urn:xmpp:sm:3'\/>/)
+  assert.match(all, /one[^]*two[^]*three/, 'the question comes behind the third')
 })

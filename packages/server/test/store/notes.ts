@@ -1,6 +1,6 @@
 // A small store for the tests of the store itself: notes of an account.
 
-import { defineStore, read, StoreError, write } from '../../src/store/contracts.ts'
+import { append, defineStore, read, StoreError, write } from '../../src/store/contracts.ts'
 
 export const notes = defineStore({
   name: 'notes',
@@ -14,6 +14,11 @@ export const notes = defineStore({
       if (args.text === 'refused') throw new StoreError('refused', 'this note is refused')
       if (args.text === 'broken') throw new Error('defect')
       return Number(row?.[0])
+    }),
+    /** Safe at once, carried out later. */
+    append: append(async (tx, args: { readonly text: string }) => {
+      await tx.run('INSERT INTO note (text) VALUES (?)', args.text)
+      if (args.text === 'broken') throw new Error('defect')
     }),
     all: read(async (tx) => (await tx.all('SELECT text FROM note ORDER BY id')).map(([text]) => String(text))),
     bytes: read(async (_tx, args: { readonly bytes: Uint8Array }) => args.bytes.byteLength),

@@ -1,10 +1,12 @@
-// aviso invite ..., aviso chat reports
+// aviso invite ..., aviso chat reports, aviso chat rules, aviso chat push
 
 import { Command, Option } from 'commander'
 import { parseDuration } from '../../kernel/units.ts'
-import type { InviteWish } from '../../chat/administration.ts'
+import type { InviteWish, RuleTrial } from '../../chat/administration.ts'
+import { printable } from '../arguments.ts'
 import { type CommonOptions, common, withAdmin } from '../context.ts'
 import type { Programme } from '../programme.ts'
+import { octets } from './mail-ways.ts'
 import { show, table, UsageError, when } from '../terminal.ts'
 
 interface InviteOptions extends CommonOptions {
@@ -129,5 +131,72 @@ export function chatCommand(programme: Programme): Command {
       show(options.json === true, { removed }, () => `${removed} forgotten.`)
     },
   )
+  pushCommands(chat.command('push').description('phones that are woken by their makers’ app servers'), programme)
+  chat.addCommand(rulesCommand(programme))
   return chat
+}
+
+function rulesCommand(programme: Programme): Command {
+  const rules = new Command('rules').description('the rules on stanzas (chat.features.rules)')
+  common(
+    rules
+      .command('test <file>')
+      .description('what the rules would do with a stanza in a file, or - for standard input; nothing is done'),
+  )
+    .requiredOption('--from <address>', 'who would send it')
+    .requiredOption('--to <address>', 'whom it would be for')
+    .action(async (file: string, options: CommonOptions & { readonly from: string; readonly to: string }) => {
+      const stanza = (await octets(file)).toString('utf8')
+      const trial = await withAdmin(programme, options, (admin) =>
+        admin.ask('chat.try-rules', { stanza, from: options.from, to: options.to }),
+      )
+      show(options.json === true, trial, () => trialText(trial))
+    })
+  return rules
+}
+
+function trialText({ steps, rule, end }: RuleTrial): string {
+  const lines = steps.map(
+    ({ rule: name, did, why }) =>
+      `  ${printable(name)}: ${why === undefined ? printable(did.join(', ')) : `not for it (${why})`}`,
+  )
+  return [
+    ...lines,
+    rule === null ? 'It would go on: no rule decides.' : `Rule ${printable(rule)} decides: ${printable(end)}.`,
+  ].join('\n')
+}
+
+function pushCommands(push: Command, programme: Programme): void {
+  common(
+    push.command('list <address>', { isDefault: true }).description('the devices that an account has registered'),
+  ).action(async (address: string, options: CommonOptions) => {
+    const found = await withAdmin(programme, options, (admin) => admin.ask('chat.pushes', { address }))
+    show(options.json === true, found, () =>
+      table(
+        ['app server', 'node'],
+        found.map(({ jid, node }) => [jid, node]),
+      ),
+    )
+  })
+  common(
+    push.command('test <address>').description('send a notification to each device, and print what came back'),
+  ).action(async (address: string, options: CommonOptions) => {
+    const answers = await withAdmin(programme, options, (admin) => admin.ask('chat.test-pushes', { address }))
+    show(options.json === true, answers, () =>
+      table(
+        ['app server', 'node', 'outcome', 'why'],
+        answers.map(({ jid, node, outcome, why = '' }) => [jid, node, outcome, why]),
+      ),
+    )
+  })
+  common(
+    push
+      .command('remove <address> <app-server> [node]')
+      .description('forget the devices at that app server, or the one of that node: until they register again'),
+  ).action(async (address: string, jid: string, node: string | undefined, options: CommonOptions) => {
+    const removed = await withAdmin(programme, options, (admin) =>
+      admin.ask('chat.remove-push', { address, jid, ...(node !== undefined && { node }) }),
+    )
+    show(options.json === true, { removed }, () => `${removed} forgotten.`)
+  })
 }

@@ -68,7 +68,8 @@ export function simulateCommand(programme: Programme): Command {
     })
 }
 
-const octets = (file: string): Promise<Buffer> => (file === '-' ? buffer(process.stdin) : readFile(file))
+/** The octets of a file, or of standard input for `-`. */
+export const octets = (file: string): Promise<Buffer> => (file === '-' ? buffer(process.stdin) : readFile(file))
 
 function counted(text: string): number {
   if (!/^[1-9]\d{0,3}$/.test(text)) throw new InvalidArgumentError('expected a number from 1 to 9999')

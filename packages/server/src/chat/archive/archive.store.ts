@@ -1,6 +1,6 @@
 // XEP-0313: an account's message archive, in its own database. Store workers import this file: it must stay light.
 
-import { defineStore, read, write } from '../../store/contracts.ts'
+import { append, defineStore, read, write } from '../../store/contracts.ts'
 import {
   type ArchivedMessage,
   type ArchiveQuery,
@@ -52,7 +52,7 @@ CREATE TABLE archive_preference (jid TEXT PRIMARY KEY, rule TEXT NOT NULL);
   ],
   operations: {
     /** Keeps a message behind all others. */
-    append: write(async (tx, { id, at, contact, resource, xml, oldest, most }: NewMessage) => {
+    append: append(async (tx, { id, at, contact, resource, xml, oldest, most }: NewMessage) => {
       const last = await newest(tx, SHELF)
       const seq = last.seq + 1
       await tx.run(

@@ -14,7 +14,7 @@ import { archiveId, archivedAs, stamped, withoutForged } from './stanza-ids.ts'
 import { isWorthArchiving } from './worth.ts'
 
 /** True where the client has asked the archive: what waits for it there need not come a second time. */
-export const readsArchive = sessionSlot<boolean>('archive')
+export const readsArchive = sessionSlot('archive', v.boolean())
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(1))
 
@@ -40,7 +40,14 @@ export const archive = chatFeature({
     'max-page': v.optional(v.pipe(count, v.description('how many messages a client is sent at once')), 250),
   }),
 
-  attach(host, config, { clock, random, log }) {
+  attach(host, config, { clock, random, log, metrics }) {
+    const stored = metrics.tally('aviso_chat_archive_stored', 'Messages kept in archives, once for each side')
+    const seconds = metrics.histogram(
+      'aviso_chat_archive_query_seconds',
+      'How long archives were searched for an answer',
+      ['search'],
+      [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10],
+    )
     host.disco.feature(NS.mam, ['account'])
     host.disco.feature(`${NS.mam}#extended`, ['account'])
     host.disco.feature(`${NS.mam}#groupchat-field`, ['account'])
@@ -51,15 +58,18 @@ export const archive = chatFeature({
     const limits = { usual: Math.min(config.page, config['max-page']), most: config['max-page'] }
 
     const append = (account: Account, id: string, message: Element, party: Jid): Promise<void> =>
-      host.store.account(archiveStore, account.id).append({
-        id,
-        at: clock.now(),
-        contact: party.bareString,
-        resource: party.resource,
-        xml: message.toString(),
-        oldest: oldest(),
-        most: config['max-messages'],
-      })
+      host.store
+        .account(archiveStore, account.id)
+        .append({
+          id,
+          at: clock.now(),
+          contact: party.bareString,
+          resource: party.resource,
+          xml: message.toString(),
+          oldest: oldest(),
+          most: config['max-messages'],
+        })
+        .then(() => stored.add())
 
     // What is sent. Its sender goes on only when it is safe; meanwhile it is on its way already.
     host.hooks.sending.on((event) => {
@@ -102,7 +112,9 @@ export const archive = chatFeature({
       -20,
     )
 
-    host.hooks.bound.on(({ account: { account } }) => {
+    host.hooks.bound.on(({ woken, account: { account } }) => {
+      // The start of the server has enough to do.
+      if (woken) return
       host.store
         .account(archiveStore, account.id)
         .prune({ oldest: oldest(), most: config['max-messages'] })
@@ -124,7 +136,9 @@ export const archive = chatFeature({
       const start = Math.max(oldest(), asked.filter.start ?? 0)
       const query = { ...asked, filter: { ...asked.filter, start } }
       session.set(readsArchive, true)
+      const began = clock.monotonic()
       const result = await find(host.store.account(archiveStore, account.id), query)
+      seconds.observe({ search: asked.words === undefined ? 'no' : 'text' }, (clock.monotonic() - began) / 1000)
       const texts = (asked.flipped ? result.messages.toReversed() : result.messages).map(
         resultText(session.account.bareXml, session.fullXml, asked),
       )
@@ -133,9 +147,13 @@ export const archive = chatFeature({
       return iq.result(fin(result))
     })
 
-    host.iq.get(NS.mam, 'metadata', ['self'], async (iq) => {
-      const ends = await host.store.account(archiveStore, asker(iq).account.id).ends({ start: oldest() })
-      return iq.result(metadata(ends))
+    const ends = async (account: Account): Promise<Element> =>
+      metadata(await host.store.account(archiveStore, account.id).ends({ start: oldest() }))
+    host.iq.get(NS.mam, 'metadata', ['self'], async (iq) => iq.result(await ends(asker(iq).account)))
+    host.inline.told((session) => {
+      // Who binds in this way reads what it missed in the archive: it does not come from the offline store too.
+      session.set(readsArchive, true)
+      return ends(session.account.account)
     })
 
     host.iq.get(NS.mam, 'prefs', ['self'], async (iq) =>

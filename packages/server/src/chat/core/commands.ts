@@ -2,6 +2,7 @@
 
 import type { Element, Jid } from '@aviso/xmpp'
 import type { Account } from '../../accounts/contracts.ts'
+import { type Domains, isFor } from './domains.ts'
 import type { Submission } from './forms.ts'
 
 /** Who may see and run a command: every account, those that are not `limited`, or administrators. */
@@ -50,6 +51,26 @@ export const finished = (note?: string, form?: Element): Finished => ({
   ...(note !== undefined && { note }),
   ...(form !== undefined && { form }),
 })
+
+/** The commands of one generation: one for each node, or one for each set of domains. */
+export class CommandRegistry {
+  readonly #commands = new Set<{ readonly command: Command; readonly domains: Domains | undefined }>()
+
+  /** Adds a command; returns the way to take it off. Throws where there is one. */
+  add(command: Command, domains: Domains | undefined): () => void {
+    for (const other of this.#commands)
+      if (other.command.node === command.node && (domains === undefined || other.domains === undefined))
+        throw new Error(`two features offer the command ${command.node}`)
+    const entry = { command, domains }
+    this.#commands.add(entry)
+    return () => void this.#commands.delete(entry)
+  }
+
+  of(domain: string): ReadonlyMap<string, Command> {
+    const offered = [...this.#commands].filter(({ domains }) => isFor(domains, domain))
+    return new Map(offered.map(({ command }) => [command.node, command]))
+  }
+}
 
 const RANK = { limited: 0, user: 1, admin: 2 } as const
 const NEEDED = { account: 0, user: 1, admin: 2 } as const

@@ -1,6 +1,6 @@
 // Chat as its features see it: a host that they attach to. What a feature registers is taken off when its scope closes.
 
-import type { Element, Jid, StanzaError } from '@aviso/xmpp'
+import type { Element, Jid, StanzaError, UserAgent } from '@aviso/xmpp'
 import type { GenericSchema, InferOutput } from 'valibot'
 import type { Account, Accounts } from '../../accounts/contracts.ts'
 import { type AnyModule, defineFamily, defineModule } from '../../kernel/module.ts'
@@ -9,8 +9,10 @@ import type { Store } from '../../store/contracts.ts'
 import type { Command } from './commands.ts'
 import type { OnlineAccount } from './directory.ts'
 import type { AnswerHook, TellHook } from './hooks.ts'
+import type { Inline } from './inline.ts'
 import type { SentStanza } from './redelivery.ts'
 import type { Session, Wire } from './session.ts'
+import type { SuspendedSession } from './suspended.ts'
 
 /** Who sent a stanza: a session of ours, or somebody on another server. */
 export interface Origin {
@@ -35,6 +37,9 @@ export interface StanzaEvent {
   /** The address that it is for; for a client's broadcast presence and its requests without `to`, the sender's own bare JID. */
   readonly to: Jid
 }
+
+/** What becomes of a stanza that has come in: the one that goes on in its place, or nothing further. */
+export type Entered = Element | 'handled'
 
 /** A stanza of a client of ours on its way out. */
 export interface SendingEvent extends StanzaEvent {
@@ -82,6 +87,11 @@ export interface UnavailableEvent {
 
 /** The places of the host where features have their say, in the order in which a stanza meets them. */
 export interface Hooks {
+  /**
+   * A stanza has come in, from a client of ours or from another server; nothing was done with it yet. Asked before all others, and once for each stanza. `to` of what goes on in its place
+   * must be prepared.
+   */
+  readonly entering: AnswerHook<StanzaEvent, Entered | Promise<Entered>>
   /** A client of ours sends a message, an IQ or a directed presence; nothing was done with it yet. */
   readonly sending: AnswerHook<SendingEvent, Handled>
   /** A stanza for an account of ours, from whomever, is about to be delivered or answered. Not asked for IQ results and errors. */
@@ -100,7 +110,7 @@ export interface Hooks {
   readonly remote: AnswerHook<StanzaEvent, Handled>
   /** A message was said in a room of ours for which one of its members is to be woken, who is not there: `stanza` as the room's occupants got it. */
   readonly mentioned: TellHook<AccountEvent>
-  /** A session has bound its resource. */
+  /** A session has bound its resource, or goes on after a restart. */
   readonly bound: TellHook<Session>
   /** A session has broadcast that it is available; its contacts were told. */
   readonly available: TellHook<PresenceEvent>
@@ -145,8 +155,8 @@ export type IqHandler = (iq: IqRequest) => Element | Promise<Element>
 export interface IqHandlers {
   get(xmlns: string, name: string, targets: readonly IqTarget[], handler: IqHandler): void
   set(xmlns: string, name: string, targets: readonly IqTarget[], handler: IqHandler): void
-  /** Who answers this request; undefined: nobody. */
-  find(type: 'get' | 'set', target: IqTarget, payload: Element): IqHandler | undefined
+  /** Who answers this request at a domain; undefined: nobody. */
+  find(type: 'get' | 'set', target: IqTarget, payload: Element, domain: string): IqHandler | undefined
 }
 
 /** Who is described: the server, each account (to those who may know of it), each service on a domain of its own, or each address at one. */
@@ -163,8 +173,11 @@ export interface Disco {
   /** A node of the host, with what is to be told of it. */
   node(node: string, description: DiscoNode): void
   /** Nodes whose names are known only when they are asked for. */
-  otherNodes(find: (node: string) => DiscoNode | undefined): void
+  otherNodes(find: DiscoFinder): void
 }
+
+/** Finds a node of one of our domains. */
+export type DiscoFinder = (node: string, domain: string) => DiscoNode | undefined
 
 /** A node of the host. Both may throw a StanzaError for those who may not know of it. */
 export interface DiscoNode {
@@ -194,8 +207,7 @@ export interface DiscoItem {
 export interface DiscoFacts {
   features(subject: DiscoSubject): readonly string[]
   identities(subject: DiscoSubject): readonly DiscoIdentity[]
-  /** What is offered at one of our domains. */
-  items(domain: string): readonly DiscoItem[]
+  items(): readonly DiscoItem[]
   /** Of the host. */
   forms(): readonly Element[]
   node(name: string): DiscoNode | undefined
@@ -251,20 +263,25 @@ export interface StreamStage {
   readonly secure: boolean
 }
 
-/** One generation of chat, as a feature meets it: all local domains are one host. */
+/** One generation of chat, as a feature meets it: the domains with the same settings for it are one host. */
 export interface Host {
   readonly hooks: Hooks
   readonly iq: IqHandlers
   readonly disco: Disco
-  readonly described: DiscoFacts
+  /** What is said of one of our domains and its accounts by now. */
+  described(domain: string): DiscoFacts
+  /** True for the domains that the feature works for: those that have other settings for it are not among them. The hooks and requests of others do not reach it. */
+  covers(domain: string): boolean
+  /** True for our domains, those of services among them. */
+  isServed(domain: string): boolean
   readonly accounts: Accounts
   readonly store: Store
   /** True while sessions use this generation: what all generations hear of at once, one of them only may act upon. */
   readonly current: boolean
   /** Offers a command (XEP-0050). */
   command(command: Command): void
-  /** The commands that are offered. */
-  commands(): ReadonlyMap<string, Command>
+  /** The commands that one of our domains offers, by node. */
+  commands(domain: string): ReadonlyMap<string, Command>
   /** Answers for a domain that has no accounts; for other servers it is one of ours. Throws where somebody does so already, or the domain is one of accounts. */
   serve(domain: string, service: Service): void
   /** Answers for addresses of one of our domains of accounts. Throws where somebody does so already, or the domain has no accounts. */
@@ -275,16 +292,24 @@ export interface Host {
   nonza(xmlns: string, name: string, handler: NonzaHandler): void
   /** Takes an element that is no stanza from clients that have no resource yet. One handler for each name. */
   unbound(xmlns: string, name: string, handler: UnboundHandler): void
+  /** What is done together with a login. */
+  readonly inline: Inline
   /** Ends a session whose client does not come back. */
   end(session: Session): void
   /** For whoever lets sessions live on without a connection: tells the hooks of that name. */
   tellAway(session: Session): void
   tellResumed(session: Session): void
+  /** Runs `act` when this generation takes over, before it serves anybody. */
+  beginning(act: () => Promise<void>): void
+  /** Ends a session here without a word to anybody, as it will go on: answers what from, as JSON. */
+  suspend(session: Session): SuspendedSession
+  /** Makes a suspended session again, for a client that is away; nobody is told. Rejects with a StanzaError where its resource is in use. */
+  wake(account: Account, suspended: SuspendedSession): Promise<Session>
   /** Gives what a session was sent and did not get to others of the account, or to those who keep it. */
   redeliver(account: OnlineAccount, stanzas: Iterable<SentStanza>): Promise<void>
   /** Answers IQ requests of clients that have not logged in yet. One handler for each name. */
   early(xmlns: string, name: string, handler: EarlyHandler): void
-  /** The accounts that have sessions. */
+  /** The accounts that have sessions, of the domains that the feature works for. */
   online(): Iterable<OnlineAccount>
   /** The sessions of an account, by its bare JID. */
   sessions(bare: string): readonly Session[]
@@ -306,6 +331,8 @@ export interface Host {
 export interface Chat {
   /** True for the domains of accounts and of services: those that other servers may send to. */
   isServed(domain: string): boolean
+  /** True for the domains whose accounts chat here. */
+  isLocal(domain: string): boolean
   /** The host, for one feature: what it registers goes with its scope. */
   host(scope: Scope): Host
   /** The stream features to offer at this stage, beyond those of the stream itself. */
@@ -334,6 +361,12 @@ export interface Chat {
   nonza(session: Session, element: Element): boolean | Promise<boolean>
   /** Takes what is no stanza from a client that has no resource yet, see `UnboundHandler`; undefined where nobody knows it. */
   unbound(account: Account, element: Element, client: BindingClient): Promise<Session | undefined> | undefined
+  /** What clients may ask for together with a login (XEP-0388 `<inline/>`). */
+  inlineOffers(host: string): readonly Element[]
+  /** What a login asks for in place of a resource, to be given to `unbound`. */
+  inlineWish(host: string, authenticate: Element): Element | undefined
+  /** Does what came with the wish for a resource; answers what the client is told of it. */
+  inlineBound(session: Session, bind: Element): Promise<readonly Element[]>
   /** A stream of the session's is over; `broken`: without a goodbye of either side. The session is over too, unless its client may come back. */
   disconnected(session: Session, wire: Wire, broken: boolean): void
   /** The session is over, for whatever reason. Safe to call twice. */
@@ -347,6 +380,8 @@ export interface BindingClient {
   readonly wire: Wire
   /** The language of its stream. */
   readonly lang?: string | undefined
+  /** What it says of itself. */
+  readonly userAgent?: UserAgent | undefined
 }
 
 export const Chat = serviceKey<Chat>('chat')

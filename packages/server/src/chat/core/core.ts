@@ -12,7 +12,6 @@ import {
   StanzaError,
   StreamError,
 } from '@aviso/xmpp'
-import * as v from 'valibot'
 import { type Account, type AccountChange, Accounts, type AccountRoom } from '../../accounts/contracts.ts'
 import { accountRooms } from '../../accounts/rooms.ts'
 import type { Log } from '../../kernel/log.ts'
@@ -24,6 +23,7 @@ import type {
   BindingClient,
   Chat,
   EarlyHandler,
+  Entered,
   Handled,
   Host,
   Neighbour,
@@ -35,40 +35,37 @@ import type {
   UnboundHandler,
 } from './contracts.ts'
 import { Directory, type OnlineAccount } from './directory.ts'
-import type { Command } from './commands.ts'
+import { CommandRegistry } from './commands.ts'
 import { DiscoRegistry } from './disco.ts'
 import { AnswerPoint, NamedHandlers } from './hooks.ts'
 import { hostFor, type StreamFeatureOffer } from './host.ts'
+import { InlineRegistry } from './inline.ts'
 import { checkIq, IqRegistry } from './iq.ts'
 import { makePoints, type Points } from './points.ts'
 import { becomeUnavailable, goodbye, presenceFromSession } from './presence.ts'
 import { farewell, registerRoster } from './roster-requests.ts'
 import { rosterStore } from './roster.store.ts'
 import type { Roster } from './roster.ts'
-import { route } from './router.ts'
+import { address, route } from './router.ts'
 import { Sent, stamp } from './sent.ts'
 import { Session, type Wire } from './session.ts'
+import type { HostLimits, HostSettings } from './settings.ts'
 import { asStanzaError, rosterChanged } from './subscribing.ts'
+import { census } from './tally.ts'
 import { FROM } from './subscriptions.ts'
-
-const count = v.pipe(v.number(), v.integer('expected a whole number'), v.minValue(1, 'expected at least 1'))
-
-/** The `chat` part of the config. */
-export const coreConfig = v.strictObject({
-  'sessions-per-account': v.optional(
-    v.pipe(count, v.description('how many clients one account may have connected at once')),
-    50,
-  ),
-  'roster-items': v.optional(v.pipe(count, v.description('how many contacts one account may have')), 5000),
-  'roster-groups': v.optional(v.pipe(count, v.description('how many groups one contact may be in')), 50),
-})
-export type CoreConfig = v.InferOutput<typeof coreConfig>
 
 /** What outlives a generation. */
 class Life {
   readonly directory = new Directory()
+  /** Stanzas that were answered with an error, by its condition. */
+  readonly refused = new Map<string, number>()
   /** The generations that are up, the one that sessions use last. */
   readonly #cores: Core[] = []
+
+  /** An error was sent. */
+  refuse(condition: string): void {
+    this.refused.set(condition, (this.refused.get(condition) ?? 0) + 1)
+  }
 
   /** The generation that serves stanzas now. */
   get current(): Core | undefined {
@@ -96,12 +93,20 @@ class Life {
 const LIFE = serviceKey<Life>('chat-life')
 
 /**
- * Opens chat for one generation of the configuration; Accounts and Store are taken from the scope. Provide the result as `Chat` for features and endpoints, then call
+ * Opens chat for one generation of the configuration, with the limits of all domains and the settings of those that have their own; Accounts and Store are taken from the scope. Provide the result as `Chat` for features and endpoints, then call
  * `begin` once everything of the generation is up: from then on all sessions, those of the generation before too, use this generation's features.
  */
-export async function openCore(scope: Scope, config: CoreConfig): Promise<Core> {
-  const life = await scope.keep(LIFE, () => new Life())
-  const core = new Core(scope, config, life)
+export async function openCore(
+  scope: Scope,
+  limits: HostLimits,
+  hosts: ReadonlyMap<string, HostSettings> = new Map(),
+): Promise<Core> {
+  const life = await scope.keep(LIFE, (kept) => {
+    const fresh = new Life()
+    census(kept, fresh)
+    return fresh
+  })
+  const core = new Core(scope, limits, hosts, life)
   life.enter(core)
   scope.defer(() => life.leave(core))
   scope.defer(core.accounts.watch((change) => core.accountChanged(change)))
@@ -112,27 +117,33 @@ export async function openCore(scope: Scope, config: CoreConfig): Promise<Core> 
 }
 
 export class Core implements Chat {
-  readonly config: CoreConfig
   readonly accounts: Accounts
   readonly store: Store
   readonly log: Log
   readonly directory: Directory
   readonly iq = new IqRegistry()
   readonly disco = new DiscoRegistry()
+  readonly inline = new InlineRegistry()
   readonly points: Points
   readonly streamFeatureOffers = new AnswerPoint<StreamFeatureOffer, never>()
   readonly earlyHandlers = new NamedHandlers<EarlyHandler>("answer strangers'")
   readonly unboundHandlers = new NamedHandlers<UnboundHandler>('take before a resource')
   readonly nonzaHandlers = new NamedHandlers<NonzaHandler>('take')
-  readonly commands = new Map<string, Command>()
+  readonly commands = new CommandRegistry()
   readonly services = new Map<string, Service>()
   /** Who answers for addresses of domains of accounts that no account has. */
   readonly neighbours = new Map<string, Neighbour>()
+  /** What is to be done when this generation takes over. */
+  readonly beginnings: (() => Promise<void>)[] = []
+  readonly #limits: HostLimits
+  /** Domains with settings of their own. */
+  readonly #hosts: ReadonlyMap<string, HostSettings>
   readonly #life: Life
   readonly #scope: Scope
 
-  constructor(scope: Scope, config: CoreConfig, life: Life) {
-    this.config = config
+  constructor(scope: Scope, limits: HostLimits, hosts: ReadonlyMap<string, HostSettings>, life: Life) {
+    this.#limits = limits
+    this.#hosts = hosts
     this.accounts = scope.use(Accounts)
     this.store = scope.use(Store)
     this.log = scope.log
@@ -142,9 +153,13 @@ export class Core implements Chat {
     this.points = makePoints(scope.log)
   }
 
-  /** Makes this the generation that all sessions use. */
-  begin(): void {
+  /** Makes this the generation that all sessions use. Resolves when everything is there that was before: then clients may come. */
+  async begin(): Promise<void> {
     this.#life.promote(this)
+    for (const online of this.directory.accounts)
+      if (!this.isLocal(online.account.domain))
+        this.#close(online, new StreamError('host-gone', 'this domain has no chat here any more'))
+    for (const act of this.beginnings) await act()
   }
 
   /** The generation that sessions use now: what this one is told of late is theirs. */
@@ -157,7 +172,16 @@ export class Core implements Chat {
   }
 
   isServed(domain: string): boolean {
-    return this.accounts.isLocal(domain) || this.services.has(domain)
+    return this.isLocal(domain) || this.services.has(domain)
+  }
+
+  isLocal(domain: string): boolean {
+    return this.accounts.isLocal(domain) && this.#hosts.get(domain)?.enabled !== false
+  }
+
+  /** The limits of one of our domains. */
+  limits(domain: string): HostLimits {
+    return this.#hosts.get(domain)?.limits ?? this.#limits
   }
 
   streamFeatures(stage: StreamStage): readonly Element[] {
@@ -191,31 +215,54 @@ export class Core implements Chat {
     return readElement(text, { xmlns: NS.client, bindings: [] }, DEFAULT_PARSER_LIMITS).with({ from: session.full, to })
   }
 
+  inlineOffers(host: string): readonly Element[] {
+    return this.inline.offers(host)
+  }
+
+  inlineWish(host: string, authenticate: Element): Element | undefined {
+    return (this.#life.current ?? this).inline.wished(host, authenticate)
+  }
+
+  inlineBound(session: Session, bind: Element): Promise<readonly Element[]> {
+    return (this.#life.current ?? this).inline.bound(session, bind)
+  }
+
   // Sessions
 
-  bind(account: Account, resource: string | undefined, { id, wire, lang }: BindingClient): Session {
+  bind(account: Account, resource: string | undefined, { id, wire, lang, userAgent }: BindingClient): Session {
     let bare: Jid
     let jid: Jid
     try {
-      // Not every mail address is a JID (`o'brien@`).
-      bare = Jid.of(account.local, account.domain)
+      bare = accountJid(account)
       jid = bare.withResource(resource ?? randomWord(this.#scope.random, 12))
     } catch (error) {
       if (error instanceof JidError) throw StanzaError.of('bad-request', error.message)
       throw error
     }
-    const other = this.directory.session(jid.toString())
-    if (other !== undefined) {
-      other.wire.close(new StreamError('conflict', 'another client has bound this resource'))
-      this.end(other)
+    // XEP-0386 §3.2: an installation is there once.
+    if (userAgent?.id !== undefined) {
+      for (const earlier of this.directory.account(bare.toString())?.sessions ?? [])
+        if (earlier.userAgent?.id === userAgent.id) this.#replace(earlier, 'the same client has logged in anew')
     }
+    const policy = this.limits(account.domain)['resource-conflict']
+    const other = this.directory.session(jid.toString())
+    // Who has lost his connection comes back: his old session is in nobody's way.
+    const inUse = other?.away === false
+    if (inUse && policy === 'refuse-newer') throw StanzaError.of('conflict', 'another client has this resource')
+    if (inUse && policy === 'another-resource') jid = bare.withResource(randomWord(this.#scope.random, 12))
+    else if (other !== undefined) this.#replace(other, 'another client has bound this resource')
     const online = this.directory.online(account, bare)
-    if (online.sessions.length >= this.config['sessions-per-account'])
+    if (online.sessions.length >= this.limits(account.domain)['sessions-per-account'])
       throw StanzaError.of('resource-constraint', 'this account has too many clients connected')
-    const session = new Session(id, jid, online, wire, lang)
+    const session = new Session(id, jid, online, wire, lang, userAgent)
     this.directory.add(session)
     this.points.bound.tell(session)
     return session
+  }
+
+  #replace(session: Session, why: string): void {
+    session.wire.close(new StreamError('conflict', why))
+    this.end(session)
   }
 
   end(session: Session): void {
@@ -249,7 +296,15 @@ export class Core implements Chat {
 
   #take(session: Session, stanza: Element): void | Promise<void> {
     if (stanza.name === 'iq') checkIq(stanza)
+    this.directory.traffic.in.count(stanza.name)
     const stamped = stamp(stanza, session)
+    const { entering } = this.points
+    if (entering.empty) return this.#accept(session, stamped)
+    const answer = entering.ask(new Sent(stamped, session, this.directory))
+    return entered(answer, stamped, (stanza) => this.#accept(session, stanza))
+  }
+
+  #accept(session: Session, stamped: Element): void | Promise<void> {
     if (stamped.name === 'presence') {
       // Hooks see directed presence; subscriptions once they are addressed in the account's name.
       if (stamped.get('to') === undefined || isAboutAccount(stamped)) return presenceFromSession(this, session, stamped)
@@ -276,7 +331,11 @@ export class Core implements Chat {
     const core = this.successor
     try {
       if (stanza.name === 'iq') checkIq(stanza)
-      return route(core, origin, stanza)?.catch((error: unknown) => core.#refuseForeign(stanza, origin, error))
+      const { entering } = core.points
+      const answer = entering.empty ? undefined : entering.ask({ stanza, origin, to: address(stanza.get('to') ?? '') })
+      return entered(answer, stanza, (accepted) => route(core, origin, accepted))?.catch((error: unknown) =>
+        core.#refuseForeign(stanza, origin, error),
+      )
     } catch (error) {
       core.#refuseForeign(stanza, origin, error)
     }
@@ -292,6 +351,7 @@ export class Core implements Chat {
   refuse(stanza: Element, origin: Origin, error: StanzaError): void {
     const reply = errorReply(stanza, error)
     if (reply === undefined) return
+    this.#life.refuse(error.condition)
     origin.reply(reply)
     const { session } = origin
     if (session !== undefined && !this.points.refused.empty) this.points.refused.tell({ session, stanza, reply })
@@ -308,6 +368,7 @@ export class Core implements Chat {
     const refusal = known instanceof StanzaError ? known : StanzaError.of('internal-server-error')
     const reply = errorReply(stanza.with({ from: session.full }), refusal)
     if (reply === undefined) return
+    this.#life.refuse(refusal.condition)
     session.send(reply)
     if (!this.points.refused.empty) this.points.refused.tell({ session, stanza, reply })
   }
@@ -316,7 +377,7 @@ export class Core implements Chat {
     const [payload] = request.elements
     const type = request.get('type')
     if (payload === undefined || (type !== 'get' && type !== 'set')) return undefined
-    const handler = this.successor.earlyHandlers.find(payload)
+    const handler = this.successor.earlyHandlers.find(payload, stranger.host)
     if (handler === undefined) return undefined
     const reply = (result: Element | undefined): Element => resultReply(request, result)
     return this.#answered(handler, payload, stranger, type).then(reply)
@@ -343,12 +404,12 @@ export class Core implements Chat {
   }
 
   unbound(account: Account, element: Element, client: BindingClient): Promise<Session | undefined> | undefined {
-    const handler = this.successor.unboundHandlers.find(element)
+    const handler = this.successor.unboundHandlers.find(element, account.domain)
     return handler?.(account, element, client)
   }
 
   nonza(session: Session, element: Element): boolean | Promise<boolean> {
-    const handler = this.successor.nonzaHandlers.find(element)
+    const handler = this.successor.nonzaHandlers.find(element, session.jid.domain)
     if (handler === undefined) return false
     const pending = handler(session, element)
     return pending === undefined ? true : pending.then(() => true)
@@ -363,11 +424,15 @@ export class Core implements Chat {
     if (why === undefined || accountId === undefined) return
     for (const online of this.directory.accounts) {
       if (online.account.id !== accountId) continue
-      for (const session of online.sessions) {
-        if (session.stays?.(change) === true) continue
-        session.wire.close(new StreamError('not-authorized', why))
-        this.end(session)
-      }
+      this.#close(online, new StreamError('not-authorized', why), (session) => session.stays?.(change) === true)
+    }
+  }
+
+  #close({ sessions }: OnlineAccount, error: StreamError, stays = (_session: Session): boolean => false): void {
+    for (const session of sessions) {
+      if (stays(session)) continue
+      session.wire.close(error)
+      this.end(session)
     }
   }
 
@@ -377,15 +442,27 @@ export class Core implements Chat {
       name: 'chat',
       create: async () => {},
       erase: async (account) => {
-        for (const session of this.directory.account(account.address)?.sessions ?? []) {
-          session.wire.close(new StreamError('not-authorized', WHY_CLOSED.deleted))
-          this.end(session)
-        }
+        const online = this.directory.account(account.address)
+        if (online !== undefined) this.#close(online, new StreamError('not-authorized', WHY_CLOSED.deleted))
         await farewell(this, account)
       },
     }
   }
 }
+
+/** Goes on with what those who were asked first have made of a stanza. */
+function entered(
+  answer: Entered | Promise<Entered> | undefined,
+  stanza: Element,
+  goOn: (stanza: Element) => void | Promise<void>,
+): void | Promise<void> {
+  if (answer === undefined) return goOn(stanza)
+  if (answer === 'handled') return undefined
+  return answer instanceof Promise ? answer.then((late) => entered(late, stanza, goOn)) : goOn(answer)
+}
+
+/** @throws JidError: not every mail address is a JID (`o'brien@`) */
+export const accountJid = ({ local, domain }: Account): Jid => Jid.of(local, domain)
 
 const WHY_CLOSED: { readonly [Kind in AccountChange['kind']]?: string } = {
   password: 'your password was changed',

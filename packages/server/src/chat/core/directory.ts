@@ -6,6 +6,7 @@ import { accountTopic, type Change, type Store } from '../../store/contracts.ts'
 import { rosterStore, type RosterChange } from './roster.store.ts'
 import { Roster } from './roster.ts'
 import type { Session } from './session.ts'
+import { Traffic } from './tally.ts'
 
 /** Whom an account has blocked (XEP-0191). */
 export interface Blocked {
@@ -22,6 +23,8 @@ export class OnlineAccount {
   readonly jid: Jid
   readonly bare: string
   readonly bareXml: string
+  /** Of all clients. */
+  readonly traffic: Traffic
   sessions: readonly Session[] = NOBODY
   /** The sessions that messages to the bare JID go to: those of the highest priority, if that is not negative (RFC 6121 §8.5.2.1.1). */
   foremost: readonly Session[] = NOBODY
@@ -31,7 +34,8 @@ export class OnlineAccount {
   #loading: Promise<Roster> | undefined
   #unsubscribe: (() => void) | undefined
 
-  constructor(account: Account, jid: Jid) {
+  constructor(account: Account, jid: Jid, traffic: Traffic) {
+    this.traffic = traffic
     this.account = account
     this.jid = jid
     this.bare = jid.toString()
@@ -100,6 +104,8 @@ export class OnlineAccount {
 const isRosterChange = (change: Change): change is RosterChange => change.kind === 'roster'
 
 export class Directory {
+  /** Between the server and its clients. */
+  readonly traffic = new Traffic()
   readonly #sessions = new Map<string, Session>()
   readonly #accounts = new Map<string, OnlineAccount>()
 
@@ -124,7 +130,7 @@ export class Directory {
 
   /** The entry of an account for a session that is about to be added. */
   online(account: Account, bare: Jid): OnlineAccount {
-    return this.#accounts.get(bare.toString()) ?? new OnlineAccount(account, bare)
+    return this.#accounts.get(bare.toString()) ?? new OnlineAccount(account, bare, this.traffic)
   }
 
   /** Adds a session; its full JID must be free. */

@@ -2,92 +2,105 @@
 
 import { el, type Element, NS } from '@aviso/xmpp'
 import type { Scope } from '../../kernel/scope.ts'
-import type { Disco, DiscoFacts, DiscoIdentity, DiscoInfo, DiscoItem, DiscoNode, DiscoSubject } from './contracts.ts'
+import type {
+  Disco,
+  DiscoFacts,
+  DiscoFinder,
+  DiscoIdentity,
+  DiscoInfo,
+  DiscoItem,
+  DiscoNode,
+  DiscoSubject,
+} from './contracts.ts'
+import { type Domains, isFor } from './domains.ts'
 
 interface Entry<T> {
   readonly value: T
+  readonly domains: Domains | undefined
+}
+
+interface Statement<T> extends Entry<T> {
   readonly subjects: readonly DiscoSubject[]
+}
+
+interface NamedNode extends Entry<DiscoNode> {
+  readonly name: string
 }
 
 const HOST: readonly DiscoSubject[] = ['host']
 
-export class DiscoRegistry implements DiscoFacts {
-  readonly #features = new Set<Entry<string>>()
-  readonly #identities = new Set<Entry<DiscoIdentity>>()
-  readonly #items = new Set<{ readonly item: DiscoItem; readonly of: string | undefined }>()
-  readonly #forms = new Set<Element>()
-  readonly #nodes = new Map<string, DiscoNode>()
-  readonly #finders = new Set<(node: string) => DiscoNode | undefined>()
+export class DiscoRegistry {
+  readonly #features = new Set<Statement<string>>()
+  readonly #identities = new Set<Statement<DiscoIdentity>>()
+  readonly #items = new Set<Entry<DiscoItem>>()
+  readonly #forms = new Set<Entry<Element>>()
+  readonly #nodes = new Set<NamedNode>()
+  readonly #finders = new Set<Entry<DiscoFinder>>()
   #revision = 0
 
-  get revision(): number {
-    return this.#revision
-  }
-
-  /** What two features both announce is told once. */
-  features(subject: DiscoSubject): readonly string[] {
-    return [...new Set(about(this.#features, subject))]
-  }
-
-  identities(subject: DiscoSubject): readonly DiscoIdentity[] {
-    return about(this.#identities, subject)
-  }
-
-  items(domain: string): readonly DiscoItem[] {
-    return [...this.#items].filter(({ of }) => of === undefined || of === domain).map(({ item }) => item)
-  }
-
-  forms(): readonly Element[] {
-    return [...this.#forms]
-  }
-
-  node(name: string): DiscoNode | undefined {
-    const named = this.#nodes.get(name)
-    if (named !== undefined) return named
-    for (const find of this.#finders) {
-      const found = find(name)
-      if (found !== undefined) return found
-    }
-    return undefined
-  }
-
-  addFinder(find: (node: string) => DiscoNode | undefined): () => void {
-    this.#finders.add(find)
-    return () => void this.#finders.delete(find)
-  }
-
-  addForm(form: Element): () => void {
-    return this.#add(this.#forms, form)
-  }
-
-  addNode(name: string, node: DiscoNode): () => void {
-    this.#nodes.set(name, node)
-    return () => {
-      if (this.#nodes.get(name) === node) this.#nodes.delete(name)
+  /** What is said of one domain and its accounts; follows what is added and taken off. */
+  of(domain: string): DiscoFacts {
+    const revision = (): number => this.#revision
+    const told = <T>(entries: Iterable<Entry<T>>): T[] =>
+      [...entries].filter((entry) => isFor(entry.domains, domain)).map((entry) => entry.value)
+    const about = <T>(entries: Iterable<Statement<T>>, subject: DiscoSubject): T[] =>
+      told([...entries].filter((entry) => entry.subjects.includes(subject)))
+    return {
+      // What two features both announce is told once.
+      features: (subject) => [...new Set(about(this.#features, subject))],
+      identities: (subject) => about(this.#identities, subject),
+      items: () => told(this.#items),
+      forms: () => told(this.#forms),
+      node: (name) => {
+        // The newest one: a new generation's feature takes over at once.
+        const named = told([...this.#nodes].filter((node) => node.name === name)).at(-1)
+        if (named !== undefined) return named
+        for (const find of told(this.#finders)) {
+          const found = find(name, domain)
+          if (found !== undefined) return found
+        }
+        return undefined
+      },
+      get revision() {
+        return revision()
+      },
     }
   }
 
-  addFeature(value: string, subjects: readonly DiscoSubject[]): () => void {
-    return this.#add(this.#features, { value, subjects })
+  addFeature(value: string, subjects: readonly DiscoSubject[], domains?: Domains): () => void {
+    return this.#add(this.#features, { value, subjects, domains })
   }
 
-  addIdentity(value: DiscoIdentity, subjects: readonly DiscoSubject[]): () => void {
-    return this.#add(this.#identities, { value, subjects })
+  addIdentity(value: DiscoIdentity, subjects: readonly DiscoSubject[], domains?: Domains): () => void {
+    return this.#add(this.#identities, { value, subjects, domains })
   }
 
-  addItem(item: DiscoItem, of?: string): () => void {
-    return this.#add(this.#items, { item, of })
+  addItem(value: DiscoItem, domains?: Domains): () => void {
+    return this.#add(this.#items, { value, domains })
+  }
+
+  addForm(value: Element, domains?: Domains): () => void {
+    return this.#add(this.#forms, { value, domains })
+  }
+
+  addNode(name: string, value: DiscoNode, domains?: Domains): () => void {
+    return this.#add(this.#nodes, { name, value, domains })
+  }
+
+  addFinder(value: DiscoFinder, domains?: Domains): () => void {
+    return this.#add(this.#finders, { value, domains })
   }
 
   /** The side of a feature: what it registers goes with its scope. `usual`: whom it describes where it does not say. */
-  registrar(scope: Scope, usual: readonly DiscoSubject[] = HOST): Disco {
+  registrar(scope: Scope, domains?: Domains, usual: readonly DiscoSubject[] = HOST): Disco {
     return {
-      feature: (name, subjects = usual) => scope.defer(this.addFeature(name, subjects)),
-      identity: (identity, subjects = usual) => scope.defer(this.addIdentity(identity, subjects)),
-      item: (item, of) => scope.defer(this.addItem(item, of)),
-      form: (form) => scope.defer(this.addForm(form)),
-      node: (node, description) => scope.defer(this.addNode(node, description)),
-      otherNodes: (find) => scope.defer(this.addFinder(find)),
+      feature: (name, subjects = usual) => scope.defer(this.addFeature(name, subjects, domains)),
+      identity: (identity, subjects = usual) => scope.defer(this.addIdentity(identity, subjects, domains)),
+      item: (item, of) =>
+        scope.defer(this.addItem(item, of === undefined ? domains : { covers: (domain) => domain === of })),
+      form: (form) => scope.defer(this.addForm(form, domains)),
+      node: (node, description) => scope.defer(this.addNode(node, description, domains)),
+      otherNodes: (find) => scope.defer(this.addFinder(find, domains)),
     }
   }
 
@@ -99,9 +112,6 @@ export class DiscoRegistry implements DiscoFacts {
     }
   }
 }
-
-const about = <T>(entries: Iterable<Entry<T>>, subject: DiscoSubject): T[] =>
-  [...entries].filter((entry) => entry.subjects.includes(subject)).map((entry) => entry.value)
 
 /** The answer to disco#info. */
 export const description = ({ identities, features, forms = [] }: DiscoInfo, node?: string): Element =>

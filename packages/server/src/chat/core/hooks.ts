@@ -1,6 +1,7 @@
 // Places where features may have their say. A place is a typed object, not a name: who asks and who answers meet at the compiler.
 
 import type { Log } from '../../kernel/log.ts'
+import { type Domains, isFor } from './domains.ts'
 
 /** Higher ones run first; those of the same priority in the order of their registration. 0 is the middle. */
 export type Priority = number
@@ -89,9 +90,14 @@ export class TellPoint<Event> {
   }
 }
 
-/** Handlers of which each element name has one. */
+interface ForDomains<Handler> {
+  readonly handler: Handler
+  readonly domains: Domains | undefined
+}
+
+/** Handlers of which each element name has one; or one for each set of domains. */
 export class NamedHandlers<Handler> {
-  readonly #handlers = new Map<string, Handler>()
+  readonly #handlers = new Map<string, readonly ForDomains<Handler>[]>()
   readonly #what: string
 
   /** `what` they do with an element, for the complaint that two do it. */
@@ -100,14 +106,22 @@ export class NamedHandlers<Handler> {
   }
 
   /** Adds a handler; returns the way to take it off. Throws where there is one. */
-  add(xmlns: string, name: string, handler: Handler): () => void {
+  add(xmlns: string, name: string, handler: Handler, domains?: Domains): () => void {
     const key = `${xmlns} ${name}`
-    if (this.#handlers.has(key)) throw new Error(`two features ${this.#what} <${name} xmlns='${xmlns}'/>`)
-    this.#handlers.set(key, handler)
-    return () => void this.#handlers.delete(key)
+    const others = this.#handlers.get(key) ?? []
+    if (others.some((other) => domains === undefined || other.domains === undefined))
+      throw new Error(`two features ${this.#what} <${name} xmlns='${xmlns}'/>`)
+    const entry = { handler, domains }
+    this.#handlers.set(key, [...others, entry])
+    return () => {
+      const left = (this.#handlers.get(key) ?? []).filter((other) => other !== entry)
+      if (left.length > 0) this.#handlers.set(key, left)
+      else this.#handlers.delete(key)
+    }
   }
 
-  find(element: { readonly xmlns: string; readonly name: string }): Handler | undefined {
-    return this.#handlers.get(`${element.xmlns} ${element.name}`)
+  find(element: { readonly xmlns: string; readonly name: string }, domain: string): Handler | undefined {
+    const entries = this.#handlers.get(`${element.xmlns} ${element.name}`)
+    return entries?.find((entry) => isFor(entry.domains, domain))?.handler
   }
 }

@@ -5,17 +5,31 @@ import type { Account } from '../../accounts/contracts.ts'
 import type { IqHandler, IqRequest, IqTarget, Origin, StanzaEvent } from './contracts.ts'
 import type { Core } from './core.ts'
 import type { OnlineAccount } from './directory.ts'
+import { type Domains, isFor } from './domains.ts'
 import type { Session } from './session.ts'
 
 type RequestType = 'get' | 'set'
 
+interface IqEntry {
+  readonly name: string
+  readonly handler: IqHandler
+  readonly domains: Domains | undefined
+}
+
 export class IqRegistry {
   /** By target, type, namespace: a handful of names each. */
-  readonly #handlers = new Map<string, { readonly name: string; readonly handler: IqHandler }[]>()
+  readonly #handlers = new Map<string, readonly IqEntry[]>()
 
   /** Registers an answer; the newest one for a name wins, so that a new generation's feature takes over at once. */
-  add(type: RequestType, xmlns: string, name: string, targets: readonly IqTarget[], handler: IqHandler): () => void {
-    const entry = { name, handler }
+  add(
+    type: RequestType,
+    xmlns: string,
+    name: string,
+    targets: readonly IqTarget[],
+    handler: IqHandler,
+    domains?: Domains,
+  ): () => void {
+    const entry = { name, handler, domains }
     for (const target of targets) {
       const key = place(type, target, xmlns)
       this.#handlers.set(key, [entry, ...(this.#handlers.get(key) ?? [])])
@@ -30,9 +44,9 @@ export class IqRegistry {
     }
   }
 
-  find(type: RequestType, target: IqTarget, payload: Element): IqHandler | undefined {
+  find(type: RequestType, target: IqTarget, payload: Element, domain: string): IqHandler | undefined {
     const entries = this.#handlers.get(place(type, target, payload.xmlns))
-    return entries?.find((entry) => entry.name === payload.name)?.handler
+    return entries?.find((entry) => entry.name === payload.name && isFor(entry.domains, domain))?.handler
   }
 }
 
@@ -85,7 +99,9 @@ export function iqToAccount(
   const own = origin.session !== undefined && origin.session.account.bare === to.bareString
   const payload = payloadOf(iq)
   const type = iq.get('type') as RequestType
-  const handler = (own ? core.iq.find(type, 'self', payload) : undefined) ?? core.iq.find(type, 'account', payload)
+  const handler =
+    (own ? core.iq.find(type, 'self', payload, to.domain) : undefined) ??
+    core.iq.find(type, 'account', payload, to.domain)
   if (handler === undefined) throw StanzaError.of('service-unavailable')
   if (online !== undefined) return answer(core, origin, iq, to, online.account, handler)
   return core.accounts.byAddress(to.bareString).then((account) => {
@@ -98,7 +114,7 @@ export function iqToAccount(
 /** An IQ for one of our domains. */
 export function iqToHost(core: Core, origin: Origin, iq: Element, to: Jid): void | Promise<void> {
   if (!isRequest(iq)) return undefined
-  const handler = core.iq.find(iq.get('type') as RequestType, 'host', payloadOf(iq))
+  const handler = core.iq.find(iq.get('type') as RequestType, 'host', payloadOf(iq), to.domain)
   if (handler === undefined) throw StanzaError.of('service-unavailable')
   return answer(core, origin, iq, to, undefined, handler)
 }

@@ -6,6 +6,7 @@ import type { Scope } from '../../kernel/scope.ts'
 import type {
   AccountEvent,
   DeliveredEvent,
+  Entered,
   Handled,
   Hooks,
   PresenceEvent,
@@ -14,11 +15,13 @@ import type {
   StanzaEvent,
   UnavailableEvent,
 } from './contracts.ts'
+import type { Domains } from './domains.ts'
 import { type AnswerHook, AnswerPoint, type TellHook, TellPoint } from './hooks.ts'
 import type { Session } from './session.ts'
 
 /** The side of the core of `Hooks`. */
 export interface Points {
+  readonly entering: AnswerPoint<StanzaEvent, Entered | Promise<Entered>>
   readonly sending: AnswerPoint<SendingEvent, Handled>
   readonly receiving: AnswerPoint<AccountEvent, Handled>
   readonly keeping: AnswerPoint<AccountEvent, Element | Promise<Element>>
@@ -37,6 +40,7 @@ export interface Points {
 }
 
 export const makePoints = (log: Log): Points => ({
+  entering: new AnswerPoint(),
   sending: new AnswerPoint(),
   receiving: new AnswerPoint(),
   keeping: new AnswerPoint(),
@@ -54,29 +58,57 @@ export const makePoints = (log: Log): Points => ({
   closed: new TellPoint(log),
 })
 
-/** The side of one feature: what it hooks goes with its scope. */
-export function hooksFor(points: Points, scope: Scope): Hooks {
-  const answers = <Event, Answer>(point: AnswerPoint<Event, Answer>): AnswerHook<Event, Answer> => ({
-    on: (handler, priority) => scope.defer(point.add(handler, priority)),
+const ofSender = ({ origin }: StanzaEvent): string => origin.jid.domain
+/** Of the one that is ours; the sender's, where both are. */
+const ofEntering = ({ origin, to }: StanzaEvent): string =>
+  origin.session === undefined ? to.domain : origin.jid.domain
+const ofReceiver = ({ to }: StanzaEvent): string => to.domain
+const ofAccount = ({ account }: AccountEvent): string => account.domain
+const ofSession = (session: Session): string => session.jid.domain
+
+/** The side of one feature: what it hooks goes with its scope, and hears of its domains only. */
+export function hooksFor(points: Points, scope: Scope, domains: Domains | undefined): Hooks {
+  const answers = <Event, Answer>(
+    point: AnswerPoint<Event, Answer>,
+    domainOf: (event: Event) => string,
+  ): AnswerHook<Event, Answer> => ({
+    on: (handler, priority) =>
+      scope.defer(
+        point.add(
+          domains === undefined ? handler : (event) => (domains.covers(domainOf(event)) ? handler(event) : undefined),
+          priority,
+        ),
+      ),
   })
-  const tells = <Event>(point: TellPoint<Event>): TellHook<Event> => ({
-    on: (handler, priority) => scope.defer(point.add(handler, priority)),
+  const tells = <Event>(point: TellPoint<Event>, domainOf: (event: Event) => string): TellHook<Event> => ({
+    on: (handler, priority) =>
+      scope.defer(
+        point.add(
+          domains === undefined
+            ? handler
+            : (event) => {
+                if (domains.covers(domainOf(event))) handler(event)
+              },
+          priority,
+        ),
+      ),
   })
   return {
-    sending: answers(points.sending),
-    receiving: answers(points.receiving),
-    keeping: answers(points.keeping),
-    undelivered: answers(points.undelivered),
-    remote: answers(points.remote),
-    delivered: tells(points.delivered),
-    refused: tells(points.refused),
-    mentioned: tells(points.mentioned),
-    bound: tells(points.bound),
-    available: tells(points.available),
-    unavailable: tells(points.unavailable),
-    answered: tells(points.answered),
-    away: tells(points.away),
-    resumed: tells(points.resumed),
-    closed: tells(points.closed),
+    entering: answers(points.entering, ofEntering),
+    sending: answers(points.sending, ofSender),
+    receiving: answers(points.receiving, ofAccount),
+    keeping: answers(points.keeping, ofAccount),
+    undelivered: answers(points.undelivered, ofAccount),
+    remote: answers(points.remote, ofSender),
+    delivered: tells(points.delivered, ofReceiver),
+    refused: tells(points.refused, ({ session }) => ofSession(session)),
+    mentioned: tells(points.mentioned, ofAccount),
+    bound: tells(points.bound, ofSession),
+    available: tells(points.available, ({ session }) => ofSession(session)),
+    unavailable: tells(points.unavailable, ({ session }) => ofSession(session)),
+    answered: tells(points.answered, ofReceiver),
+    away: tells(points.away, ofSession),
+    resumed: tells(points.resumed, ofSession),
+    closed: tells(points.closed, ofSession),
   }
 }

@@ -14,6 +14,12 @@ import { FROM, isSubscriptionType, TO } from './subscriptions.ts'
 /** Whom one session may send directed presence at the same time. */
 const MAX_DIRECTED = 1000
 
+/** Presence that nobody misses: who says goodbye, or asks, need not be told that nobody heard it. */
+export function isSilent(stanza: Element): boolean {
+  const type = stanza.get('type')
+  return stanza.name === 'presence' && type !== undefined && type !== 'subscribe'
+}
+
 /** A presence stanza of a client of ours; `from` is stamped with the full JID. */
 export function presenceFromSession(core: Core, session: Session, stanza: Element): void | Promise<void> {
   const type = stanza.get('type')
@@ -71,6 +77,9 @@ function nowAvailable(
   const first = !session.available
   const wasListening = session.listening
   const presence = keptPresence(stanza)
+  // Many contacts with large ones would overrun a slow reader at login.
+  if (presence.length > core.limits(session.jid.domain)['presence-octets'])
+    throw StanzaError.of('policy-violation', 'this presence is too large')
   session.presence = presence
   session.priority = priority
   session.account.rank()
@@ -82,7 +91,7 @@ function nowAvailable(
     if (first && other !== session) session.send(presenceHead(other) + session.fullXml + "'" + other.presence)
   }
   core.points.available.tell({ session, stanza, first, listening: session.listening && !wasListening })
-  if (first && roster.hasRequests) return redeliverRequests(core, session)
+  if (first && roster.requests > 0) return redeliverRequests(core, session)
 }
 
 /** §3.1.3: requests that wait for an answer are shown at each login. */
@@ -124,7 +133,7 @@ function broadcast(
     }
     if (points.remote.empty && services.size === 0) continue
     // Most who are not here are ours and offline: prepared already, they need no parsing.
-    if (core.accounts.isLocal(contact.slice(contact.indexOf('@') + 1))) continue
+    if (core.isLocal(contact.slice(contact.indexOf('@') + 1))) continue
     const to = address(contact)
     if (state & FROM) {
       foreign ??= stanza.prepared()
@@ -165,7 +174,7 @@ export function becomeUnavailable(core: Core, session: Session, stanza: Element)
   for (const to of directed ?? []) {
     const jid = address(to)
     if (wasAvailable && account.roster?.isSubscriber(jid.bareString)) continue
-    if (core.accounts.isLocal(jid.domain)) void sendTo(core, session, stanza.with({ to }))
+    if (core.isLocal(jid.domain)) void sendTo(core, session, stanza.with({ to }))
     else tellElsewhere(core, session, stanza.with({ to }), jid)
   }
   if (wasAvailable) core.points.unavailable.tell({ session, stanza })
@@ -192,7 +201,7 @@ export function sendPresenceOf(core: Core, account: OnlineAccount, to: Jid, good
         if (stanza === undefined) other.send(presenceHead(session) + other.fullXml + "'" + session.presence)
         else other.send(stanza.with({ to: other.full }))
       }
-    } else if (!core.accounts.isLocal(to.domain)) {
+    } else if (!core.isLocal(to.domain)) {
       tellElsewhere(core, session, stanza ?? core.presenceOf(session, to.bareString), to)
     }
   }
@@ -203,7 +212,7 @@ export function probeFor(core: Core, account: OnlineAccount, contact: Jid): void
   for (const session of account.sessions) {
     if (!session.available) continue
     const probe = el('presence', { type: 'probe', from: session.full, to: contact.bareString })
-    if (core.accounts.isLocal(contact.domain)) void sendTo(core, session, probe)
+    if (core.isLocal(contact.domain)) void sendTo(core, session, probe)
     else tellElsewhere(core, session, probe, contact)
   }
 }

@@ -73,12 +73,13 @@ async function rosterSet(core: Core, iq: IqRequest): Promise<Element> {
   }
   const name = item.get('name') ?? ''
   if (Buffer.byteLength(name) > MAX_NAME) throw StanzaError.of('not-acceptable', 'the name is too long')
+  const limits = core.limits(session.jid.domain)
   await asRosterCall(
     core.store.account(rosterStore, session.account.account.id).set({
       contact: contact.bareString,
       name,
-      groups: groupsOf(item, core.config['roster-groups']),
-      limit: core.config['roster-items'],
+      groups: groupsOf(item, limits['roster-groups']),
+      limit: limits['roster-items'],
     }),
   )
   return iq.result()

@@ -16,7 +16,6 @@ export interface RosterItem {
 export class Roster {
   readonly #items = new Map<string, RosterItem>()
   #version: number
-  /** How many requests wait for the user's answer. */
   #requests = 0
 
   constructor({ version, rows }: LoadedRoster) {
@@ -28,8 +27,9 @@ export class Roster {
     return this.#version
   }
 
-  get hasRequests(): boolean {
-    return this.#requests > 0
+  /** How many requests wait for the user's answer. */
+  get requests(): number {
+    return this.#requests
   }
 
   /** All contacts by bare JID, those that are not listed too. */

@@ -5,7 +5,7 @@ import type { Neighbour, Origin, StanzaEvent } from './contracts.ts'
 import type { Core } from './core.ts'
 import { iqToAccount, iqToHost, iqToSession, iqUnmatched } from './iq.ts'
 import { messageToAccount, messageToSession, messageUnmatched } from './messages.ts'
-import { presenceToAccount, presenceToHost, presenceToSession, presenceUnmatched } from './presence.ts'
+import { isSilent, presenceToAccount, presenceToHost, presenceToSession, presenceUnmatched } from './presence.ts'
 
 /** Reads an address of a stanza. @throws StanzaError jid-malformed */
 export function address(text: string): Jid {
@@ -38,7 +38,7 @@ export function route(core: Core, origin: Origin, stanza: Element): void | Promi
 }
 
 function routeTo(core: Core, origin: Origin, stanza: Element, to: Jid): void | Promise<void> {
-  if (!core.accounts.isLocal(to.domain)) return routeElsewhere(core, origin, stanza, to)
+  if (!core.isLocal(to.domain)) return routeElsewhere(core, origin, stanza, to)
   const { name } = stanza
   if (to.local === '') {
     if (name === 'iq') return iqToHost(core, origin, stanza, to)
@@ -96,8 +96,6 @@ export function routeElsewhere(core: Core, origin: Origin, stanza: Element, to: 
   if (service !== undefined) return service({ stanza, origin, to })
   const answer = core.points.remote.ask({ stanza, origin, to })
   if (answer !== undefined) return answer === 'handled' ? undefined : answer
-  const type = stanza.get('type')
-  // Who says goodbye need not be told that nobody heard it.
-  if (stanza.name === 'presence' && type !== undefined && type !== 'subscribe') return undefined
+  if (isSilent(stanza)) return undefined
   throw StanzaError.of('remote-server-not-found', `${to.domain} cannot be reached from here`)
 }

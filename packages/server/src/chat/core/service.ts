@@ -6,6 +6,7 @@ import type { Scope } from '../../kernel/scope.ts'
 import {
   Chat,
   type Disco,
+  type DiscoFacts,
   type DiscoIdentity,
   type DiscoInfo,
   type DiscoItem,
@@ -86,7 +87,7 @@ export function openService(scope: Scope, options: ServiceOptions): ServiceDomai
     if (event.stanza.name === 'presence') return options.presence(event)
     const handled = options.iq?.(event)
     if (handled !== undefined) return handled === 'handled' ? undefined : handled
-    return answer(host, iq, event)
+    return answer(host, iq, options, event)
   }
   const service: ServiceDomain = {
     domain,
@@ -95,9 +96,9 @@ export function openService(scope: Scope, options: ServiceOptions): ServiceDomai
     iq: {
       get: (xmlns, element, targets, handler) => scope.defer(iq.add('get', xmlns, element, targets, handler)),
       set: (xmlns, element, targets, handler) => scope.defer(iq.add('set', xmlns, element, targets, handler)),
-      find: (type, target, payload) => iq.find(type, target, payload),
+      find: (type, target, payload) => iq.find(type, target, payload, domain),
     },
-    disco: disco.registrar(scope, SERVICE),
+    disco: disco.registrar(scope, undefined, SERVICE),
     origin: (from) => ({ jid: from, reply: (stanza) => returned(scope, take, stanza) }),
     send(stanza, origin = service.origin(Jid.parse(stanza.get('from') ?? domain))) {
       const failed = (error: unknown): void => {
@@ -130,40 +131,51 @@ export function openService(scope: Scope, options: ServiceOptions): ServiceDomai
 
 const SERVICE = ['service'] as const
 
+/** What the host says of services, where this one is. */
+const hostOf = (host: Host, { parent, domain }: ServicePlace): DiscoFacts => host.described(parent ?? domain)
+
 /** The requests of disco. */
 function describe(service: ServiceDomain, host: Host, disco: DiscoRegistry, options: ServiceOptions): void {
   service.iq.get(NS.discoInfo, 'query', ['service', 'address'], async (iq) => {
     const node = iq.payload.get('node')
     if (iq.to.local === '' && node === undefined) {
-      const features = new Set([...disco.features('service'), ...host.described.features('service')])
-      const info = { identities: disco.identities('service'), features: [...features], forms: disco.forms() }
+      const said = disco.of(options.domain)
+      const features = new Set([...said.features('service'), ...hostOf(host, options).features('service')])
+      const info = { identities: said.identities('service'), features: [...features], forms: said.forms() }
       return iq.result(description(info))
     }
-    const known = iq.to.local === '' && node !== undefined ? disco.node(node) : undefined
+    const known = iq.to.local === '' && node !== undefined ? disco.of(options.domain).node(node) : undefined
     const info = known === undefined ? await options.info?.(iq, node) : await known.info(iq)
     if (info === undefined) throw StanzaError.of('item-not-found')
     return iq.result(description(info, node))
   })
   service.iq.get(NS.discoItems, 'query', ['service', 'address'], async (iq) => {
     const node = iq.payload.get('node')
-    const known = iq.to.local === '' && node !== undefined ? disco.node(node) : undefined
+    const known = iq.to.local === '' && node !== undefined ? disco.of(options.domain).node(node) : undefined
     if (known !== undefined) return iq.result(listing(await known.items(iq), node))
     const page = await options.items?.(iq, node)
     if (iq.to.local === '' && node === undefined)
-      return iq.result(listing([...disco.items(options.domain), ...(page?.items ?? [])], node, page?.set))
+      return iq.result(listing([...disco.of(options.domain).items(), ...(page?.items ?? [])], node, page?.set))
     if (page === undefined) throw StanzaError.of('item-not-found')
     return iq.result(listing(page.items, node, page.set))
   })
 }
 
 /** An IQ for the domain or an address in it. Whoever has a resource at a service is a matter of the service's own. */
-function answer(host: Host, iq: IqRegistry, event: StanzaEvent): void | Promise<void> {
+function answer(
+  host: Host,
+  iq: IqRegistry,
+  { domain, parent }: ServicePlace,
+  event: StanzaEvent,
+): void | Promise<void> {
   const { stanza, to } = event
   if (!isRequest(stanza)) return undefined
   const payload = payloadOf(stanza)
   const type = stanza.get('type') === 'get' ? 'get' : 'set'
   const target = to.local === '' ? 'service' : 'address'
-  const handler = to.isFull ? undefined : (iq.find(type, target, payload) ?? host.iq.find(type, target, payload))
+  const handler = to.isFull
+    ? undefined
+    : (iq.find(type, target, payload, domain) ?? host.iq.find(type, target, payload, parent ?? domain))
   if (handler === undefined) throw StanzaError.of('service-unavailable')
   return answerRequest(event, undefined, handler)
 }
@@ -209,7 +221,8 @@ export async function openServices(
   open: (place: ServicePlace, scope: Scope) => void | Promise<void>,
 ): Promise<void> {
   if (!setting.includes(DOMAIN)) return open({ domain: setting, parent: undefined }, scope)
-  const { accounts } = scope.use(Chat).host(scope)
+  const host = scope.use(Chat).host(scope)
+  const domainsNow = (): readonly string[] => host.accounts.domains().filter((domain) => host.covers(domain))
   const opened = new Map<string, Scope>()
   const openAt = async (parent: string): Promise<void> => {
     const child = scope.child(parent)
@@ -222,12 +235,12 @@ export async function openServices(
       throw error
     }
   }
-  for (const parent of accounts.domains()) await openAt(parent)
+  for (const parent of domainsNow()) await openAt(parent)
   /** One change after the other. */
   let changing = Promise.resolve()
   const follow = async (): Promise<void> => {
     if (scope.signal.aborted) return
-    const domains = new Set(accounts.domains())
+    const domains = new Set(domainsNow())
     for (const [parent, child] of opened)
       if (!domains.has(parent)) {
         opened.delete(parent)
@@ -241,7 +254,7 @@ export async function openServices(
     }
   }
   scope.defer(
-    accounts.watch(({ kind }) => {
+    host.accounts.watch(({ kind }) => {
       if (kind === 'domains') changing = changing.then(follow)
     }),
   )

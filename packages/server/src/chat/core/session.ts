@@ -1,6 +1,7 @@
 // One client that is logged in and has a resource.
 
-import { type Element, escapeAttribute, type Jid, NS, type StreamError, serialise } from '@aviso/xmpp'
+import { type Element, escapeAttribute, type Jid, NS, type StreamError, serialise, type UserAgent } from '@aviso/xmpp'
+import * as v from 'valibot'
 import type { AccountChange } from '../../accounts/contracts.ts'
 import type { OnlineAccount } from './directory.ts'
 
@@ -19,9 +20,14 @@ export interface SessionSlot<T> {
   readonly name: string
   /** Carries the type only; never set. */
   readonly holds?: T
+  /** Set where the value, which is JSON then, goes along when the session is suspended over a restart: what it is read by afterwards. */
+  readonly lasting?: v.GenericSchema<unknown, T> | undefined
 }
 
-export const sessionSlot = <T>(name: string): SessionSlot<T> => ({ name })
+export const sessionSlot = <T>(name: string, lasting?: v.GenericSchema<unknown, T>): SessionSlot<T> => ({
+  name,
+  lasting,
+})
 
 /** Characters that `sendAll` writes before the client must have taken them. */
 const WRITTEN_AT_ONCE = 65_536
@@ -39,6 +45,8 @@ export class Session {
   wire: Wire
   /** The language of its stanzas that do not say (RFC 6120 §4.7.4). */
   readonly lang: string | undefined
+  /** What the client says of itself (XEP-0388): for its owner only. */
+  readonly userAgent: UserAgent | undefined
   /** The presence that was broadcast last, as `keptPresence` makes it; undefined as long as the session is not available. */
   presence: string | undefined
   /** Of the presence; -128 to 127. */
@@ -54,6 +62,8 @@ export class Session {
   pending: Promise<void> | undefined
   /** The client has lost its connection, and may come back. */
   away = false
+  /** It is of before a restart and was not resumed since: what came in between did not come to it. */
+  woken = false
   /** Asked when a connection of the session's is over; `broken`: without a goodbye of either side. True: the session lives on. */
   detach: ((wire: Wire, broken: boolean) => boolean) | undefined
   /** Where a feature holds back what is written to the client (XEP-0352): it gets all stanzas, and lets them go to `wire`. False as `send`. */
@@ -61,9 +71,11 @@ export class Session {
   /** Asked before the session is closed because its account has changed: for the client that has changed it. True: it may stay. */
   stays: ((change: AccountChange) => boolean) | undefined
   #slots: Map<SessionSlot<unknown>, unknown> | undefined
+  /** By the slot's name: what was kept over a restart and not asked for since. */
+  #lasting: Map<string, unknown> | undefined
   #preparations: (() => Promise<void>)[] | undefined
 
-  constructor(id: string, jid: Jid, account: OnlineAccount, wire: Wire, lang?: string) {
+  constructor(id: string, jid: Jid, account: OnlineAccount, wire: Wire, lang?: string, userAgent?: UserAgent) {
     this.id = id
     this.jid = jid
     this.full = jid.toString()
@@ -71,6 +83,7 @@ export class Session {
     this.account = account
     this.wire = wire
     this.lang = lang
+    this.userAgent = userAgent
   }
 
   get available(): boolean {
@@ -83,17 +96,39 @@ export class Session {
   }
 
   get<T>(slot: SessionSlot<T>): T | undefined {
+    if (this.#lasting !== undefined && slot.lasting !== undefined) this.#read(slot, slot.lasting)
     return this.#slots?.get(slot) as T | undefined
   }
 
-  set<T>(slot: SessionSlot<T>, value: T): void {
+  set<T>(slot: SessionSlot<T>, value: T | undefined): void {
+    this.#lasting?.delete(slot.name)
     this.#slots ??= new Map()
     this.#slots.set(slot, value)
+  }
+
+  /** What slots hold that last, by their names: JSON. */
+  get lasting(): readonly (readonly [name: string, value: unknown])[] {
+    const kept = [...(this.#lasting ?? [])]
+    for (const [{ name, lasting }, value] of this.#slots ?? [])
+      if (lasting !== undefined && value !== undefined) kept.push([name, value])
+    return kept
+  }
+
+  set lasting(kept: readonly (readonly [name: string, value: unknown])[]) {
+    this.#lasting = new Map(kept)
+  }
+
+  /** What another edition wrote, and this one cannot read, counts as not set. */
+  #read<T>(slot: SessionSlot<T>, schema: v.GenericSchema<unknown, T>): void {
+    if (this.#lasting?.has(slot.name) !== true) return
+    const { output, success } = v.safeParse(schema, this.#lasting.get(slot.name))
+    this.set(slot, success ? output : undefined)
   }
 
   /** Writes a stanza; false when the session is over. */
   send(stanza: Element | string): boolean {
     if (this.over) return false
+    this.account.traffic.sent(stanza)
     return this.gate === undefined ? this.wire.send(stanza) : this.gate(stanza)
   }
 

@@ -79,7 +79,7 @@ export async function subscriptionFromSession(
     core.store.account(rosterStore, account.account.id).outbound({
       contact: contact.bareString,
       type,
-      limit: core.config['roster-items'],
+      limit: core.limits(account.account.domain)['roster-items'],
     }),
   )
   if (!route) return
@@ -111,7 +111,7 @@ async function deliver(
   type: SubscriptionType,
   contact: Jid,
 ): Promise<void> {
-  if (!core.accounts.isLocal(contact.domain)) return routeElsewhere(core, origin, stanza, contact)
+  if (!core.isLocal(contact.domain)) return routeElsewhere(core, origin, stanza, contact)
   if (contact.local !== '') return subscriptionToAccount(core, origin, stanza, type, contact)
   if (type === 'subscribe')
     origin.reply(el('presence', { type: 'unsubscribed', from: contact.domain, to: origin.jid.bareString }))
@@ -139,7 +139,7 @@ export async function subscriptionToAccount(
       contact: user.bareString,
       type,
       xml,
-      limit: core.config['roster-items'],
+      limit: core.limits(account.domain)['roster-items'],
     })
   } catch (error) {
     // Too many strangers wait already: this one is not told more than any other.

@@ -24,6 +24,9 @@ export type SubscriptionType = 'subscribe' | 'subscribed' | 'unsubscribe' | 'uns
 export const isSubscriptionType = (type: string | undefined): type is SubscriptionType =>
   type === 'subscribe' || type === 'subscribed' || type === 'unsubscribe' || type === 'unsubscribed'
 
+/** The user knows the contact: there is more than a request that waits for an answer. */
+export const isContact = (state: SubscriptionState): boolean => (state & ~PENDING_IN) !== 0
+
 /** What becomes of a stanza that the user sends. */
 export interface Outbound {
   readonly state: SubscriptionState

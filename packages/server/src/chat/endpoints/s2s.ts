@@ -33,7 +33,9 @@ import { proxyProtocol } from '../../net/proxy-protocol.ts'
 import { Chat } from '../core/contracts.ts'
 import { S2s } from '../s2s/contracts.ts'
 import { isFor } from '../s2s/identity.ts'
+import { Pace } from './pace.ts'
 import type { Pair } from '../s2s/peer.ts'
+import { shutDown } from './shut-down.ts'
 
 const config = v.strictObject({
   listen: v.optional(
@@ -47,9 +49,6 @@ const config = v.strictObject({
   'proxy-protocol': proxyProtocol,
 })
 
-/** The name of the limit on stanzas, by domain: above it a server is read more slowly. */
-const STANZA_LIMIT = 's2s-stanzas'
-const SLOWED_MS = 250
 const KEEPALIVE_MS = 120_000
 /** Domains that one stream may prove. */
 const MAX_DOMAINS = 100
@@ -73,7 +72,7 @@ export const s2s = defineModule({
       federation,
       accounts: scope.use(Accounts),
       chat: scope.use(Chat),
-      limits: scope.find(Limits),
+      pace: new Pace(scope.find(Limits), scope.clock, 's2s'),
       secret: scope.random.bytes(16),
     }
     const common = {
@@ -95,7 +94,8 @@ interface Terms {
   readonly federation: S2s
   readonly accounts: Accounts
   readonly chat: Chat
-  readonly limits: Limits | undefined
+  /** By domain. */
+  readonly pace: Pace
   readonly secret: Uint8Array
 }
 
@@ -140,10 +140,7 @@ class ServerConnection implements ServerStreamHandlers, NetSession {
 
   /** See net's `Session`. */
   shutdown(): Promise<void> {
-    this.#stream.close(new StreamError('system-shutdown'))
-    const { socket } = this.#connection
-    if (socket.destroyed) return Promise.resolve()
-    return new Promise((resolve) => socket.once('close', () => resolve()))
+    return shutDown(this.#stream, this.#connection)
   }
 
   // ServerStreamHandlers
@@ -193,10 +190,11 @@ class ServerConnection implements ServerStreamHandlers, NetSession {
     const remote = domainOf(stanza.get('from') ?? '', true)
     if (remote === undefined) throw new StreamError('improper-addressing', 'stanzas between servers need addresses')
     if (!this.#proved.has(remote)) throw new StreamError('invalid-from', 'you have not proved to be this domain')
-    const { limits, federation } = this.#terms
+    const { pace, federation } = this.#terms
     const pair = { local: stream.host, remote }
-    if (limits !== undefined && !limits.take(STANZA_LIMIT, remote)) return this.#slowed(limits, pair, stanza)
-    return federation.receive(pair, stanza)
+    const waits = pace.admit(remote, stanza, () => stream.state !== 'closed')
+    if (waits === undefined) return federation.receive(pair, stanza)
+    return waits.then((goesOn) => (goesOn ? federation.receive(pair, stanza) : undefined))
   }
 
   nonza(element: Element, stream: ServerStream): boolean {
@@ -309,14 +307,6 @@ class ServerConnection implements ServerStreamHandlers, NetSession {
   /** After EXTERNAL, stanzas of ours may follow the new header and its features. */
   #begunAnew(): void {
     for (const pair of this.#adopted) queueMicrotask(() => this.#terms.federation.adopt(pair, this.#stream))
-  }
-
-  /** Nothing further is read from a server that is too fast until its limit allows. */
-  async #slowed(limits: Limits, pair: Pair, stanza: Element): Promise<void> {
-    const { scope, federation } = this.#terms
-    do await new Promise<void>((resolve) => scope.clock.timeout(SLOWED_MS, resolve))
-    while (this.#stream.state !== 'closed' && !limits.take(STANZA_LIMIT, pair.remote))
-    if (this.#stream.state !== 'closed') await federation.receive(pair, stanza)
   }
 }
 

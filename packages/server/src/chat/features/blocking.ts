@@ -18,7 +18,7 @@ const BLOCKING = 'urn:xmpp:blocking'
 const MUC_USER = 'http://jabber.org/protocol/muc#user'
 
 /** The client has asked for the list: it is told of changes. */
-const interested = sessionSlot<boolean>('blocking')
+const interested = sessionSlot('blocking', v.boolean())
 
 export const blocking = chatFeature({
   name: 'blocking',
@@ -53,6 +53,10 @@ export const blocking = chatFeature({
   attach(host, config, scope) {
     host.disco.feature(BLOCKING)
     if (config.reports > 0) host.disco.feature(REPORTING)
+    const shunned = scope.metrics.counter('aviso_chat_blocked', 'Stanzas that met a block list, by kind and way', [
+      'kind',
+      'way',
+    ])
     const lists = new Lists(host, config.cache)
 
     // A list is read before its account's first stanza is taken.
@@ -74,6 +78,7 @@ export const blocking = chatFeature({
       if (!account.blocked.blocks(to.bareString, to.toString())) return undefined
       // Nobody can lock himself out of his own account, nor of his server.
       if (to.bareString === account.bare || to.bareString === account.account.domain) return undefined
+      shunned.inc({ kind: stanza.name, way: 'out' })
       const type = stanza.get('type')
       if (type === 'error' || (stanza.name === 'iq' && type === 'result')) return 'handled'
       throw new StanzaError('cancel', 'not-acceptable', 'you have blocked this address', {
@@ -99,6 +104,7 @@ export const blocking = chatFeature({
     }, 100)
 
     const shun = ({ stanza }: AccountEvent): Handled => {
+      shunned.inc({ kind: stanza.name, way: 'in' })
       const type = stanza.get('type')
       if (stanza.name === 'iq') throw StanzaError.of('service-unavailable')
       if (stanza.name === 'presence' || !config['bounce-messages']) return 'handled'

@@ -10,14 +10,15 @@ const HINTS = 'urn:xmpp:hints'
 const MUC_USER = 'http://jabber.org/protocol/muc#user'
 
 /** True where the client wants copies. */
-const wanted = sessionSlot<boolean>('carbons')
+const wanted = sessionSlot('carbons', v.boolean())
 
 export const carbons = chatFeature({
   name: 'carbons',
   summary: 'Copies what one device of an account sends or gets to its other devices.',
   config: v.strictObject({}),
 
-  attach(host) {
+  attach(host, _config, { metrics }) {
+    const copies = metrics.tally('aviso_chat_carbons', 'Copies of messages for other devices')
     host.disco.feature(NS.carbons)
     host.disco.feature(RULES)
 
@@ -27,6 +28,10 @@ export const carbons = chatFeature({
     }
     host.iq.set(NS.carbons, 'enable', ['self'], set(true))
     host.iq.set(NS.carbons, 'disable', ['self'], set(false))
+    host.inline.bound(NS.carbons, NS.carbons, 'enable', (session) => {
+      session.set(wanted, true)
+      return undefined
+    })
 
     // Before the message goes on, so that the copies are in the order in which it was sent, whatever becomes of it.
     host.hooks.sending.on((event) => {
@@ -36,12 +41,12 @@ export const carbons = chatFeature({
       if (session === undefined || session.account.sessions.length < 2 || stanza.name !== 'message') return undefined
       // A message to oneself reaches the others as received.
       if (event.to.bareString !== session.account.bare)
-        copy('sent', event.own ?? stanza, session.account.sessions, session)
+        copies.add(copy('sent', event.own ?? stanza, session.account.sessions, session))
       return undefined
     }, 50)
 
     const received = (stanza: Element, origin: Origin, reached: readonly Session[], all: readonly Session[]): void => {
-      if (all.length > reached.length) copy('received', stanza, all, origin.session, reached)
+      if (all.length > reached.length) copies.add(copy('received', stanza, all, origin.session, reached))
     }
     host.hooks.delivered.on(({ stanza, origin, sessions }) => {
       const [first] = sessions
@@ -54,7 +59,7 @@ export const carbons = chatFeature({
     // The other devices have a copy of what was sent: they are to know that it did not arrive.
     host.hooks.refused.on(({ session, stanza, reply }) => {
       if (stanza.name === 'message' && isEligible(stanza, 'sent', session.account.bare))
-        write('received', reply, session.account.sessions, session, [session])
+        copies.add(write('received', reply, session.account.sessions, session, [session]))
     })
   },
 })
@@ -67,19 +72,21 @@ function copy(
   sessions: readonly Session[],
   sender: Session | undefined,
   reached: readonly Session[] = [],
-): void {
+): number {
   const own = sessions[0]?.account.bare
-  if (own !== undefined && isEligible(message, direction, own)) write(direction, message, sessions, sender, reached)
+  if (own === undefined || !isEligible(message, direction, own)) return 0
+  return write(direction, message, sessions, sender, reached)
 }
 
-/** Wraps the message once for all who get a copy. The sender needs none. */
+/** Wraps the message once for all who get a copy, and tells how many those are. The sender needs none. */
 function write(
   direction: Direction,
   message: Element,
   sessions: readonly Session[],
   sender: Session | undefined,
   reached: readonly Session[],
-): void {
+): number {
+  let count = 0
   let tail: string | undefined
   for (const session of sessions) {
     if (session === sender || session.get(wanted) !== true || reached.includes(session)) continue
@@ -90,7 +97,9 @@ function write(
       tail = `'${kind}><${direction} xmlns='${NS.carbons}'><forwarded xmlns='${NS.forward}'>${inner}</forwarded></${direction}></message>`
     }
     session.send(`<message from='${session.account.bareXml}' to='${session.fullXml}${tail}`)
+    count++
   }
+  return count
 }
 
 const TYPES: ReadonlySet<string | undefined> = new Set(['chat', 'normal', 'headline', 'error'])

@@ -62,13 +62,13 @@ export const commands = chatFeature({
       info: () => ({ identities: [{ category: 'automation', type: 'command-list' }], features: [] }),
       items: async (iq) => {
         const account = await asker(iq)
-        return [...host.commands().values()]
+        return [...host.commands(iq.to.domain).values()]
           .filter((command) => mayRun(account, command))
           .map(({ node, name }) => ({ jid: iq.to.domain, node, name }))
       },
     })
-    host.disco.otherNodes((node) => {
-      const command = host.commands().get(node)
+    host.disco.otherNodes((node, domain) => {
+      const command = host.commands(domain).get(node)
       return (
         command && {
           info: async (iq) => {
@@ -85,7 +85,7 @@ export const commands = chatFeature({
       const account = await asker(iq)
       const { payload } = iq
       const node = payload.get('node') ?? ''
-      const command = allowed(account, host.commands().get(node))
+      const command = allowed(account, host.commands(iq.to.domain).get(node))
       const action = payload.get('action') ?? 'execute'
       if (!ACTIONS.has(action)) throw refuse('bad-request', 'malformed-action')
       const sessionId = payload.get('sessionid')

@@ -33,17 +33,19 @@ export const csi = chatFeature({
     const important: ReadonlySet<string> = new Set(config['important-payloads'])
     const flushes = metrics.counter('aviso_chat_csi_flushes', 'What woke an inactive client, by reason', ['reason'])
     const coalesced = metrics.counter('aviso_chat_csi_coalesced', 'Stanzas that were replaced by later ones unsent')
+    const heldBack = metrics.tally('aviso_chat_csi_held', 'Stanzas that were held back for an inactive client')
     const limits = { stanzas: config.queue, characters: config['queue-octets'] }
 
     host.streamFeature(({ authenticated }) => (authenticated ? el('csi', { xmlns: NS.csi }) : undefined))
 
-    host.nonza(NS.csi, 'inactive', (session) => {
+    const deactivate = (session: Session): void => {
       if (session.gate !== undefined) return
       const queue = new Held({ send: (stanza) => session.wire.send(stanza) }, limits)
       session.set(held, queue)
       session.gate = (stanza) => {
         const { reason, key } = importance(stanza, important)
         if (reason === undefined) {
+          heldBack.add()
           if (queue.hold(stanza, key)) coalesced.inc()
           if (queue.full) wake(queue, 'full')
           return true
@@ -51,7 +53,8 @@ export const csi = chatFeature({
         if (!queue.empty) wake(queue, reason)
         return session.wire.send(stanza)
       }
-    })
+    }
+    host.nonza(NS.csi, 'inactive', deactivate)
     const wake = (queue: Held, reason: string): void => {
       flushes.inc({ reason })
       queue.flush()
@@ -62,7 +65,14 @@ export const csi = chatFeature({
       if (queue !== undefined && !queue.empty) wake(queue, 'active')
     }
     host.nonza(NS.csi, 'active', activate)
-    // Who comes back is looking, until it says otherwise.
+    host.inline.bound(NS.csi, NS.csi, 'inactive', (session) => {
+      deactivate(session)
+      return undefined
+    })
+    // As every session begins.
+    host.inline.bound(NS.csi, NS.csi, 'active', () => undefined)
+    // Who is away gets it all when it comes back, and who comes back is looking, until it says otherwise.
+    host.hooks.away.on(activate)
     host.hooks.resumed.on(activate)
     // Who speaks is awake: what waits costs nothing more. It stays inactive.
     host.hooks.sending.on(({ origin }) => {

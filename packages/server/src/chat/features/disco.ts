@@ -6,6 +6,13 @@ import { chatFeature, type DiscoInfo, type DiscoSubject, type IqRequest } from '
 import { description, listing } from '../core/disco.ts'
 import { CAPS, CAPS2, hashes, verification } from './capabilities.ts'
 
+/** What a domain is described by, in one hash of each kind. */
+interface Capabilities {
+  readonly revision: number
+  readonly ver: string
+  readonly hashes: ReadonlyMap<string, string>
+}
+
 const BOTH: readonly DiscoSubject[] = ['host', 'account']
 
 export const disco = chatFeature({
@@ -23,7 +30,6 @@ export const disco = chatFeature({
   }),
 
   attach(host, config) {
-    const { described } = host
     host.disco.identity({ category: 'server', type: 'im', name: config.name })
     host.disco.identity({ category: 'account', type: 'registered' }, ['account'])
     host.disco.feature(NS.discoInfo, BOTH)
@@ -32,52 +38,62 @@ export const disco = chatFeature({
     host.disco.feature(CAPS2)
     for (const { jid, name } of config.items) host.disco.item(name === undefined ? { jid } : { jid, name })
 
-    const ofHost = (): DiscoInfo => ({
-      identities: described.identities('host'),
-      features: described.features('host'),
-      forms: described.forms(),
-    })
-    const ofAccount = (): DiscoInfo => ({
-      identities: described.identities('account'),
-      features: described.features('account'),
-    })
-    let known:
-      { readonly revision: number; readonly ver: string; readonly hashes: ReadonlyMap<string, string> } | undefined
-    const capabilities = (): NonNullable<typeof known> => {
-      const { revision } = described
-      if (known?.revision !== revision) known = { revision, ver: verification(ofHost()), hashes: hashes(ofHost()) }
-      return known
+    const ofHost = (domain: string): DiscoInfo => {
+      const described = host.described(domain)
+      return {
+        identities: described.identities('host'),
+        features: described.features('host'),
+        forms: described.forms(),
+      }
+    }
+    const ofAccount = (domain: string): DiscoInfo => {
+      const described = host.described(domain)
+      return { identities: described.identities('account'), features: described.features('account') }
+    }
+    /** By domain; of ours there are few. */
+    const known = new Map<string, Capabilities>()
+    const capabilities = (domain: string): Capabilities => {
+      const { revision } = host.described(domain)
+      const before = known.get(domain)
+      if (before?.revision === revision) return before
+      const info = ofHost(domain)
+      const now = { revision, ver: verification(info), hashes: hashes(info) }
+      known.set(domain, now)
+      return now
     }
     const nodeOf = (domain: string): string => `https://${domain}`
 
     host.streamFeature((stage) =>
-      el('c', { xmlns: CAPS, hash: 'sha-1', node: nodeOf(stage.host), ver: capabilities().ver }),
+      el('c', { xmlns: CAPS, hash: 'sha-1', node: nodeOf(stage.host), ver: capabilities(stage.host).ver }),
     )
-    host.streamFeature(() =>
+    host.streamFeature((stage) =>
       el(
         'c',
         { xmlns: CAPS2 },
-        ...[...capabilities().hashes].map(([algo, hash]) => el('hash', { xmlns: 'urn:xmpp:hashes:2', algo }, hash)),
+        ...[...capabilities(stage.host).hashes].map(([algo, hash]) =>
+          el('hash', { xmlns: 'urn:xmpp:hashes:2', algo }, hash),
+        ),
       ),
     )
 
     const isCapability = (node: string, domain: string): boolean =>
-      node === `${nodeOf(domain)}#${capabilities().ver}` ||
-      [...capabilities().hashes].some(([algo, hash]) => node === `${CAPS2}#${algo}.${hash}`)
+      node === `${nodeOf(domain)}#${capabilities(domain).ver}` ||
+      [...capabilities(domain).hashes].some(([algo, hash]) => node === `${CAPS2}#${algo}.${hash}`)
 
     host.iq.get(NS.discoInfo, 'query', ['host'], async (iq) => {
       const node = iq.payload.get('node')
-      if (node === undefined || isCapability(node, iq.to.domain)) return iq.result(description(ofHost(), node))
-      return iq.result(description(await nodeNamed(node).info(iq), node))
+      if (node === undefined || isCapability(node, iq.to.domain))
+        return iq.result(description(ofHost(iq.to.domain), node))
+      return iq.result(description(await nodeNamed(node, iq).info(iq), node))
     })
     host.iq.get(NS.discoItems, 'query', ['host'], async (iq) => {
       const node = iq.payload.get('node')
       return iq.result(
-        listing(node === undefined ? described.items(iq.to.domain) : await nodeNamed(node).items(iq), node),
+        listing(node === undefined ? host.described(iq.to.domain).items() : await nodeNamed(node, iq).items(iq), node),
       )
     })
-    const nodeNamed = (name: string) => {
-      const node = described.node(name)
+    const nodeNamed = (name: string, { to }: IqRequest) => {
+      const node = host.described(to.domain).node(name)
       if (node === undefined) throw StanzaError.of('item-not-found')
       return node
     }
@@ -90,7 +106,7 @@ export const disco = chatFeature({
     }
     host.iq.get(NS.discoInfo, 'query', ['account'], async (iq) => {
       await mustBeFriend(iq)
-      return iq.result(description(ofAccount()))
+      return iq.result(description(ofAccount(iq.to.domain)))
     })
     host.iq.get(NS.discoItems, 'query', ['account'], async (iq) => {
       await mustBeFriend(iq)

@@ -46,8 +46,12 @@ export const invites = chatFeature({
         rooms.register({ name: 'chat-invites', create: async () => {}, erase: ({ address }) => book.forget(address) }),
       )
 
-    const make = (wish: InviteWish): Promise<MadeInvite> =>
-      byAccounts(book.make({ lifetime: config.lifetime, limit: config['max-open'], ...wish }))
+    const counted = scope.metrics.counter('aviso_chat_invites', 'Invitations that users made, by kind', ['kind'])
+    const make = async (wish: InviteWish): Promise<MadeInvite> => {
+      const made = await byAccounts(book.make({ lifetime: config.lifetime, limit: config['max-open'], ...wish }))
+      counted.inc({ kind: wish.kind })
+      return made
+    }
     const told = ({ uri, expires }: MadeInvite) =>
       finished(
         undefined,

@@ -11,6 +11,15 @@ export interface ManagedLimits {
   readonly characters: number
   /** How long a client may take to acknowledge. Milliseconds. */
   readonly ackTimeout: number
+  /** How many stanzas a client whose user is not looking may leave unacknowledged before it is asked. */
+  readonly unasked: number
+}
+
+/** What a stream goes on from. */
+export interface StreamState {
+  readonly sent: number
+  readonly acknowledged: number
+  readonly queue: readonly Unacknowledged[]
 }
 
 /** A stanza that was sent, or is to be. */
@@ -46,6 +55,8 @@ export class ManagedStream implements Wire {
   #askedAt = 0
   #timer: Timer | undefined
   #silent = false
+  /** When the client went away. Milliseconds on the monotonic clock. */
+  #since = 0
   /** While the client is away: the places of stanzas that a later one makes needless. */
   #keyed: Map<string, Unacknowledged> | undefined
 
@@ -53,18 +64,36 @@ export class ManagedStream implements Wire {
     id: string,
     session: Session,
     { limits, clock, grown }: { readonly limits: ManagedLimits; readonly clock: Clock; grown(by: number): void },
+    /** Of a client that is away. */
+    state?: StreamState,
   ) {
     this.id = id
     this.session = session
     this.#limits = limits
     this.#clock = clock
     this.#grown = grown
-    this.#wire = session.wire
+    if (state === undefined) this.#wire = session.wire
+    else {
+      this.#sent = state.sent
+      this.#acknowledged = state.acknowledged
+      this.#queue = [...state.queue]
+      for (const { text } of state.queue) this.#characters += text.length
+      this.detach()
+    }
+  }
+
+  get state(): StreamState {
+    return { sent: this.#sent, acknowledged: this.#acknowledged, queue: this.#queue }
   }
 
   /** The client is connected. */
   get attached(): boolean {
     return this.#wire !== undefined
+  }
+
+  /** Since when the client is away. Milliseconds on the monotonic clock. */
+  get since(): number {
+    return this.#since
   }
 
   /** What is not acknowledged, oldest first. */
@@ -138,6 +167,8 @@ export class ManagedStream implements Wire {
 
   #ask(): void {
     if (this.#asking || this.#wire === undefined) return
+    // Each question wakes a phone.
+    if (this.session.gate !== undefined && this.#queue.length < this.#limits.unasked) return
     this.#asking = true
     this.#askedAt = this.#clock.monotonic()
     // Behind what else is sent in this turn.
@@ -171,6 +202,7 @@ export class ManagedStream implements Wire {
   /** The connection is gone; what is sent from now on waits. */
   detach(): void {
     this.#wire = undefined
+    this.#since = this.#clock.monotonic()
     this.#asking = false
     this.#timer?.cancel()
     this.#timer = undefined

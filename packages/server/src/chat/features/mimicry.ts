@@ -12,7 +12,7 @@ export const mimicry = chatFeature({
   summary: 'Keeps people from registering a name that looks like somebody else’s.',
   config: v.strictObject({}),
 
-  attach(_host, _config, scope) {
+  attach(host, _config, scope) {
     const rooms = scope.find(accountRooms)
     if (rooms === undefined) return
     scope.defer(
@@ -21,7 +21,7 @@ export const mimicry = chatFeature({
         create: async () => {},
         // Looks at all names of the domain, a page at a time: registrations are rare and limited, and nothing has to be kept true.
         admit: async ({ local, domain, address, chosen }) => {
-          if (!chosen) return
+          if (!chosen || !host.covers(domain)) return
           const looks = skeleton(local)
           const admin = scope.use(AccountAdmin)
           let after = ''

@@ -29,9 +29,12 @@ export const offline = chatFeature({
     ),
   }),
 
-  attach(host, config, { clock, log }) {
+  attach(host, config, { clock, log, metrics }) {
+    const counted = metrics.counter('aviso_chat_offline', 'Messages for accounts that are not online, by outcome', [
+      'outcome',
+    ])
     host.disco.feature('msgoffline')
-    const deliveries = new Deliveries(host)
+    const deliveries = new Deliveries(host, (count) => counted.inc({ outcome: 'delivered' }, count))
 
     host.hooks.undelivered.on((event) => {
       if (!isWorthKeeping(event.stanza)) return 'handled'
@@ -47,12 +50,14 @@ export const offline = chatFeature({
         })
       } catch (error) {
         if (error instanceof StoreError && error.code === 'full') {
+          counted.inc({ outcome: 'full' })
           // What is in the archive is not lost.
           if (archivedAs(stanza, account.address) !== undefined) return
           throw StanzaError.of('service-unavailable')
         }
         throw error
       }
+      counted.inc({ outcome: 'stored' })
       // Who logged in while the message was being written has not been given it.
       const listener = host.sessions(account.address).find((session) => session.listening)
       if (listener !== undefined) start(listener)
@@ -70,17 +75,23 @@ export const offline = chatFeature({
     host.hooks.available.on(({ session, listening }) => {
       if (listening) start(session)
     })
+    // What came when the server stopped.
+    host.hooks.resumed.on((session) => {
+      if (session.woken && session.listening) start(session)
+    })
   },
 })
 
 /** One delivery at a time for each account: a second client that comes online meanwhile must not get the same messages. */
 class Deliveries {
   readonly #host: Host
+  readonly #delivered: (count: number) => void
   /** By account id; true where more may have come in the meantime. */
   readonly #running = new Map<string, boolean>()
 
-  constructor(host: Host) {
+  constructor(host: Host, delivered: (count: number) => void) {
     this.#host = host
+    this.#delivered = delivered
   }
 
   async start(session: Session): Promise<void> {
@@ -103,17 +114,18 @@ class Deliveries {
   async #deliver(session: Session): Promise<void> {
     const store = this.#host.store.account(offlineStore, session.account.account.id)
     const from = session.account.account.domain
+    // Who reads the archive finds there what is in it; a stream that goes on after a restart does not make its client look.
+    const reads = session.get(readsArchive) === true && !session.woken
     let last = 0
     for (;;) {
       const page = await store.page({ after: last, limit: PAGE })
       const end = page.at(-1)
       if (end === undefined) return
-      // Who reads the archive finds there what is in it.
-      const missed =
-        session.get(readsArchive) === true ? page.filter(({ xml }) => !isArchivedText(xml, session.account.bare)) : page
+      const missed = reads ? page.filter(({ xml }) => !isArchivedText(xml, session.account.bare)) : page
       const texts = missed.map(({ xml, at }) => delayed(xml, from, at))
       // Forgotten only when they have left: a message that comes twice is better than one that never comes.
       if (!(await session.sendAll(texts, () => session.listening))) return
+      this.#delivered(texts.length)
       last = end.id
       await store.delivered({ id: last })
     }

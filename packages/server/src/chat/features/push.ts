@@ -8,17 +8,16 @@ import { randomWord } from '../../kernel/random.ts'
 import type { Scope } from '../../kernel/scope.ts'
 import { chatFeature, type Host } from '../core/contracts.ts'
 import { FORMS, type Field, result, Submission } from '../core/forms.ts'
-import { type Session, sessionSlot } from '../core/session.ts'
+import type { Session } from '../core/session.ts'
 import { importance } from './importance.ts'
+import { device, isOf } from './push-device.ts'
+import { type PushAnswer, type PushWork, pushRoom } from './push-room.ts'
 import { pushStore, type Registration } from './push.store.ts'
 import { unacknowledged } from './stream-management.ts'
 
 const PUSH = 'urn:xmpp:push:0'
 const PUBSUB = 'http://jabber.org/protocol/pubsub'
 const PUBLISH_OPTIONS = `${PUBSUB}#publish-options`
-
-/** The registration of a session's own device. */
-const device = sessionSlot<Registration>('push')
 
 const MAX_NODE = 1024
 const MAX_OPTIONS = 4096
@@ -51,6 +50,7 @@ export const push = chatFeature({
 
   attach(host, config, scope) {
     const pushes = new Pushes(host, scope, config.content)
+    scope.defer(scope.use(pushRoom).enter(pushes, (domain) => host.covers(domain)))
     host.disco.feature(PUSH, ['account'])
 
     host.iq.set(PUSH, 'enable', ['self'], async (iq) => {
@@ -72,6 +72,8 @@ export const push = chatFeature({
       if (account === undefined) throw StanzaError.of('forbidden')
       const { jid, node } = placeOf(payload)
       const all = payload.get('node') === undefined
+      const own = iq.origin.session?.get(device)
+      if (own?.jid === jid && (all || own.node === node)) iq.origin.session?.set(device, undefined)
       pushes.know(
         account,
         await host.store.account(pushStore, account.id).disable({ jid, node: all ? undefined : node }),
@@ -116,6 +118,14 @@ const isWaking = (message: Element): boolean => WAKING.has(importance(message, N
 /** Nobody looks at it now: its client is away, or its user is. */
 const isAsleep = (session: Session): boolean => session.away || session.gate !== undefined
 
+function errorOf(answer: Element | StanzaError): StanzaError | undefined {
+  if (answer instanceof StanzaError) return answer
+  return answer.get('type') === 'error' ? StanzaError.from(answer) : undefined
+}
+
+const isPassing = ({ type, condition }: StanzaError): boolean =>
+  type === 'wait' || condition.startsWith('remote-server-')
+
 /** What becomes of one registration's notifications. */
 interface Course {
   /** Messages since the last notification that was sent. */
@@ -126,7 +136,7 @@ interface Course {
   failures: number
 }
 
-class Pushes {
+class Pushes implements PushWork {
   readonly #host: Host
   readonly #scope: Scope
   readonly #content: 'nothing' | 'sender' | 'text'
@@ -185,6 +195,13 @@ class Pushes {
       this.#notify(account, registration, message)
   }
 
+  async test(account: Account, registration: Registration): Promise<PushAnswer> {
+    const message = el('message', { xmlns: NS.client, from: account.domain }, el('body', {}, 'This is a test.'))
+    const error = errorOf(await this.#publish(account, registration, this.#summary(1, message)))
+    if (error === undefined) return { outcome: 'published' }
+    return { outcome: isPassing(error) ? 'failed' : 'refused', why: error.message }
+  }
+
   /** An answer to an IQ request came to one of our accounts. */
   answered(answer: Element, from: Jid): void {
     const asked = this.#asked.get(answer.get('id') ?? '')
@@ -210,15 +227,14 @@ class Pushes {
     while (course.waiting > 0) {
       const count = course.waiting
       course.waiting = 0
-      const answer = await this.#publish(account, registration, this.#summary(count, course.last))
-      const error = answer instanceof StanzaError ? answer : answer.get('type') === 'error' && StanzaError.from(answer)
-      if (error === false) {
+      const error = errorOf(await this.#publish(account, registration, this.#summary(count, course.last)))
+      if (error === undefined) {
         course.failures = 0
         this.#outcomes.inc({ outcome: 'published' })
         continue
       }
       course.failures++
-      const passing = error.type === 'wait' || error.condition.startsWith('remote-server-')
+      const passing = isPassing(error)
       this.#outcomes.inc({ outcome: passing ? 'failed' : 'refused' })
       if (passing && course.failures < MAX_FAILURES) continue
       course.failures = 0
@@ -282,6 +298,3 @@ class Pushes {
     })
   }
 }
-
-const isOf = (one: Registration | undefined, other: Registration): boolean =>
-  one?.jid === other.jid && one.node === other.node

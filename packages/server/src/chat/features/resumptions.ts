@@ -5,15 +5,22 @@ import type { Clock, Timer } from '../../kernel/clock.ts'
 import { serviceKey } from '../../kernel/scope.ts'
 import type { ManagedStream } from './managed-stream.ts'
 
-/** Of so many streams that are over it is remembered how much was handled. */
-const REMEMBERED = 1000
+/** It is remembered of so many accounts how much was handled of streams that are over. */
+const REMEMBERED = 10_000
+
+interface Absence {
+  readonly timer: Timer
+  /** When it is given up. Milliseconds since the epoch. */
+  readonly until: number
+}
 
 export class Resumptions {
   readonly #clock: Clock
   readonly #streams = new Map<string, ManagedStream>()
   /** Those whose client is away, the longest first. */
-  readonly #away = new Map<ManagedStream, Timer>()
-  readonly #over = new RecentMap<string, { readonly account: string; readonly handled: number }>(REMEMBERED)
+  readonly #away = new Map<ManagedStream, Absence>()
+  /** By account: stanzas handled, by stream. */
+  readonly #over = new RecentMap<string, RecentMap<string, number>>(REMEMBERED)
   /** What all that are away hold, in characters. */
   #held = 0
 
@@ -25,8 +32,13 @@ export class Resumptions {
     return this.#held
   }
 
-  get away(): readonly ManagedStream[] {
-    return [...this.#away.keys()]
+  get all(): Iterable<ManagedStream> {
+    return this.#streams.values()
+  }
+
+  /** Those whose client is away, the longest first. */
+  get away(): Iterable<ManagedStream> {
+    return this.#away.keys()
   }
 
   add(stream: ManagedStream): void {
@@ -41,21 +53,25 @@ export class Resumptions {
 
   /** How many stanzas of a stream that is over were handled. */
   handled(id: string, account: string): number | undefined {
-    const over = this.#over.peek(id)
-    return over?.account === account ? over.handled : undefined
+    return this.#over.peek(account)?.peek(id)
   }
 
-  /** The client has gone away; `expired` is called unless it comes back in time. */
+  /** The client has gone away; `expired` is called unless it comes back in `ms`. */
   leave(stream: ManagedStream, ms: number, expired: () => void): void {
     this.#held += stream.characters
-    this.#away.set(stream, this.#clock.timeout(ms, expired))
+    this.#away.set(stream, { timer: this.#clock.timeout(ms, expired), until: this.#clock.now() + ms })
+  }
+
+  /** When a client that is away is given up. */
+  until(stream: ManagedStream): number | undefined {
+    return this.#away.get(stream)?.until
   }
 
   /** The client is back, or will not come back any more. */
   back(stream: ManagedStream): void {
-    const timer = this.#away.get(stream)
-    if (timer === undefined) return
-    timer.cancel()
+    const absence = this.#away.get(stream)
+    if (absence === undefined) return
+    absence.timer.cancel()
     this.#away.delete(stream)
     this.#held -= stream.characters
   }
@@ -65,12 +81,20 @@ export class Resumptions {
     if (this.#away.has(stream)) this.#held += by
   }
 
-  /** It is over. */
-  remove(stream: ManagedStream): void {
-    this.back(stream)
-    if (!this.#streams.delete(stream.id)) return
+  /** It is over. Of so many of the account it is remembered how much was handled. */
+  remove(stream: ManagedStream, remembered: number): void {
+    if (!this.forget(stream)) return
     const { account, handled } = stream.session
-    this.#over.set(stream.id, { account: account.account.id, handled })
+    const { id } = account.account
+    const over = this.#over.get(id) ?? new RecentMap<string, number>(remembered)
+    over.set(stream.id, handled)
+    this.#over.set(id, over)
+  }
+
+  /** It goes on elsewhere. False where it was not known. */
+  forget(stream: ManagedStream): boolean {
+    this.back(stream)
+    return this.#streams.delete(stream.id)
   }
 }
 

@@ -1,16 +1,23 @@
 // XEP-0198: Stream Management
 
-import { el, type Element, NS, StanzaError, type StanzaCondition, StreamError } from '@aviso/xmpp'
+import { el, type Element, Jid, NS, StanzaError, type StanzaCondition, StreamError } from '@aviso/xmpp'
 import * as v from 'valibot'
 import { randomWord } from '../../kernel/random.ts'
 import { duration, size } from '../../kernel/units.ts'
 import { chatFeature } from '../core/contracts.ts'
+import type { OnlineAccount } from '../core/directory.ts'
 import { type Session, sessionSlot } from '../core/session.ts'
-import { ManagedStream } from './managed-stream.ts'
+import { TO } from '../core/subscriptions.ts'
+import { ManagedStream, type StreamState, type Unacknowledged } from './managed-stream.ts'
+import { device } from './push-device.ts'
 import { RESUMPTIONS, Resumptions } from './resumptions.ts'
+import { type Suspension, takeBack, writeDown } from './suspensions.ts'
 
 const SM = NS.streamManagement
 const managed = sessionSlot<ManagedStream>('stream-management')
+
+/** Sessions that are made again at once, after a restart. */
+const WAKING = 16
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(1))
 
@@ -21,6 +28,24 @@ export const streamManagement = chatFeature({
     'resume-time': v.pipe(
       duration('10m'),
       v.description('how long a session is kept for a client that lost its connection; 0s: not at all'),
+    ),
+    'resume-time-push': v.pipe(
+      duration('72h'),
+      v.description('the same for a device that can be woken by `push`, where that is longer'),
+    ),
+    'away-sessions': v.optional(
+      v.pipe(
+        count,
+        v.description('how many clients of one account may be away; beyond it, who is away longest is given up'),
+      ),
+      10,
+    ),
+    'remembered-sessions': v.optional(
+      v.pipe(
+        count,
+        v.description('of how many sessions of one account that are over it is remembered how much was handled'),
+      ),
+      10,
     ),
     queue: v.optional(
       v.pipe(count, v.description('how many stanzas are kept for one client that has not acknowledged them')),
@@ -37,6 +62,15 @@ export const streamManagement = chatFeature({
       duration('60s'),
       v.description('how long a client may take to acknowledge before its connection counts as lost'),
     ),
+    'inactive-unacknowledged': v.optional(
+      v.pipe(
+        count,
+        v.description(
+          'how many stanzas a client whose user is not looking (`csi`) may leave unacknowledged before it is asked, which wakes a phone',
+        ),
+      ),
+      256,
+    ),
   }),
 
   async attach(host, config, scope) {
@@ -47,14 +81,12 @@ export const streamManagement = chatFeature({
       stanzas: config.queue,
       characters: config['queue-octets'],
       ackTimeout: config['ack-timeout'],
+      unasked: config['inactive-unacknowledged'],
     }
+    const pushTime = Math.max(config['resume-time'], config['resume-time-push'])
     host.streamFeature(({ authenticated }) => (authenticated ? el('sm', { xmlns: SM }) : undefined))
 
-    host.nonza(SM, 'enable', (session, enable) => {
-      const { wire } = session
-      if (session.get(managed) !== undefined) return void wire.send(failed('unexpected-request', 'this is on already'))
-      const resume = isTrue(enable.get('resume')) && config['resume-time'] > 0
-      const id = resume ? randomWord(random, 32) : ''
+    const manage = (session: Session, id: string, state?: StreamState): ManagedStream => {
       const grown = (by: number): void => {
         resumptions.grown(stream, by)
         if (stream.attached) return
@@ -62,33 +94,63 @@ export const streamManagement = chatFeature({
         if (stream.overfull) queueMicrotask(() => giveUp(stream))
         else if (resumptions.held > config['away-octets']) queueMicrotask(giveUpLongest)
       }
-      const stream = new ManagedStream(id, session, { limits, clock, grown })
+      const stream = new ManagedStream(id, session, { limits, clock, grown }, state)
       session.set(managed, stream)
-      session.handled = 0
-      if (resume) resumptions.add(stream)
-      const max = Math.ceil(config['resume-time'] / 1000)
-      wire.send(el('enabled', { xmlns: SM, ...(resume && { id, resume: 'true', max }) }))
       session.wire = stream
+      if (id !== '') resumptions.add(stream)
       session.detach = (from, broken) => {
         if (!stream.uses(from)) return true
-        if (!resume || !(broken || stream.fellSilent)) return false
+        if (id === '' || !(broken || stream.fellSilent)) return false
         stream.detach()
-        session.away = true
-        resumptions.leave(stream, config['resume-time'], () => giveUp(stream))
-        log.debug({ session: session.id, account: session.account.bare }, 'waits to be resumed')
-        host.tellAway(session)
-        if (resumptions.held > config['away-octets']) giveUpLongest()
+        depart(stream)
         return true
       }
-    })
+      return stream
+    }
 
+    /** The connection is gone. */
+    const depart = (stream: ManagedStream): void => {
+      const { session } = stream
+      session.away = true
+      leave(stream, session.get(device) === undefined ? config['resume-time'] : pushTime)
+      log.debug({ session: session.id, account: session.account.bare }, 'waits to be resumed')
+      host.tellAway(session)
+    }
+    /** The client may come back for so long. Milliseconds. */
+    const leave = (stream: ManagedStream, ms: number): void => {
+      resumptions.leave(stream, ms, () => giveUp(stream))
+      const away = stream.session.account.sessions
+        .flatMap((each) => each.get(managed) ?? [])
+        .filter((each) => !each.attached)
+      if (away.length > config['away-sessions'])
+        giveUp(away.reduce((one, other) => (other.since < one.since ? other : one)))
+      if (resumptions.held > config['away-octets']) giveUpLongest()
+    }
     const giveUp = ({ session, attached }: ManagedStream): void => {
       if (!attached) host.end(session)
     }
     const giveUpLongest = (): void => {
-      const [longest] = resumptions.away
-      if (longest !== undefined && resumptions.held > config['away-octets']) giveUp(longest)
+      for (const longest of resumptions.away) {
+        if (resumptions.held <= config['away-octets']) return
+        giveUp(longest)
+      }
     }
+
+    const enabled = (session: Session, enable: Element): Element => {
+      if (session.get(managed) !== undefined) return failed('unexpected-request', 'this is on already')
+      const resume = isTrue(enable.get('resume')) && config['resume-time'] > 0
+      const id = resume ? randomWord(random, 32) : ''
+      manage(session, id)
+      session.handled = 0
+      const max = Math.ceil(config['resume-time'] / 1000)
+      return el('enabled', { xmlns: SM, ...(resume && { id, resume: 'true', max }) })
+    }
+    host.nonza(SM, 'enable', (session, enable) => {
+      const { wire } = session
+      wire.send(enabled(session, enable))
+    })
+    host.inline.bound(SM, SM, 'enable', enabled)
+    host.inline.unbound(el('sm', { xmlns: SM }), 'resume')
 
     host.nonza(SM, 'r', (session) => {
       // In the order of the stanzas, each of which was waited for: what is acknowledged is safe.
@@ -142,6 +204,7 @@ export const streamManagement = chatFeature({
       stream.attach(wire, el('resumed', { xmlns: SM, previd: previous, h: session.handled }))
       resumed.inc({ outcome: 'resumed' })
       host.tellResumed(session)
+      session.woken = false
       return session
     })
 
@@ -150,26 +213,105 @@ export const streamManagement = chatFeature({
     host.hooks.closed.on((session) => {
       const stream = session.get(managed)
       if (stream === undefined) return
-      resumptions.remove(stream)
-      const work = host.redeliver(session.account, stream.end()).catch((error: unknown) => {
-        log.error(
-          { err: error, account: session.account.bare },
-          'stanzas that were not acknowledged were not delivered',
-        )
+      resumptions.remove(stream, config['remembered-sessions'])
+      redeliver(session.account, stream.end())
+    })
+    const redeliver = (account: OnlineAccount, queue: readonly Unacknowledged[]): void => {
+      const work = host.redeliver(account, queue).catch((error: unknown) => {
+        log.error({ err: error, account: account.bare }, 'stanzas that were not acknowledged were not delivered')
       })
       under.add(work)
       void work.then(() => under.delete(work))
-    })
-    scope.defer(async () => {
-      // The server stops: nobody can come back. At a reload the next generation goes on.
-      for (const { session } of host.current ? resumptions.away : []) {
-        host.end(session)
-        await Promise.all(under)
+    }
+
+    // Over a restart
+
+    const wake = async (): Promise<void> => {
+      const woken: [ManagedStream, until: number][] = []
+      const one = async ({ id, account, until, session: suspended, stream }: Suspension): Promise<void> => {
+        try {
+          const owner = await host.accounts.byId(account)
+          if (owner === undefined) return
+          const session = await host.wake(owner, suspended)
+          woken.push([manage(session, id, stream), owner.disabled ? 0 : until])
+        } catch (error) {
+          log.error({ err: error, account, session: suspended.id }, 'a session did not survive the restart')
+        }
       }
-      await Promise.all(under)
+      try {
+        for (const domain of host.accounts.domains().filter((each) => host.covers(each)))
+          for await (const suspensions of takeBack(host.store, domain)) await severally(suspensions, WAKING, one)
+      } catch (error) {
+        log.error({ err: error }, 'the sessions of before the restart could not be read')
+      }
+      // When all are there: who was away for too long says goodbye to the others.
+      for (const [stream, until] of woken) leave(stream, Math.max(0, until - clock.now()))
+      if (woken.length > 0) log.info({ sessions: woken.length }, 'sessions of before the restart wait to be resumed')
+    }
+    let waking: Promise<void> | undefined
+    host.beginning(() => (waking = wake()))
+    host.hooks.resumed.on((session) => {
+      if (!session.woken || !session.available) return
+      // What other servers had to say in between was said to nobody.
+      for (const [contact, { state }] of session.account.roster?.items ?? [])
+        if (state & TO && !host.accounts.isLocal(contact.slice(contact.indexOf('@') + 1)))
+          host.probe(session.account, Jid.parse(contact))
     })
+
+    const settled = async (): Promise<void> => {
+      while (under.size > 0) await Promise.all(under)
+    }
+    scope.defer(async () => {
+      await waking
+      // At a reload the next generation goes on.
+      if (host.current) await suspendAll()
+      await settled()
+    })
+    /** Those of the domains that this instance of the feature is for. */
+    const mine = (streams: Iterable<ManagedStream>): readonly ManagedStream[] =>
+      [...streams].filter(({ session }) => host.covers(session.jid.domain))
+    const suspendAll = async (): Promise<void> => {
+      const streams = mine(resumptions.all)
+      for (const stream of streams) {
+        if (!stream.attached) continue
+        const wire = stream.cut()
+        depart(stream)
+        wire?.close(new StreamError('system-shutdown'))
+      }
+      // What is being handled still counts, and may reach the others.
+      await Promise.all(streams.map(({ session }) => session.pending?.catch(() => {})))
+      await settled()
+      for (const stream of mine(resumptions.away)) if (!stream.complete) host.end(stream.session)
+      const accounts = new Map<Suspension, OnlineAccount>()
+      for (const stream of mine(resumptions.away)) {
+        const { id, session, state } = stream
+        const { account } = session
+        const until = resumptions.until(stream) ?? 0
+        resumptions.forget(stream)
+        stream.end()
+        const suspended = host.suspend(session)
+        const { id: owner, domain } = account.account
+        accounts.set({ id, account: owner, domain, until, session: suspended, stream: state }, account)
+      }
+      if (accounts.size === 0) return
+      for (const [suspension, error] of await writeDown(host.store, accounts.keys())) {
+        const account = accounts.get(suspension)
+        log.error({ err: error, account: account?.bare }, 'a session does not survive the restart')
+        if (account !== undefined) redeliver(account, suspension.stream.queue)
+      }
+      log.info({ sessions: accounts.size }, 'sessions wait for the next start')
+    }
   },
 })
+
+/** Does `act` for all, so many at a time. */
+async function severally<T>(all: readonly T[], most: number, act: (one: T) => Promise<void>): Promise<void> {
+  const rest = all.values()
+  const line = async (): Promise<void> => {
+    for (const one of rest) await act(one)
+  }
+  await Promise.all(Array.from({ length: most }, line))
+}
 
 const isTrue = (value: string | undefined): boolean => value === 'true' || value === '1'
 

@@ -18,15 +18,15 @@ export const tombstones = chatFeature({
     ),
   }),
 
-  attach(_host, config, scope) {
+  attach(host, config, scope) {
     const rooms = scope.find(accountRooms)
     if (rooms === undefined) return
     scope.defer(
       rooms.register({
         name: 'chat-tombstones',
         create: async () => {},
-        admit: async ({ address, chosen }) => {
-          if (!chosen && !config.administrators) return
+        admit: async ({ address, domain, chosen }) => {
+          if ((!chosen && !config.administrators) || !host.covers(domain)) return
           const erased = await scope.use(AccountAdmin).erased(address)
           if (erased === undefined) return
           if (config.time !== undefined && erased + config.time <= scope.clock.now()) return

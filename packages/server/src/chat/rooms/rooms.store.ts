@@ -1,6 +1,6 @@
 // XEP-0045: the rooms of one service, in a database of their own. Store workers import this file: it must stay light.
 
-import { defineStore, read, type SqlRow, StoreError, type Transaction, write } from '../../store/contracts.ts'
+import { append, defineStore, read, type SqlRow, StoreError, type Transaction, write } from '../../store/contracts.ts'
 import {
   type ArchivedMessage,
   type ArchiveQuery,
@@ -106,14 +106,11 @@ async function remove(tx: Transaction, id: number): Promise<void> {
   await tx.run('DELETE FROM room WHERE id = ?', id)
 }
 
-/** What comes late for a room that is gone must not lie there for the next one of its number. Throws `not-found`. */
-async function mustExist(tx: Transaction, id: number): Promise<void> {
-  if ((await tx.get('SELECT id FROM room WHERE id = ?', id)) === undefined)
-    throw new StoreError('not-found', 'the room is no more')
-}
+const exists = async (tx: Transaction, id: number): Promise<boolean> =>
+  (await tx.get('SELECT id FROM room WHERE id = ?', id)) !== undefined
 
 async function affiliate(tx: Transaction, room: number, rows: readonly AffiliationRow[]): Promise<void> {
-  await mustExist(tx, room)
+  if (!(await exists(tx, room))) throw new StoreError('not-found', 'the room is no more')
   for (const { jid, affiliation, nick, reason, hats } of rows) {
     await tx.run('DELETE FROM room_affiliation WHERE room = ? AND jid = ?', room, jid)
     if (affiliation !== 'none' || nick !== '' || hats !== '[]')
@@ -369,7 +366,7 @@ CREATE TABLE room_occupant (
     ),
 
     /** Keeps a message behind all others of its room; `subject` where it changes that. */
-    append: write(
+    append: append(
       async (
         tx,
         args: Required<ArchivedMessage> & {
@@ -382,7 +379,8 @@ CREATE TABLE room_occupant (
           readonly subject?: string | undefined
         },
       ) => {
-        await mustExist(tx, args.room)
+        // What comes late for a room that is gone must not lie there for the next one of its number.
+        if (!(await exists(tx, args.room))) return
         if (args.subject !== undefined)
           await tx.run('UPDATE room SET subject = ? WHERE id = ?', args.subject, args.room)
         if (!args.archived) return

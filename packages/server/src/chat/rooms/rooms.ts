@@ -80,6 +80,10 @@ async function openRooms(host: Host, place: ServicePlace, settings: Settings, sc
   halls?.set(domain, hall)
   scope.defer(() => void halls?.delete(domain))
   registerRequests(hall, service, settings)
+  // Those that outlive a restart are there before anybody is served, though their clients are away still.
+  host.hooks.bound.on((session) => {
+    if (session.woken) hall.cameBack(session.full, session)
+  })
   host.hooks.resumed.on((session) => hall.cameBack(session.full, session))
   if (place.domain === place.parent) besideAccounts(host, hall, scope)
   if (isNew) await hall.restore()

@@ -1,27 +1,10 @@
 // The `chat.s2s` part of the config: which other servers are spoken with, and how.
 
 import * as v from 'valibot'
-import { prepareDomain } from '@aviso/xmpp'
+import { domainPattern, preparedDomain } from '../core/address-list.ts'
 import { duration, size } from '../../kernel/units.ts'
 
 const count = v.pipe(v.number(), v.integer('expected a whole number'), v.minValue(1, 'expected at least 1'))
-
-/** A domain, or `*.example.org` for all below it; prepared. */
-const domainPattern = v.pipe(
-  v.string(),
-  v.check((text) => prepared(text) !== undefined, 'expected a domain such as example.org or *.example.org'),
-  v.transform((text) => prepared(text) ?? text),
-)
-
-function prepared(text: string): string | undefined {
-  const below = text.startsWith('*.')
-  try {
-    const domain = prepareDomain(below ? text.slice(2) : text)
-    return below ? `*.${domain}` : domain
-  } catch {
-    return undefined
-  }
-}
 
 const domains = (description: string) => v.optional(v.pipe(v.array(domainPattern), v.description(description)), [])
 
@@ -58,12 +41,26 @@ export const s2sConfig = v.pipe(
       v.pipe(v.boolean(), v.description('use one connection for both ways where both servers can (XEP-0288)')),
       true,
     ),
+    families: v.optional(
+      v.pipe(
+        v.picklist(['both', 'ipv4', 'ipv6']),
+        v.description('which addresses are tried; IPv6 first where there are both'),
+      ),
+      'both',
+    ),
+    dane: v.optional(
+      v.pipe(
+        v.boolean(),
+        v.description('believe TLSA records (RFC 7673); needs a DNS server that is trusted to validate'),
+      ),
+      true,
+    ),
     routes: v.optional(
       v.pipe(
         v.record(
           v.pipe(
             v.string(),
-            v.transform((text) => prepared(text) ?? text),
+            v.transform((text) => preparedDomain(text) ?? text),
           ),
           v.pipe(
             v.string(),

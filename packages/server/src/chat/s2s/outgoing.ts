@@ -3,7 +3,9 @@
 import { type Element, Jid, NS, StanzaError, StreamError } from '@aviso/xmpp'
 import type { Clock } from '../../kernel/clock.ts'
 import type { Log } from '../../kernel/log.ts'
+import type { Scope } from '../../kernel/scope.ts'
 import type { Handled, Origin, StanzaEvent } from '../core/contracts.ts'
+import { isSilent } from '../core/presence.ts'
 import type { Pair, PeerEvents } from './peer.ts'
 import type { Reached } from './reach.ts'
 
@@ -47,17 +49,13 @@ export interface OutgoingTerms {
   received(pair: Pair, stanza: Element): void | Promise<void>
   /** Tells the sender. */
   refuse(stanza: Element, origin: Origin, error: StanzaError): void
-  /** Something to be counted. */
-  count(what: 'stanza' | 'bounce'): void
+  /** A stanza has left; for those who count. */
+  sent(xml: string): void
+  /** One was sent back. */
+  bounced(): void
 }
 
 const keyOf = ({ local, remote }: Pair): string => `${local} ${remote}`
-
-/** Presence that nobody misses: who says goodbye, or asks, need not be told that nobody heard it. */
-const isSilent = (stanza: Element): boolean => {
-  const type = stanza.get('type')
-  return stanza.name === 'presence' && type !== undefined && type !== 'subscribe'
-}
 
 export class Outgoing {
   readonly #terms: OutgoingTerms
@@ -66,6 +64,38 @@ export class Outgoing {
 
   constructor(terms: OutgoingTerms) {
     this.#terms = terms
+  }
+
+  /** Tells the metrics until `scope` closes. */
+  watch(scope: Scope): void {
+    const { metrics } = scope
+    scope.defer(
+      metrics.readings('gauge', 'aviso_chat_s2s_links', 'Ways to other servers by state', ['state'], () => {
+        let up = 0
+        let failed = 0
+        for (const { wire, failed: failure } of this.#links.values())
+          if (failure !== undefined) failed++
+          else if (wire !== undefined) up++
+        return [
+          [{ state: 'up' }, up],
+          [{ state: 'failed' }, failed],
+          [{ state: 'reaching' }, this.#links.size - up - failed],
+        ]
+      }),
+    )
+    const sum = (of: (link: Link) => number): number =>
+      [...this.#links.values()].reduce((all, link) => all + of(link), 0)
+    const waits = 'that wait for another server to be reached'
+    scope.defer(
+      metrics.readings('gauge', 'aviso_chat_s2s_queue_stanzas', `Stanzas ${waits}`, [], () => [
+        [{}, sum(({ waiting }) => waiting.length)],
+      ]),
+    )
+    scope.defer(
+      metrics.readings('gauge', 'aviso_chat_s2s_queue_octets', `Octets ${waits}`, [], () => [
+        [{}, sum(({ octets }) => octets)],
+      ]),
+    )
   }
 
   /** Streams that can be used, and servers that are being reached. */
@@ -82,7 +112,7 @@ export class Outgoing {
     link.usedAt = this.#terms.clock.monotonic()
     const xml = stanza.inNamespace(NS.server).toString(NS.server)
     if (link.wire?.send(xml) === true) {
-      this.#terms.count('stanza')
+      this.#terms.sent(xml)
       return 'handled'
     }
     if (link.failed !== undefined) {
@@ -203,7 +233,7 @@ export class Outgoing {
           at: place,
           proof,
           tls: session.tlsVersion,
-          certificate: session.complaint ?? 'valid',
+          certificate: session.complaint ?? (session.dane ? 'DANE' : 'valid'),
           bidi: session.bidi,
         },
         'stream to another server',
@@ -236,7 +266,7 @@ export class Outgoing {
     link.octets = 0
     for (const { xml } of waiting) {
       if (!wire.send(xml)) return
-      this.#terms.count('stanza')
+      this.#terms.sent(xml)
     }
   }
 
@@ -246,7 +276,7 @@ export class Outgoing {
     link.octets = 0
     for (const { stanza, origin } of waiting) {
       if (isSilent(stanza)) continue
-      this.#terms.count('bounce')
+      this.#terms.bounced()
       this.#terms.refuse(stanza, origin, error)
     }
   }

@@ -1,40 +1,20 @@
 // Which other domains are spoken with, and what they must show.
 
+import { DomainPatterns } from '../core/address-list.ts'
 import type { S2sConfig } from './config.ts'
 
-/** Patterns as the config has them: a domain, or `*.` and a domain for all below it. */
-class Patterns {
-  readonly #exact = new Set<string>()
-  readonly #below = new Set<string>()
-
-  constructor(patterns: readonly string[]) {
-    for (const pattern of patterns) {
-      if (pattern.startsWith('*.')) this.#below.add(pattern.slice(2))
-      else this.#exact.add(pattern)
-    }
-  }
-
-  has(domain: string): boolean {
-    if (this.#exact.has(domain)) return true
-    if (this.#below.size === 0) return false
-    for (let dot = domain.indexOf('.'); dot >= 0; dot = domain.indexOf('.', dot + 1))
-      if (this.#below.has(domain.slice(dot + 1))) return true
-    return false
-  }
-}
-
 export class Policy {
-  readonly #blocked: Patterns
-  readonly #allowed: Patterns | undefined
-  readonly #secure: Patterns
-  readonly #insecure: Patterns
+  readonly #blocked: DomainPatterns
+  readonly #allowed: DomainPatterns | undefined
+  readonly #secure: DomainPatterns
+  readonly #insecure: DomainPatterns
   readonly #requireCertificate: boolean
 
   constructor(config: S2sConfig) {
-    this.#blocked = new Patterns(config['blocked-domains'])
-    this.#allowed = config['allowed-domains'] && new Patterns(config['allowed-domains'])
-    this.#secure = new Patterns(config['secure-domains'])
-    this.#insecure = new Patterns(config['insecure-domains'])
+    this.#blocked = new DomainPatterns(config['blocked-domains'])
+    this.#allowed = config['allowed-domains'] && new DomainPatterns(config['allowed-domains'])
+    this.#secure = new DomainPatterns(config['secure-domains'])
+    this.#insecure = new DomainPatterns(config['insecure-domains'])
     this.#requireCertificate = config['require-certificate']
   }
 

@@ -9,6 +9,7 @@ import { Network } from '../../net/contracts.ts'
 import { Resolver } from '../../net/dns/contracts.ts'
 import { StartError } from '../../net/start-error.ts'
 import { Chat, type Origin } from '../core/contracts.ts'
+import { Traffic } from '../core/tally.ts'
 import type { S2sConfig } from './config.ts'
 import { S2s } from './contracts.ts'
 import { Outgoing } from './outgoing.ts'
@@ -27,12 +28,13 @@ export async function openS2s(scope: Scope, config: S2sConfig): Promise<void> {
   const secret = await scope.keep({ name: 's2s-secret' }, (kept): Buffer => kept.random.bytes(32))
   const ca = authorities(config['trust-store'])
   const policy = new Policy(config)
-  const stanzas = metrics.counter('aviso_s2s_stanzas_total', 'Stanzas to and from other servers', ['direction'])
-  const streams = metrics.counter('aviso_s2s_streams_total', 'Streams with other servers, by how they ended up', [
+  const traffic = new Traffic()
+  inner.defer(traffic.watch(metrics, 'server'))
+  const streams = metrics.counter('aviso_chat_s2s_streams', 'Streams with other servers, by how they ended up', [
     'direction',
     'result',
   ])
-  const bounced = metrics.counter('aviso_s2s_bounced_total', 'Stanzas sent back because a server was not reached')
+  const bounced = metrics.counter('aviso_chat_s2s_bounced', 'Stanzas sent back because a server was not reached')
   let verifying = 0
 
   const answer: S2s['answer'] = ({ from, to, id = '', key }) => {
@@ -66,7 +68,13 @@ export async function openS2s(scope: Scope, config: S2sConfig): Promise<void> {
   }
   const tools: ReachTools = {
     terms,
-    search: { resolver: scope.use(Resolver), random: inner.random, routes: config.routes },
+    search: {
+      resolver: scope.use(Resolver),
+      random: inner.random,
+      families: config.families,
+      dane: config.dane,
+      routes: config.routes,
+    },
     clock,
     log,
     timeout: config['reach-timeout'],
@@ -87,7 +95,7 @@ export async function openS2s(scope: Scope, config: S2sConfig): Promise<void> {
     if (addresses.from.domain !== remote) throw new StreamError('invalid-from', 'this is not your domain')
     if (addresses.to.domain !== local && !chat.isServed(addresses.to.domain))
       throw new StreamError('host-unknown', `${addresses.to.domain} is not served here`)
-    stanzas.inc({ direction: 'in' })
+    traffic.in.count(stanza.name)
     const own = stanza
       .inNamespace('jabber:client')
       .with({ from: addresses.from.toString(), to: addresses.to.toString() })
@@ -116,8 +124,10 @@ export async function openS2s(scope: Scope, config: S2sConfig): Promise<void> {
     },
     received: receive,
     refuse: (stanza, origin, error) => chat.refuse(stanza, origin, error),
-    count: (what) => (what === 'stanza' ? stanzas.inc({ direction: 'out' }) : bounced.inc()),
+    sent: (xml) => traffic.sent(xml),
+    bounced: () => bounced.inc(),
   })
+  outgoing.watch(inner)
   inner.interval(SWEEP_MS, () => outgoing.sweep())
   inner.defer(() => outgoing.close())
   chat.host(inner).hooks.remote.on((event) => outgoing.send(event))

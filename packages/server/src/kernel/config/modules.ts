@@ -49,6 +49,30 @@ export function moduleMap<Instance>(
   )
 }
 
+/** As `moduleMap`, for a place that changes what another one says: modules with their settings, by key; undefined where one is switched off. */
+export function moduleOverrides<Instance>(registry: Registry, family: Family<Instance>) {
+  const modules = registry.family(family)
+  const place: ModulePlace = { family, modules: modules as readonly AnyModule[], standard: {} }
+  return v.pipe(
+    v.optional(v.record(v.string(), v.unknown()), {}),
+    v.description(family.summary),
+    v.metadata({ place }),
+    v.rawTransform(({ dataset, addIssue }) => {
+      const overrides = new Map<string, Chosen<Instance> | undefined>()
+      for (const [key, written] of Object.entries(dataset.value)) {
+        // The name must be known, on or off.
+        const { chosen, problems } = choose(registry, family, modules, key, written === false ? true : written)
+        if (chosen !== undefined) overrides.set(key, written === false ? undefined : chosen)
+        else if (written === false && problems?.[0]?.atKey !== true) overrides.set(key, undefined)
+        else
+          for (const problem of problems ?? [])
+            addIssue({ message: problem.message, path: issuePath(dataset.value, problem) })
+      }
+      return overrides
+    }),
+  )
+}
+
 function choose<Instance>(
   registry: Registry,
   family: Family<Instance>,
@@ -76,7 +100,10 @@ function choose<Instance>(
 }
 
 /** valibot wants to see the value at every step of an issue's path. */
-function issuePath(input: unknown, problem: Problem): [v.IssuePathItem, ...v.IssuePathItem[]] {
+export function issuePath(
+  input: unknown,
+  problem: Pick<Problem, 'path' | 'atKey'>,
+): [v.IssuePathItem, ...v.IssuePathItem[]] {
   const items: v.IssuePathItem[] = []
   let value = input
   for (const key of problem.path) {

@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { type Element, NS } from '@aviso/xmpp'
 import { databaseOf } from '../../../src/chat/rooms/hall.ts'
 import { roomsStore } from '../../../src/chat/rooms/rooms.store.ts'
-import { House, type Peer } from '../house.ts'
+import { House, managed, type Peer, resume } from '../house.ts'
 import { admin, brief, configure, enter, guests, make, MUC, ROOM, say, SERVICE, told } from './lobby.ts'
 
 const open = async (options: Parameters<typeof House.open>[0] = {}): Promise<House> => {
@@ -256,6 +256,36 @@ test('a restart: rooms are as they were, and those who were in them have time to
   house.clock.turn(10 * 60_000)
   assert.deepEqual(await told(dora), ['p unavailable cafe/B none/none =bert@example.org/r'])
   await assert.rejects(info(), /item-not-found/)
+})
+
+test('a client that goes on after a restart of the server is in its rooms still, and has missed nothing', async (t) => {
+  const house = await open()
+  t.after(() => house.close())
+  const first = await managed(house, 'anna@example.org', 'sea')
+  first.stream.write(`<presence to='${ROOM}/A'><x xmlns='${MUC}'/></presence>`)
+  await first.stream.until(/<subject\/>/)
+  first.stream.write(
+    `<iq type='set' id='c' to='${ROOM}'><query xmlns='${MUC}#owner'><x xmlns='jabber:x:data' type='submit'/></query></iq>`,
+  )
+  await first.stream.until(/<iq [^>]*id='c'/)
+  const [bert] = await guests(house, 'bert')
+  assert.ok(bert)
+  await enter(bert, 'B')
+  await first.stream.until(/<presence [^>]*cafe@rooms\.example\.org\/B/)
+  await house.restart()
+  const [again] = await guests(house, 'bert')
+  assert.ok(again)
+  assert.equal((await enter(again, 'B'))[0], 'p cafe/A owner/moderator')
+  say(again, 'while you were away')
+  assert.deepEqual(await told(again), ["m cafe/B 'while you were away'"])
+  // Her stanzas: presence, entering, the form.
+  const second = await resume(house, 'anna@example.org', first.id, 0)
+  await second.until(/<resumed [^>]*h='3'\/>[^]*<body>while you were away<\/body>/)
+  second.write(`<message type='groupchat' to='${ROOM}'><body>here I am</body></message>`)
+  await second.until(/<body>here I am<\/body>/)
+  assert.deepEqual(await told(again), ["m cafe/A 'here I am'"], 'nobody has seen her go or come')
+  second.write('</stream:stream>')
+  assert.equal(brief(await again.next()), 'p unavailable cafe/A owner/none')
 })
 
 test('a crash: who was in rooms is not there any more, and what does not stay is gone', async (t) => {

@@ -7,12 +7,9 @@ import * as fc from 'fast-check'
 import { Submission } from '../../../src/chat/core/forms.ts'
 import { readNick } from '../../../src/chat/rooms/nick.ts'
 import { submittedConfig, usualConfig } from '../../../src/chat/rooms/room-config.ts'
-import { rooms } from '../../../src/chat/rooms/rooms.ts'
 import { settingsSchema } from '../../../src/chat/rooms/settings.ts'
 import { StanzaError } from '@aviso/xmpp'
 import * as v from 'valibot'
-import type { AnyModule } from '../../../src/kernel/module.ts'
-import type { ChatFeature } from '../../../src/chat/core/contracts.ts'
 import { House } from '../house.ts'
 import { certified, Town } from '../s2s/town.ts'
 import { admin, brief, configure, enter, guests, join, make, MUC, ROOM, say, SERVICE, told } from './lobby.ts'
@@ -20,7 +17,7 @@ import { admin, brief, configure, enter, guests, join, make, MUC, ROOM, say, SER
 test('people of another server: they enter, speak and leave, but make no rooms unless they may', async (t) => {
   const town = new Town(t)
   const ours = await town.open('example.org', {
-    features: [rooms as AnyModule<ChatFeature>],
+    features: { rooms: {} },
     certificate: certified('example.org', SERVICE),
   })
   const theirs = await town.open('two.example')

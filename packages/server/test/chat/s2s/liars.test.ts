@@ -1,12 +1,12 @@
 // Servers that lie, steal, hurry, or do not read.
 
 import assert from 'node:assert/strict'
-import { createServer } from 'node:net'
+import { connect } from 'node:net'
 import { test } from 'node:test'
 import { dialbackXml, el, NS } from '@aviso/xmpp'
 import { certify } from '../../fixtures/certificates.ts'
 import { short } from '../house.ts'
-import { certified, gullible, Stranger, Town } from './town.ts'
+import { certified, gullible, listening, Stranger, Town } from './town.ts'
 
 const message = (from: string, to = 'anna@one.example'): string =>
   `<message from='${from}' to='${to}' type='chat'><body>psst</body></message>`
@@ -191,14 +191,11 @@ test('what waits for a server that is being reached is bounded, and comes back w
   town.zones['_xmpp-server._tcp.slow.example'] = { SRV: [[0, 0, 5269, 'xmpp.slow.example']] }
   // Its connections are accepted, and nothing is ever said.
   const connected = Promise.withResolvers<void>()
-  const silent = createServer((socket) => {
+  const port = await listening(t, (socket) => {
     connected.resolve()
-    socket.on('error', () => {}).resume()
+    socket.resume()
   })
-  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
-  t.after(() => silent.close())
-  const address = silent.address()
-  town.announce('slow.example', typeof address === 'object' && address !== null ? address.port : 0)
+  town.announce('slow.example', port)
   for (let i = 1; i <= 4; i++) anna.send(`<message id='m${i}' to='x@slow.example'><body>${i}</body></message>`)
   const full = await anna.next()
   assert.equal(full.get('id'), 'm4')
@@ -210,4 +207,32 @@ test('what waits for a server that is being reached is bounded, and comes back w
     assert.equal(back.get('id'), `m${i}`)
     assert.equal(short(back), 'message error x@slow.example remote-server-timeout')
   }
+})
+
+test('from a banned address neither clients nor servers are heard; once the ban is over they are', async (t) => {
+  const town = new Town(t)
+  let banned = true
+  const bans = { isBanned: () => banned, ban: () => {}, lift: () => false, list: () => [] }
+  const house = await town.open('one.example', { bans })
+  const heard = (port: number): Promise<string> =>
+    new Promise((resolve) => {
+      let text = ''
+      const socket = connect(port, '127.0.0.1', () =>
+        socket.write(
+          "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='one.example' version='1.0'>",
+        ),
+      )
+      const end = (): void => {
+        socket.destroy()
+        resolve(text)
+      }
+      socket.on('data', (data: Buffer) => {
+        text += data.toString()
+        end()
+      })
+      socket.on('close', end).on('error', end)
+    })
+  for (const port of [house.clients, house.servers]) assert.equal(await heard(port), '')
+  banned = false
+  for (const port of [house.clients, house.servers]) assert.match(await heard(port), /<stream:stream/)
 })

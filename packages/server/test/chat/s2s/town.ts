@@ -22,30 +22,31 @@ import {
 } from '@aviso/xmpp'
 import * as v from 'valibot'
 import { Accounts } from '../../../src/accounts/contracts.ts'
-import { Chat, type ChatFeature } from '../../../src/chat/core/contracts.ts'
-import { coreConfig, openCore } from '../../../src/chat/core/core.ts'
-import { rosterStore } from '../../../src/chat/core/roster.store.ts'
+import { Chat } from '../../../src/chat/core/contracts.ts'
+import { openCore } from '../../../src/chat/core/core.ts'
+import { coreConfig } from '../../../src/chat/core/settings.ts'
 import { c2s } from '../../../src/chat/endpoints/c2s.ts'
+import { componentEndpoint } from '../../../src/chat/endpoints/component.ts'
 import { s2s } from '../../../src/chat/endpoints/s2s.ts'
 import { disco } from '../../../src/chat/features/disco.ts'
 import { ping } from '../../../src/chat/features/ping.ts'
-import { roomsStore } from '../../../src/chat/rooms/rooms.store.ts'
+import { chatFeatures } from '../../../src/chat/modules.ts'
 import { s2sConfig } from '../../../src/chat/s2s/config.ts'
 import { openS2s } from '../../../src/chat/s2s/s2s.ts'
 import { HandClock } from '../../../src/kernel/clock.ts'
 import { recordingLog } from '../../../src/kernel/log.ts'
 import { Metrics } from '../../../src/kernel/metrics.ts'
 import { SeededRandom } from '../../../src/kernel/random.ts'
-import type { AnyModule } from '../../../src/kernel/module.ts'
 import type { Scope } from '../../../src/kernel/scope.ts'
 import { loadCertificates } from '../../../src/net/certificates.ts'
-import { Network } from '../../../src/net/contracts.ts'
+import { type Bans, Network } from '../../../src/net/contracts.ts'
 import { Resolver } from '../../../src/net/dns/contracts.ts'
 import { type ZoneRecords, zoneResolver } from '../../../src/net/dns/testing/index.ts'
 import { createNetwork, networkConfig } from '../../../src/net/listeners.ts'
 import { tlsConfig } from '../../../src/net/tls.ts'
 import { Store } from '../../../src/store/contracts.ts'
 import { openStore } from '../../../src/store/open.ts'
+import { stores } from '../../../src/stores.ts'
 import { type Certified, certify } from '../../fixtures/certificates.ts'
 import { testScope } from '../../fixtures/scope.ts'
 import { FakeAccounts, Peer } from '../house.ts'
@@ -70,10 +71,13 @@ export interface HouseWish {
   readonly s2s?: v.InferInput<typeof s2sConfig>
   /** Its certificate; one for the domain, by the authority, if not given. */
   readonly certificate?: Certified
+  /** Settings of further features, by their names. */
+  readonly features?: Readonly<Record<string, object>>
+  readonly bans?: Bans
   /** Listens with direct TLS instead of STARTTLS. */
   readonly direct?: boolean
-  /** Beside disco and ping. */
-  readonly features?: readonly AnyModule<ChatFeature>[]
+  /** Its components; the endpoint is there only with some. */
+  readonly components?: readonly unknown[]
 }
 
 /** Servers, and the DNS that they share. */
@@ -112,17 +116,23 @@ export class Town {
     writeFileSync(files.certificate, chain)
     writeFileSync(files.key, keyPem)
     const certificates = await loadCertificates(scope, v.parse(tlsConfig, files))
-    const network = await createNetwork(scope, { config: v.parse(networkConfig, {}), certificates })
+    const network = await createNetwork(scope, {
+      // Loopback is trusted, and never banned, unless the config says otherwise.
+      config: v.parse(networkConfig, wish.bans ? { trusted: [] } : {}),
+      certificates,
+      ...(wish.bans && { bans: wish.bans }),
+    })
     const accounts = new OneDomain(domain)
     scope.provide(Network, network)
     scope.provide(Accounts, accounts)
     scope.provide(Resolver, zoneResolver(this.zones))
-    scope.provide(Store, await openStore(scope, { folder, definitions: [rosterStore, roomsStore] }))
+    scope.provide(Store, await openStore(scope, { folder, definitions: stores }))
     const core = await openCore(scope, v.parse(coreConfig, {}))
     scope.provide(Chat, core)
     await openS2s(scope, v.parse(s2sConfig, { 'trust-store': this.ca, ...wish.s2s }))
-    for (const feature of [disco, ping, ...(wish.features ?? [])])
-      await feature.create(v.parse(feature.config, {}), scope.child(feature.name))
+    const further = chatFeatures.filter(({ name }) => Object.hasOwn(wish.features ?? {}, name))
+    for (const feature of [disco, ping, ...further])
+      await feature.create(v.parse(feature.config, wish.features?.[feature.name] ?? {}), scope.child(feature.name))
     await c2s.create(
       v.parse(c2s.config, { listen: ['127.0.0.1:0'], 'listen-tls': [], 'require-tls': false }),
       scope.child('c2s'),
@@ -132,9 +142,14 @@ export class Town {
         ? { listen: [], 'listen-tls': ['127.0.0.1:0'] }
         : { listen: ['127.0.0.1:0'], 'listen-tls': [] }
     await s2s.create(v.parse(s2s.config, where), scope.child('s2s'))
+    if (wish.components !== undefined)
+      await componentEndpoint.create(
+        v.parse(componentEndpoint.config, { listen: ['127.0.0.1:0'], components: wish.components }),
+        scope.child('component'),
+      )
     const port = (protocol: string): number => network.bound().find((bound) => bound.protocol === protocol)?.port ?? 0
     this.announce(domain, port('s2s'), wish.direct)
-    return new TownHouse(domain, scope, accounts, lines, port('c2s'), port('s2s'), metrics)
+    return new TownHouse(domain, scope, accounts, lines, port('c2s'), port('s2s'), port('component'), metrics)
   }
 }
 
@@ -146,6 +161,7 @@ export class TownHouse {
   readonly lines: Record<string, unknown>[]
   readonly clients: number
   readonly servers: number
+  readonly components: number
   readonly metrics: Metrics
 
   constructor(
@@ -155,6 +171,7 @@ export class TownHouse {
     lines: Record<string, unknown>[],
     clients: number,
     servers: number,
+    components: number,
     metrics: Metrics,
   ) {
     this.domain = domain
@@ -163,6 +180,7 @@ export class TownHouse {
     this.lines = lines
     this.clients = clients
     this.servers = servers
+    this.components = components
     this.metrics = metrics
   }
 
@@ -279,14 +297,28 @@ export class Stranger implements PeerStreamHandlers {
   }
 }
 
+/** Listens on loopback until the test is over, when what is open is closed. Resolves with the port. */
+export async function listening(t: TestContext, serve: (socket: Socket) => void): Promise<number> {
+  const sockets = new Set<Socket>()
+  const server = createServer((socket) => {
+    sockets.add(socket.on('error', () => {}).on('close', () => sockets.delete(socket)))
+    serve(socket)
+  })
+  t.after(() => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  return typeof address === 'object' && address !== null ? address.port : 0
+}
+
 /** Listens as the server of a domain, in the clear, and believes every key. Resolves with its port. */
 export function gullible(
   t: TestContext,
   told: { key?(dialback: Dialback, streamId: string): void; stanza?(stanza: Element, socket: Socket): void },
 ): Promise<number> {
-  const sockets = new Set<Socket>()
-  const server = createServer((socket) => {
-    sockets.add(socket.on('error', () => {}))
+  return listening(t, (socket) => {
     const stream = new ServerStream(
       { socket, secure: false, namespace: NS.server, streamId: () => 'an-id', defaultHost: 'x.example' },
       {
@@ -302,19 +334,9 @@ export function gullible(
           stream.send(dialbackXml({ name: 'result', from: dialback.to, to: dialback.from, type: 'valid' }))
           return true
         },
-        closed: () => void sockets.delete(socket),
+        closed: () => {},
       },
     )
     socket.once('close', () => stream.destroy())
   })
-  t.after(() => {
-    for (const socket of sockets) socket.destroy()
-    server.close()
-  })
-  return new Promise((resolve) =>
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      resolve(typeof address === 'object' && address !== null ? address.port : 0)
-    }),
-  )
 }

@@ -12,7 +12,7 @@ type Instruction =
 
 /** Instructions of one expression: with the longest text, a match takes some milliseconds. */
 const MAX_PROGRAM = 1000
-/** Code points of a text: addresses, domains and names are shorter. */
+/** Code points of a text, unless the expression is for longer ones: addresses, domains and names are shorter. */
 export const MAX_TEXT = 512
 
 /** What matched: the whole, then each group; undefined for a group that took no part. */
@@ -22,11 +22,16 @@ export type Match = readonly (string | undefined)[]
 export class LinearRegExp {
   readonly #program: Instruction[] = []
   readonly #slots: number
+  readonly #longest: number
   readonly names: ReadonlyMap<string, number>
   readonly groups: number
 
-  /** `whole`: the expression must fit the whole text, not a part of it. Throws SyntaxError. */
-  constructor(text: string, options: { readonly ignoreCase?: boolean; readonly whole?: boolean } = {}) {
+  /** `whole`: the expression must fit the whole text, not a part of it. `longest`: code points of a text. Throws SyntaxError. */
+  constructor(
+    text: string,
+    options: { readonly ignoreCase?: boolean; readonly whole?: boolean; readonly longest?: number } = {},
+  ) {
+    this.#longest = options.longest ?? MAX_TEXT
     const { root, groups, names } = parsePattern(text, options.ignoreCase ?? false)
     this.names = names
     this.groups = groups
@@ -45,10 +50,10 @@ export class LinearRegExp {
     this.#program.push({ op: 'match' })
   }
 
-  /** Undefined when it does not match, or when the text is longer than `MAX_TEXT` code points. */
+  /** Undefined when it does not match, or when the text is longer than it may be. */
   match(text: string): Match | undefined {
-    const characters = Array.from(text.slice(0, 2 * MAX_TEXT + 1))
-    if (characters.length > MAX_TEXT) return undefined
+    const characters = Array.from(text.slice(0, 2 * this.#longest + 1))
+    if (characters.length > this.#longest) return undefined
     const points = characters.map((character) => character.codePointAt(0) ?? 0)
     let threads = new Threads(this.#program.length)
     let next = new Threads(this.#program.length)

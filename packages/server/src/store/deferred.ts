@@ -1,0 +1,159 @@
+// Calls that are in the journal and not yet in their databases. They are carried out many at a time, and before anybody could miss them.
+
+import type { Operation } from './contracts.ts'
+import { defineStore } from './contracts.ts'
+import type { Entry, EntryKind, Journal } from './journal.ts'
+import type { SqliteDatabase } from './sqlite.ts'
+
+/** So many of one database are carried out at once. */
+const MANY = 256
+/** The same in characters of their arguments, roughly. */
+const LONG = 512 * 1024
+/** How long one may wait, in milliseconds. */
+export const WAITS = 10_000
+
+const applied = (scale: 'account' | 'service') =>
+  defineStore({
+    name: `journal-${scale}`,
+    scale,
+    // Which calls of a run are in the database: those up to `seq`.
+    migrations: [
+      'CREATE TABLE journal_applied (run TEXT NOT NULL, kind TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (run, kind)) STRICT, WITHOUT ROWID;',
+    ],
+    operations: {},
+  })
+
+/** Tables that the journal needs in the databases themselves. */
+export const journalStores = [applied('account'), applied('service')] as const
+
+/** The calls that wait for one database, in their order. */
+export class Waiting {
+  readonly entries: Entry[] = []
+  readonly stores = new Set<string>()
+  /** When the first one came. */
+  since: number
+  #length = 0
+
+  constructor(since: number) {
+    this.since = since
+  }
+
+  add(entry: Entry): void {
+    this.entries.push(entry)
+    this.stores.add(entry[4])
+    this.#length += sizeOf(entry[6])
+  }
+
+  /** True when there is enough to be worth a transaction. */
+  get enough(): boolean {
+    return this.entries.length >= MANY || this.#length >= LONG
+  }
+}
+
+/** Octets of a call's arguments, roughly: of what is long in them. */
+export const sizeOf = (args: unknown): number => {
+  let size = 0
+  if (typeof args === 'object' && args !== null)
+    for (const value of Object.values(args)) {
+      if (typeof value === 'string') size += value.length
+      else if (value instanceof Uint8Array) size += value.byteLength
+    }
+  return size
+}
+
+/** Finds an operation: `store.name`. */
+export type Operations = (store: string, name: string) => Operation<never, unknown> | undefined
+
+/** Remembers in the database, and in its transaction, which calls of a run it has. */
+export function markApplied(database: SqliteDatabase, run: string, kind: EntryKind, seq: number): void {
+  if (database.markedBy !== run) {
+    // What runs before this one left was carried out before this one began.
+    database.run('DELETE FROM journal_applied WHERE run <> ?', run)
+    database.markedBy = run
+  }
+  database.run(
+    'INSERT INTO journal_applied (run, kind, seq) VALUES (?, ?, ?) ON CONFLICT (run, kind) DO UPDATE SET seq = excluded.seq',
+    run,
+    kind,
+    seq,
+  )
+}
+
+function isApplied(database: SqliteDatabase, run: string): (entry: Entry) => boolean {
+  const done = new Map(
+    database
+      .all('SELECT kind, seq FROM journal_applied WHERE run = ?', run)
+      .map(([kind, seq]) => [String(kind), Number(seq)]),
+  )
+  return ([seq, kind]) => seq <= (done.get(kind) ?? 0)
+}
+
+/** A call that failed by its own fault: it fails again however often it is tried. */
+export interface Failed {
+  readonly entry: Entry
+  readonly error: unknown
+}
+
+/**
+ * Carries out what the journal has for a database, each call once whatever happened before, in one transaction. The sync is left to the database's next one, or to
+ * `SqliteDatabase.syncLog`: until then the journal has it.
+ */
+export async function carryOut(
+  database: SqliteDatabase,
+  operations: Operations,
+  { run }: Pick<Journal, 'run'>,
+  entries: readonly Entry[],
+): Promise<readonly Failed[]> {
+  const known = isApplied(database, run)
+  const left = entries.filter((entry) => !known(entry))
+  if (left.length === 0) return []
+  return (await attempt(database, operations, run, left, false)) ?? attempt(database, operations, run, left, true)
+}
+
+async function attempt<Fenced extends boolean>(
+  database: SqliteDatabase,
+  operations: Operations,
+  run: string,
+  entries: readonly Entry[],
+  fenced: Fenced,
+): Promise<readonly Failed[] | (Fenced extends true ? never : undefined)> {
+  const failed: Failed[] = []
+  const last = new Map<EntryKind, number>()
+  database.beginUnsynced()
+  try {
+    for (const entry of entries) {
+      const [seq, kind, , , store, name, args, now] = entry
+      database.now = now
+      last.set(kind, seq)
+      if (fenced) database.run('SAVEPOINT one')
+      try {
+        const operation = operations(store, name)
+        if (operation === undefined) throw new Error(`the store has no operation ${store}.${name}`)
+        await operation.run(database, args as never)
+        if (fenced) database.run('RELEASE one')
+      } catch (error) {
+        // A full disk is nobody's fault: all of it is tried again later.
+        if (!fenced || !database.inTransaction || isFault(error)) throw error
+        database.script('ROLLBACK TO one; RELEASE one')
+        failed.push({ entry, error })
+      }
+    }
+    for (const [kind, seq] of last) markApplied(database, run, kind, seq)
+    database.commitUnsynced()
+    return failed
+  } catch (error) {
+    if (database.inTransaction) database.rollback()
+    database.endUnsynced()
+    if (fenced || isFault(error)) throw error
+    return undefined as Fenced extends true ? never : undefined
+  } finally {
+    database.dropChanges(0)
+  }
+}
+
+/** SQLite's or the system's complaint about the disk, and no complaint of an operation. */
+const isFault = (error: unknown): boolean => {
+  const { errcode, code } = error as { readonly errcode?: number; readonly code?: unknown }
+  // SQLITE_CONSTRAINT and SQLITE_MISMATCH are an operation's own.
+  return (errcode !== undefined && (errcode & 0xff) !== 19 && (errcode & 0xff) !== 20) || code === 'ENOSPC'
+}

@@ -1,0 +1,174 @@
+// Calls that are safe before they are carried out: one file takes those for many databases, and one sync serves them all.
+
+import {
+  closeSync,
+  existsSync,
+  fdatasyncSync,
+  fsyncSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { deserialize, serialize } from 'node:v8'
+import { crc32 } from 'node:zlib'
+import type { Scale } from './contracts.ts'
+
+/** A call either waits to be carried out, or has been carried out at once. Both are counted, each in its own order. */
+export type EntryKind = 'waiting' | 'done'
+
+/** One call as the journal keeps it; `seq` counts the calls of one run upwards. A tuple, as thousands of them are written each second. */
+export type Entry = readonly [
+  seq: number,
+  kind: EntryKind,
+  scale: Scale,
+  database: string,
+  store: string,
+  operation: string,
+  args: unknown,
+  now: number,
+]
+
+/** Octets before each batch: its length and its checksum. */
+const HEAD = 8
+/** A file that has grown beyond this is followed by another. */
+const LARGE = 32 * 1024 * 1024
+
+interface JournalFile {
+  readonly path: string
+  readonly descriptor: number
+  size: number
+  /** The databases that still need something of this file. */
+  readonly needed: Set<string>
+}
+
+/** The journal of one store worker: the file that is written, and those before it of which something is still needed. */
+export class Journal {
+  readonly run: string
+  readonly #folder: string
+  readonly #large: number
+  #files: JournalFile[] = []
+  #made = 0
+
+  /** `run` names all files of this worker, and is never used again. `large`: octets of one file. */
+  constructor(folder: string, run: string, large = LARGE) {
+    this.run = run
+    this.#folder = folder
+    this.#large = large
+  }
+
+  /** The files, oldest first, that there are. */
+  get files(): number {
+    return this.#files.length
+  }
+
+  /** Writes a batch; returns when it is safe from power loss. `keys` are its databases. Throws when it cannot be written: then nothing of it is in the journal. */
+  write(entries: readonly Entry[], keys: Iterable<string>): void {
+    const file = this.#current()
+    const content = serialize(entries)
+    const batch = Buffer.allocUnsafe(HEAD + content.length)
+    batch.writeUInt32LE(content.length, 0)
+    batch.writeUInt32LE(crc32(content), 4)
+    batch.set(content, HEAD)
+    try {
+      for (let done = 0; done < batch.length;)
+        done += writeSync(file.descriptor, batch, done, batch.length - done, file.size + done)
+      fdatasyncSync(file.descriptor)
+    } catch (error) {
+      ftruncateSync(file.descriptor, file.size)
+      throw error
+    }
+    file.size += batch.length
+    for (const key of keys) file.needed.add(key)
+  }
+
+  /** The databases that the oldest file waits for; with `late`, only where that is not the file that is written. */
+  needed(late: boolean): Iterable<string> {
+    const [oldest, ...others] = this.#files
+    return oldest === undefined || (late && others.length === 0 && oldest.size < this.#large) ? [] : oldest.needed
+  }
+
+  /** All that was written for the database is safe in the database itself. */
+  release(key: string): void {
+    for (const file of this.#files) file.needed.delete(key)
+    const newest = this.#files.at(-1)
+    this.#files = this.#files.filter((file) => {
+      if (file.needed.size > 0 || (file === newest && file.size < this.#large)) return true
+      remove(file)
+      return false
+    })
+    // An idle server has nothing to replay.
+    if (newest !== undefined && newest.needed.size === 0 && newest.size > 0 && this.#files.includes(newest)) {
+      ftruncateSync(newest.descriptor, 0)
+      newest.size = 0
+    }
+  }
+
+  /** To be called when every database was released: an empty journal leaves no file. */
+  close(): void {
+    for (const file of this.#files) {
+      if (file.needed.size > 0) closeSync(file.descriptor)
+      else remove(file)
+    }
+    this.#files = []
+  }
+
+  #current(): JournalFile {
+    const newest = this.#files.at(-1)
+    if (newest !== undefined && newest.size < this.#large) return newest
+    mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
+    const path = join(this.#folder, `${this.run}-${String(++this.#made).padStart(6, '0')}.journal`)
+    const file = { path, descriptor: openSync(path, 'wx', 0o600), size: 0, needed: new Set<string>() }
+    syncFolder(this.#folder)
+    this.#files.push(file)
+    return file
+  }
+}
+
+function remove({ path, descriptor }: JournalFile): void {
+  closeSync(descriptor)
+  rmSync(path, { force: true })
+}
+
+function syncFolder(folder: string): void {
+  const descriptor = openSync(folder, 'r')
+  try {
+    fsyncSync(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+/** A file that a run left behind. */
+export interface LeftJournal {
+  readonly run: string
+  readonly path: string
+}
+
+/** The journals in the folder, those of one run in the order in which they were written; with `run`, of that one only. */
+export function leftJournals(folder: string, run?: string): readonly LeftJournal[] {
+  if (!existsSync(folder)) return []
+  return readdirSync(folder)
+    .filter((name) => name.endsWith('.journal'))
+    .sort()
+    .map((name) => ({ run: name.slice(0, name.lastIndexOf('-')), path: join(folder, name) }))
+    .filter((left) => run === undefined || left.run === run)
+}
+
+/** What stands in a journal, up to where its writing broke off. */
+export function readJournal(path: string): readonly Entry[] {
+  const octets = readFileSync(path)
+  const entries: Entry[] = []
+  for (let at = 0; at + HEAD <= octets.length;) {
+    const end = at + HEAD + octets.readUInt32LE(at)
+    const content = octets.subarray(at + HEAD, end)
+    if (end > octets.length || content.length === 0 || crc32(content) !== octets.readUInt32LE(at + 4)) break
+    entries.push(...(deserialize(content) as Entry[]))
+    at = end
+  }
+  return entries
+}

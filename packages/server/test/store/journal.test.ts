@@ -1,0 +1,226 @@
+// Calls that are safe before they are carried out, through crashes of every kind.
+
+import assert from 'node:assert/strict'
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import type { Store } from '../../src/store/contracts.ts'
+import { Journal, leftJournals, readJournal } from '../../src/store/journal.ts'
+import { openStore } from '../../src/store/open.ts'
+import { HandClock } from '../../src/kernel/clock.ts'
+import { testScope } from '../fixtures/scope.ts'
+import { notes } from './notes.ts'
+
+const folders: string[] = []
+const folder = (): string => {
+  const made = mkdtempSync(join(tmpdir(), 'aviso-journal-'))
+  folders.push(made)
+  return made
+}
+after(() => folders.forEach((made) => rmSync(made, { recursive: true, force: true })))
+
+const worker = new URL('./worker.ts', import.meta.url)
+const ANNA = 'anna'
+const DATABASE = join('accounts', 'na', 'anna', 'account.db')
+
+const journals = (data: string): string[] => leftJournals(join(data, 'journal')).map(({ path }) => path)
+
+/** What a restart on a copy of the folder finds. */
+async function found(data: string, account = ANNA): Promise<readonly string[]> {
+  const scope = testScope()
+  const store = await openStore(scope, { folder: data, definitions: [notes] })
+  const all = await store.account(notes, account).all()
+  await scope.close()
+  assert.deepEqual(journals(data), [], 'nothing is left to replay')
+  return all
+}
+
+/** The folder as a power loss would leave it: the files as they are now. */
+function copyOf(data: string): string {
+  const copy = folder()
+  cpSync(data, copy, { recursive: true })
+  return copy
+}
+
+const use = async (
+  extra: object,
+  story: (store: Store, data: string, clock: HandClock) => Promise<void>,
+): Promise<void> => {
+  const data = folder()
+  const clock = new HandClock()
+  const scope = testScope({ clock })
+  const store = await openStore(scope, { folder: data, definitions: [notes], ...extra })
+  try {
+    await store.account(notes, ANNA).add({ text: 'first' })
+    await story(store, data, clock)
+  } finally {
+    await scope.close()
+  }
+}
+
+for (const [where, extra] of [
+  ['in this thread', {}],
+  ['in worker threads', { worker, threads: 2 }],
+] as const) {
+  test(`who reads finds what was appended, in its order, between other writes (${where})`, () =>
+    use(extra, async (store, data) => {
+      const anna = store.account(notes, ANNA)
+      const bert = store.account(notes, 'bert')
+      await Promise.all([anna.append({ text: 'a' }), bert.append({ text: 'x' }), anna.append({ text: 'b' })])
+      assert.equal(journals(data).length >= 1, true)
+      await anna.add({ text: 'c' })
+      await Promise.all([anna.append({ text: 'd' }), anna.add({ text: 'e' }), anna.append({ text: 'f' })])
+      assert.deepEqual(await anna.all(), ['first', 'a', 'b', 'c', 'd', 'e', 'f'])
+      assert.deepEqual(await bert.all(), ['x'])
+      const late = anna.append({ text: 'g' })
+      const all = anna.all()
+      await late
+      assert.deepEqual((await all).at(-1), 'g', 'asked for behind it, though not waited for')
+    }))
+
+  test(`what was appended is there after a stop, and nothing is left behind (${where})`, async () => {
+    let folderOf = ''
+    await use(extra, async (store, data) => {
+      folderOf = data
+      await store.account(notes, ANNA).append({ text: 'a' })
+    })
+    assert.deepEqual(readdirSync(join(folderOf, 'journal')), [])
+    assert.deepEqual(await found(folderOf), ['first', 'a'])
+  })
+
+  test(`after a power loss each is there once, whatever had reached the database (${where})`, () =>
+    use(extra, async (store, data) => {
+      const anna = store.account(notes, ANNA)
+      await anna.append({ text: 'a' })
+      await anna.append({ text: 'b' })
+      const before = copyOf(data)
+      // Carried out, but its log not synced: the log may be there, or be lost.
+      await anna.all()
+      const kept = copyOf(data)
+      const lost = copyOf(data)
+      for (const suffix of ['', '-wal']) cpSync(join(before, DATABASE + suffix), join(lost, DATABASE + suffix))
+      await anna.append({ text: 'c' })
+      const later = copyOf(data)
+      assert.deepEqual(await found(before), ['first', 'a', 'b'])
+      assert.deepEqual(await found(kept), ['first', 'a', 'b'])
+      assert.deepEqual(await found(lost), ['first', 'a', 'b'])
+      assert.deepEqual(await found(later), ['first', 'a', 'b', 'c'])
+      assert.deepEqual(await found(later), ['first', 'a', 'b', 'c'], 'nor again')
+    }))
+}
+
+test('writes to several accounts share the journal’s sync, and are there once after a power loss', () =>
+  use({}, async (store, data) => {
+    const others = ['bert', 'cleo'].map((account) => store.account(notes, account))
+    await Promise.all(others.map((other) => other.add({ text: 'first' })))
+    const anna = store.account(notes, ANNA)
+    await anna.append({ text: 'waiting' })
+    const before = copyOf(data)
+    const outcomes = await Promise.allSettled([
+      anna.add({ text: 'a' }),
+      ...others.map((other) => other.add({ text: 'b' })),
+      anna.append({ text: 'between' }),
+      anna.add({ text: 'refused' }),
+      anna.add({ text: 'c' }),
+    ])
+    assert.deepEqual(
+      outcomes.map((outcome) => (outcome.status === 'fulfilled' ? outcome.value : 'refused')),
+      [3, 2, 2, undefined, 'refused', 5],
+    )
+    const kept = copyOf(data)
+    const lost = copyOf(data)
+    for (const suffix of ['', '-wal']) cpSync(join(before, DATABASE + suffix), join(lost, DATABASE + suffix))
+    await anna.add({ text: 'alone, with a sync of its own' })
+    await Promise.all([anna.add({ text: 'd' }), ...others.map((other) => other.add({ text: 'e' }))])
+    const later = copyOf(data)
+    for (const copy of [kept, lost]) {
+      assert.deepEqual(await found(copy), ['first', 'waiting', 'a', 'between', 'c'])
+      assert.deepEqual(await found(copy, 'bert'), ['first', 'b'])
+    }
+    assert.deepEqual(await found(later), [
+      'first',
+      'waiting',
+      'a',
+      'between',
+      'c',
+      'alone, with a sync of its own',
+      'd',
+    ])
+  }))
+
+test('what was being written when the power went is not taken, all before it is', () =>
+  use({}, async (store, data) => {
+    const anna = store.account(notes, ANNA)
+    await anna.append({ text: 'a' })
+    await anna.append({ text: 'b' })
+    for (const less of [1, 7, 30]) {
+      const torn = copyOf(data)
+      const [path = ''] = journals(torn)
+      truncateSync(path, readFileSync(path).length - less)
+      assert.deepEqual(await found(torn), ['first', 'a'])
+    }
+  }))
+
+test('an account that was erased does not come back', () =>
+  use({}, async (store, data) => {
+    await store.account(notes, ANNA).append({ text: 'a' })
+    await store.eraseAccount(ANNA)
+    const copy = copyOf(data)
+    assert.deepEqual(await found(copy), [])
+    assert.equal(existsSync(join(copy, DATABASE)), true, 'made by the reader of this test')
+    assert.deepEqual(await store.account(notes, ANNA).all(), [])
+  }))
+
+test('one that fails by its own fault is put aside, and harms no other', () =>
+  use({}, async (store, data) => {
+    const anna = store.account(notes, ANNA)
+    await Promise.all(['a', 'broken', 'b'].map((text) => anna.append({ text })))
+    assert.deepEqual(await anna.all(), ['first', 'a', 'b'])
+    assert.match(
+      readFileSync(join(data, 'journal', 'broken.jsonl'), 'utf8'),
+      /"operation":"append","args":{"text":"broken"}/,
+    )
+  }))
+
+test('what waits is carried out in time, and the journal grows no further', () =>
+  use({}, async (store, data, clock) => {
+    await store.account(notes, ANNA).append({ text: 'a' })
+    for (let turns = 0; turns < 8; turns++) {
+      clock.turn(2000)
+      await new Promise(setImmediate)
+    }
+    // Behind the work of the clock's call.
+    await store.account(notes, 'bert').all()
+    const [path = ''] = journals(data)
+    assert.equal(readFileSync(path).length, 0)
+    assert.deepEqual(await found(copyOf(data)), ['first', 'a'])
+  }))
+
+test('a store worker that dies leaves what was safe to the next one', () =>
+  use({ worker: new URL('./dying-worker.ts', import.meta.url), threads: 1 }, async (store) => {
+    const anna = store.account(notes, ANNA)
+    await anna.append({ text: 'a' })
+    await assert.rejects(anna.add({ text: 'die' }), { code: 'unavailable' })
+    await anna.append({ text: 'b' })
+    assert.deepEqual(await anna.all(), ['first', 'a', 'b'])
+  }))
+
+test('files follow each other, and go when nobody needs them', () => {
+  const data = folder()
+  const journal = new Journal(data, 'run', 200)
+  const entry = (seq: number) =>
+    [seq, 'waiting', 'account', 'anna', 'notes', 'append', { text: 'x'.repeat(100) }, 0] as const
+  for (let seq = 1; seq <= 6; seq++) journal.write([entry(seq)], [seq <= 4 ? 'account/anna' : 'account/bert'])
+  assert.equal(journal.files, 3)
+  assert.deepEqual([...journal.needed(true)], ['account/anna'])
+  assert.deepEqual(
+    leftJournals(data).flatMap(({ path }) => readJournal(path).map(([seq]) => seq)),
+    [1, 2, 3, 4, 5, 6],
+  )
+  journal.release('account/anna')
+  assert.equal(journal.files, 1)
+  journal.release('account/bert')
+  journal.close()
+  assert.deepEqual(readdirSync(data), [])
+})
