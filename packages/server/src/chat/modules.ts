@@ -42,6 +42,7 @@ import { strangers } from './features/strangers.ts'
 import { sharedGroups } from './features/shared-groups.ts'
 import { rules } from './features/rules.ts'
 import { version } from './features/version.ts'
+import { rooms } from './rooms/rooms.ts'
 
 /** In the order of the reference page; all of them are on unless the config says otherwise. */
 export const chatFeatures: readonly AnyModule[] = [
@@ -82,6 +83,7 @@ export const chatFeatures: readonly AnyModule[] = [
   reservedNames,
   tombstones,
   sharedGroups,
+  rooms,
 ]
 
 /** Those that are off unless the config names them. */

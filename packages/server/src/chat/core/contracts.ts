@@ -117,6 +117,8 @@ export interface Hooks {
   readonly refused: TellHook<RefusedEvent>
   /** A stanza for a domain that is not served here. Unanswered, the sender is told remote-server-not-found. */
   readonly remote: AnswerHook<StanzaEvent, Handled>
+  /** A message was said in a room of ours for which one of its members is to be woken, who is not there: `stanza` as the room's occupants got it. */
+  readonly mentioned: TellHook<AccountEvent>
   /** A session has bound its resource, or goes on after a restart. */
   readonly bound: TellHook<Session>
   /** A session has broadcast that it is available; its contacts were told. */
@@ -267,6 +269,13 @@ export type NonzaHandler = (session: Session, element: Element) => void | Promis
  */
 export type Service = (event: StanzaEvent) => void | Promise<void>
 
+/** A service that shares a domain with accounts: it has addresses that no account has. */
+export interface Neighbour {
+  /** True for a stanza that is the service's; else the sender is told what he is told of an account that is not there. Never asked where there is an account. */
+  has(event: StanzaEvent): boolean | Promise<boolean>
+  readonly service: Service
+}
+
 /** Where a client's stream stands when features are offered (RFC 6120 §4.3.2). */
 export interface StreamStage {
   /** Set once it has a resource, or has resumed one (XEP-0386, XEP-0198). */
@@ -298,6 +307,8 @@ export interface Host {
   commands(domain: string): ReadonlyMap<string, Command>
   /** Answers for a domain that has no accounts; for other servers it is one of ours. Throws where somebody does so already, or the domain is one of accounts. */
   serve(domain: string, service: Service): void
+  /** Answers for addresses of one of our domains of accounts. Throws where somebody does so already, or the domain has no accounts. */
+  serveBeside(domain: string, neighbour: Neighbour): void
   /** Offers a stream feature; undefined: not at this stage. */
   streamFeature(offer: (stage: StreamStage) => Element | undefined): void
   /** Takes an element of a client's that is no stanza, in the order of its stanzas; the next ones wait for a promise. One handler for each name. */
@@ -343,6 +354,10 @@ export interface Host {
   probe(account: OnlineAccount, contact: Jid): void
   /** Sends a stanza whose `from` and `to` are set, as if `origin` had. Rejects with the StanzaError that the sender would be told. */
   route(stanza: Element, origin: Origin): Promise<void>
+  /** The same for those who send much: throws at once, and answers a promise only where something is waited for. */
+  pass(stanza: Element, origin: Origin): void | Promise<void>
+  /** Tells the hook of that name. */
+  tellMentioned(event: AccountEvent): void
 }
 
 /** Chat, where features and endpoints find it. */

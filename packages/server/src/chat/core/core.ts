@@ -26,6 +26,7 @@ import type {
   Entered,
   Handled,
   Host,
+  Neighbour,
   NonzaHandler,
   Origin,
   Service,
@@ -132,6 +133,8 @@ export class Core implements Chat {
   readonly commands = new CommandRegistry()
   readonly offers = new Offers()
   readonly services = new Map<string, Service>()
+  /** Who answers for addresses of domains of accounts that no account has. */
+  readonly neighbours = new Map<string, Neighbour>()
   /** What is to be done when this generation takes over. */
   readonly beginnings: (() => Promise<void>)[] = []
   readonly #limits: HostLimits

@@ -31,6 +31,7 @@ export interface Points {
   readonly delivered: TellPoint<DeliveredEvent>
   readonly refused: TellPoint<RefusedEvent>
   readonly remote: AnswerPoint<StanzaEvent, Handled>
+  readonly mentioned: TellPoint<AccountEvent>
   readonly bound: TellPoint<Session>
   readonly available: TellPoint<PresenceEvent>
   readonly shown: TellPoint<ShownEvent>
@@ -51,6 +52,7 @@ export const makePoints = (log: Log): Points => ({
   delivered: new TellPoint(log),
   refused: new TellPoint(log),
   remote: new AnswerPoint(),
+  mentioned: new TellPoint(log),
   bound: new TellPoint(log),
   available: new TellPoint(log),
   shown: new TellPoint(log),
@@ -106,6 +108,7 @@ export function hooksFor(points: Points, scope: Scope, domains: Domains | undefi
     remote: answers(points.remote, ofSender),
     delivered: tells(points.delivered, ofReceiver),
     refused: tells(points.refused, ({ session }) => ofSession(session)),
+    mentioned: tells(points.mentioned, ofAccount),
     bound: tells(points.bound, ofSession),
     available: tells(points.available, ({ session }) => ofSession(session)),
     shown: tells(points.shown, ({ account }) => account.jid.domain),
