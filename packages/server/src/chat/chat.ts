@@ -2,12 +2,15 @@
 
 import type { Chosen } from '../kernel/config/modules.ts'
 import type { Scope } from '../kernel/scope.ts'
+import { Web } from '../net/web/contracts.ts'
 import type { ChatConfig } from './config.ts'
 import { Chat, type ChatFeature } from './core/contracts.ts'
 import { openCore } from './core/core.ts'
+import { RoomHalls } from './rooms/administration.ts'
 import { Domains } from './core/domains.ts'
 import { type HostSettings, limitsOf } from './core/settings.ts'
 import { RuleDesk } from './rules/desk.ts'
+import { openFileDoor } from './files/door.ts'
 import { Files, Shelf } from './files/shelf.ts'
 import { PushRoom, pushRoom } from './features/push-room.ts'
 import { Relays, relays } from './relay/relay.ts'
@@ -24,10 +27,13 @@ export async function openChat(
   ])
   const core = await openCore(scope, limits, new Map(settings))
   scope.provide(Chat, core)
+  scope.provide(RoomHalls, new Map())
   scope.provide(RuleDesk, new Set())
   scope.provide(pushRoom, new PushRoom())
   scope.provide(relays, new Relays())
-  scope.provide(Files, new Shelf(scope.child('chat.files'), files))
+  const shelf = scope.provide(Files, new Shelf(scope.child('chat.files'), files))
+  const web = scope.find(Web)
+  if (web !== undefined) openFileDoor(scope.child('chat.files.door'), web, shelf)
   if (s2s.enabled) await openS2s(scope, s2s)
   for (const { name, chosen, domains } of instances(features, hosts)) {
     const inner = scope.child(`chat.${name}`)

@@ -32,6 +32,7 @@ import {
   Network,
   type Session as NetSession,
 } from '../../src/net/contracts.ts'
+import { Web } from '../../src/net/web/contracts.ts'
 import { Store } from '../../src/store/contracts.ts'
 import { openStore } from '../../src/store/open.ts'
 import { stores } from '../../src/stores.ts'
@@ -116,7 +117,7 @@ export class FakeAccounts implements Accounts {
 }
 
 /** Listens on loopback; the newest claim on an address serves. */
-class FakeNetwork implements Network {
+export class FakeNetwork implements Network {
   readonly sessions = new Set<NetSession>()
   #port = 0
   #count = 0
@@ -188,6 +189,7 @@ export interface HouseOptions {
     >
   >
   readonly c2s?: object
+  readonly web?: Web
   readonly files?: v.InferInput<typeof filesConfig>
   readonly log?: Log
   readonly limits?: Limits
@@ -235,6 +237,7 @@ export class House {
     if (this.options.real === true) await this.#openAccounts()
     else this.root.provide(Accounts, this.accounts)
     this.root.provide(Network, this.network)
+    if (this.options.web !== undefined) this.root.provide(Web, this.options.web)
     if (limits !== undefined) this.root.provide(Limits, limits)
     this.generation = await this.generate()
   }

@@ -5,6 +5,7 @@ import * as v from 'valibot'
 import type { Account } from '../../accounts/contracts.ts'
 import type { Scope } from '../../kernel/scope.ts'
 import { duration, size } from '../../kernel/units.ts'
+import { Web } from '../../net/web/contracts.ts'
 import { StoreError } from '../../store/contracts.ts'
 import { finished, type Stage } from '../core/commands.ts'
 import { chatFeature, type Disco, type Host, type IqHandlers, type IqRequest } from '../core/contracts.ts'
@@ -12,6 +13,7 @@ import { readDateTime } from '../core/date-time.ts'
 import { form, result } from '../core/forms.ts'
 import { openService, openServices, serviceDomain, type ServicePlace } from '../core/service.ts'
 import { sizeOrNone, typePatterns } from '../files/config.ts'
+import { FILES_PATH } from '../files/door.ts'
 import { fileName, mediaType, typeIsAmong } from '../files/names.ts'
 import { Files, type Shelf, type Wish } from '../files/shelf.ts'
 
@@ -37,13 +39,12 @@ const config = v.strictObject({
       v.string(),
       v.check(
         (text) => /^https?:\/\/[^?#\s]+\/$/.test(text) && URL.canParse(text.replaceAll('{domain}', 'example.org')),
-        'expected an address such as https://upload.example.org/files/',
+        'expected an address such as https://files.example.org/files/',
       ),
       v.description(
-        'the address below which files are reached from outside, with a slash at its end; {domain} stands for the domain of the account',
+        'the address below which clients reach `/files/` of the endpoint `http`, with a slash at its end, where that is not as the endpoint says; {domain} stands for the domain of the account',
       ),
     ),
-    'https://upload.{domain}/files/',
   ),
   'file-size': v.pipe(size('100MiB'), v.description('how large a file may be')),
   'account-quota': v.optional(
@@ -147,6 +148,7 @@ class SlotDesk {
 
   async #give(iq: IqRequest): Promise<Element> {
     const account = await this.#uploader(iq)
+    const base = this.#base(account.domain)
     const wish = this.#wish(iq.payload)
     const { 'account-quota': quota, 'daily-quota': day, 'when-full': full, 'slot-lifetime': lifetime } = this.#settings
     const limits = { account: quota, day, oldestGo: full === 'oldest-go' }
@@ -157,7 +159,6 @@ class SlotDesk {
     this.#counted.inc({ outcome: answer.kind })
     switch (answer.kind) {
       case 'given': {
-        const base = this.#settings.url.replaceAll('{domain}', account.domain)
         const url = `${base}${answer.id}/${encodeURIComponent(wish.name)}`
         const header = el('header', { name: 'Authorization' }, `Bearer ${answer.ticket}`)
         return iq.result(el('slot', { xmlns: UPLOAD }, el('put', { url }, header), el('get', { url })))
@@ -182,6 +183,15 @@ class SlotDesk {
     if (account.role === 'limited' && !this.#settings['limited-accounts'])
       throw StanzaError.of('forbidden', 'this account may not upload files')
     return account
+  }
+
+  /** The address below which files are. */
+  #base(domain: string): string {
+    const { url } = this.#settings
+    if (url !== undefined) return url.replaceAll('{domain}', domain)
+    const origin = this.#scope.find(Web)?.url(domain)
+    if (origin === undefined) throw StanzaError.of('service-unavailable', 'the web is not served here')
+    return `${origin}${FILES_PATH}`
   }
 
   #wish(request: Element): Wish {
