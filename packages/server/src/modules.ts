@@ -3,7 +3,8 @@
 import { tableModules } from './accounts/tables/modules.ts'
 import { Registry } from './kernel/module.ts'
 import { metricsEndpoint } from './net/metrics-endpoint.ts'
+import { http } from './net/web/endpoint.ts'
 import { mailModules } from './mail/modules.ts'
 import { chatModules } from './chat/modules.ts'
 
-export const registry = new Registry([metricsEndpoint, ...tableModules, ...mailModules, ...chatModules])
+export const registry = new Registry([http, metricsEndpoint, ...tableModules, ...mailModules, ...chatModules])
