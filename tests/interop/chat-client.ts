@@ -8,7 +8,7 @@ import { eventually, needs } from './programs.ts'
 import type { DemoAccount, Reach } from './server.ts'
 
 // Debian's own Python: its packages are not another's.
-const PYTHON = '/usr/bin/python3'
+export const PYTHON = '/usr/bin/python3'
 const SCRIPT = fileURLToPath(new URL('clients/chat.py', import.meta.url))
 
 /** For `skip:`. */

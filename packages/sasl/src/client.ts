@@ -1,5 +1,6 @@
 // The client's choice of a mechanism, and its making.
 
+import type { Announcement } from './announcement.ts'
 import type { ChannelBinding } from './channel-binding.ts'
 import { type ClientMechanism, MECHANISMS, type MechanismName } from './contract.ts'
 import { externalClient } from './mechanisms/external.ts'
@@ -22,6 +23,8 @@ export interface ClientOptions {
   /** The connection is encrypted and the server's certificate was verified: only then passwords and tokens go over in clear. */
   readonly secure: boolean
   readonly channelBinding?: ChannelBinding | undefined
+  /** Mechanisms and channel bindings as they were seen; compared with what the server says that it showed, where it does (XEP-0474). */
+  readonly announced?: Announcement | undefined
   /** Of the server, for OAUTHBEARER. */
   readonly host?: string
   readonly port?: number
@@ -79,13 +82,14 @@ function begin(
       const plus = name.endsWith('-PLUS')
       if (plus && !channelBinding?.types.some((type) => channelBinding.value(type))) return undefined
       // `y` claims that no -PLUS was offered. When one was and is not used, the truth is `n`.
-      const plusSeen = offer.has('SCRAM-SHA-256-PLUS') || offer.has('SCRAM-SHA-1-PLUS')
+      const plusSeen = [...offer].some((other) => other?.endsWith('-PLUS'))
       return scramClient(name, scramHash(name), {
         authcid,
         password,
         authzid,
         nonce: options.nonce ?? randomNonce,
         channelBinding: plus || !plusSeen ? channelBinding : undefined,
+        announced: options.announced,
         mostIterations: options.mostIterations ?? MOST_ITERATIONS,
       })
     }

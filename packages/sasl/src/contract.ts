@@ -1,5 +1,7 @@
 // RFC 4422: what a mechanism is, seen from the protocol that carries it.
 
+import type { TokenMechanismName } from './mechanisms/hashed-token.ts'
+
 /** SASL failures by their XMPP names (RFC 6120 §6.5); SMTP and IMAP map them to their own codes. */
 export type FailureCondition =
   | 'aborted'
@@ -48,7 +50,7 @@ export type ServerStep = Challenge | Success | Failure
 
 /** One attempt of one client. Calls come one after the other; after success or failure the object is spent. No method throws or rejects. */
 export interface ServerMechanism {
-  readonly name: MechanismName
+  readonly name: MechanismName | TokenMechanismName
   /** Begins. `initial` is the initial response: undefined when there was none, empty when an empty one was sent (`=` on the wire). */
   start(initial: Uint8Array | undefined): Promise<ServerStep>
   /** Goes on with the response to the last challenge. */
@@ -59,7 +61,7 @@ export interface ServerMechanism {
 
 /** The client's half. Methods reject with `SaslFailure` when the server breaks the rules or cannot prove itself. */
 export interface ClientMechanism {
-  readonly name: MechanismName
+  readonly name: MechanismName | TokenMechanismName
   /** The initial response; undefined when the server speaks first. */
   start(): Promise<Uint8Array | undefined>
   /** The response to a challenge. */
@@ -69,11 +71,13 @@ export interface ClientMechanism {
 }
 
 /** Hashes of SCRAM, as in the names of mechanisms. */
-export type ScramHash = 'SHA-1' | 'SHA-256'
+export type ScramHash = 'SHA-1' | 'SHA-256' | 'SHA-512'
 
 export const MECHANISMS = [
+  'SCRAM-SHA-512-PLUS',
   'SCRAM-SHA-256-PLUS',
   'SCRAM-SHA-1-PLUS',
+  'SCRAM-SHA-512',
   'SCRAM-SHA-256',
   'SCRAM-SHA-1',
   'EXTERNAL',

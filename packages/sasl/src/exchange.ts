@@ -4,7 +4,6 @@ import {
   type Failure,
   type FailureCondition,
   type Identity,
-  type MechanismName,
   SaslFailure,
   type ServerMechanism,
   type ServerStep,
@@ -30,7 +29,7 @@ export type Exchange = AsyncGenerator<Uint8Array, Outcome, Uint8Array>
 
 /** A server mechanism from a generator function. `SaslFailure` ends it with its condition, any other throw with temporary-auth-failure. */
 export function serverExchange(
-  name: MechanismName,
+  name: ServerMechanism['name'],
   run: (initial: Uint8Array | undefined, attempt: Attempt) => Exchange,
 ): ServerMechanism {
   const attempt: Attempt = {}

@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Authorize } from './authorization.ts'
 import type { ChannelBinding } from './channel-binding.ts'
+import type { Announcement } from './announcement.ts'
 import {
   type CredentialSource,
   MECHANISMS,
@@ -50,6 +51,8 @@ export interface ServerOptions {
   /** Without it nobody can act as another. */
   readonly authorize?: Authorize
   readonly channelBinding?: ChannelBinding | undefined
+  /** What the client was shown, for SCRAM to sign (XEP-0474). Without it nothing is said of it. */
+  readonly announced?: Announcement | undefined
   /** For EXTERNAL. */
   readonly external?: ExternalIdentity
   /** For OAUTHBEARER and XOAUTH2. */
@@ -93,12 +96,14 @@ export function serverMechanism(name: string, options: ServerOptions): ServerMec
         secret: options.secret,
         iterations: options.iterations ?? DEFAULT_ITERATIONS,
         channelBinding: options.channelBinding,
+        announced: options.announced,
         plusOffered: options.offered.some((other) => other.endsWith('-PLUS')),
       })
   }
 }
 
 export function scramHash(name: Extract<MechanismName, `SCRAM-${string}`>): ScramHash {
+  if (name.startsWith('SCRAM-SHA-512')) return 'SHA-512'
   return name.startsWith('SCRAM-SHA-256') ? 'SHA-256' : 'SHA-1'
 }
 

@@ -210,8 +210,8 @@ test('client and server agree on PLAIN, LOGIN and EXTERNAL', async () => {
 test('the client takes the strongest, and sends no password in clear', () => {
   const pick = (offer: readonly string[], options: object = {}) =>
     clientMechanism(offer, { authcid: 'a', password: 'p', secure: true, ...options })?.name
-  assert.equal(pick(MECHANISMS), 'SCRAM-SHA-256')
-  assert.equal(pick(MECHANISMS, { channelBinding: binding }), 'SCRAM-SHA-256-PLUS')
+  assert.equal(pick(MECHANISMS), 'SCRAM-SHA-512')
+  assert.equal(pick(MECHANISMS, { channelBinding: binding }), 'SCRAM-SHA-512-PLUS')
   assert.equal(pick(['plain', 'scram-sha-1', 'X-NEW']), 'SCRAM-SHA-1')
   assert.equal(pick(['LOGIN', 'PLAIN']), 'PLAIN')
   assert.equal(pick(['LOGIN', 'PLAIN'], { secure: false }), undefined)
@@ -229,7 +229,7 @@ test('the client takes the strongest, and sends no password in clear', () => {
 })
 
 test('the server offers what the session can bear', () => {
-  const bare = ['SCRAM-SHA-256', 'SCRAM-SHA-1', 'ANONYMOUS']
+  const bare = ['SCRAM-SHA-512', 'SCRAM-SHA-256', 'SCRAM-SHA-1', 'ANONYMOUS']
   assert.deepEqual(offered(MECHANISMS, { secure: false }), bare)
   assert.deepEqual(offered(MECHANISMS, { secure: false, channelBinding: binding, external: true }), bare)
   assert.deepEqual(offered(MECHANISMS, { secure: true, channelBinding: binding, external: true }), [...MECHANISMS])

@@ -1,5 +1,6 @@
 // RFC 5802 and 7677: SCRAM, the client's side.
 
+import { type Announcement, announcementHash } from '../announcement.ts'
 import type { ChannelBinding } from '../channel-binding.ts'
 import { type ClientMechanism, type MechanismName, SaslFailure, type ScramHash } from '../contract.ts'
 import { EMPTY, MESSAGE_OCTETS } from '../exchange.ts'
@@ -26,6 +27,8 @@ export interface ScramClientOptions {
   readonly nonce: () => string
   /** Undefined when this client cannot bind. */
   readonly channelBinding: ChannelBinding | undefined
+  /** What this client was shown; compared with what the server says that it showed, if it does (XEP-0474). */
+  readonly announced: Announcement | undefined
   /** Refuses servers that ask for more. */
   readonly mostIterations: number
 }
@@ -45,6 +48,10 @@ export function scramClient(name: MechanismName, hash: ScramHash, options: Scram
     // Fewer would let a false server guess the password from our proof; more would keep us busy.
     if (server.iterations < LEAST_ITERATIONS || server.iterations > Math.min(options.mostIterations, MOST_ITERATIONS)) {
       throw new SaslFailure('mechanism-too-weak', `The server asks for ${server.iterations} iterations.`)
+    }
+    const { announced } = options
+    if (announced && server.announced !== undefined && server.announced !== announcementHash(hash, announced)) {
+      throw new SaslFailure('not-authorized', 'What the server announced was changed on its way.')
     }
     const binding = Buffer.concat([Buffer.from(gs2Header), octets]).toString('base64')
     const withoutProof = `c=${binding},r=${server.nonce}`

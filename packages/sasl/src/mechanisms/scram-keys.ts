@@ -14,8 +14,8 @@ export const MOST_ITERATIONS = 5_000_000
 /** What `deriveScram`'s callers use for new passwords, and what unknown users are shown. */
 export const DEFAULT_ITERATIONS = 10_000
 
-const DIGESTS: Readonly<Record<ScramHash, string>> = { 'SHA-1': 'sha1', 'SHA-256': 'sha256' }
-const OCTETS: Readonly<Record<ScramHash, number>> = { 'SHA-1': 20, 'SHA-256': 32 }
+const DIGESTS: Readonly<Record<ScramHash, string>> = { 'SHA-1': 'sha1', 'SHA-256': 'sha256', 'SHA-512': 'sha512' }
+const OCTETS: Readonly<Record<ScramHash, number>> = { 'SHA-1': 20, 'SHA-256': 32, 'SHA-512': 64 }
 
 /** The salted password: PBKDF2 in a thread of its own. `password` is prepared here. */
 export function saltedPassword(
@@ -42,7 +42,12 @@ export async function deriveScram(
       `SCRAM iterations must be between ${LEAST_ITERATIONS} and ${MOST_ITERATIONS}, not ${iterations}`,
     )
   }
-  const salted = await saltedPassword(hash, password, salt, iterations)
+  return scramKeys(hash, await saltedPassword(hash, password, salt, iterations))
+}
+
+/** The keys that belong to a salted password (RFC 5802 §3). Throws a RangeError where it has not the hash's length. */
+export function scramKeys(hash: ScramHash, salted: Uint8Array): Pick<ScramKeys, 'storedKey' | 'serverKey'> {
+  if (salted.length !== OCTETS[hash]) throw new RangeError(`a salted password of ${hash} has ${OCTETS[hash]} octets`)
   return { storedKey: digest(hash, clientKey(hash, salted)), serverKey: serverKey(hash, salted) }
 }
 
@@ -79,8 +84,11 @@ export function sameOctets(a: Uint8Array, b: Uint8Array): boolean {
  * that users are found out by asking).
  */
 export function keysOfNobody(hash: ScramHash, authcid: string, secret: Uint8Array, iterations: number): ScramKeys {
-  const of = (purpose: string) => createHmac('sha256', secret).update(`${purpose}\0${hash}\0${authcid}`).digest()
   const octets = OCTETS[hash]
+  const of = (purpose: string) =>
+    createHmac(octets > 32 ? 'sha512' : 'sha256', secret)
+      .update(`${purpose}\0${hash}\0${authcid}`)
+      .digest()
   return {
     salt: of('salt').subarray(0, 16),
     iterations,

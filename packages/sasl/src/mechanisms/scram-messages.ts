@@ -70,13 +70,15 @@ export function parseClientFinal(octets: Uint8Array): ClientFinal {
 }
 
 export interface ServerFirst {
+  /** What the server says that it announced (XEP-0474), in base64. */
+  readonly announced: string | undefined
   readonly nonce: string
   readonly salt: Uint8Array
   readonly iterations: number
 }
 
 export function parseServerFirst(message: string): ServerFirst {
-  const [nonce, salt, iterations] = attributes(message)
+  const [nonce, salt, iterations, ...extensions] = attributes(message)
   if (nonce?.key === 'm') throw malformed('The server wants an extension that is not supported.')
   if (nonce?.key !== 'r' || !isNonce(nonce.value) || salt?.key !== 's' || iterations?.key !== 'i') {
     throw malformed("The server's first message needs nonce, salt and iterations.")
@@ -84,7 +86,8 @@ export function parseServerFirst(message: string): ServerFirst {
   if (!/^[1-9]\d{0,9}$/.test(iterations.value)) throw malformed('The iterations are not a number.')
   const octets = base64(salt.value)
   if (octets.length === 0 || octets.length > 1024) throw malformed('The salt has no fit length.')
-  return { nonce: nonce.value, salt: octets, iterations: Number(iterations.value) }
+  const announced = extensions.find(({ key }) => key === 'h')?.value
+  return { nonce: nonce.value, salt: octets, iterations: Number(iterations.value), announced }
 }
 
 /** The server's signature, or the error that it sends instead. */

@@ -1,5 +1,6 @@
 // RFC 5802 and 7677: SCRAM, the server's side.
 
+import { type Announcement, announcementHash } from '../announcement.ts'
 import { type Authorize, authorized } from '../authorization.ts'
 import type { ChannelBinding, ChannelBindingType } from '../channel-binding.ts'
 import {
@@ -25,6 +26,7 @@ export interface ScramServerOptions {
   /** Iterations shown for unknown users: those that known users have. */
   readonly iterations: number
   readonly channelBinding: ChannelBinding | undefined
+  readonly announced: Announcement | undefined
   /** A -PLUS mechanism was offered to this client. */
   readonly plusOffered: boolean
 }
@@ -40,7 +42,8 @@ export function scramServer(name: MechanismName, hash: ScramHash, options: Scram
     const known = await options.credentials.scram(authcid, hash)
     const keys = known ?? keysOfNobody(hash, authcid, options.secret, options.iterations)
     const nonce = first.nonce + options.nonce()
-    const serverFirst = `r=${nonce},s=${Buffer.from(keys.salt).toString('base64')},i=${keys.iterations}`
+    const shown = options.announced === undefined ? '' : `,h=${announcementHash(hash, options.announced)}`
+    const serverFirst = `r=${nonce},s=${Buffer.from(keys.salt).toString('base64')},i=${keys.iterations}${shown}`
 
     const final = parseClientFinal(yield Buffer.from(serverFirst))
     if (final.nonce !== nonce) throw new SaslFailure('malformed-request', 'The nonce is not that of this exchange.')

@@ -8,6 +8,7 @@ import { canonical } from './address.ts'
 import { Administration } from './admin.ts'
 import { AccountAdmin } from './administration.ts'
 import type { LoginHouse } from './attempt.ts'
+import { Clients } from './clients.ts'
 import { Authenticator } from './authenticate.ts'
 import type { AuthConfig } from './config.ts'
 import { type Account, type AccountChange, Accounts, type LoginContext, type Resolution } from './contracts.ts'
@@ -17,9 +18,12 @@ import { HashingQueue } from './hashing.ts'
 import { RememberedLogins } from './remembered.ts'
 import { AccountRooms, accountRooms } from './rooms.ts'
 import { accountStore } from './store.ts'
+import { Upgrades } from './upgrades.ts'
 
 const DAY = 86_400_000
 const AUDIT_DAYS = 730
+/** So long a client is told that its token has expired, and not that it is wrong. */
+const TOKENS_EXPIRED_DAYS = 30
 const AUDIT_ROWS = 200_000
 const UPGRADES_WAITING = 1000
 /** Each makes two or three forms at once; the thread pool has four threads, which logins and files need too. */
@@ -57,7 +61,9 @@ export async function openAccounts(scope: Scope, config: AuthConfig): Promise<Op
     upgrading: new HashingQueue(1, UPGRADES_WAITING),
     secret,
   }
-  const accounts = new HouseAccounts(directory, new Authenticator(house))
+  const clients = new Clients(scope, config.tokens, rows)
+  const upgrades = new Upgrades(scope, config.passwords, rows)
+  const accounts = new HouseAccounts(directory, new Authenticator(house), clients, upgrades)
   scope.defer(
     directory.watch(({ kind, accountId, address }) => {
       if (accountId === undefined || kind === 'created') return
@@ -79,6 +85,7 @@ export async function openAccounts(scope: Scope, config: AuthConfig): Promise<Op
   )
   scope.interval(DAY, async () => {
     await rows.sweepAudit({ before: scope.clock.now() - AUDIT_DAYS * DAY, keep: AUDIT_ROWS })
+    await rows.sweepTokens(scope.clock.now() - TOKENS_EXPIRED_DAYS * DAY)
   })
   scope.provide(Accounts, accounts)
   scope.provide(AccountAdmin, admin)
@@ -89,8 +96,12 @@ export async function openAccounts(scope: Scope, config: AuthConfig): Promise<Op
 class HouseAccounts implements Accounts {
   readonly #directory: Directory
   readonly #authenticator: Authenticator
+  readonly clients: Clients
+  readonly upgrades: Upgrades
 
-  constructor(directory: Directory, authenticator: Authenticator) {
+  constructor(directory: Directory, authenticator: Authenticator, clients: Clients, upgrades: Upgrades) {
+    this.clients = clients
+    this.upgrades = upgrades
     this.#directory = directory
     this.#authenticator = authenticator
   }

@@ -18,6 +18,7 @@ import { AccountError, accountError } from './errors.ts'
 import { importAccounts } from './import.ts'
 import type { AccountRow } from './operations/accounts.ts'
 import type { AliasRow, DomainRow } from './operations/addresses.ts'
+import type { ClientRow } from './operations/clients.ts'
 import type { AuditRow } from './operations/audit.ts'
 import type { AccountStore } from './store.ts'
 
@@ -69,6 +70,16 @@ export class Administration implements AccountAdmin {
     const { address } = parseAccountAddress(text)
     const credentials = await newCredentials(this.#house, password)
     await told(this.#rows.setCredentials({ address, credentials, by: this.#by }))
+  }
+
+  async listClients(text: string): Promise<readonly ClientRow[]> {
+    return told(this.#rows.listClients(parseAccountAddress(text).address))
+  }
+
+  async revokeClients(text: string, client?: string): Promise<number> {
+    const { address } = parseAccountAddress(text)
+    if (client === '') throw new AccountError('invalid', 'an empty id would be that of every client')
+    return told(this.#rows.revokeClients({ address, client, by: this.#by }))
   }
 
   async setRole(text: string, role: Role): Promise<void> {

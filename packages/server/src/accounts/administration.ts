@@ -3,6 +3,7 @@
 import { serviceKey } from '../kernel/scope.ts'
 import type { Account, Role } from './contracts.ts'
 import type { AliasRow, DomainRow } from './operations/addresses.ts'
+import type { ClientRow } from './operations/clients.ts'
 import type { AuditRow } from './operations/audit.ts'
 
 export interface AccountRecord extends Account {
@@ -73,6 +74,10 @@ export interface AccountAdmin {
   listAccounts(page?: Page): Promise<readonly AccountRecord[]>
   showAccount(address: string): Promise<AccountDetails>
   setPassword(address: string, password: string): Promise<void>
+  /** The programs that logged in to the account and gave an id (XEP-0388), who came last first. */
+  listClients(address: string): Promise<readonly ClientRow[]>
+  /** Forgets a client of that id (as listed, or its beginning), or all of them: their tokens are good for nothing any more. Answers how many. */
+  revokeClients(address: string, client?: string): Promise<number>
   setRole(address: string, role: Role): Promise<void>
   /** Disabled accounts cannot log in; their mail is still taken. */
   disableAccount(address: string): Promise<void>

@@ -1,9 +1,17 @@
 // One attempt to log in: what the SASL mechanism asks about the name that the peer gave.
 
-import type { CredentialSource, PasswordVerdict, ScramHash, ScramKeys } from '@aviso/sasl'
+import type {
+  CredentialSource,
+  PasswordVerdict,
+  RefusalCondition,
+  ScramHash,
+  ScramKeys,
+  TokenSource,
+} from '@aviso/sasl'
 import type { Account, LoginContext } from './contracts.ts'
 import type { AuthConfig, Form } from './config.ts'
 import { loginAddress } from './address.ts'
+import { clientKey } from './clients.ts'
 import { decoyForms, decoyScram, deriveForm, parseScram, provingForm, type ScramForm } from './credentials.ts'
 import type { Directory } from './directory.ts'
 import { accountOf } from './directory.ts'
@@ -41,12 +49,14 @@ export interface LoginHouse {
 /** No honest password is longer. */
 const PASSWORD_CHARACTERS = 1024
 
-export class Attempt implements CredentialSource {
+export class Attempt implements CredentialSource, TokenSource {
   /** The account's address as the peer claims it, or what it said instead of one; undefined until it said something. */
   claimed: string | undefined
   account: Account | undefined
   /** Why the answer could not be found out. */
   fault: unknown
+  /** The token mechanism that is under way. */
+  mechanism: string | undefined
   /** For the audit line. */
   reason: string | undefined
   readonly #house: LoginHouse
@@ -100,6 +110,39 @@ export class Attempt implements CredentialSource {
       remembered.remember(found.account.id, password, ticket)
       void this.#upgrade(found.account.id, password, stored, form)
       return 'accepted'
+    })
+  }
+
+  /** Finds the client's token and uses it. Rejects when that cannot be done now. */
+  token(authcid: string, proves: (token: Uint8Array) => boolean): Promise<Uint8Array | RefusalCondition> {
+    return this.#noting(async () => {
+      const address = await this.#approach(authcid)
+      const { client, token: use } = this.#context
+      const key = clientKey(client?.id ?? '')
+      const found = address === undefined ? undefined : await this.#house.rows.tokens({ address, client: key })
+      const token = found?.tokens.find(
+        ({ mechanism, secret }) => mechanism === this.mechanism && proves(Buffer.from(secret)),
+      )
+      if (found === undefined || token === undefined || use === undefined) {
+        this.reason = found === undefined ? 'no such account' : 'no such token'
+        return 'not-authorized'
+      }
+      if (token.expires <= this.#house.scope.clock.now()) {
+        this.reason = 'the token has expired'
+        return 'credentials-expired'
+      }
+      const { count, invalidate } = use
+      // Nothing is written for a token in use, unless there is something to remember.
+      if (token.slot === 'new' || count !== undefined || invalidate) {
+        const { id } = found.account
+        if (!(await this.#house.rows.useToken({ account: id, client: key, secret: token.secret, count, invalidate }))) {
+          this.reason = 'the token was used with this count before'
+          return 'not-authorized'
+        }
+      }
+      use.used({ mechanism: token.mechanism, issued: token.issued, invalidated: invalidate })
+      this.account = accountOf(found.account)
+      return Buffer.from(token.secret)
     })
   }
 

@@ -3,11 +3,14 @@
 import {
   type Failure,
   type FailureCondition,
-  type MechanismName,
   type ServerMechanism,
   type ServerStep,
   serverMechanism,
   type Success,
+  tokenMechanismName,
+  offeredTokenMechanisms,
+  tokenServer,
+  type TokenMechanismName,
 } from '@aviso/sasl'
 import type { CounterMetric } from '../kernel/metrics.ts'
 import { canonical } from './address.ts'
@@ -49,6 +52,8 @@ export class Authenticator {
 
   begin(mechanism: string, context: LoginContext): ServerMechanism | undefined {
     const attempt = new Attempt(this.#house, context)
+    const token = context.token === undefined ? undefined : tokenMechanismName(mechanism)
+    if (token !== undefined) return this.#beginToken(token, attempt, context)
     const offered = this.mechanisms(context)
     const inner = serverMechanism(mechanism, {
       offered,
@@ -59,9 +64,19 @@ export class Authenticator {
       authorize: async (_authcid, wanted) =>
         attempt.account !== undefined && canonical(wanted) === attempt.account.address,
       channelBinding: offered.some((name) => name.endsWith('-PLUS')) ? channelBindingOf(context) : undefined,
+      announced: context.announced,
       nonce: () => this.#house.scope.random.bytes(18).toString('base64'),
     })
     return inner === undefined ? undefined : new GuardedExchange(this.#house, this.#logins, inner, attempt, context)
+  }
+
+  #beginToken(name: TokenMechanismName, attempt: Attempt, context: LoginContext): ServerMechanism | undefined {
+    const { config } = this.#house
+    const possible = config.tokens.life > 0 && context.client?.id !== undefined && this.mechanisms(context).length > 0
+    if (!possible || !offeredTokenMechanisms(context.channelBinding?.keys() ?? []).includes(name)) return undefined
+    attempt.mechanism = name
+    const inner = tokenServer(name, attempt, channelBindingOf(context))
+    return new GuardedExchange(this.#house, this.#logins, inner, attempt, context)
   }
 }
 
@@ -70,7 +85,7 @@ const SPENT: Failure = { kind: 'failure', condition: 'malformed-request', text: 
 type Outcome = 'success' | 'failure' | 'refused' | 'fault'
 
 class GuardedExchange implements ServerMechanism {
-  readonly name: MechanismName
+  readonly name: ServerMechanism['name']
   readonly #house: LoginHouse
   readonly #logins: CounterMetric
   readonly #inner: ServerMechanism

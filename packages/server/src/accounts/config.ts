@@ -7,8 +7,10 @@ const whole = (least: number, most: number, text: string): v.GenericSchema<numbe
   v.pipe(v.number(), v.integer(), v.minValue(least), v.maxValue(most), v.description(text))
 
 export const MECHANISMS = [
+  'SCRAM-SHA-512-PLUS',
   'SCRAM-SHA-256-PLUS',
   'SCRAM-SHA-1-PLUS',
+  'SCRAM-SHA-512',
   'SCRAM-SHA-256',
   'SCRAM-SHA-1',
   'PLAIN',
@@ -16,7 +18,7 @@ export const MECHANISMS = [
 ] as const
 
 /** The forms in which a password can be kept. */
-export const FORMS = ['SCRAM-SHA-256', 'SCRAM-SHA-1', 'argon2id'] as const
+export const FORMS = ['SCRAM-SHA-512', 'SCRAM-SHA-256', 'SCRAM-SHA-1', 'argon2id'] as const
 export type Form = (typeof FORMS)[number]
 
 export const authConfig = v.strictObject({
@@ -48,7 +50,8 @@ export const authConfig = v.strictObject({
             'how passwords are kept; forms that are missing or no longer wanted change at the next login with PLAIN',
           ),
         ),
-        [...FORMS],
+        // SCRAM-SHA-512 would cost each new account one more hash, and clients have SCRAM-SHA-256.
+        ['SCRAM-SHA-256', 'SCRAM-SHA-1', 'argon2id'],
       ),
       iterations: v.optional(
         whole(4096, 1_000_000, 'PBKDF2 rounds of the SCRAM forms (RFC 7677: 4096 at least)'),
@@ -68,6 +71,16 @@ export const authConfig = v.strictObject({
     {},
   ),
   remembered: v.optional(whole(0, 1_000_000, 'recent successful logins whose password is not hashed again'), 10_000),
+  tokens: v.optional(
+    v.strictObject({
+      life: v.pipe(
+        duration('21d'),
+        v.description('how long a chat program may stay away before its token expires (XEP-0484); 0s: none are given'),
+      ),
+      'rotate-after': v.pipe(duration('1d'), v.description('how old a token may be before the next one is given')),
+    }),
+    {},
+  ),
   failures: v.optional(
     v.strictObject({
       window: v.pipe(duration('10m'), v.description('for how long a failed login counts')),

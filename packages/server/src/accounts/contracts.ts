@@ -1,6 +1,6 @@
 // Accounts as the rooms see them: who exists, who may log in, whose address is whose.
 
-import type { ServerMechanism } from '@aviso/sasl'
+import type { Announcement, ServerMechanism } from '@aviso/sasl'
 import { serviceKey } from '../kernel/scope.ts'
 
 /** What an account may do: `admin` everything, `user` mail and chat, `limited` local mail and chat only. */
@@ -27,8 +27,75 @@ export interface LoginContext {
   readonly secure: boolean
   /** Channel binding data by type (`tls-exporter`, `tls-server-end-point`), where TLS gives them. */
   readonly channelBinding?: ReadonlyMap<string, Uint8Array> | undefined
+  /** The mechanisms and channel bindings that the peer was shown, where SCRAM is to sign them (XEP-0474). */
+  readonly announced?: Announcement | undefined
+  /** The program that logs in, as it describes itself. */
+  readonly client?: ClientAgent | undefined
+  /** The peer wants to use a token in place of the password (XEP-0484); `client` needs its id then. */
+  readonly token?: TokenUse | undefined
   /** The domain that the peer addressed (XMPP `to`, TLS SNI): completes a login name without `@`. */
   readonly domain?: string
+}
+
+/** A program that logs in: what it says of itself. */
+export interface ClientAgent {
+  /** The same for an installation at all times. */
+  readonly id?: string
+  readonly software?: string
+  readonly device?: string
+}
+
+export interface TokenUse {
+  /** Grows with each use of the token, where the client counts. */
+  readonly count: number | undefined
+  /** It shall be good for nothing after this. */
+  readonly invalidate: boolean
+  /** Told which one it was, before the exchange ends. */
+  used(token: UsedToken): void
+}
+
+export interface UsedToken {
+  readonly mechanism: string
+  readonly issued: number
+  readonly invalidated: boolean
+}
+
+export interface GivenToken {
+  readonly token: string
+  readonly expires: number
+}
+
+/** The programs that log in, and tokens for them (XEP-0484). */
+export interface LoginClients {
+  /** The mechanisms that tokens can be had for in this session; none where there are no tokens. `Accounts.begin` takes them where the context has a `token`. */
+  mechanisms(context: LoginContext): readonly string[]
+  /** Remembers a client that has logged in. Nobody waits for it. */
+  seen(account: Account, client: ClientAgent): void
+  /**
+   * A new token for who has logged in: for the mechanism that is wished, or because the one that was `used` is old. Undefined where there is to be none; durable otherwise.
+   * `began`: the time from before the login; who logged in before a password was changed gets none after it.
+   */
+  give(
+    account: Account,
+    wish: string | undefined,
+    used: UsedToken | undefined,
+    context: LoginContext & { readonly began: number },
+  ): Promise<GivenToken | undefined>
+}
+
+/** Adds a form of the password that an account lacks (XEP-0480). */
+export interface LoginUpgrades {
+  /** The names of the forms, as the SCRAM mechanisms'. */
+  readonly offered: readonly string[]
+  /** Undefined where the account has that form, or the form is not offered. `began` as with tokens. */
+  begin(account: Account, form: string, began: number): Promise<FormUpgrade | undefined>
+}
+
+export interface FormUpgrade {
+  readonly salt: Uint8Array
+  readonly iterations: number
+  /** Keeps what belongs to the salted password; resolves when it is durable, or the password was changed meanwhile. Rejects with a RangeError for one that is no such. */
+  keep(salted: Uint8Array): Promise<void>
 }
 
 /** What a recipient address means here. */
@@ -49,6 +116,8 @@ export interface Accounts {
    * the caller only runs the exchange. On success `identity.authcid` is the account's primary address.
    */
   begin(mechanism: string, context: LoginContext): ServerMechanism | undefined
+  readonly clients: LoginClients
+  readonly upgrades: LoginUpgrades
   /** The account that a successful exchange named; undefined if it has gone or was disabled meanwhile. */
   byAddress(address: string): Promise<Account | undefined>
   byId(id: string): Promise<Account | undefined>

@@ -9,11 +9,15 @@ import type { CredentialTexts } from './operations/accounts.ts'
 
 const argon2Async = promisify(argon2)
 
-export type ScramForm = 'SCRAM-SHA-256' | 'SCRAM-SHA-1'
+export type ScramForm = 'SCRAM-SHA-512' | 'SCRAM-SHA-256' | 'SCRAM-SHA-1'
 
-const OCTETS: Readonly<Record<ScramForm, number>> = { 'SCRAM-SHA-256': 32, 'SCRAM-SHA-1': 20 }
+const OCTETS: Readonly<Record<ScramForm, number>> = { 'SCRAM-SHA-512': 64, 'SCRAM-SHA-256': 32, 'SCRAM-SHA-1': 20 }
 
-const hashOf = (form: ScramForm): ScramHash => (form === 'SCRAM-SHA-256' ? 'SHA-256' : 'SHA-1')
+export const HASHES: Readonly<Record<ScramForm, ScramHash>> = {
+  'SCRAM-SHA-512': 'SHA-512',
+  'SCRAM-SHA-256': 'SHA-256',
+  'SCRAM-SHA-1': 'SHA-1',
+}
 
 export type PasswordSettings = AuthConfig['passwords']
 
@@ -23,7 +27,7 @@ export function formatScram(form: ScramForm, keys: ScramKeys): string {
 }
 
 const SCRAM =
-  /^(SCRAM-SHA-256|SCRAM-SHA-1)\$(\d{1,7}):([A-Za-z0-9+/=]{1,344})\$([A-Za-z0-9+/=]{28,44}):([A-Za-z0-9+/=]{28,44})$/
+  /^(SCRAM-SHA-512|SCRAM-SHA-256|SCRAM-SHA-1)\$(\d{1,7}):([A-Za-z0-9+/=]{1,344})\$([A-Za-z0-9+/=]{28,88}):([A-Za-z0-9+/=]{28,88})$/
 
 /** The keys of a stored line; undefined when it is not one of that form. */
 export function parseScram(form: ScramForm, text: string): ScramKeys | undefined {
@@ -91,7 +95,7 @@ export async function deriveForm(
   const salt = random.bytes(16)
   if (form === 'argon2id') return hashArgon2id(password, salt, settings)
   const { iterations } = settings
-  return formatScram(form, { salt, iterations, ...(await deriveScram(hashOf(form), password, salt, iterations)) })
+  return formatScram(form, { salt, iterations, ...(await deriveScram(HASHES[form], password, salt, iterations)) })
 }
 
 /** The wanted forms of a new password. */
@@ -106,13 +110,16 @@ export async function deriveForms(
   )
 }
 
+/** The order in which forms are looked at. */
+const PROVING = ['SCRAM-SHA-256', 'SCRAM-SHA-512', 'argon2id', 'SCRAM-SHA-1'] as const
+
 /**
  * Tells which stored form proves the password; undefined when it is wrong. The cheap SCRAM-SHA-256 key goes first and its answer is final, since all forms
  * come from one password: a guesser who had the database would attack the cheapest form anyway, so a dearer check here would only cost the server.
  * argon2id decides where an administrator switched the SCRAM forms off or an import brought nothing else.
  */
 export async function provingForm(password: string, stored: CredentialTexts): Promise<Form | undefined> {
-  for (const form of ['SCRAM-SHA-256', 'argon2id', 'SCRAM-SHA-1'] as const) {
+  for (const form of PROVING) {
     const text = stored[form]
     if (text === undefined) continue
     return (await verifyForm(form, password, text)) ? form : undefined
@@ -124,7 +131,7 @@ async function verifyForm(form: Form, password: string, text: string): Promise<b
   if (form === 'argon2id') return verifyArgon2id(password, text)
   const keys = parseScram(form, text)
   if (keys === undefined) return false
-  const derived = await deriveScram(hashOf(form), password, keys.salt, keys.iterations)
+  const derived = await deriveScram(HASHES[form], password, keys.salt, keys.iterations)
   return timingSafeEqual(derived.storedKey, keys.storedKey)
 }
 
@@ -133,7 +140,8 @@ async function verifyForm(form: Form, password: string, text: string): Promise<b
  * `name` is the address in its one spelling, as every spelling of a real name shows one salt too. `secret` is this server's own and outlives restarts.
  */
 export function decoyScram(form: ScramForm, name: string, secret: Uint8Array, settings: PasswordSettings): ScramKeys {
-  const part = (what: string): Buffer => createHmac('sha256', secret).update(`${what}\0${form}\0${name}`).digest()
+  const hmac = OCTETS[form] > 32 ? 'sha512' : 'sha256'
+  const part = (what: string): Buffer => createHmac(hmac, secret).update(`${what}\0${form}\0${name}`).digest()
   return {
     salt: part('salt').subarray(0, 16),
     iterations: settings.iterations,
@@ -149,11 +157,8 @@ export function decoyForms(
   secret: Uint8Array,
   settings: PasswordSettings,
 ): CredentialTexts {
-  const dearest = forms.includes('SCRAM-SHA-256')
-    ? 'SCRAM-SHA-256'
-    : forms.includes('argon2id')
-      ? 'argon2id'
-      : 'SCRAM-SHA-1'
+  // The one that `provingForm` would look at.
+  const dearest = PROVING.find((form) => forms.includes(form)) ?? 'SCRAM-SHA-1'
   if (dearest !== 'argon2id') return { [dearest]: formatScram(dearest, decoyScram(dearest, name, secret, settings)) }
   const part = (what: string): string =>
     unpadded(createHmac('sha256', secret).update(`${what}\0argon2id\0${name}`).digest())

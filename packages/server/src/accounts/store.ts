@@ -3,6 +3,7 @@
 import { defineStore, read, write } from '../store/contracts.ts'
 import { accountOperations } from './operations/accounts.ts'
 import { addressOperations } from './operations/addresses.ts'
+import { clientOperations } from './operations/clients.ts'
 import { auditOperations } from './operations/audit.ts'
 
 const TABLES = `
@@ -59,14 +60,39 @@ CREATE TABLE accounts_secret (
 );
 `
 
+const CLIENTS = `
+CREATE TABLE accounts_client (
+  account TEXT NOT NULL,
+  client TEXT NOT NULL,
+  software TEXT NOT NULL,
+  device TEXT NOT NULL,
+  created BIGINT NOT NULL,
+  used BIGINT NOT NULL,
+  PRIMARY KEY (account, client)
+);
+CREATE TABLE accounts_token (
+  account TEXT NOT NULL,
+  client TEXT NOT NULL,
+  slot TEXT NOT NULL,
+  mechanism TEXT NOT NULL,
+  secret TEXT NOT NULL,
+  issued BIGINT NOT NULL,
+  expires BIGINT NOT NULL,
+  count BIGINT NOT NULL,
+  PRIMARY KEY (account, client, slot)
+);
+CREATE INDEX accounts_token_expires ON accounts_token (expires);
+`
+
 export const accountStore = defineStore({
   name: 'accounts',
   scale: 'core',
-  migrations: [TABLES, 'CREATE INDEX accounts_tombstone_address ON accounts_tombstone (address, deleted);'],
+  migrations: [TABLES, 'CREATE INDEX accounts_tombstone_address ON accounts_tombstone (address, deleted);', CLIENTS],
   operations: {
     ...accountOperations,
     ...addressOperations,
     ...auditOperations,
+    ...clientOperations,
 
     /** A secret of this server that was kept before; undefined when there is none yet. */
     secret: read(async (tx, name: string): Promise<string | undefined> => {

@@ -3,24 +3,11 @@
 import * as v from 'valibot'
 import { moduleMap, moduleOverrides } from '../kernel/config/modules.ts'
 import type { Registry } from '../kernel/module.ts'
-import { prepareDomain } from '@aviso/xmpp'
 import { features } from './core/contracts.ts'
 import { coreConfig, hostConfig } from './core/settings.ts'
+import { domainSetting } from './domain-setting.ts'
 import { chatFeatures } from './modules.ts'
 import { s2sConfig } from './s2s/config.ts'
-
-/** One of our domains, in any spelling. */
-const domain = v.pipe(
-  v.string(),
-  v.rawTransform(({ dataset, addIssue, NEVER }) => {
-    try {
-      return prepareDomain(dataset.value)
-    } catch {
-      addIssue({ message: 'expected a domain such as example.org' })
-      return NEVER
-    }
-  }),
-)
 
 export const chatConfig = (registry: Registry) =>
   v.strictObject({
@@ -29,7 +16,10 @@ export const chatConfig = (registry: Registry) =>
     features: moduleMap(registry, features, Object.fromEntries(chatFeatures.map(({ name }) => [name, true]))),
     hosts: v.optional(
       v.pipe(
-        v.record(domain, v.strictObject({ ...hostConfig.entries, features: moduleOverrides(registry, features) })),
+        v.record(
+          domainSetting('example.org'),
+          v.strictObject({ ...hostConfig.entries, features: moduleOverrides(registry, features) }),
+        ),
         v.description('domains with settings of their own; what a domain does not set is as for all'),
       ),
       {},

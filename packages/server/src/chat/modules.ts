@@ -2,6 +2,7 @@
 
 import type { AnyModule } from '../kernel/module.ts'
 import { c2s } from './endpoints/c2s.ts'
+import { componentEndpoint } from './endpoints/component.ts'
 import { s2s } from './endpoints/s2s.ts'
 import { archive } from './archive/archive.ts'
 import { blocking } from './features/blocking.ts'
@@ -28,6 +29,10 @@ import { motd } from './features/motd.ts'
 import { watchRegistrations } from './features/watch-registrations.ts'
 import { welcome } from './features/welcome.ts'
 import { accountManagement } from './features/account-management.ts'
+import { pep } from './pubsub/pep.ts'
+import { avatars } from './features/avatars.ts'
+import { bookmarks } from './features/bookmarks.ts'
+import { pubsub } from './pubsub/pubsub.ts'
 import { invites } from './features/invites.ts'
 import { mimicry } from './features/mimicry.ts'
 import { registration } from './features/registration.ts'
@@ -37,6 +42,7 @@ import { strangers } from './features/strangers.ts'
 import { sharedGroups } from './features/shared-groups.ts'
 import { rules } from './features/rules.ts'
 import { version } from './features/version.ts'
+import { rooms } from './rooms/rooms.ts'
 
 /** In the order of the reference page; all of them are on unless the config says otherwise. */
 export const chatFeatures: readonly AnyModule[] = [
@@ -57,8 +63,11 @@ export const chatFeatures: readonly AnyModule[] = [
   strangers,
   uptime,
   lastActivity,
+  pep,
   vcard,
+  avatars,
   privateStorage,
+  bookmarks,
   contactAddresses,
   serverInfo,
   commands,
@@ -74,6 +83,10 @@ export const chatFeatures: readonly AnyModule[] = [
   reservedNames,
   tombstones,
   sharedGroups,
+  rooms,
 ]
 
-export const chatModules: readonly AnyModule[] = [c2s, s2s, ...chatFeatures]
+/** Those that are off unless the config names them. */
+export const furtherFeatures: readonly AnyModule[] = [pubsub]
+
+export const chatModules: readonly AnyModule[] = [c2s, s2s, componentEndpoint, ...chatFeatures, ...furtherFeatures]

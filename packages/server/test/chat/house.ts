@@ -9,7 +9,7 @@ import { Client, type CloseReason, el, type Element, Jid, readElement, streamHea
 import * as v from 'valibot'
 import { openAccounts } from '../../src/accounts/accounts.ts'
 import type { AccountAdmin } from '../../src/accounts/administration.ts'
-import { authConfig } from '../../src/accounts/config.ts'
+import { authConfig, type Form } from '../../src/accounts/config.ts'
 import { type Account, type AccountChange, Accounts } from '../../src/accounts/contracts.ts'
 import { Chat, type ChatFeature } from '../../src/chat/core/contracts.ts'
 import { openChat } from '../../src/chat/chat.ts'
@@ -80,6 +80,9 @@ export class FakeAccounts implements Accounts {
       },
     })
   }
+
+  readonly clients: Accounts['clients'] = { mechanisms: () => [], seen: () => {}, give: async () => undefined }
+  readonly upgrades: Accounts['upgrades'] = { offered: [], begin: async () => undefined }
 
   async byAddress(address: string): Promise<Account | undefined> {
     return this.list.get(address)
@@ -188,6 +191,8 @@ export interface HouseOptions {
   readonly limits?: Limits
   /** The accounts room itself, in place of the list: for what makes and changes accounts. */
   readonly real?: boolean
+  /** The forms of passwords in it. */
+  readonly forms?: readonly Form[]
 }
 
 export class House {
@@ -233,8 +238,9 @@ export class House {
   }
 
   async #openAccounts(): Promise<void> {
-    const passwords = { minimum: 6, forms: ['SCRAM-SHA-1' as const], iterations: 4096 }
-    const opened = await openAccounts(this.root, v.parse(authConfig, { cleartext: 'loopback', passwords }))
+    const passwords = { minimum: 6, forms: [...(this.options.forms ?? ['SCRAM-SHA-1' as const])], iterations: 4096 }
+    const failures = { 'first-delay': '1ms', 'longest-delay': '1ms' }
+    const opened = await openAccounts(this.root, v.parse(authConfig, { cleartext: 'loopback', passwords, failures }))
     this.admin = opened.admin
     if (opened.accounts.domains().length > 0) return
     for (const domain of this.accounts.domains()) await this.admin.addDomain(domain)

@@ -12,6 +12,8 @@ export interface HeaderAttributes {
   readonly lang?: string | undefined
   /** Declares the prefix `db`, as server dialback needs it (XEP-0220). */
   readonly dialback?: boolean | undefined
+  /** False: that of before XMPP 1.0, without a version. */
+  readonly version?: false
 }
 
 /** The stream header as it goes over the wire, with the XML declaration. */
@@ -26,7 +28,7 @@ export function streamHeader(attributes: HeaderAttributes): string {
     attribute('id', attributes.id) +
     attribute('from', attributes.from) +
     attribute('to', attributes.to) +
-    " version='1.0'" +
+    attribute('version', attributes.version === false ? undefined : '1.0') +
     attribute('xml:lang', attributes.lang) +
     '>'
   )

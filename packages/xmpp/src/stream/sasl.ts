@@ -38,11 +38,16 @@ export function saslText(octets: Uint8Array): string {
   return octets.length === 0 ? '=' : Buffer.from(octets).toString('base64')
 }
 
+/** A failure condition as an element. */
+export function saslConditionElement(condition: string): Element {
+  return el(FAILURES.includes(condition) ? condition : 'not-authorized', { xmlns: NS.sasl })
+}
+
 export function saslFailure(condition: string, text = ''): Element {
   return el(
     'failure',
     { xmlns: NS.sasl },
-    el(FAILURES.includes(condition) ? condition : 'not-authorized', {}),
+    saslConditionElement(condition),
     text !== '' && el('text', { 'xml:lang': 'en' }, text),
   )
 }
@@ -103,9 +108,14 @@ export class SaslNegotiation {
   }
 
   #fail(condition: string, text?: string): { reply: Element } {
+    this.failed()
+    return { reply: saslFailure(condition, text) }
+  }
+
+  /** Counts a failure, of SASL2 too, and gives up the exchange. */
+  failed(): void {
     this.#exchange = undefined
     this.#failures++
-    return { reply: saslFailure(condition, text) }
   }
 
   /** True when the client has used up its attempts (RFC 6120 §6.4.5). */

@@ -1,6 +1,6 @@
 // RFC 6120 §4-§7: the server's side of a stream, from the first header to the last stanza. What is said in stanzas is others' business.
 
-import type { Identity, ServerMechanism } from '@aviso/sasl'
+import { type Identity, SaslFailure, type ServerMechanism } from '@aviso/sasl'
 import type { Duplex } from 'node:stream'
 import { el, type Element } from '../element.ts'
 import { Jid } from '../jid.ts'
@@ -12,6 +12,7 @@ import { Connection, systemTimers, type CloseReason, type ConnectionLimits, type
 import { isVersionSupported, streamHeader } from './header.ts'
 import type { Defer } from './outbox.ts'
 import { SaslNegotiation } from './sasl.ts'
+import { sasl2Failure, type Sasl2Handlers, Sasl2Negotiation } from './sasl2.ts'
 
 export interface ServerStreamLimits extends ConnectionLimits {
   /** Bytes of a top-level element before the peer has proved who it is. */
@@ -62,6 +63,8 @@ export interface ServerStreamHandlers {
   mechanisms(stream: ServerStream): readonly string[]
   /** Starts an exchange; undefined for a mechanism that is not offered. */
   begin(mechanism: string, stream: ServerStream): ServerMechanism | undefined
+  /** Logins by SASL2 (XEP-0388); without it they are not offered. The mechanisms are the same. */
+  readonly sasl2?: Sasl2Handlers | undefined
   /** Further stream features; asked each time features are sent, see `stream.state`. Bind is offered by the stream itself. */
   features?(stream: ServerStream): readonly Element[]
   /** The peer has proved who it is; runs before it is told. Throw a StreamError to end the stream. */
@@ -101,6 +104,9 @@ export class ServerStream {
   #lang: string | undefined
   #headerSent = false
   #sasl: SaslNegotiation | undefined
+  #sasl2: Sasl2Negotiation | undefined
+  /** What waits until `<success/>` of SASL2 was sent. */
+  #held: (Element | string)[] | undefined
   #identity: Identity | undefined
   #jid: Jid | undefined
   #deadline: { cancel(): void } | undefined
@@ -183,7 +189,17 @@ export class ServerStream {
 
   /** Sends an element, or XML text made for this stream's namespace. Written with everything else of this turn of the event loop. False if the stream is over. */
   send(stanza: Element | string): boolean {
+    if (this.#held !== undefined) {
+      this.#held.push(stanza)
+      return !this.#connection.over
+    }
     return this.#connection.send(typeof stanza === 'string' ? stanza : stanza.toString(this.namespace))
+  }
+
+  /** Takes back what was sent first since SASL2 began to complete a login: the answer to something inline. */
+  takeHeld(): Element | undefined {
+    const first = this.#held?.shift()
+    return typeof first === 'string' ? undefined : first
   }
 
   /** Sends white space, which tells a dead connection from a quiet one. */
@@ -214,6 +230,7 @@ export class ServerStream {
   authenticate(identity: Identity, jid?: Jid): void {
     this.#identity = identity
     this.#sasl = undefined
+    this.#sasl2 = undefined
     this.#connection.parserLimits = this.#limits
     this.#state = 'authenticated'
     if (jid !== undefined) this.#bound(jid)
@@ -275,6 +292,7 @@ export class ServerStream {
       const mechanisms = this.#handlers.mechanisms(this)
       if (mechanisms.length > 0) {
         features.push(el('mechanisms', { xmlns: NS.sasl }, ...mechanisms.map((name) => el('mechanism', {}, name))))
+        if (this.#handlers.sasl2 !== undefined) features.push(authentication(mechanisms, this.#handlers.sasl2))
       }
     }
     if (this.#state === 'authenticated' && this.#handlers.bind !== undefined)
@@ -287,6 +305,10 @@ export class ServerStream {
 
   #element(element: Element): void | Promise<void> {
     const { name, xmlns } = element
+    if (this.#handlers.sasl2 !== undefined && this.#state === 'negotiating') {
+      if (xmlns === NS.sasl2) return this.#authenticate2(element, this.#handlers.sasl2)
+      if (this.#sasl2?.busy === true) throw new StreamError('policy-violation', 'a login is under way')
+    }
     if (xmlns === this.namespace && (name === 'message' || name === 'presence' || name === 'iq'))
       return this.#stanza(element)
     if (xmlns === NS.streams && name === 'error') return this.#connection.peerFailed(StreamError.from(element))
@@ -371,8 +393,8 @@ export class ServerStream {
 
   async #authenticate(element: Element): Promise<void> {
     this.#demandEncryption()
-    this.#sasl ??= new SaslNegotiation(this.#limits.saslAttempts, (mechanism) => this.#handlers.begin(mechanism, this))
-    const { reply, identity } = await this.#sasl.take(element)
+    const sasl = this.#negotiation()
+    const { reply, identity } = await sasl.take(element)
     if (this.#connection.over) return
     if (identity !== undefined) {
       await this.#handlers.authenticated?.(identity, this)
@@ -383,7 +405,50 @@ export class ServerStream {
       this.authenticate(identity)
       this.#headerSent = false
       this.#connection.restart()
-    } else if (this.#sasl.exhausted) throw new StreamError('policy-violation', 'too many failed attempts')
+    } else demandAttempts(sasl)
+  }
+
+  #negotiation(): SaslNegotiation {
+    this.#sasl ??= new SaslNegotiation(this.#limits.saslAttempts, (mechanism) => this.#handlers.begin(mechanism, this))
+    return this.#sasl
+  }
+
+  // SASL2 (XEP-0388)
+
+  async #authenticate2(element: Element, handlers: Sasl2Handlers): Promise<void> {
+    this.#demandEncryption()
+    this.#sasl2 ??= new Sasl2Negotiation(handlers)
+    const answer = await this.#sasl2.take(element)
+    if (this.#connection.over) return
+    if (answer.kind === 'reply') return void this.#connection.send(answer.element.toString())
+    if (answer.kind === 'failure') return this.#failed2(answer.element)
+    const { identity, request, data } = answer
+    this.#held = []
+    try {
+      const { jid, resumed = false, elements } = await handlers.complete(identity, request)
+      if (this.#connection.over) return
+      const authorized = el('authorization-identifier', {}, jid?.toString() ?? identity.authcid)
+      this.#connection.send(el('success', { xmlns: NS.sasl2 }, data, authorized, ...elements).toString())
+      this.authenticate(identity, jid)
+      // No restart: the features of what the stream is now follow at once.
+      if (!resumed) this.sendFeatures()
+    } catch (error) {
+      if (!(error instanceof SaslFailure)) throw error
+      this.#held = undefined
+      if (!this.#connection.over) this.#failed2(sasl2Failure(error.condition, error.message))
+    } finally {
+      const held = this.#held
+      this.#held = undefined
+      if (!this.#connection.over) for (const stanza of held ?? []) this.send(stanza)
+    }
+  }
+
+  /** The attempts of both kinds are counted together. */
+  #failed2(failure: Element): void {
+    const sasl = this.#negotiation()
+    sasl.failed()
+    this.#connection.send(failure.toString())
+    demandAttempts(sasl)
   }
 
   // Resource binding (RFC 6120 §7)
@@ -418,6 +483,21 @@ export class ServerStream {
     this.#state = 'closed'
     this.#handlers.closed(reason, this)
   }
+}
+
+function demandAttempts(sasl: SaslNegotiation): void {
+  if (sasl.exhausted) throw new StreamError('policy-violation', 'too many failed attempts')
+}
+
+function authentication(mechanisms: readonly string[], handlers: Sasl2Handlers): Element {
+  const { inline, others } = handlers.offer()
+  return el(
+    'authentication',
+    { xmlns: NS.sasl2 },
+    ...mechanisms.map((name) => el('mechanism', {}, name)),
+    inline.length > 0 && el('inline', {}, ...inline),
+    ...others,
+  )
 }
 
 const isRequest = (stanza: Element): boolean =>

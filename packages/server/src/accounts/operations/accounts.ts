@@ -3,6 +3,7 @@
 import { read, type SqlRow, type SqlValue, StoreError, type Transaction, write } from '../../store/contracts.ts'
 import type { AccountChange, Role } from '../contracts.ts'
 import { audit } from './audit.ts'
+import { dropClients, dropTokens } from './clients.ts'
 
 /** `creating` and `deleting` accounts are seen by nobody: their rooms are being made or erased. */
 export type AccountState = 'creating' | 'active' | 'disabled' | 'deleting'
@@ -99,7 +100,7 @@ async function putCredentials(tx: Transaction, id: string, credentials: Credenti
     )
 }
 
-async function visible(tx: Transaction, address: string): Promise<AccountRow> {
+export async function visible(tx: Transaction, address: string): Promise<AccountRow> {
   const account = await visibleByAddress(tx, address)
   if (account === undefined)
     throw new StoreError('not-found', `there is no account ${address}: 'aviso account list' shows those that exist`)
@@ -245,6 +246,7 @@ export const accountOperations = {
     ) => {
       const account = await visible(tx, address)
       await tx.run('DELETE FROM accounts_credential WHERE account = ?', account.id)
+      await dropTokens(tx, account.id)
       await putCredentials(tx, account.id, credentials)
       await tx.run('UPDATE accounts_account SET updated = ? WHERE id = ?', tx.now, account.id)
       await audit(tx, by, 'password set', address, '')
@@ -288,6 +290,7 @@ export const accountOperations = {
       const state: AccountState = disabled ? 'disabled' : 'active'
       if (account.state === state) return
       await tx.run('UPDATE accounts_account SET state = ?, updated = ? WHERE id = ?', state, tx.now, account.id)
+      if (disabled) await dropTokens(tx, account.id)
       await audit(tx, by, disabled ? 'account disabled' : 'account enabled', address, '')
       publish(tx, { kind: disabled ? 'disabled' : 'enabled', accountId: account.id, address })
     },
@@ -310,6 +313,7 @@ export const accountOperations = {
       const account = await visible(tx, address)
       await tx.run(`UPDATE accounts_account SET state = 'deleting', updated = ? WHERE id = ?`, tx.now, account.id)
       await tx.run('DELETE FROM accounts_credential WHERE account = ?', account.id)
+      await dropClients(tx, account.id)
       const left = await tx.run('DELETE FROM accounts_alias WHERE target = ?', address)
       await audit(tx, by, 'account deleted', address, account.id)
       publish(tx, { kind: 'deleted', accountId: account.id, address })

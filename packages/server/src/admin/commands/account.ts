@@ -5,6 +5,7 @@ import { Command, Option } from 'commander'
 import type { Role } from '../../accounts/contracts.ts'
 import { type CommonOptions, common, withAdmin } from '../context.ts'
 import type { Programme } from '../programme.ts'
+import { clientsCommand } from './account-clients.ts'
 import { quotaCommand } from './account-quota.ts'
 import { newPassword, show, table, UsageError, when } from '../terminal.ts'
 
@@ -110,6 +111,7 @@ export function accountCommand(programme: Programme): Command {
     )
 
   quotaCommand(programme, account)
+  clientsCommand(programme, account)
 
   common(account.command('delete <address>').description('erase an account with all its mail and chat'))
     .option('--yes', 'really')

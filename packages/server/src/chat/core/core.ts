@@ -26,6 +26,7 @@ import type {
   Entered,
   Handled,
   Host,
+  Neighbour,
   NonzaHandler,
   Origin,
   Service,
@@ -37,13 +38,15 @@ import { Directory, type OnlineAccount } from './directory.ts'
 import { CommandRegistry } from './commands.ts'
 import { DiscoRegistry } from './disco.ts'
 import { AnswerPoint, NamedHandlers } from './hooks.ts'
+import { Offers } from './offers.ts'
 import { hostFor, type StreamFeatureOffer } from './host.ts'
+import { InlineRegistry } from './inline.ts'
 import { checkIq, IqRegistry } from './iq.ts'
 import { makePoints, type Points } from './points.ts'
 import { becomeUnavailable, goodbye, presenceFromSession } from './presence.ts'
 import { farewell, registerRoster } from './roster-requests.ts'
 import { rosterStore } from './roster.store.ts'
-import type { Roster } from './roster.ts'
+import type { Roster, RosterItem } from './roster.ts'
 import { address, route } from './router.ts'
 import { Sent, stamp } from './sent.ts'
 import { Session, type Wire } from './session.ts'
@@ -121,13 +124,17 @@ export class Core implements Chat {
   readonly directory: Directory
   readonly iq = new IqRegistry()
   readonly disco = new DiscoRegistry()
+  readonly inline = new InlineRegistry()
   readonly points: Points
   readonly streamFeatureOffers = new AnswerPoint<StreamFeatureOffer, never>()
   readonly earlyHandlers = new NamedHandlers<EarlyHandler>("answer strangers'")
   readonly unboundHandlers = new NamedHandlers<UnboundHandler>('take before a resource')
   readonly nonzaHandlers = new NamedHandlers<NonzaHandler>('take')
   readonly commands = new CommandRegistry()
+  readonly offers = new Offers()
   readonly services = new Map<string, Service>()
+  /** Who answers for addresses of domains of accounts that no account has. */
+  readonly neighbours = new Map<string, Neighbour>()
   /** What is to be done when this generation takes over. */
   readonly beginnings: (() => Promise<void>)[] = []
   readonly #limits: HostLimits
@@ -196,6 +203,13 @@ export class Core implements Chat {
     })
   }
 
+  async rosterItem(account: Account, contact: string): Promise<RosterItem | undefined> {
+    const roster = this.directory.account(account.address)?.roster
+    return roster === undefined
+      ? this.store.account(rosterStore, account.id).item({ contact })
+      : roster.items.get(contact)
+  }
+
   async maySeePresence(account: Account, viewer: Jid): Promise<boolean> {
     const bare = viewer.bareString
     if (bare === account.address) return true
@@ -210,9 +224,21 @@ export class Core implements Chat {
     return readElement(text, { xmlns: NS.client, bindings: [] }, DEFAULT_PARSER_LIMITS).with({ from: session.full, to })
   }
 
+  inlineOffers(host: string): readonly Element[] {
+    return this.inline.offers(host)
+  }
+
+  inlineWish(host: string, authenticate: Element): Element | undefined {
+    return (this.#life.current ?? this).inline.wished(host, authenticate)
+  }
+
+  inlineBound(session: Session, bind: Element): Promise<readonly Element[]> {
+    return (this.#life.current ?? this).inline.bound(session, bind)
+  }
+
   // Sessions
 
-  bind(account: Account, resource: string | undefined, { id, wire, lang }: BindingClient): Session {
+  bind(account: Account, resource: string | undefined, { id, wire, lang, userAgent }: BindingClient): Session {
     let bare: Jid
     let jid: Jid
     try {
@@ -222,23 +248,30 @@ export class Core implements Chat {
       if (error instanceof JidError) throw StanzaError.of('bad-request', error.message)
       throw error
     }
+    // XEP-0386 §3.2: an installation is there once.
+    if (userAgent?.id !== undefined) {
+      for (const earlier of this.directory.account(bare.toString())?.sessions ?? [])
+        if (earlier.userAgent?.id === userAgent.id) this.#replace(earlier, 'the same client has logged in anew')
+    }
     const policy = this.limits(account.domain)['resource-conflict']
     const other = this.directory.session(jid.toString())
     // Who has lost his connection comes back: his old session is in nobody's way.
     const inUse = other?.away === false
     if (inUse && policy === 'refuse-newer') throw StanzaError.of('conflict', 'another client has this resource')
     if (inUse && policy === 'another-resource') jid = bare.withResource(randomWord(this.#scope.random, 12))
-    else if (other !== undefined) {
-      other.wire.close(new StreamError('conflict', 'another client has bound this resource'))
-      this.end(other)
-    }
+    else if (other !== undefined) this.#replace(other, 'another client has bound this resource')
     const online = this.directory.online(account, bare)
     if (online.sessions.length >= this.limits(account.domain)['sessions-per-account'])
       throw StanzaError.of('resource-constraint', 'this account has too many clients connected')
-    const session = new Session(id, jid, online, wire, lang)
+    const session = new Session(id, jid, online, wire, lang, userAgent)
     this.directory.add(session)
     this.points.bound.tell(session)
     return session
+  }
+
+  #replace(session: Session, why: string): void {
+    session.wire.close(new StreamError('conflict', why))
+    this.end(session)
   }
 
   end(session: Session): void {
@@ -280,7 +313,8 @@ export class Core implements Chat {
     return entered(answer, stamped, (stanza) => this.#accept(session, stanza))
   }
 
-  #accept(session: Session, stamped: Element): void | Promise<void> {
+  #accept(session: Session, entered: Element): void | Promise<void> {
+    const stamped = this.#dressed(entered, session)
     if (stamped.name === 'presence') {
       // Hooks see directed presence; subscriptions once they are addressed in the account's name.
       if (stamped.get('to') === undefined || isAboutAccount(stamped)) return presenceFromSession(this, session, stamped)
@@ -297,6 +331,22 @@ export class Core implements Chat {
       else if (answer !== 'handled') await answer
     }
     return Promise.all([sent(), work]).then(() => {})
+  }
+
+  /** An available presence as features want it to be. */
+  #dressed(stamped: Element, session: Session): Element {
+    const { dressing } = this.points
+    if (dressing.empty || stamped.name !== 'presence' || stamped.get('type') !== undefined) return stamped
+    return dressing.ask(new Sent(stamped, session, this.directory)) ?? stamped
+  }
+
+  announce(session: Session): void {
+    if (session.over || !session.available) return
+    const again = async (): Promise<void> => {
+      const before = this.presenceOf(session, session.account.bare).with({ to: undefined })
+      await presenceFromSession(this, session, this.#dressed(before, session))
+    }
+    again().catch((error: unknown) => this.log.warn({ err: error, session: session.id }, 'presence was not said anew'))
   }
 
   #send(session: Session, stamped: Element): void | Promise<void> {

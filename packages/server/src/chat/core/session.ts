@@ -1,6 +1,6 @@
 // One client that is logged in and has a resource.
 
-import { type Element, escapeAttribute, type Jid, NS, type StreamError, serialise } from '@aviso/xmpp'
+import { type Element, escapeAttribute, type Jid, NS, type StreamError, serialise, type UserAgent } from '@aviso/xmpp'
 import * as v from 'valibot'
 import type { AccountChange } from '../../accounts/contracts.ts'
 import type { OnlineAccount } from './directory.ts'
@@ -45,6 +45,8 @@ export class Session {
   wire: Wire
   /** The language of its stanzas that do not say (RFC 6120 §4.7.4). */
   readonly lang: string | undefined
+  /** What the client says of itself (XEP-0388): for its owner only. */
+  readonly userAgent: UserAgent | undefined
   /** The presence that was broadcast last, as `keptPresence` makes it; undefined as long as the session is not available. */
   presence: string | undefined
   /** Of the presence; -128 to 127. */
@@ -73,7 +75,7 @@ export class Session {
   #lasting: Map<string, unknown> | undefined
   #preparations: (() => Promise<void>)[] | undefined
 
-  constructor(id: string, jid: Jid, account: OnlineAccount, wire: Wire, lang?: string) {
+  constructor(id: string, jid: Jid, account: OnlineAccount, wire: Wire, lang?: string, userAgent?: UserAgent) {
     this.id = id
     this.jid = jid
     this.full = jid.toString()
@@ -81,6 +83,7 @@ export class Session {
     this.account = account
     this.wire = wire
     this.lang = lang
+    this.userAgent = userAgent
   }
 
   get available(): boolean {

@@ -3,12 +3,16 @@
 import {
   DEFAULT_PARSER_LIMITS,
   type CloseReason,
+  el,
   type Element,
   type Jid,
+  NS,
+  type Sasl2Handlers,
   ServerStream,
   type ServerStreamHandlers,
   type ServerStreamLimits,
   StreamError,
+  type UserAgent,
 } from '@aviso/xmpp'
 import type { Identity, ServerMechanism } from '@aviso/sasl'
 import * as v from 'valibot'
@@ -27,9 +31,11 @@ import {
   type Session as NetSession,
 } from '../../net/contracts.ts'
 import { proxyProtocol } from '../../net/proxy-protocol.ts'
-import { Chat } from '../core/contracts.ts'
+import { type BindingClient, Chat } from '../core/contracts.ts'
 import type { Session } from '../core/session.ts'
+import { shutDown } from './shut-down.ts'
 import { Pace } from './pace.ts'
+import { ClientLogin, type LoginConnection } from './sasl2.ts'
 
 const config = v.strictObject({
   listen: v.optional(
@@ -61,6 +67,19 @@ const config = v.strictObject({
   'login-timeout': v.pipe(
     duration('60s'),
     v.description('how long a client may take from connecting to being logged in'),
+  ),
+  sasl2: v.optional(
+    v.pipe(v.boolean(), v.description('offers clients to log in and bind in one round trip (XEP-0388, XEP-0386)')),
+    true,
+  ),
+  'downgrade-protection': v.optional(
+    v.pipe(
+      v.boolean(),
+      v.description(
+        'signs the offered mechanisms with the password, so that clients see when somebody in the middle took the better ones away (XEP-0474 from 0.4 on; clients of its older drafts refuse to log in)',
+      ),
+    ),
+    true,
   ),
   'tcp-keepalive': v.pipe(
     duration('2m'),
@@ -126,20 +145,23 @@ class Terms {
 }
 
 /** One client's connection: from SASL to its last stanza. */
-class ClientConnection implements ServerStreamHandlers, NetSession {
+class ClientConnection implements ServerStreamHandlers, LoginConnection, NetSession {
   readonly #terms: Terms
   readonly #connection: Connection
-  readonly #stream: ServerStream
+  readonly stream: ServerStream
+  readonly sasl2: Sasl2Handlers | undefined
   #account: Account | undefined
+  #bindings: ReadonlyMap<string, Uint8Array> | undefined
   #session: Session | undefined
 
   constructor(terms: Terms, connection: Connection) {
     const { config, scope, accounts } = terms
     this.#terms = terms
     this.#connection = connection
+    this.sasl2 = config.sasl2 ? new ClientLogin(this) : undefined
     connection.socket.setNoDelay(true)
     connection.socket.setKeepAlive(true, config['tcp-keepalive'])
-    this.#stream = new ServerStream(
+    this.stream = new ServerStream(
       {
         socket: connection.socket,
         secure: connection.tls !== undefined,
@@ -156,10 +178,7 @@ class ClientConnection implements ServerStreamHandlers, NetSession {
 
   /** See net's `Session`. */
   shutdown(): Promise<void> {
-    this.#stream.close(new StreamError('system-shutdown'))
-    const { socket } = this.#connection
-    if (socket.destroyed) return Promise.resolve()
-    return new Promise((resolve) => socket.once('close', () => resolve()))
+    return shutDown(this.stream, this.#connection)
   }
 
   // ServerStreamHandlers
@@ -174,25 +193,69 @@ class ClientConnection implements ServerStreamHandlers, NetSession {
     return accounts.mechanisms(this.#context(stream))
   }
 
-  begin(mechanism: string, stream: ServerStream): ServerMechanism | undefined {
-    if (!this.mechanisms(stream).includes(mechanism)) return undefined
-    return this.#terms.accounts.begin(mechanism, this.#context(stream))
+  begin(mechanism: string): ServerMechanism | undefined {
+    if (!this.mechanisms(this.stream).includes(mechanism)) return undefined
+    return this.#terms.accounts.begin(mechanism, this.context())
   }
 
-  async authenticated(identity: Identity, stream: ServerStream): Promise<void> {
+  /** What is known of the login that comes. */
+  context(): LoginContext {
+    const offered = this.mechanisms(this.stream)
+    const context = this.#context(this.stream)
+    const announced = this.#terms.config['downgrade-protection']
+      ? { mechanisms: offered, bindings: bindingsOf(offered, context) }
+      : undefined
+    return { ...context, announced }
+  }
+
+  async authenticated(identity: Identity): Promise<void> {
+    await this.welcome(identity)
+  }
+
+  // LoginConnection
+
+  get chat(): Chat {
+    return this.#terms.chat
+  }
+
+  get accounts(): Accounts {
+    return this.#terms.accounts
+  }
+
+  get scope(): Scope {
+    return this.#terms.scope
+  }
+
+  client(userAgent?: UserAgent): BindingClient {
+    return { id: this.#connection.id, wire: this.stream, lang: this.stream.lang, userAgent }
+  }
+
+  use(session: Session): void {
+    this.#session = session
+    this.#connection.log.debug({ account: session.account.bare, jid: session.full }, 'bound')
+    if (this.stream.state === 'closed') this.#terms.chat.disconnected(session, this.stream, true)
+  }
+
+  async welcome(identity: Identity): Promise<Account> {
     const account = await this.#terms.accounts.byAddress(identity.authcid)
     if (account === undefined || account.disabled) throw new StreamError('not-authorized', 'this account is gone')
     // The stream is between the account's own domain and its client.
-    if (account.domain !== stream.host) throw new StreamError('not-authorized', 'this account is not of this domain')
+    if (account.domain !== this.stream.host)
+      throw new StreamError('not-authorized', 'this account is not of this domain')
     this.#account = account
+    return account
   }
 
   features(stream: ServerStream): readonly Element[] {
-    return this.#terms.chat.streamFeatures({
+    const authenticated = this.#account !== undefined
+    const features = this.#terms.chat.streamFeatures({
       host: stream.host,
-      authenticated: this.#account !== undefined,
+      authenticated,
       secure: stream.secure,
+      session: this.#session,
     })
+    const bindings = authenticated ? undefined : bindingsOf(this.mechanisms(stream), this.#context(stream))
+    return bindings === undefined ? features : [...features, channelBindings(bindings)]
   }
 
   async bind(resource: string | undefined, stream: ServerStream): Promise<Jid> {
@@ -201,9 +264,9 @@ class ClientConnection implements ServerStreamHandlers, NetSession {
     const account = this.#account === undefined ? undefined : await accounts.byId(this.#account.id)
     if (account === undefined || account.disabled || stream.state === 'closed')
       throw new StreamError('not-authorized', 'this account is gone')
-    this.#session = chat.bind(account, resource, { id: this.#connection.id, wire: stream, lang: stream.lang })
-    this.#connection.log.debug({ account: account.address, jid: this.#session.full }, 'bound')
-    return this.#session.jid
+    const session = chat.bind(account, resource, this.client())
+    this.use(session)
+    return session.jid
   }
 
   stanza(stanza: Element): void | Promise<void> {
@@ -232,18 +295,16 @@ class ClientConnection implements ServerStreamHandlers, NetSession {
   /** What comes in place of a resource: a session of before may go on here. */
   async #unbound(id: string, element: Element): Promise<boolean> {
     const { accounts, chat } = this.#terms
-    const stream = this.#stream
+    const stream = this.stream
     // As for a new resource.
     const account = await accounts.byId(id)
     if (account === undefined || account.disabled) throw new StreamError('not-authorized', 'this account is gone')
-    const client = { id: this.#connection.id, wire: stream, lang: stream.lang }
-    const pending = stream.state === 'authenticated' ? chat.unbound(account, element, client) : undefined
+    const pending = stream.state === 'authenticated' ? chat.unbound(account, element, this.client()) : undefined
     if (pending === undefined) return false
     const session = await pending
     if (session === undefined) return true
-    this.#session = session
-    if (stream.state === 'closed') chat.disconnected(session, stream, true)
-    else if (stream.identity !== undefined) stream.authenticate(stream.identity, session.jid)
+    this.use(session)
+    if (stream.identity !== undefined && !isClosed(stream)) stream.authenticate(stream.identity, session.jid)
     return true
   }
 
@@ -253,7 +314,7 @@ class ClientConnection implements ServerStreamHandlers, NetSession {
     const { by } = reason
     const broken =
       by === 'lost' || (by === 'error' && error instanceof StreamError && error.condition === 'system-shutdown')
-    if (this.#session !== undefined) this.#terms.chat.disconnected(this.#session, this.#stream, broken)
+    if (this.#session !== undefined) this.#terms.chat.disconnected(this.#session, this.stream, broken)
     if (error instanceof StreamError && error.condition === 'internal-server-error')
       this.#connection.log.error({ err: error.cause ?? error, account: this.#account?.address }, 'the stream failed')
     else this.#connection.log.debug({ by: reason.by, why: error?.message, account: this.#account?.address }, 'closed')
@@ -261,11 +322,18 @@ class ClientConnection implements ServerStreamHandlers, NetSession {
 
   /** A stanza that waited is not handled where its stream was resumed elsewhere: there it comes again. */
   #goesOn(session: Session): boolean {
-    return !session.over && this.#stream.state !== 'closed'
+    return !session.over && this.stream.state !== 'closed'
+  }
+
+  /** Made once: TLS takes its time for it. */
+  #channelBinding(): ReadonlyMap<string, Uint8Array> | undefined {
+    this.#bindings ??= this.#connection.tls?.channelBinding
+    return this.#bindings
   }
 
   #context(stream: ServerStream): LoginContext {
-    const { id, remoteAddress, tls } = this.#connection
+    const { id, remoteAddress } = this.#connection
+    const bindings = (): ReadonlyMap<string, Uint8Array> | undefined => this.#channelBinding()
     return {
       protocol: 'c2s',
       session: id,
@@ -273,8 +341,18 @@ class ClientConnection implements ServerStreamHandlers, NetSession {
       secure: stream.secure,
       domain: stream.host,
       get channelBinding() {
-        return tls?.channelBinding
+        return bindings()
       },
     }
   }
 }
+
+const isClosed = (stream: ServerStream): boolean => stream.state === 'closed'
+
+/** The types of channel binding that are announced (XEP-0440); undefined where none can be used. */
+function bindingsOf(mechanisms: readonly string[], { channelBinding }: LoginContext): readonly string[] | undefined {
+  return mechanisms.some((name) => name.endsWith('-PLUS')) ? [...(channelBinding?.keys() ?? [])] : undefined
+}
+
+const channelBindings = (types: readonly string[]): Element =>
+  el('sasl-channel-binding', { xmlns: NS.saslChannelBinding }, ...types.map((type) => el('channel-binding', { type })))

@@ -35,6 +35,7 @@ import { S2s } from '../s2s/contracts.ts'
 import { isFor } from '../s2s/identity.ts'
 import { Pace } from './pace.ts'
 import type { Pair } from '../s2s/peer.ts'
+import { shutDown } from './shut-down.ts'
 
 const config = v.strictObject({
   listen: v.optional(
@@ -139,10 +140,7 @@ class ServerConnection implements ServerStreamHandlers, NetSession {
 
   /** See net's `Session`. */
   shutdown(): Promise<void> {
-    this.#stream.close(new StreamError('system-shutdown'))
-    const { socket } = this.#connection
-    if (socket.destroyed) return Promise.resolve()
-    return new Promise((resolve) => socket.once('close', () => resolve()))
+    return shutDown(this.#stream, this.#connection)
   }
 
   // ServerStreamHandlers

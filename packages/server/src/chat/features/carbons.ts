@@ -28,6 +28,10 @@ export const carbons = chatFeature({
     }
     host.iq.set(NS.carbons, 'enable', ['self'], set(true))
     host.iq.set(NS.carbons, 'disable', ['self'], set(false))
+    host.inline.bound(NS.carbons, NS.carbons, 'enable', (session) => {
+      session.set(wanted, true)
+      return undefined
+    })
 
     // Before the message goes on, so that the copies are in the order in which it was sent, whatever becomes of it.
     host.hooks.sending.on((event) => {

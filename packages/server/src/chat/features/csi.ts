@@ -38,7 +38,7 @@ export const csi = chatFeature({
 
     host.streamFeature(({ authenticated }) => (authenticated ? el('csi', { xmlns: NS.csi }) : undefined))
 
-    host.nonza(NS.csi, 'inactive', (session) => {
+    const deactivate = (session: Session): void => {
       if (session.gate !== undefined) return
       const queue = new Held({ send: (stanza) => session.wire.send(stanza) }, limits)
       session.set(held, queue)
@@ -53,7 +53,8 @@ export const csi = chatFeature({
         if (!queue.empty) wake(queue, reason)
         return session.wire.send(stanza)
       }
-    })
+    }
+    host.nonza(NS.csi, 'inactive', deactivate)
     const wake = (queue: Held, reason: string): void => {
       flushes.inc({ reason })
       queue.flush()
@@ -64,6 +65,12 @@ export const csi = chatFeature({
       if (queue !== undefined && !queue.empty) wake(queue, 'active')
     }
     host.nonza(NS.csi, 'active', activate)
+    host.inline.bound(NS.csi, NS.csi, 'inactive', (session) => {
+      deactivate(session)
+      return undefined
+    })
+    // As every session begins.
+    host.inline.bound(NS.csi, NS.csi, 'active', () => undefined)
     // Who is away gets it all when it comes back, and who comes back is looking, until it says otherwise.
     host.hooks.away.on(activate)
     host.hooks.resumed.on(activate)

@@ -84,7 +84,9 @@ export const streamManagement = chatFeature({
       unasked: config['inactive-unacknowledged'],
     }
     const pushTime = Math.max(config['resume-time'], config['resume-time-push'])
-    host.streamFeature(({ authenticated }) => (authenticated ? el('sm', { xmlns: SM }) : undefined))
+    host.streamFeature(({ authenticated, session }) =>
+      authenticated && session?.get(managed) === undefined ? el('sm', { xmlns: SM }) : undefined,
+    )
 
     const manage = (session: Session, id: string, state?: StreamState): ManagedStream => {
       const grown = (by: number): void => {
@@ -136,16 +138,21 @@ export const streamManagement = chatFeature({
       }
     }
 
-    host.nonza(SM, 'enable', (session, enable) => {
-      const { wire } = session
-      if (session.get(managed) !== undefined) return void wire.send(failed('unexpected-request', 'this is on already'))
+    const enabled = (session: Session, enable: Element): Element => {
+      if (session.get(managed) !== undefined) return failed('unexpected-request', 'this is on already')
       const resume = isTrue(enable.get('resume')) && config['resume-time'] > 0
       const id = resume ? randomWord(random, 32) : ''
       manage(session, id)
       session.handled = 0
       const max = Math.ceil(config['resume-time'] / 1000)
-      wire.send(el('enabled', { xmlns: SM, ...(resume && { id, resume: 'true', max }) }))
+      return el('enabled', { xmlns: SM, ...(resume && { id, resume: 'true', max }) })
+    }
+    host.nonza(SM, 'enable', (session, enable) => {
+      const { wire } = session
+      wire.send(enabled(session, enable))
     })
+    host.inline.bound(SM, SM, 'enable', enabled)
+    host.inline.unbound(el('sm', { xmlns: SM }), 'resume')
 
     host.nonza(SM, 'r', (session) => {
       // In the order of the stanzas, each of which was waited for: what is acknowledged is safe.

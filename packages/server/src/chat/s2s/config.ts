@@ -41,6 +41,20 @@ export const s2sConfig = v.pipe(
       v.pipe(v.boolean(), v.description('use one connection for both ways where both servers can (XEP-0288)')),
       true,
     ),
+    families: v.optional(
+      v.pipe(
+        v.picklist(['both', 'ipv4', 'ipv6']),
+        v.description('which addresses are tried; IPv6 first where there are both'),
+      ),
+      'both',
+    ),
+    dane: v.optional(
+      v.pipe(
+        v.boolean(),
+        v.description('believe TLSA records (RFC 7673); needs a DNS server that is trusted to validate'),
+      ),
+      true,
+    ),
     routes: v.optional(
       v.pipe(
         v.record(

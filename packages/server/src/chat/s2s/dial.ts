@@ -1,12 +1,13 @@
-// A connection to one address of another server, and TLS on it.
+// A connection to one address of another server, TLS on it, and what its certificate proves.
 
 import { isIP, connect, type Socket } from 'node:net'
 import { connect as connectTls, createSecureContext, type TLSSocket } from 'node:tls'
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../../kernel/clock.ts'
 import type { Network } from '../../net/contracts.ts'
-import type { Hop } from './hops.ts'
-import { isFor } from './identity.ts'
+import { chainOf, daneMatches } from '../../net/dane.ts'
+import type { Assurance, Hop } from './hops.ts'
+import { alternativeNames, isFor, isForHost } from './identity.ts'
 
 export interface DialTools {
   readonly clock: Clock
@@ -21,13 +22,12 @@ export interface DialTools {
 const KEEPALIVE_MS = 120_000
 const ignore = (): void => {}
 
-/** Connects; with direct TLS, makes the handshake as well. Rejects with the reason, or the signal's. */
-export async function dial(hop: Hop, from: string, to: string, tools: DialTools, signal: AbortSignal): Promise<Duplex> {
-  const socket = await connected(hop, tools, signal)
-  return hop.direct ? secured(socket, from, to, tools, ['xmpp-server']) : socket
-}
-
-function connected({ address, port }: Hop, { clock, connectTimeout }: DialTools, signal: AbortSignal): Promise<Socket> {
+/** Connects. Rejects with the reason, or the signal's. */
+export function connected(
+  { address, port }: Hop,
+  { clock, connectTimeout }: DialTools,
+  signal: AbortSignal,
+): Promise<Socket> {
   return new Promise((resolve, reject) => {
     signal.throwIfAborted()
     const socket = connect({ host: address, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS })
@@ -50,7 +50,7 @@ function connected({ address, port }: Hop, { clock, connectTimeout }: DialTools,
 }
 
 /**
- * Makes the client's side of a TLS handshake, showing the certificate of `from`. Whether the other one is to be believed is asked by {@link trusted} afterwards. Rejects
+ * Makes the client's side of a TLS handshake, showing the certificate of `from`. Whether the other one is to be believed is asked by {@link doubtOf} afterwards. Rejects
  * when it fails or takes too long.
  */
 export function secured(
@@ -88,15 +88,52 @@ export function secured(
   })
 }
 
-/** Why the certificate of a connection that we have made does not prove that this is the server of `domain`; undefined where it does. */
-export function complaint(socket: Duplex, domain: string): string | undefined {
-  if (!isTls(socket)) return 'the connection is not encrypted'
-  if (!socket.authorized) {
-    const reason: unknown = socket.authorizationError
-    return `its certificate is not valid (${reason instanceof Error ? reason.message : String(reason)})`
-  }
+/** What there is to say against the other server's certificate. */
+export interface Doubt {
+  readonly text: string
+  /** It cannot be made up for by other proofs: the domain has said in the DNS which certificates there are (RFC 7671 §10.1). */
+  readonly final: boolean
+}
+
+/** Whether the certificate of a connection that we have made proves that this is the server of `domain`; undefined where it does. `now`: milliseconds since the epoch. */
+export function doubtOf(socket: Duplex, domain: string, { dane, delegate }: Assurance, now: number): Doubt | undefined {
+  if (!isTls(socket)) return { text: 'the connection is not encrypted', final: dane.kind !== 'none' }
+  if (dane.kind === 'records')
+    return daneMatches(dane.records, chainOf(socket), dane.names, now)
+      ? undefined
+      : { text: 'its certificate is none of those that its TLSA records name', final: true }
+  const text = complaint(socket, domain, delegate)
+  return text === undefined ? undefined : { text, final: false }
+}
+
+function complaint(socket: TLSSocket, domain: string, delegate: string | undefined): string | undefined {
+  if (!socket.authorized) return faultOf(socket.authorizationError)
   const certificate = socket.getPeerX509Certificate()
-  return certificate !== undefined && isFor(certificate, domain) ? undefined : `its certificate is not for ${domain}`
+  if (certificate === undefined) return 'it shows no certificate'
+  if (isFor(certificate, domain) || (delegate !== undefined && isForHost(certificate, delegate))) return undefined
+  const names = alternativeNames(certificate.subjectAltName ?? '').map(([, name]) => name)
+  const others = names.length === 0 ? 'nobody' : names.slice(0, 3).join(', ') + (names.length > 3 ? ' ...' : '')
+  return `its certificate is not for ${domain} but for ${others}`
+}
+
+const UNTRUSTED = 'its certificate comes from an issuer that is not trusted here'
+/** By OpenSSL's names. */
+const FAULTS: ReadonlyMap<string, string> = new Map([
+  ['CERT_HAS_EXPIRED', 'its certificate has expired'],
+  ['CERT_NOT_YET_VALID', 'its certificate is not valid yet'],
+  ['DEPTH_ZERO_SELF_SIGNED_CERT', 'its certificate is self-signed'],
+  ['CERT_REVOKED', 'its certificate is revoked'],
+  ['SELF_SIGNED_CERT_IN_CHAIN', UNTRUSTED],
+  ['UNABLE_TO_GET_ISSUER_CERT', UNTRUSTED],
+  ['UNABLE_TO_GET_ISSUER_CERT_LOCALLY', UNTRUSTED],
+  ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', UNTRUSTED],
+  ['CERT_UNTRUSTED', UNTRUSTED],
+])
+
+/** What is wrong with a certificate, for people. @param reason as Node has it: OpenSSL's name of the error, or an Error with that as its `code`. */
+export function faultOf(reason: unknown): string {
+  const code = reason instanceof Error ? ((reason as Error & { code?: string }).code ?? reason.message) : String(reason)
+  return FAULTS.get(code) ?? `its certificate is not valid (${code})`
 }
 
 const isTls = (socket: Duplex): socket is TLSSocket => 'authorized' in socket && 'getPeerX509Certificate' in socket

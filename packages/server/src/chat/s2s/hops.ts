@@ -1,12 +1,21 @@
-// RFC 6120 §3.2, RFC 2782, XEP-0368: where the server of a domain is
+// RFC 6120 §3.2, RFC 2782, XEP-0368, RFC 7673: where the server of a domain is, and what the DNS assures of it
 
 import { isIP } from 'node:net'
 import { StanzaError } from '@aviso/xmpp'
 import type { Random } from '../../kernel/random.ts'
+import { type Dane, findDane, NO_DANE } from '../../net/dane.ts'
+import { type Families, hostAddresses, type HostAddresses } from '../../net/dns/addresses.ts'
 import { type Answer, DnsError, type Resolver, type SrvRecord } from '../../net/dns/contracts.ts'
 
+/** What the DNS assures of a server. */
+export interface Assurance {
+  readonly dane: Dane
+  /** The name of the server, where DNSSEC says that it serves the domain: a certificate for it will do (RFC 7673 §4.1). */
+  readonly delegate: string | undefined
+}
+
 /** One address of another server. */
-export interface Hop {
+export interface Hop extends Assurance {
   /** Its name, for the log. */
   readonly host: string
   readonly address: string
@@ -19,6 +28,8 @@ interface Target {
   readonly host: string
   readonly port: number
   readonly direct: boolean
+  /** DNSSEC says so. */
+  readonly secure: boolean
 }
 
 /** Addresses that are tried for one domain. */
@@ -31,6 +42,9 @@ const PORT = 5269
 export interface HopSearch {
   readonly resolver: Resolver
   readonly random: Random
+  readonly families: Families
+  /** TLSA records are believed. */
+  readonly dane: boolean
   /** By domain: `host:port`, in place of the DNS. */
   readonly routes: Readonly<Record<string, string>>
   readonly signal: AbortSignal
@@ -41,13 +55,15 @@ export async function* hopsOf(domain: string, search: HopSearch): AsyncGenerator
   let found = 0
   let failure: DnsError | undefined
   for (const target of (await targetsOf(domain, search)).slice(0, MAX_TARGETS)) {
-    for (const address of await addressesOf(target.host, search).catch((error: unknown) => {
+    try {
+      const { addresses, ...assurance } = await located(domain, target, search)
+      for (const address of addresses) {
+        if (++found > MAX_HOPS) return
+        yield { host: target.host, port: target.port, direct: target.direct, ...assurance, address }
+      }
+    } catch (error) {
       if (!(error instanceof DnsError)) throw error
       failure = error
-      return []
-    })) {
-      if (++found > MAX_HOPS) return
-      yield { ...target, address }
     }
   }
   if (found > 0) return
@@ -64,7 +80,12 @@ async function targetsOf(domain: string, search: HopSearch): Promise<readonly Ta
   if (route !== undefined) {
     const colon = route.lastIndexOf(':')
     return [
-      { host: route.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(route.slice(colon + 1)), direct: false },
+      {
+        host: route.slice(0, colon).replace(/^\[|\]$/g, ''),
+        port: Number(route.slice(colon + 1)),
+        direct: false,
+        secure: false,
+      },
     ]
   }
   if (domain.startsWith('[') || isIP(domain) !== 0)
@@ -74,8 +95,12 @@ async function targetsOf(domain: string, search: HopSearch): Promise<readonly Ta
     asked(resolver.srv(`_xmpps-server._tcp.${domain}`, signal)),
   ])
   const records = [
-    ...(plain instanceof DnsError ? [] : plain.records.map((record) => ({ record, direct: false }))),
-    ...(direct instanceof DnsError ? [] : direct.records.map((record) => ({ record, direct: true }))),
+    ...(plain instanceof DnsError
+      ? []
+      : plain.records.map((record) => ({ record, direct: false, secure: plain.secure }))),
+    ...(direct instanceof DnsError
+      ? []
+      : direct.records.map((record) => ({ record, direct: true, secure: direct.secure }))),
   ]
   const there = records.filter(({ record }) => record.target !== '')
   if (there.length === 0) {
@@ -84,12 +109,14 @@ async function targetsOf(domain: string, search: HopSearch): Promise<readonly Ta
     if (failed instanceof DnsError) throw unanswered(domain, failed)
     if (!(plain instanceof DnsError) && plain.records.length > 0)
       throw StanzaError.of('remote-server-not-found', `${domain} says that it has no chat`)
-    return [{ host: domain, port: PORT, direct: false }]
+    const secure = [plain, direct].every((answer) => !(answer instanceof DnsError) && answer.secure)
+    return [{ host: domain, port: PORT, direct: false, secure }]
   }
-  return sorted(there, random).map(({ record, direct: isDirect }) => ({
+  return sorted(there, random).map(({ record, direct: isDirect, secure }) => ({
     host: record.target,
     port: record.port,
     direct: isDirect,
+    secure,
   }))
 }
 
@@ -119,15 +146,18 @@ export function sorted<T extends { readonly record: SrvRecord }>(records: readon
   return order
 }
 
-/** Of both families, in turn. Rejects with DnsError where there is none and one of them could not be asked. */
-async function addressesOf(host: string, { resolver, signal }: HopSearch): Promise<readonly string[]> {
-  if (isIP(host) !== 0) return [host]
-  const answers = await Promise.all([asked(resolver.aaaa(host, signal)), asked(resolver.a(host, signal))])
-  const [six = [], four = []] = answers.map((answer) => (answer instanceof DnsError ? [] : answer.records))
-  const all: string[] = []
-  for (let index = 0; index < Math.max(six.length, four.length); index++)
-    for (const family of [six, four]) if (index < family.length) all.push(family[index] as string)
-  const failed = answers.find((answer) => answer instanceof DnsError)
-  if (all.length === 0 && failed instanceof DnsError) throw failed
-  return all
+/** The addresses of a server, and what the DNS assures of it. Rejects with DnsError where that could not be asked. */
+async function located(
+  domain: string,
+  { host, port, secure }: Target,
+  { resolver, families, dane, signal }: HopSearch,
+): Promise<Assurance & { readonly addresses: readonly string[] }> {
+  if (isIP(host) !== 0) return { addresses: [host], dane: NO_DANE, delegate: undefined }
+  const found: HostAddresses = await hostAddresses(host, families, resolver, signal)
+  return {
+    addresses: found.addresses,
+    // RFC 7673 §3.1: where anybody may have named the server, its TLSA records protect nothing.
+    dane: dane && secure ? await findDane(host, port, found, domain, resolver, signal) : NO_DANE,
+    delegate: secure ? host : undefined,
+  }
 }

@@ -8,7 +8,7 @@ export function isFor(certificate: X509Certificate, domain: string): boolean {
     const name = value.toLowerCase()
     switch (kind) {
       case 'DNS':
-        return name === domain || matchesWildcard(name, domain)
+        return isNamed(name, domain)
       case 'othername:XmppAddr':
         return name === domain
       case 'othername:SRVName':
@@ -18,6 +18,14 @@ export function isFor(certificate: X509Certificate, domain: string): boolean {
     }
   })
 }
+
+/** True if the certificate is for a server of that name, whatever domains it serves: its dNSNames only. */
+export const isForHost = (certificate: X509Certificate, host: string): boolean =>
+  alternativeNames(certificate.subjectAltName ?? '').some(
+    ([kind, value]) => kind === 'DNS' && isNamed(value.toLowerCase(), host),
+  )
+
+const isNamed = (name: string, domain: string): boolean => name === domain || matchesWildcard(name, domain)
 
 /** RFC 6125 §6.4.3: `*.example.org` is `a.example.org`, and neither `example.org` nor `a.b.example.org`. */
 function matchesWildcard(pattern: string, domain: string): boolean {

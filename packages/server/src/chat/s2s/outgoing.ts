@@ -5,6 +5,7 @@ import type { Clock } from '../../kernel/clock.ts'
 import type { Log } from '../../kernel/log.ts'
 import type { Scope } from '../../kernel/scope.ts'
 import type { Handled, Origin, StanzaEvent } from '../core/contracts.ts'
+import { isSilent } from '../core/presence.ts'
 import type { Pair, PeerEvents } from './peer.ts'
 import type { Reached } from './reach.ts'
 
@@ -55,12 +56,6 @@ export interface OutgoingTerms {
 }
 
 const keyOf = ({ local, remote }: Pair): string => `${local} ${remote}`
-
-/** Presence that nobody misses: who says goodbye, or asks, need not be told that nobody heard it. */
-const isSilent = (stanza: Element): boolean => {
-  const type = stanza.get('type')
-  return stanza.name === 'presence' && type !== undefined && type !== 'subscribe'
-}
 
 export class Outgoing {
   readonly #terms: OutgoingTerms
@@ -238,7 +233,7 @@ export class Outgoing {
           at: place,
           proof,
           tls: session.tlsVersion,
-          certificate: session.complaint ?? 'valid',
+          certificate: session.complaint ?? (session.dane ? 'DANE' : 'valid'),
           bidi: session.bidi,
         },
         'stream to another server',

@@ -17,7 +17,8 @@ import {
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../../kernel/clock.ts'
 import type { TLSSocket } from 'node:tls'
-import { complaint, type DialTools, secured } from './dial.ts'
+import { type DialTools, type Doubt, doubtOf, secured } from './dial.ts'
+import type { Assurance } from './hops.ts'
 import type { Policy } from './policy.ts'
 
 export interface PeerTerms extends DialTools {
@@ -60,15 +61,24 @@ export class PeerSession implements PeerStreamHandlers {
   #resolve!: (proof: Proof) => void
   #reject!: (error: Error) => void
   #settled = false
-  #complaint: string | undefined
+  readonly #hop: Assurance
+  #doubt: Doubt | undefined
   #bidi = false
   /** Another reason for the end than the stream's own. */
   #why: string | undefined
   #verdict: ((answer: Dialback | undefined) => void) | undefined
 
   /** `verifyOnly`: the stream is for asking about a key (`verify`). */
-  constructor(socket: Duplex, direct: boolean, pair: Pair, terms: PeerTerms, events: PeerEvents, verifyOnly = false) {
+  constructor(
+    socket: Duplex,
+    hop: Assurance & { readonly direct: boolean },
+    pair: Pair,
+    terms: PeerTerms,
+    events: PeerEvents,
+    verifyOnly = false,
+  ) {
     this.pair = pair
+    this.#hop = hop
     this.#terms = terms
     this.#events = events
     this.#verifyOnly = verifyOnly
@@ -82,11 +92,11 @@ export class PeerSession implements PeerStreamHandlers {
     this.stream = new PeerStream(
       {
         socket,
-        secure: direct,
+        secure: hop.direct,
         from: local,
         to: remote,
         startTls: (plain) => secured(plain, local, remote, terms),
-        requireTls: terms.requireTls || terms.policy.needsCertificate(remote),
+        requireTls: terms.requireTls || terms.policy.needsCertificate(remote) || hop.dane.kind !== 'none',
         limits: terms.limits,
         timers: terms.clock,
         negotiationTimeout: terms.negotiationTimeout,
@@ -102,7 +112,12 @@ export class PeerSession implements PeerStreamHandlers {
 
   /** What there is to say against the other server's certificate; undefined for nothing. */
   get complaint(): string | undefined {
-    return this.#complaint
+    return this.#doubt?.text
+  }
+
+  /** TLSA records vouch for its certificate. */
+  get dane(): boolean {
+    return this.#hop.dane.kind === 'records'
   }
 
   /** `TLSv1.3`; undefined in the clear. */
@@ -127,12 +142,13 @@ export class PeerSession implements PeerStreamHandlers {
   // PeerStreamHandlers
 
   negotiate(features: Element, stream: PeerStream): void {
-    const { policy, network, bidi } = this.#terms
+    const { policy, network, bidi, clock } = this.#terms
     const { remote, local } = this.pair
-    this.#complaint = complaint(stream.socket, remote)
-    if (this.#complaint !== undefined && policy.needsCertificate(remote)) {
-      this.#why = this.#complaint
-      throw new StreamError('not-authorized', this.#complaint.replace(/^its/, 'your'))
+    const doubt = doubtOf(stream.socket, remote, this.#hop, clock.now())
+    this.#doubt = doubt
+    if (doubt !== undefined && (doubt.final || policy.needsCertificate(remote))) {
+      this.#why = doubt.text
+      throw new StreamError('not-authorized', doubt.text.replace(/\bits\b/g, 'your'))
     }
     if (this.#verifyOnly) return this.#done('none')
     if (bidi && this.#events.stanza !== undefined && features.child('bidi', NS.bidiFeature) !== undefined) {

@@ -1,10 +1,12 @@
-// Tries the addresses of another server one after the other, until a stream to it can be used.
+// Tries the addresses of another server until a stream to it can be used.
 
 import { StanzaError } from '@aviso/xmpp'
 import type { Clock } from '../../kernel/clock.ts'
 import type { Log } from '../../kernel/log.ts'
-import { dial } from './dial.ts'
-import { hopsOf, type HopSearch } from './hops.ts'
+import type { Duplex } from 'node:stream'
+import { connections } from '../../net/happy-eyeballs.ts'
+import { connected, secured } from './dial.ts'
+import { type Hop, hopsOf, type HopSearch } from './hops.ts'
 import { type Pair, type PeerEvents, PeerSession, type PeerTerms, type Proof } from './peer.ts'
 
 export interface ReachTools {
@@ -33,17 +35,15 @@ export async function reach(pair: Pair, tools: ReachTools, events: PeerEvents, v
   const timer = clock.timeout(timeout, () => giveUp.abort(new Error('it took too long')))
   let last = ''
   try {
-    for await (const hop of hopsOf(pair.remote, { ...search, signal })) {
-      const place = `${hop.address} ${hop.port}`
+    const race = { clock, signal, failed, connect: (hop: Hop, stop: AbortSignal) => connected(hop, terms, stop) }
+    for await (const { place: hop, socket } of connections(hopsOf(pair.remote, { ...search, signal }), race))
       try {
-        const socket = await dial(hop, pair.local, pair.remote, terms, signal)
-        return { ...(await negotiated(socket, hop.direct)), place }
+        const stream = hop.direct ? await secured(socket, pair.local, pair.remote, terms, ['xmpp-server']) : socket
+        return { ...(await negotiated(stream, hop)), place: placeOf(hop) }
       } catch (error) {
         signal.throwIfAborted()
-        last = (error as Error).message
-        log.debug({ domain: pair.remote, host: hop.host, at: place, reason: last }, 'no stream over this address')
+        failed(hop, error as Error)
       }
-    }
     throw StanzaError.of('remote-server-timeout', `${pair.remote} cannot be reached: ${last}`)
   } catch (error) {
     if (error instanceof StanzaError) throw error
@@ -53,16 +53,18 @@ export async function reach(pair: Pair, tools: ReachTools, events: PeerEvents, v
     timer.cancel()
   }
 
-  async function negotiated(
-    socket: ConstructorParameters<typeof PeerSession>[0],
-    direct: boolean,
-  ): Promise<Omit<Reached, 'place'>> {
+  function failed(hop: Hop, error: Error): void {
+    last = error.message
+    log.debug({ domain: pair.remote, host: hop.host, at: placeOf(hop), reason: last }, 'no stream over this address')
+  }
+
+  async function negotiated(socket: Duplex, hop: Hop): Promise<Omit<Reached, 'place'>> {
     let isUp = false
     const own: PeerEvents = {
       ...(events.stanza && { stanza: events.stanza }),
       closed: (reason) => isUp && events.closed(reason),
     }
-    const session = new PeerSession(socket, direct, pair, terms, own, verifyOnly)
+    const session = new PeerSession(socket, hop, pair, terms, own, verifyOnly)
     const abort = (): void => session.stream.destroy()
     signal.addEventListener('abort', abort, { once: true })
     try {
@@ -74,3 +76,5 @@ export async function reach(pair: Pair, tools: ReachTools, events: PeerEvents, v
     }
   }
 }
+
+const placeOf = ({ address, port }: Hop): string => `${address} ${port}`

@@ -68,7 +68,13 @@ export async function openS2s(scope: Scope, config: S2sConfig): Promise<void> {
   }
   const tools: ReachTools = {
     terms,
-    search: { resolver: scope.use(Resolver), random: inner.random, routes: config.routes },
+    search: {
+      resolver: scope.use(Resolver),
+      random: inner.random,
+      families: config.families,
+      dane: config.dane,
+      routes: config.routes,
+    },
     clock,
     log,
     timeout: config['reach-timeout'],

@@ -155,12 +155,26 @@ describe('what cannot be delivered comes back', () => {
 
 describe('certificates', () => {
   const CASES: readonly (readonly [name: string, certificate: HouseWish['certificate'], why: RegExp])[] = [
-    ['for another domain', certified('three.example'), /not for two\.example/],
-    ['that nobody vouches for', certify({ names: ['two.example'] }), /not valid/],
+    [
+      'for another domain',
+      certified('three.example'),
+      /its certificate is not for two\.example but for three\.example$/,
+    ],
+    ['that nobody vouches for', certify({ names: ['two.example'] }), /its certificate is self-signed$/],
+    [
+      'of an authority that nobody knows',
+      certify({ names: ['two.example'], issuer: certify({ names: ['Somebody'], authority: true }) }),
+      /its certificate comes from an issuer that is not trusted here$/,
+    ],
+    [
+      'of next year',
+      certify({ names: ['two.example'], issuer: AUTHORITY, from: new Date('2040-01-01') }),
+      /its certificate is not valid yet$/,
+    ],
     [
       'that has expired',
       certify({ names: ['two.example'], issuer: AUTHORITY, until: new Date('2021-01-01') }),
-      /not valid/,
+      /its certificate has expired$/,
     ],
   ]
   for (const [name, certificate, why] of CASES)

@@ -1,12 +1,12 @@
 // Servers that lie, steal, hurry, or do not read.
 
 import assert from 'node:assert/strict'
-import { connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import { test } from 'node:test'
 import { dialbackXml, el, NS } from '@aviso/xmpp'
 import { certify } from '../../fixtures/certificates.ts'
 import { short } from '../house.ts'
-import { certified, gullible, Stranger, Town } from './town.ts'
+import { certified, gullible, listening, Stranger, Town } from './town.ts'
 
 const message = (from: string, to = 'anna@one.example'): string =>
   `<message from='${from}' to='${to}' type='chat'><body>psst</body></message>`
@@ -191,14 +191,11 @@ test('what waits for a server that is being reached is bounded, and comes back w
   town.zones['_xmpp-server._tcp.slow.example'] = { SRV: [[0, 0, 5269, 'xmpp.slow.example']] }
   // Its connections are accepted, and nothing is ever said.
   const connected = Promise.withResolvers<void>()
-  const silent = createServer((socket) => {
+  const port = await listening(t, (socket) => {
     connected.resolve()
-    socket.on('error', () => {}).resume()
+    socket.resume()
   })
-  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
-  t.after(() => silent.close())
-  const address = silent.address()
-  town.announce('slow.example', typeof address === 'object' && address !== null ? address.port : 0)
+  town.announce('slow.example', port)
   for (let i = 1; i <= 4; i++) anna.send(`<message id='m${i}' to='x@slow.example'><body>${i}</body></message>`)
   const full = await anna.next()
   assert.equal(full.get('id'), 'm4')

@@ -26,6 +26,7 @@ import { Chat } from '../../../src/chat/core/contracts.ts'
 import { openCore } from '../../../src/chat/core/core.ts'
 import { coreConfig } from '../../../src/chat/core/settings.ts'
 import { c2s } from '../../../src/chat/endpoints/c2s.ts'
+import { componentEndpoint } from '../../../src/chat/endpoints/component.ts'
 import { s2s } from '../../../src/chat/endpoints/s2s.ts'
 import { disco } from '../../../src/chat/features/disco.ts'
 import { ping } from '../../../src/chat/features/ping.ts'
@@ -75,6 +76,8 @@ export interface HouseWish {
   readonly bans?: Bans
   /** Listens with direct TLS instead of STARTTLS. */
   readonly direct?: boolean
+  /** Its components; the endpoint is there only with some. */
+  readonly components?: readonly unknown[]
 }
 
 /** Servers, and the DNS that they share. */
@@ -139,9 +142,14 @@ export class Town {
         ? { listen: [], 'listen-tls': ['127.0.0.1:0'] }
         : { listen: ['127.0.0.1:0'], 'listen-tls': [] }
     await s2s.create(v.parse(s2s.config, where), scope.child('s2s'))
+    if (wish.components !== undefined)
+      await componentEndpoint.create(
+        v.parse(componentEndpoint.config, { listen: ['127.0.0.1:0'], components: wish.components }),
+        scope.child('component'),
+      )
     const port = (protocol: string): number => network.bound().find((bound) => bound.protocol === protocol)?.port ?? 0
     this.announce(domain, port('s2s'), wish.direct)
-    return new TownHouse(domain, scope, accounts, lines, port('c2s'), port('s2s'), metrics)
+    return new TownHouse(domain, scope, accounts, lines, port('c2s'), port('s2s'), port('component'), metrics)
   }
 }
 
@@ -153,6 +161,7 @@ export class TownHouse {
   readonly lines: Record<string, unknown>[]
   readonly clients: number
   readonly servers: number
+  readonly components: number
   readonly metrics: Metrics
 
   constructor(
@@ -162,6 +171,7 @@ export class TownHouse {
     lines: Record<string, unknown>[],
     clients: number,
     servers: number,
+    components: number,
     metrics: Metrics,
   ) {
     this.domain = domain
@@ -170,6 +180,7 @@ export class TownHouse {
     this.lines = lines
     this.clients = clients
     this.servers = servers
+    this.components = components
     this.metrics = metrics
   }
 
@@ -286,14 +297,28 @@ export class Stranger implements PeerStreamHandlers {
   }
 }
 
+/** Listens on loopback until the test is over, when what is open is closed. Resolves with the port. */
+export async function listening(t: TestContext, serve: (socket: Socket) => void): Promise<number> {
+  const sockets = new Set<Socket>()
+  const server = createServer((socket) => {
+    sockets.add(socket.on('error', () => {}).on('close', () => sockets.delete(socket)))
+    serve(socket)
+  })
+  t.after(() => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  return typeof address === 'object' && address !== null ? address.port : 0
+}
+
 /** Listens as the server of a domain, in the clear, and believes every key. Resolves with its port. */
 export function gullible(
   t: TestContext,
   told: { key?(dialback: Dialback, streamId: string): void; stanza?(stanza: Element, socket: Socket): void },
 ): Promise<number> {
-  const sockets = new Set<Socket>()
-  const server = createServer((socket) => {
-    sockets.add(socket.on('error', () => {}))
+  return listening(t, (socket) => {
     const stream = new ServerStream(
       { socket, secure: false, namespace: NS.server, streamId: () => 'an-id', defaultHost: 'x.example' },
       {
@@ -309,19 +334,9 @@ export function gullible(
           stream.send(dialbackXml({ name: 'result', from: dialback.to, to: dialback.from, type: 'valid' }))
           return true
         },
-        closed: () => void sockets.delete(socket),
+        closed: () => {},
       },
     )
     socket.once('close', () => stream.destroy())
   })
-  t.after(() => {
-    for (const socket of sockets) socket.destroy()
-    server.close()
-  })
-  return new Promise((resolve) =>
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      resolve(typeof address === 'object' && address !== null ? address.port : 0)
-    }),
-  )
 }

@@ -3,15 +3,15 @@
 import { isIP } from 'node:net'
 import { ClientPool, type SmtpClient } from '@aviso/smtp'
 import type { Scope } from '../../../kernel/scope.ts'
+import { NO_DANE } from '../../../net/dane.ts'
+import { sourceFor } from '../../../net/dns/addresses.ts'
 import { Resolver } from '../../../net/dns/contracts.ts'
 import { dnsName } from '../../../net/dns/names.ts'
 import { MailSettings } from '../../settings.ts'
-import { hostAddresses, sourceFor } from '../remote/addresses.ts'
 import { answer, Undeliverable } from '../remote/answers.ts'
 import { clientContext, poolOf, timeoutsOf } from '../remote/config.ts'
 import type { Answer, Courier, Parcel, RecipientResult } from '../remote/contracts.ts'
-import { all } from '../remote/courier.ts'
-import { NO_DANE } from '../remote/dane.ts'
+import { all, located } from '../remote/courier.ts'
 import { Destinations } from '../remote/destinations.ts'
 import { HopTrial, verdict } from '../remote/hops.ts'
 import type { Hop, Link, LinkTools } from '../remote/link.ts'
@@ -129,7 +129,7 @@ export class DownstreamCourier implements Courier {
     const { host, port, tls } = server
     if (isIP(host) !== 0) return [{ host, at: { address: host, port }, tls, kind }]
     try {
-      const { addresses } = await hostAddresses(host, 'both', this.#resolver, signal)
+      const { addresses } = await located(host, 'both', this.#resolver, signal)
       if (addresses.length > 0) return addresses.map((address): Hop => ({ host, at: { address, port }, tls, kind }))
     } catch (error) {
       if (error instanceof Undeliverable) return error.answer

@@ -3,19 +3,19 @@
 import { isIP } from 'node:net'
 import { ClientPool, type PoolOptions, type SmtpClient } from '@aviso/smtp'
 import { type AddressSet, plainAddress } from '../../../net/addresses.ts'
+import { type Dane, findDane, NO_DANE } from '../../../net/dane.ts'
+import { type Families, hostAddresses, type HostAddresses } from '../../../net/dns/addresses.ts'
 import type { Resolver } from '../../../net/dns/contracts.ts'
 import { dnsName } from '../../../net/dns/names.ts'
 import type { Scope } from '../../../kernel/scope.ts'
-import { type Families, hostAddresses, type HostAddresses } from './addresses.ts'
 import { answer, Undeliverable } from './answers.ts'
 import type { Answer, Courier, MxLevel, Parcel, RecipientResult, TlsLevel } from './contracts.ts'
-import { type Dane, findDane, NO_DANE } from './dane.ts'
 import { type DestinationLimits, Destinations } from './destinations.ts'
 import { HopTrial, type Told, verdict } from './hops.ts'
 import { Interfaces } from './interfaces.ts'
 import { type Hop, HopError, type Link, type LinkTools } from './link.ts'
 import type { StsCache, StsFinding } from './mta-sts-cache.ts'
-import { beforeUs, type Exchange, findExchanges, literalAddress } from './mx.ts'
+import { asked, beforeUs, type Exchange, findExchanges, literalAddress } from './mx.ts'
 import { type Demands, demandsOf, type LocalPolicy } from './policy.ts'
 import { reportSession } from './report.ts'
 import { smtpClock } from './smtp-clock.ts'
@@ -195,7 +195,7 @@ export class RemoteCourier implements Courier {
         const { host } = exchange
         if (isIP(host) !== 0) return { exchange, addresses: { addresses: [host], secure: false, name: host } }
         try {
-          return { exchange, addresses: await hostAddresses(host, families, resolver, signal) }
+          return { exchange, addresses: await located(host, families, resolver, signal) }
         } catch (error) {
           if (error instanceof Undeliverable) return { exchange, addresses: error }
           throw error
@@ -238,7 +238,8 @@ export class RemoteCourier implements Courier {
 
   #dane(host: string, addresses: HostAddresses, domain: string, port: number, signal: AbortSignal): Promise<Dane> {
     if (isIP(host) !== 0) return Promise.resolve(NO_DANE)
-    return findDane(host, port, addresses, domain, this.#parts.resolver, signal)
+    const find = (): Promise<Dane> => findDane(host, port, addresses, domain, this.#parts.resolver, signal)
+    return asked(host, find, `The DNS does not tell whether ${host} uses DANE`, host)
   }
 
   #isOwn(address: string): boolean {
@@ -260,6 +261,14 @@ export class RemoteCourier implements Courier {
     }
   }
 }
+
+/** The addresses of a server. Rejects with Undeliverable (later) when the DNS does not answer. */
+export const located = (
+  host: string,
+  families: Families,
+  resolver: Resolver,
+  signal: AbortSignal,
+): Promise<HostAddresses> => asked(host, () => hostAddresses(host, families, resolver, signal))
 
 const noAddress = (host: string, ignored: boolean): Answer =>
   ignored

@@ -2,14 +2,13 @@
 
 import { connect, type Socket } from 'node:net'
 import { connect as connectTls, type SecureContext, type TLSSocket } from 'node:tls'
-import { X509Certificate } from 'node:crypto'
 import type { Duplex } from 'node:stream'
 import { isIP } from 'node:net'
 import { type ClientTimeouts, SmtpClient, SmtpConnectionError, SmtpError } from '@aviso/smtp'
 import type { Clock } from '../../../kernel/clock.ts'
+import { chainOf, daneMatches } from '../../../net/dane.ts'
 import { answer, answerOf } from './answers.ts'
 import type { Answer, TlsLevel } from './contracts.ts'
-import { daneMatches } from './dane.ts'
 import { type Demands, judge, type TlsOutcome } from './policy.ts'
 import { smtpClock } from './smtp-clock.ts'
 import { certificateFailure, type TlsFailureType } from './tls-results.ts'
@@ -221,28 +220,12 @@ function secure(socket: Duplex, { host }: Hop, { dane }: Demands, tools: LinkToo
   })
 }
 
-/** Certificates of a server that are looked at. */
-const MAX_CHAIN = 10
-
 function outcomeOf(socket: TLSSocket, { dane }: Demands, tools: LinkTools): TlsOutcome {
   const daneMatched =
     dane.kind === 'records' ? daneMatches(dane.records, chainOf(socket), dane.names, tools.clock.now()) : undefined
   const level: TlsLevel = daneMatched === true || socket.authorized ? 'authenticated' : 'encrypted'
   const fault = socket.authorized ? undefined : String(socket.authorizationError)
   return { level, daneMatched, fault }
-}
-
-/** The certificates as the server sent them: its own, then each that signed the one before. */
-function chainOf(socket: TLSSocket): readonly X509Certificate[] {
-  const chain: X509Certificate[] = []
-  let at = socket.getPeerCertificate(true)
-  while (at.raw !== undefined && chain.length < MAX_CHAIN) {
-    chain.push(new X509Certificate(at.raw))
-    // A certificate that signed itself is its own issuer.
-    if (at.issuerCertificate === undefined || at.issuerCertificate.fingerprint256 === at.fingerprint256) break
-    at = at.issuerCertificate
-  }
-  return chain
 }
 
 function faultOf(outcome: TlsOutcome | undefined): TlsFault {

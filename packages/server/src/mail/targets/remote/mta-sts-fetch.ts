@@ -4,7 +4,7 @@ import { request } from 'node:https'
 import type { LookupFunction } from 'node:net'
 import type { SecureContext } from 'node:tls'
 import type { Resolver } from '../../../net/dns/contracts.ts'
-import { interleaved } from './addresses.ts'
+import { interleaved } from '../../../net/dns/addresses.ts'
 import type { TlsFailureType } from './tls-results.ts'
 
 /** Octets of a policy; RFC 8461 §3.3 suggests this bound. */

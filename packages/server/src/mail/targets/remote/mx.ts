@@ -85,12 +85,17 @@ export function beforeUs(
 }
 
 /** Asks the DNS; no answer is Undeliverable for now. */
-export async function asked<T>(name: string, ask: () => Promise<T>): Promise<T> {
+export async function asked<T>(
+  name: string,
+  ask: () => Promise<T>,
+  text = `The DNS gives no answer for ${name}`,
+  remote?: string,
+): Promise<T> {
   try {
     return await ask()
   } catch (error) {
     if (!(error instanceof DnsError)) throw error
-    throw new Undeliverable(answer(451, '4.4.3', `The DNS gives no answer for ${name}`), undefined, { cause: error })
+    throw new Undeliverable(answer(451, '4.4.3', text), remote, { cause: error })
   }
 }
 

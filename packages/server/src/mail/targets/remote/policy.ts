@@ -2,7 +2,7 @@
 
 import { answer } from './answers.ts'
 import { type Answer, higherTls, type MxLevel, reachesMx, reachesTls, type TlsLevel } from './contracts.ts'
-import type { Dane } from './dane.ts'
+import type { Dane } from '../../../net/dane.ts'
 import { type StsPolicy, stsAllows } from './mta-sts.ts'
 
 /** The least that the config wants, for all destinations or for one. */

@@ -2,11 +2,11 @@
 
 import type { Scope } from '../../../kernel/scope.ts'
 import { AddressSet } from '../../../net/addresses.ts'
+import { sourceFor } from '../../../net/dns/addresses.ts'
 import type { Resolver } from '../../../net/dns/contracts.ts'
 import { dnsName } from '../../../net/dns/names.ts'
 import type { Store } from '../../../store/contracts.ts'
 import type { MailTarget } from '../../pipeline/contracts.ts'
-import { sourceFor } from './addresses.ts'
 import { clientContext, poolOf, type RemoteConfig, ruleFinder, timeoutsOf } from './config.ts'
 import type { Courier } from './contracts.ts'
 import { RemoteCourier } from './courier.ts'

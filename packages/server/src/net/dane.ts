@@ -1,9 +1,9 @@
-// RFC 7672, RFC 7671: DANE for SMTP. Which TLSA records count for a server, and whether the certificates that it showed are those.
+// RFC 6698, RFC 7671, RFC 7672, RFC 7673: DANE. Which TLSA records count for a server, and whether the certificates that it showed are those.
 
 import { createHash, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto'
-import { DnsError, type Resolver, type TlsaRecord } from '../../../net/dns/contracts.ts'
-import { answer, Undeliverable } from './answers.ts'
-import type { HostAddresses } from './addresses.ts'
+import type { TLSSocket } from 'node:tls'
+import type { HostAddresses } from './dns/addresses.ts'
+import type { Resolver, TlsaRecord } from './dns/contracts.ts'
 
 /** What the DNS demands of a server's TLS. */
 export type Dane =
@@ -27,8 +27,8 @@ export const NO_DANE: Dane = { kind: 'none' }
 const MAX_RECORDS = 32
 
 /**
- * Finds the TLSA records of a server. `secure`: its name came from a validated answer or from the config; `domain` is the one that the mail is for.
- * Throws Undeliverable (later) when the DNS fails: going on without would let an attacker switch DANE off (RFC 7672 §2.1.2).
+ * Finds the TLSA records of a server. Ask only where its name came from a validated answer or from the config; `domain` is the one that it is to serve.
+ * Rejects with DnsError when the DNS fails: going on without would let an attacker switch DANE off (RFC 7672 §2.1.2).
  */
 export async function findDane(
   host: string,
@@ -39,7 +39,7 @@ export async function findDane(
   signal: AbortSignal,
 ): Promise<Dane> {
   for (const base of await baseNames(host, addresses, resolver, signal)) {
-    const found = await orLater(host, () => resolver.tlsa(`_${port}._tcp.${base}`, signal))
+    const found = await resolver.tlsa(`_${port}._tcp.${base}`, signal)
     if (!found.secure || found.records.length === 0) continue
     const records = found.records.slice(0, MAX_RECORDS).filter(isUsable)
     if (records.length === 0) return { kind: 'unusable', base }
@@ -57,18 +57,8 @@ async function baseNames(
 ): Promise<readonly string[]> {
   if (addresses.secure) return addresses.name === host ? [host] : [addresses.name, host]
   if (addresses.name === host) return []
-  const alias = await orLater(host, () => resolver.cname(host, signal))
+  const alias = await resolver.cname(host, signal)
   return alias.secure && alias.records.length > 0 ? [host] : []
-}
-
-async function orLater<T>(host: string, ask: () => Promise<T>): Promise<T> {
-  try {
-    return await ask()
-  } catch (error) {
-    if (!(error instanceof DnsError)) throw error
-    const reason = answer(451, '4.4.3', `The DNS does not tell whether ${host} uses DANE`)
-    throw new Undeliverable(reason, host, { cause: error })
-  }
 }
 
 const HASHES: readonly (string | undefined)[] = [undefined, 'sha256', 'sha512']
@@ -137,3 +127,19 @@ function anchored(record: TlsaRecord, chain: readonly X509Certificate[], now: nu
 
 const isValidAt = (certificate: X509Certificate, now: number): boolean =>
   certificate.validFromDate.getTime() <= now && now <= certificate.validToDate.getTime()
+
+/** Certificates of a server that are looked at. */
+const MAX_CHAIN = 10
+
+/** The certificates as the other side sent them: its own, then each that signed the one before. */
+export function chainOf(socket: TLSSocket): readonly X509Certificate[] {
+  const chain: X509Certificate[] = []
+  let at = socket.getPeerCertificate(true)
+  while (at.raw !== undefined && chain.length < MAX_CHAIN) {
+    chain.push(new X509Certificate(at.raw))
+    // A certificate that signed itself is its own issuer.
+    if (at.issuerCertificate === undefined || at.issuerCertificate.fingerprint256 === at.fingerprint256) break
+    at = at.issuerCertificate
+  }
+  return chain
+}

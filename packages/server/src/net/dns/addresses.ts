@@ -1,8 +1,7 @@
 // RFC 8305 §4, in spirit: at which addresses a server is tried, in which order, and from which of ours.
 
 import { isIPv4, isIPv6 } from 'node:net'
-import { DnsError, type Resolver } from '../../../net/dns/contracts.ts'
-import { answer, Undeliverable } from './answers.ts'
+import { DnsError, type Resolver } from './contracts.ts'
 
 export type Families = 'both' | 'ipv4' | 'ipv6'
 
@@ -20,7 +19,7 @@ export interface HostAddresses {
 const MAX_OF_FAMILY = 4
 
 /**
- * Looks the addresses of a host up. None is an answer too. Throws Undeliverable when the DNS does not answer for the families that are used; where one of two fails,
+ * Looks the addresses of a host up. None is an answer too. Rejects with DnsError when the DNS does not answer for the families that are used; where one of two fails,
  * the other one serves.
  */
 export async function hostAddresses(
@@ -47,8 +46,7 @@ export async function hostAddresses(
   const failed = answers.find((found) => found instanceof DnsError)
   const came = answers.flatMap((found) => (found instanceof DnsError ? [] : [found]))
   const some = came.some(({ records }) => records.length > 0)
-  if (failed !== undefined && !some)
-    throw new Undeliverable(answer(451, '4.4.3', `The DNS gives no answer for ${host}`), undefined, { cause: failed })
+  if (failed !== undefined && !some) throw failed
   const of = (found: (typeof answers)[number] | undefined): readonly string[] =>
     found === undefined || found instanceof DnsError ? [] : found.records.slice(0, MAX_OF_FAMILY)
   return {

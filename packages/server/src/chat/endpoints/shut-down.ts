@@ -1,0 +1,11 @@
+// How the streams of all endpoints end when the server does.
+
+import { StreamError } from '@aviso/xmpp'
+import type { Connection } from '../../net/contracts.ts'
+
+/** Tells the other side, and resolves when the connection is closed: net's `Session.shutdown`. */
+export function shutDown(stream: { close(error: StreamError): void }, { socket }: Connection): Promise<void> {
+  stream.close(new StreamError('system-shutdown'))
+  if (socket.destroyed) return Promise.resolve()
+  return new Promise((resolve) => socket.once('close', () => resolve()))
+}
