@@ -12,6 +12,8 @@ import { suspendedStore } from './chat/features/suspended.store.ts'
 import { reportsStore } from './chat/features/reports.store.ts'
 import { strangersStore } from './chat/features/strangers.store.ts'
 import { xmlEntriesStore } from './chat/features/xml-entries.store.ts'
+import { capabilitiesStore } from './chat/pubsub/capabilities.store.ts'
+import { personalNodesStore, serviceNodesStore } from './chat/pubsub/nodes.store.ts'
 import { invitesStore } from './chat/invites/invites.store.ts'
 import { roomsStore } from './chat/rooms/rooms.store.ts'
 import { sharedGroupsStore } from './chat/features/shared-groups.store.ts'
@@ -51,4 +53,7 @@ export const stores: readonly StoreDefinition[] = [
   sharedGroupsStore,
   roomsStore,
   strangersStore,
+  personalNodesStore,
+  serviceNodesStore,
+  capabilitiesStore,
 ]

@@ -1,6 +1,6 @@
 """A chat client (slixmpp) on strings: reads commands from standard input and tells what happens on standard output, one JSON array a line.
 
-Arguments: JID, password, host, port, `starttls` or `tls`, CA file; `managed` for a stream that can be resumed. Needs Debian's python3-slixmpp.
+Arguments: JID, password, host, port, `starttls` or `tls`, CA file; `managed` for a stream that can be resumed, `events` for what events.py does, `photos` with it to be told of photos. Needs Debian's python3-slixmpp.
 """
 
 import asyncio
@@ -10,8 +10,11 @@ import sys
 import slixmpp
 from slixmpp.exceptions import IqError, PresenceError
 
+import events
+
 JID, PASSWORD, HOST, PORT, HOW, CA = sys.argv[1:7]
 MANAGED = "managed" in sys.argv[7:]
+EVENTS = "events" in sys.argv[7:]
 
 
 # slixmpp itself prints now and then.
@@ -32,6 +35,8 @@ class Client(slixmpp.ClientXMPP):
             self.register_plugin("xep_0198")
             self.add_event_handler("sm_enabled", lambda _: tell("managed"))
             self.add_event_handler("session_resumed", lambda _: tell("resumed"))
+        if EVENTS:
+            events.register(self, tell, "photos" in sys.argv[7:])
         # Questions are for the one who pulls the strings.
         self.auto_authorize = None
         self.auto_subscribe = None
@@ -153,6 +158,8 @@ class Client(slixmpp.ClientXMPP):
         elif command == "quit":
             await self.disconnect()
             asyncio.get_event_loop().stop()
+        elif not EVENTS or not await events.obey(self, tell, command, args):
+            raise ValueError("what is that?")
 
     async def listen(self):
         loop = asyncio.get_event_loop()

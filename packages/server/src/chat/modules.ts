@@ -29,6 +29,10 @@ import { motd } from './features/motd.ts'
 import { watchRegistrations } from './features/watch-registrations.ts'
 import { welcome } from './features/welcome.ts'
 import { accountManagement } from './features/account-management.ts'
+import { pep } from './pubsub/pep.ts'
+import { avatars } from './features/avatars.ts'
+import { bookmarks } from './features/bookmarks.ts'
+import { pubsub } from './pubsub/pubsub.ts'
 import { invites } from './features/invites.ts'
 import { mimicry } from './features/mimicry.ts'
 import { registration } from './features/registration.ts'
@@ -59,8 +63,11 @@ export const chatFeatures: readonly AnyModule[] = [
   strangers,
   uptime,
   lastActivity,
+  pep,
   vcard,
+  avatars,
   privateStorage,
+  bookmarks,
   contactAddresses,
   serverInfo,
   commands,
@@ -79,4 +86,7 @@ export const chatFeatures: readonly AnyModule[] = [
   rooms,
 ]
 
-export const chatModules: readonly AnyModule[] = [c2s, s2s, componentEndpoint, ...chatFeatures]
+/** Those that are off unless the config names them. */
+export const furtherFeatures: readonly AnyModule[] = [pubsub]
+
+export const chatModules: readonly AnyModule[] = [c2s, s2s, componentEndpoint, ...chatFeatures, ...furtherFeatures]

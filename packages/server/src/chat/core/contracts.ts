@@ -4,13 +4,14 @@ import type { Element, Jid, StanzaError, UserAgent } from '@aviso/xmpp'
 import type { GenericSchema, InferOutput } from 'valibot'
 import type { Account, Accounts } from '../../accounts/contracts.ts'
 import { type AnyModule, defineFamily, defineModule } from '../../kernel/module.ts'
-import { type Scope, serviceKey } from '../../kernel/scope.ts'
+import { type Scope, type ServiceKey, serviceKey } from '../../kernel/scope.ts'
 import type { Store } from '../../store/contracts.ts'
 import type { Command } from './commands.ts'
 import type { OnlineAccount } from './directory.ts'
 import type { AnswerHook, TellHook } from './hooks.ts'
 import type { Inline } from './inline.ts'
 import type { SentStanza } from './redelivery.ts'
+import type { RosterItem } from './roster.ts'
 import type { Session, Wire } from './session.ts'
 import type { SuspendedSession } from './suspended.ts'
 
@@ -78,6 +79,12 @@ export interface PresenceEvent {
   readonly listening: boolean
 }
 
+/** An account shows its presence to somebody who did not see it before: a new contact, or one who is blocked no more. */
+export interface ShownEvent {
+  readonly account: OnlineAccount
+  readonly to: Jid
+}
+
 /** A session has become unavailable. */
 export interface UnavailableEvent {
   readonly session: Session
@@ -94,6 +101,8 @@ export interface Hooks {
   readonly entering: AnswerHook<StanzaEvent, Entered | Promise<Entered>>
   /** A client of ours sends a message, an IQ or a directed presence; nothing was done with it yet. */
   readonly sending: AnswerHook<SendingEvent, Handled>
+  /** An available presence of a client of ours, broadcast or directed, before anybody sees it: answers what goes in its place. */
+  readonly dressing: AnswerHook<StanzaEvent, Element>
   /** A stanza for an account of ours, from whomever, is about to be delivered or answered. Not asked for IQ results and errors. */
   readonly receiving: AnswerHook<AccountEvent, Handled>
   /**
@@ -114,6 +123,7 @@ export interface Hooks {
   readonly bound: TellHook<Session>
   /** A session has broadcast that it is available; its contacts were told. */
   readonly available: TellHook<PresenceEvent>
+  readonly shown: TellHook<ShownEvent>
   /** A session has become unavailable, by its own word or by its end. */
   readonly unavailable: TellHook<UnavailableEvent>
   /** An IQ result or error for the bare address of an account: the answer to what was asked in its name. */
@@ -174,6 +184,15 @@ export interface Disco {
   node(node: string, description: DiscoNode): void
   /** Nodes whose names are known only when they are asked for. */
   otherNodes(find: DiscoFinder): void
+  /** What is found at the accounts. */
+  accountNodes(nodes: AccountNodes): void
+}
+
+/** Nodes of accounts: whoever offers them knows who may know of them. All may throw a StanzaError. */
+export interface AccountNodes {
+  /** Those that the asker, who may see the account's presence, may know of. */
+  list(iq: IqRequest): Promise<readonly DiscoItem[]>
+  node(name: string): DiscoNode | undefined
 }
 
 /** Finds a node of one of our domains. */
@@ -195,6 +214,7 @@ export interface DiscoIdentity {
   readonly category: string
   readonly type: string
   readonly name?: string
+  readonly lang?: string
 }
 
 export interface DiscoItem {
@@ -211,6 +231,7 @@ export interface DiscoFacts {
   /** Of the host. */
   forms(): readonly Element[]
   node(name: string): DiscoNode | undefined
+  accountNodes(): AccountNodes | undefined
   /** Grows with each change. */
   readonly revision: number
 }
@@ -257,6 +278,8 @@ export interface Neighbour {
 
 /** Where a client's stream stands when features are offered (RFC 6120 §4.3.2). */
 export interface StreamStage {
+  /** Set once it has a resource, or has resumed one (XEP-0386, XEP-0198). */
+  readonly session: Session | undefined
   /** The domain that the client addressed. */
   readonly host: string
   readonly authenticated: boolean
@@ -315,6 +338,16 @@ export interface Host {
   sessions(bare: string): readonly Session[]
   /** True when `viewer` may know of the account's presence: it is the account's own, or subscribed to it. */
   maySeePresence(account: Account, viewer: Jid): Promise<boolean>
+  /** What an account has in its roster of somebody; undefined for a stranger. */
+  rosterItem(account: Account, contact: string): Promise<RosterItem | undefined>
+  /** Broadcasts the presence of an available session anew, after what `dressing` adds to it has changed. */
+  announce(session: Session): void
+  /** Something that other features may use, for the domains that this one works for. */
+  offer<T>(key: ServiceKey<T>, value: T): void
+  /** What a feature offers for that domain; undefined where none does. To be asked when it is needed: features are attached in no order. */
+  find<T>(key: ServiceKey<T>, domain: string): T | undefined
+  /** All that features offer under one key for that domain. */
+  all<T>(key: ServiceKey<T>, domain: string): readonly T[]
   /** Gives the presence of the account's sessions to somebody (all resources, or the one named), or says goodbye in their name. */
   sendPresence(account: OnlineAccount, to: Jid, goodbye: boolean): void
   /** Asks for somebody's presence in the name of an account's sessions, as at the log-in (RFC 6121 §4.3). */
