@@ -376,6 +376,7 @@ export class Hall {
     const occupants = occupantsOf(this.rooms.values())
     await Promise.all(this.#going.values())
     if (occupants.length > 0 || this.#began) await this.store.keepOccupants({ occupants })
+    this.occupied(-occupants.length)
   }
 }
 
