@@ -33,7 +33,7 @@ export function actorOf(room: Room, { from }: Pick<IqRequest, 'from'>): Actor {
   return { bare, affiliation: room.affiliationOf(bare), occupant: room.sessions.get(from.toString())?.occupant }
 }
 
-/** Answers a list (§8.? to §10): those with an affiliation, or with a role. */
+/** Answers a list (§8.4 to §10.8): those with an affiliation, or with a role. */
 export function listAsked(room: Room, iq: IqRequest): Element {
   const actor = actorOf(room, iq)
   const [item, ...others] = iq.payload.childrenNamed('item')
@@ -204,7 +204,7 @@ function changeRole(room: Room, occupant: Occupant, role: Role, telling: Telling
   announce(room, occupant, telling, isShown)
 }
 
-/** §9.? : those who may know are told of a change of somebody who is not there. */
+/** §9.3: those who may know are told of a change of somebody who is not there. */
 function tellOfAbsent(room: Room, { jid, affiliation, reason }: Affiliated): void {
   const item = el('item', { affiliation, jid }, reason !== '' && el('reason', {}, reason))
   room.broadcast(el('message', { from: room.bare }, el('x', { xmlns: MUC_USER }, item)), room.origin, (to) =>

@@ -2,7 +2,6 @@
 
 import type { Element, Jid } from '@aviso/xmpp'
 import type { Origin } from '../core/contracts.ts'
-import type { Session } from '../core/session.ts'
 
 export const MUC = 'http://jabber.org/protocol/muc'
 export const MUC_USER = `${MUC}#user`
@@ -50,8 +49,6 @@ export interface RoomSession {
   readonly jid: Jid
   /** The full JID. */
   readonly full: string
-  /** Its session, where it is a client of ours. */
-  session: Session | undefined
   /** What its presence contains, without what only rooms may say. */
   presence: Element
 }

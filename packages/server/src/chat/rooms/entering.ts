@@ -28,7 +28,6 @@ export function presenceAt(room: Room, { stanza, origin, to }: StanzaEvent, crea
     return enter(room, { stanza, origin, to }, nick, x, created)
   }
   there.presence = cleanPresence(stanza)
-  there.session = origin.session ?? there.session
   there.occupant.shown = {}
   if (nick !== there.occupant.nick) return changeNick(room, there, nick)
   if (x !== undefined) {
@@ -50,7 +49,7 @@ function enter(room: Room, event: StanzaEvent, nick: string, x: Element, created
   admit(room, jid, x)
   const present = occupantFor(room, bare, given)
   const occupant = present ?? room.seat(given, bare, room.roleFor(room.affiliationOf(bare)))
-  const session: RoomSession = { occupant, jid, full: jid.toString(), session: origin.session, presence }
+  const session: RoomSession = { occupant, jid, full: jid.toString(), presence }
   room.addSession(session)
   const codes = created ? [201] : []
   if (given !== nick) codes.push(210)

@@ -10,10 +10,10 @@ import type { Limits } from '../../net/contracts.ts'
 import { type Calls, type Store, StoreError } from '../../store/contracts.ts'
 import type { Host, Origin } from '../core/contracts.ts'
 import type { ServiceDomain } from '../core/service.ts'
-import type { Session } from '../core/session.ts'
-import { type Affiliated, ROLES, type RoomSession, type Tombstone } from './contracts.ts'
+import type { Affiliated, Tombstone } from './contracts.ts'
 import { delayed } from './history.ts'
-import { leave, readPresence } from './presence.ts'
+import { leave } from './presence.ts'
+import { occupantsOf, Returning } from './returning.ts'
 import { stamped } from '../archive/stanza-ids.ts'
 import { readText } from './room-archive.ts'
 import { Room, toRow } from './room.ts'
@@ -54,6 +54,7 @@ export class Hall {
   readonly random: Random
   readonly log: Log
   readonly rooms = new Map<string, Room>()
+  readonly returning: Returning
   readonly #scope: Scope
   readonly #loading = new Map<string, Promise<Room | Tombstone | undefined>>()
   /** Rooms in memory that nobody is in, the one that was used last at the end. */
@@ -64,8 +65,6 @@ export class Hall {
   readonly #ceded = new Set<string>()
   /** Rooms that are being forgotten. */
   readonly #going = new Map<string, Promise<void>>()
-  /** Clients that were in a room when the server stopped, and have not come back yet. */
-  readonly #awaited = new Map<string, RoomSession[]>()
   readonly #generations: Generation[] = []
   #began = false
 
@@ -76,6 +75,7 @@ export class Hall {
     this.random = scope.random
     this.log = scope.log
     this.#scope = scope
+    this.returning = new Returning(this, scope)
   }
 
   /** A generation that is up; the newest one is used. Returns the way to leave. */
@@ -358,27 +358,7 @@ export class Hall {
     this.log.info({ room: room.bare, venue: tombstone?.venue, reason: tombstone?.reason }, 'a room was destroyed')
   }
 
-  // A restart
-
-  /** Puts those back who were in rooms when the server stopped: clients of ours have some time to come back. */
-  async restore(): Promise<void> {
-    const rows = await this.store.occupants()
-    for (const { room: name, jid: text, nick, role, presence } of rows) {
-      const room = await this.load(name)
-      const jid = Jid.tryParse(text)
-      if (!(room instanceof Room) || jid === undefined) continue
-      const bare = jid.bareString
-      const there = room.occupants.get(nick)
-      if (there !== undefined && there.bare !== bare) continue
-      const occupant = there ?? room.seat(nick, bare, ROLES.find((each) => each === role) ?? 'none')
-      const session = { occupant, jid, full: jid.toString(), session: undefined, presence: readPresence(presence) }
-      room.addSession(session)
-      if (this.isLocal(bare)) this.#awaited.set(session.full, [...(this.#awaited.get(session.full) ?? []), session])
-    }
-    if (rows.length === 0) return
-    this.log.info({ domain: this.domain, occupants: rows.length }, 'rooms have their occupants again')
-    this.#scope.timeout(this.settings['return-within'], () => this.#giveUp())
-  }
+  // The life of the server
 
   /** The first stanza of this life. What was kept of the one before is not true any longer. */
   begin(): void {
@@ -391,46 +371,12 @@ export class Hall {
     this.store.sweep({ before: this.clock.now() - this.settings.tombstones, occupied }).catch(failed)
   }
 
-  /** A client that was in rooms is there again. */
-  cameBack(full: string, session?: Session): void {
-    const awaited = this.#awaited.get(full)
-    if (awaited === undefined) return
-    this.#awaited.delete(full)
-    for (const entry of awaited) {
-      entry.session = session
-      // The room is told when it ends (RFC 6121 §4.6.3).
-      if (session !== undefined) (session.directed ??= new Set()).add(entry.occupant.full)
-    }
-  }
-
-  isAwaited(session: RoomSession): boolean {
-    return this.#awaited.get(session.full)?.includes(session) === true
-  }
-
-  #giveUp(): void {
-    const awaited = [...this.#awaited.values()].flat()
-    this.#awaited.clear()
-    for (const session of awaited) {
-      const room = this.rooms.get(Jid.parse(session.occupant.full).local)
-      if (room?.sessions.get(session.full) !== session) continue
-      leave(room, session)
-      this.settle(room)
-    }
-  }
-
   /** Keeps who is in rooms, in one write. */
   async close(): Promise<void> {
-    const occupants = [...this.rooms.values()].flatMap((room) =>
-      [...room.sessions.values()].map(({ full, occupant, presence }) => ({
-        room: room.name,
-        jid: full,
-        nick: occupant.nick,
-        role: occupant.role,
-        presence: presence.toString(),
-      })),
-    )
+    const occupants = occupantsOf(this.rooms.values())
     await Promise.all(this.#going.values())
     if (occupants.length > 0 || this.#began) await this.store.keepOccupants({ occupants })
+    this.occupied(-occupants.length)
   }
 }
 

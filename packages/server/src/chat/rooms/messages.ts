@@ -132,7 +132,7 @@ function mayWhisper(room: Room, from: Occupant, to: Occupant): void {
   if (!allowed) throw StanzaError.of('policy-violation', 'private messages are not allowed here')
 }
 
-/** XEP-0045 §7.14: errors that mean that a client is not there any more. */
+/** XEP-0045 §11.1: errors that mean that a client is not there any more. */
 const KICKABLE: ReadonlySet<string> = new Set([
   'gone',
   'internal-server-error',
@@ -152,7 +152,7 @@ export function cameBack(room: Room, { stanza, origin }: StanzaEvent): void {
   const error = StanzaError.from(stanza)
   if (!KICKABLE.has(error.condition)) return
   // While the server comes up again, its clients have yet to come back.
-  if (room.hall.isAwaited(session)) return
+  if (room.hall.returning.isAwaited(session)) return
   const reason = room.config.publicJids
     ? `kicked: ${error.condition}${error.text === '' ? '' : `: ${error.text}`}`
     : undefined

@@ -1,4 +1,4 @@
-// XEP-0045 §7.1, §7.2, §7.14, §8.2: how the occupants of a room see each other.
+// XEP-0045 §7.1, §7.2, §7.14, §8.2, §11.1: how the occupants of a room see each other.
 
 import { type Child, DEFAULT_PARSER_LIMITS, el, type Element, NS, readElement, StanzaError } from '@aviso/xmpp'
 import { HATS, MUC, MUC_ADMIN, MUC_OWNER, MUC_USER, type Occupant, OCCUPANT_ID, type RoomSession } from './contracts.ts'

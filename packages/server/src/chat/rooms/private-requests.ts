@@ -1,4 +1,4 @@
-// XEP-0045 §17.?, XEP-0410: requests from occupant to occupant, and to oneself
+// XEP-0045 §17.4, XEP-0410: requests from occupant to occupant, and to oneself
 
 import { type Element, NS, StanzaError } from '@aviso/xmpp'
 import { randomWord } from '../../kernel/random.ts'

@@ -82,11 +82,11 @@ async function openRooms(host: Host, place: ServicePlace, settings: Settings, sc
   registerRequests(hall, service, settings)
   // Those that outlive a restart are there before anybody is served, though their clients are away still.
   host.hooks.bound.on((session) => {
-    if (session.woken) hall.cameBack(session.full, session)
+    if (session.woken) hall.returning.cameBack(session.full, session)
   })
-  host.hooks.resumed.on((session) => hall.cameBack(session.full, session))
+  host.hooks.resumed.on((session) => hall.returning.cameBack(session.full, session))
   if (place.domain === place.parent) besideAccounts(host, hall, scope)
-  if (isNew) await hall.restore()
+  if (isNew) await hall.returning.restore()
 }
 
 /** Rooms tell strangers no more of names that nobody has than accounts do: only who may make a room finds out. */
@@ -159,7 +159,7 @@ function message(hall: Hall, event: StanzaEvent): void | Promise<void> {
     throw StanzaError.of('service-unavailable')
   }
   if (type === 'error') return withThose(hall, event, cameBack)
-  hall.cameBack(origin.jid.toString(), origin.session)
+  hall.returning.cameBack(origin.jid.toString(), origin.session)
   return hall.using(to.local, (room): void | Promise<void> => {
     if (to.isFull) return sayToOne(room, event)
     return type === 'groupchat' ? sayToAll(room, event) : messageToRoom(room, event)
@@ -183,7 +183,7 @@ function presence(hall: Hall, event: StanzaEvent): void | Promise<void> {
   if (type === 'subscribe')
     return origin.reply(el('presence', { type: 'unsubscribed', from: to.bareString, to: origin.jid.bareString }))
   if (type !== undefined) return undefined
-  hall.cameBack(origin.jid.toString(), origin.session)
+  hall.returning.cameBack(origin.jid.toString(), origin.session)
   try {
     if (hall.rooms.has(to.local)) return hall.using(to.local, (room) => presenceAt(room, event))
   } catch (error) {

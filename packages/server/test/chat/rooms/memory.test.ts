@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type Element, NS } from '@aviso/xmpp'
+import { RoomHalls } from '../../../src/chat/rooms/administration.ts'
 import { databaseOf } from '../../../src/chat/rooms/hall.ts'
 import { roomsStore } from '../../../src/chat/rooms/rooms.store.ts'
 import { House, managed, type Peer, resume } from '../house.ts'
@@ -314,6 +315,32 @@ test('a crash: who was in rooms is not there any more, and what does not stay is
   assert.deepEqual(await after.occupants(), [], 'they are not restored a second time')
   assert.equal((await after.load({ name: 'left' })).room, undefined)
   assert.ok((await after.load({ name: 'cafe' })).room, 'somebody is awaited there')
+})
+
+test('rooms that nobody is in are not in memory, and are as they were when somebody comes', async (t) => {
+  const house = await open({ featureConfig: { rooms: { 'rooms-in-memory': 2 } } })
+  t.after(() => house.close())
+  const [anna] = await guests(house, 'anna')
+  assert.ok(anna)
+  const hall = house.generation.scope.use(RoomHalls).get(SERVICE)
+  const names = Array.from({ length: 10 }, (_, index) => `room${index}@${SERVICE}`)
+  for (const room of names) {
+    await make(anna, 'A', { persistentroom: '1', roomname: `The ${room}` }, room)
+    say(anna, `in ${room}`, { room })
+  }
+  await told(anna)
+  assert.equal(hall?.rooms.size, 10)
+  for (const room of names) anna.send(`<presence type='unavailable' to='${room}/A'/>`)
+  await told(anna)
+  assert.equal(hall.rooms.size, 2)
+  for (const room of names) {
+    assert.ok((await enter(anna, 'A', { room })).includes(`m room${names.indexOf(room)}/A 'in ${room}' old`))
+    const info: Element = await anna.request('get', `<query xmlns='${NS.discoInfo}'/>`, room)
+    assert.equal(info.firstElement?.child('identity')?.get('name'), `The ${room}`)
+    anna.send(`<presence type='unavailable' to='${room}/A'/>`)
+    await told(anna)
+  }
+  assert.equal(hall.rooms.size, 2)
 })
 
 test('members that are not there are woken when they are spoken to', async (t) => {
