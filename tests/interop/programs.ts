@@ -2,6 +2,7 @@
 
 import { spawn } from 'node:child_process'
 import { accessSync, constants } from 'node:fs'
+import { createServer } from 'node:net'
 import { delimiter, join } from 'node:path'
 import { PROGRAM } from '../../packages/server/test/fixtures/program.ts'
 
@@ -94,4 +95,13 @@ export async function eventually<T>(
     await new Promise((resolve) => setTimeout(resolve, 40))
   }
   throw new Error(`waited in vain: ${typeof what === 'string' ? what : what()}`)
+}
+
+/** A port that nobody has now. */
+export async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  return typeof address === 'object' && address !== null ? address.port : 0
 }

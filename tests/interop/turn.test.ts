@@ -3,7 +3,6 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import * as v from 'valibot'
@@ -11,17 +10,8 @@ import { relayConfig } from '../../packages/server/src/chat/relay/config.ts'
 import { Relay } from '../../packages/server/src/chat/relay/relay.ts'
 import { HandClock } from '../../packages/server/src/kernel/clock.ts'
 import { testScope } from '../../packages/server/test/fixtures/scope.ts'
-import { needs, run } from './programs.ts'
+import { freePort, needs, run } from './programs.ts'
 import { temporaryFolder } from './server.ts'
-
-/** A port that nobody has now. */
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  return typeof address === 'object' && address !== null ? address.port : 0
-}
 
 /** For the test everything is on this machine, which the relay otherwise reaches nobody on. */
 const LOOPBACK = ['listening-ip=127.0.0.1', 'relay-ip=127.0.0.1', 'allow-loopback-peers', 'allowed-peer-ip=127.0.0.1']
