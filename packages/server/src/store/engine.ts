@@ -323,6 +323,7 @@ export class Engine {
   async #carryOut(key: string, database: SqliteDatabase): Promise<void> {
     const waiting = this.#waiting.get(key)
     if (waiting === undefined) return
+    this.#warmUp(database)
     this.#complain(await carryOut(database, this.#find, this.#journal, waiting.entries))
     this.#waiting.delete(key)
   }
@@ -347,6 +348,7 @@ export class Engine {
 
   /** With `journaled`, the sync is left to the journal, and the database remembers that these calls are in it. */
   async #runGroup(database: SqliteDatabase, group: readonly Call[], journaled: boolean): Promise<readonly Outcome[]> {
+    this.#warmUp(database)
     const writes = group.reduce((count, call) => count + (this.#operation(call)?.mode === 'read' ? 0 : 1), 0)
     if (writes === 0) {
       const outcomes: Outcome[] = []
@@ -433,7 +435,6 @@ export class Engine {
     if (database !== undefined) {
       this.#open.delete(key)
       this.#open.set(key, database)
-      this.#warmUp(database)
       return database
     }
     const path = databasePath(this.#options.folder, scale, name)
@@ -456,6 +457,7 @@ export class Engine {
     return database
   }
 
+  /** Pages of the database are about to be read, or were: one that has rested longest lets go of its own. */
   #warmUp(database: SqliteDatabase): void {
     this.#warm.delete(database)
     this.#warm.add(database)
