@@ -64,6 +64,7 @@ endpoints:
   imap: { listen: ['127.0.0.1:0'], listen-tls: ['127.0.0.1:0'] }
   c2s: { listen: ['127.0.0.1:0'], listen-tls: ['127.0.0.1:0'] }
   s2s: false
+  http: false
   metrics: { listen: '127.0.0.1:0' }
 `
 

@@ -34,6 +34,7 @@ endpoints:
   imap: { listen: ['$HOST:$PORT_IMAP'], listen-tls: ['$HOST:$PORT_IMAPS'] }
   c2s: { listen: ['$HOST:$PORT_XMPP'], listen-tls: ['$HOST:$PORT_XMPPS'], require-tls: false }
   s2s: false
+  http: false
   metrics: false
 chat: { features: { archive: $archive } }
 END

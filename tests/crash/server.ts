@@ -73,6 +73,7 @@ export function settingsOf(changes: Settings = {}): Settings {
       imap: { listen: [any], 'listen-tls': [any] },
       c2s: { listen: [any], 'listen-tls': [any], 'require-tls': false },
       s2s: false,
+      http: false,
       metrics: { listen: any },
     },
   }

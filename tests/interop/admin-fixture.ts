@@ -22,6 +22,7 @@ export const minimal = (more: Settings = {}): Settings => ({
     imap: { listen: ['127.0.0.1:0'], 'listen-tls': ['127.0.0.1:0'] },
     c2s: { listen: ['127.0.0.1:0'], 'listen-tls': ['127.0.0.1:0'] },
     s2s: false,
+    http: false,
     metrics: false,
   },
   ...more,

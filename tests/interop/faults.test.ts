@@ -72,6 +72,7 @@ describe('starting', () => {
         submission: false,
         c2s: false,
         s2s: false,
+        http: false,
         metrics: false,
       },
     })

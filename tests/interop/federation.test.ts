@@ -7,6 +7,7 @@ import { clientMechanism } from '@aviso/sasl'
 import { Client, type Element } from '@aviso/xmpp'
 import { certify } from '../../packages/server/test/fixtures/certificates.ts'
 import { Peer, short } from '../../packages/server/test/chat/house.ts'
+import { answerTo, presenceWanting, publish, toldBy } from '../../packages/server/test/chat/pubsub/clients.ts'
 import { AUTHORITY, certified, Town, type HouseWish } from '../../packages/server/test/chat/s2s/town.ts'
 import { needsEjabberd, startEjabberd } from './ejabberd.ts'
 import type { ForeignServer, ForeignWish } from './foreign-server.ts'
@@ -106,6 +107,22 @@ async function see(peer: Peer, ...wanted: readonly string[]): Promise<void> {
   )
 }
 
+/** Waits until a client is told of a node; meanwhile it says what it wants to hear of, to whoever asks. */
+async function hear(peer: Peer, node: string, wanted: string): Promise<void> {
+  const told: string[] = []
+  await eventually(
+    () => `${wanted}; told: ${told.join(', ')}`,
+    () => {
+      for (const stanza of peer.clear()) {
+        if (stanza.name === 'iq' && stanza.get('type') === 'get')
+          peer.send(answerTo(stanza, [node]).toString('jabber:client'))
+        told.push(...toldBy(stanza))
+      }
+      return told.includes(wanted) ? true : undefined
+    },
+  )
+}
+
 const DISCO = `<query xmlns='http://jabber.org/protocol/disco#info'/>`
 const VERSION = `<query xmlns='jabber:iq:version'/>`
 const card = (name: string): string => `<vCard xmlns='vcard-temp'><FN>${name}</FN></vCard>`
@@ -199,3 +216,32 @@ for (const [server, program] of Object.entries(PROGRAMS))
       await see(bert, `message chat anna@ours.example/r 'who is it?'`)
     })
   })
+
+describe('personal events with Prosody', { skip: needsProsody() }, () => {
+  test('of contacts, both ways: as they happen, and the last one at presence', async (t) => {
+    const program = PROGRAMS['Prosody']
+    assert.ok(program !== undefined)
+    const { anna, bert, theirs } = await meeting(t, program, { house: {}, proof: 'external' }, { pep: {} })
+    const TUNE = 'urn:example:tune'
+    bert.send(`<presence to='anna@ours.example' type='subscribe'/>`)
+    await see(anna, 'presence subscribe bert@theirs.example')
+    for (const type of ['subscribed', 'subscribe']) anna.send(`<presence to='bert@theirs.example' type='${type}'/>`)
+    await see(bert, 'presence subscribe anna@ours.example')
+    bert.send(`<presence to='anna@ours.example' type='subscribed'/>`)
+    await see(anna, 'presence subscribed bert@theirs.example')
+
+    await publish(anna, TUNE, 'now', 'Help')
+    bert.send(presenceWanting([TUNE]))
+    await hear(bert, TUNE, `anna@ours.example ${TUNE} now=Help`)
+    await publish(anna, TUNE, 'now', 'Yesterday')
+    await hear(bert, TUNE, `anna@ours.example ${TUNE} now=Yesterday`)
+    await publish(bert, TUNE, 'now', 'Michelle')
+    anna.send(presenceWanting([TUNE]))
+    const by = (song: string): string => `bert@theirs.example ${TUNE} now=${song} by bert@theirs.example`
+    await hear(anna, TUNE, by('Michelle')).catch((error: unknown) => {
+      throw new Error(theirs.log, { cause: error })
+    })
+    await publish(bert, TUNE, 'now', 'Girl')
+    await hear(anna, TUNE, by('Girl'))
+  })
+})

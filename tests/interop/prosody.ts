@@ -53,7 +53,7 @@ const configOf = (wish: ForeignWish, { path, clients, servers }: Premises): stri
       .map(([domain, port]) => `["${domain}"] = ${port}`)
       .join(', ')} }`,
     'modules_enabled = { "test_routes", "roster", "saslauth", "tls", "disco", "ping", "presence", "message", "iq"' +
-      ', "dialback", "s2s_bidi", "vcard", "version" }',
+      ', "dialback", "s2s_bidi", "vcard", "version", "pep" }',
     `s2s_secure_auth = ${String(wish.strict)}`,
     `VirtualHost "${wish.domain}"`,
     `  ssl = { certificate = "${path}/cert.pem", key = "${path}/key.pem", cafile = "${path}/ca.pem" }`,

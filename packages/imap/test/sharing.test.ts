@@ -327,12 +327,43 @@ test('NOTIFY hears of rights that come and go, and of mail in others’ mailboxe
   assert.deepEqual(await lines(c, `NOTIFY SET STATUS (mailboxes ${name} (MessageNew MessageExpunge))`), [
     `* LIST (\\NoAccess \\Noselect \\HasNoChildren) "/" ${name}`,
   ])
+  await lines(owner, 'SETACL Plans bob lr')
+  await c.until('* LIST (\\HasNoChildren)')
   await lines(c, `NOTIFY SET (subtree "Other Users" (MailboxName))`)
   await lines(owner, 'DELETEACL Plans bob')
   assert.match(
     await c.until('* LIST (\\NonExistent'),
     /\* LIST \(\\NonExistent \\HasNoChildren\) "\/" "Other Users\/anna\/Plans"/,
   )
+})
+
+test('RFC 5465 §5: names and subscriptions of a mailbox that may be looked up and not read are no news; the right to read it is', async (t) => {
+  const { as } = await village(t)
+  const owner = await as('anna')
+  const c = await as('bob')
+  const other = await as('bob')
+  const name = '"Other Users/anna/Plans"'
+  const noAccess = `* LIST (\\NoAccess \\Noselect \\HasNoChildren) "/" ${name}`
+  const heard = async (line: string): Promise<string[]> => (await c.until(line)).split('\r\n').slice(0, -1)
+  const names = ['Plans', 'Plans/Secret', 'Schemes', 'Sent'].map((one) => `"Other Users/anna/${one}"`).join(' ')
+  await lines(c, `NOTIFY SET (mailboxes (${names}) (MailboxName SubscriptionChange))`)
+  await lines(owner, 'SETACL Plans bob l')
+  await lines(owner, 'CREATE Plans/Secret')
+  await lines(other, `SUBSCRIBE ${name}`)
+  await lines(other, `UNSUBSCRIBE ${name}`)
+  await lines(owner, 'DELETE Plans/Secret')
+  await lines(owner, 'SETACL Sent bob lr')
+  assert.deepEqual(await heard('* LIST'), ['* LIST (\\HasNoChildren) "/" "Other Users/anna/Sent"'])
+  // Who asks now is told that there is one they will hear nothing of.
+  assert.deepEqual(await lines(other, 'NOTIFY SET (subtree "Other Users" (MailboxName))'), [noAccess])
+  await lines(owner, 'SETACL Plans bob lr')
+  assert.deepEqual(await heard('* LIST'), [`* LIST (\\HasNoChildren) "/" ${name}`])
+  await lines(owner, 'SETACL Plans bob l')
+  assert.deepEqual(await heard('* LIST'), [noAccess])
+  await lines(owner, 'RENAME Plans Schemes')
+  await lines(owner, 'DELETE Schemes')
+  await lines(owner, 'DELETEACL Sent bob')
+  assert.deepEqual(await heard('* LIST'), ['* LIST (\\NonExistent \\HasNoChildren) "/" "Other Users/anna/Sent"'])
 })
 
 test('quota: one root for one’s own mail, limits only where there are, none for others’ mailboxes', async (t) => {

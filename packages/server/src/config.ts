@@ -65,6 +65,7 @@ export const configSchema = v.strictObject({
     imap: true,
     c2s: true,
     s2s: true,
+    http: true,
     metrics: true,
   }),
   tables: moduleMap(registry, tables),

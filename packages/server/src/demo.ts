@@ -21,6 +21,8 @@ const PORTS = {
   imaps: 2993,
   xmpp: 5222,
   xmpps: 5223,
+  http: 5280,
+  https: 5281,
   metrics: 9464,
 } as const
 type Ports = Record<keyof typeof PORTS, number>
@@ -81,6 +83,7 @@ function demoSettings({ data }: DemoOptions, hosts: readonly string[], ports: Po
       imap: { listen: at(ports.imap), 'listen-tls': at(ports.imaps) },
       c2s: { listen: at(ports.xmpp), 'listen-tls': at(ports.xmpps) },
       s2s: false,
+      http: { listen: at(ports.http), 'listen-tls': at(ports.https) },
       metrics: { listen: `127.0.0.1:${ports.metrics}` },
     },
   })
@@ -162,6 +165,7 @@ ${credentials.join('\n')}
   Send mail     ${host}    ${ports.submissions}   SMTP, TLS, login    (or ${ports.submission} with STARTTLS)
   Chat          ${host}    ${ports.xmpps}   XMPP, direct TLS    (or ${ports.xmpp} with STARTTLS)
   Other servers ${host}    ${ports.smtp}   SMTP
+  Web           ${host}    ${ports.https}   HTTPS               (or ${ports.http} in the clear)
   Metrics       127.0.0.1    ${ports.metrics}   http://127.0.0.1:${ports.metrics}/metrics
   The user name is the whole address. The certificate is self-signed; clients trust it with ${ca}
 

@@ -32,6 +32,7 @@ import { StartError } from './net/start-error.ts'
 import { Activation, type Notifier, systemdNotifier } from './net/systemd.ts'
 import { openTarpit, Tarpit } from './net/tarpit.ts'
 import type { TlsConfig } from './net/tls.ts'
+import { openWeb } from './net/web/routes.ts'
 import { Store, StoreError } from './store/contracts.ts'
 import { openStore } from './store/open.ts'
 import { stores } from './stores.ts'
@@ -331,11 +332,12 @@ export class House {
   }
 }
 
-/** The resolver, and the rooms that listen nowhere: what the command line opens too when no server runs. */
+/** The resolver, the web's routes, and the rooms that listen nowhere: what the command line opens too when no server runs. */
 export async function openRooms(
   scope: Scope,
   settings: Settings,
 ): Promise<{ readonly accounts: OpenedAccounts; begin(): Promise<void> }> {
+  openWeb(scope)
   scope.provide(Resolver, await openResolver(scope, settings.network.dns))
   const accounts = await openAccounts(scope, settings.accounts)
   const { domain } = settings

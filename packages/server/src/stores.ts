@@ -12,7 +12,10 @@ import { suspendedStore } from './chat/features/suspended.store.ts'
 import { reportsStore } from './chat/features/reports.store.ts'
 import { strangersStore } from './chat/features/strangers.store.ts'
 import { xmlEntriesStore } from './chat/features/xml-entries.store.ts'
+import { capabilitiesStore } from './chat/pubsub/capabilities.store.ts'
+import { personalNodesStore, serviceNodesStore } from './chat/pubsub/nodes.store.ts'
 import { invitesStore } from './chat/invites/invites.store.ts'
+import { roomsStore } from './chat/rooms/rooms.store.ts'
 import { sharedGroupsStore } from './chat/features/shared-groups.store.ts'
 import { keyStore } from './mail/keys/store.ts'
 import { shareStore } from './mail/mailboxes/sharing/shares.store.ts'
@@ -48,5 +51,9 @@ export const stores: readonly StoreDefinition[] = [
   noticesStore,
   invitesStore,
   sharedGroupsStore,
+  roomsStore,
   strangersStore,
+  personalNodesStore,
+  serviceNodesStore,
+  capabilitiesStore,
 ]

@@ -1,6 +1,6 @@
 """A chat client (slixmpp) on strings: reads commands from standard input and tells what happens on standard output, one JSON array a line.
 
-Arguments: JID, password, host, port, `starttls` or `tls`, CA file; `managed` for a stream that can be resumed. Needs Debian's python3-slixmpp.
+Arguments: JID, password, host, port, `starttls` or `tls`, CA file; `managed` for a stream that can be resumed, `events` for what events.py does, `photos` with it to be told of photos. Needs Debian's python3-slixmpp.
 """
 
 import asyncio
@@ -8,26 +8,35 @@ import json
 import sys
 
 import slixmpp
-from slixmpp.exceptions import IqError
+from slixmpp.exceptions import IqError, PresenceError
+
+import events
 
 JID, PASSWORD, HOST, PORT, HOW, CA = sys.argv[1:7]
 MANAGED = "managed" in sys.argv[7:]
+EVENTS = "events" in sys.argv[7:]
+
+
+# slixmpp itself prints now and then.
+OUT, sys.stdout = sys.stdout, sys.stderr
 
 
 def tell(*what):
-    print(json.dumps(what), flush=True)
+    print(json.dumps(what), file=OUT, flush=True)
 
 
 class Client(slixmpp.ClientXMPP):
     def __init__(self):
         super().__init__(JID, PASSWORD)
         self.ca_certs = CA
-        for plugin in ("xep_0030", "xep_0092", "xep_0199", "xep_0203", "xep_0202", "xep_0313"):
+        for plugin in ("xep_0030", "xep_0092", "xep_0199", "xep_0203", "xep_0202", "xep_0313", "xep_0045"):
             self.register_plugin(plugin)
         if MANAGED:
             self.register_plugin("xep_0198")
             self.add_event_handler("sm_enabled", lambda _: tell("managed"))
             self.add_event_handler("session_resumed", lambda _: tell("resumed"))
+        if EVENTS:
+            events.register(self, tell, "photos" in sys.argv[7:])
         # Questions are for the one who pulls the strings.
         self.auto_authorize = None
         self.auto_subscribe = None
@@ -37,6 +46,11 @@ class Client(slixmpp.ClientXMPP):
         self.add_event_handler("stream_error", lambda error: tell("stream-error", error["condition"]))
         self.add_event_handler("message", self.on_message)
         self.add_event_handler("roster_update", self.on_roster_update)
+        self.add_event_handler("groupchat_message", lambda m: tell("said", m["from"].full, m["body"]))
+        self.add_event_handler("groupchat_subject", lambda m: tell("subject", m["from"].full, m["subject"]))
+        self.add_event_handler("groupchat_invite", lambda m: tell("invited", m["from"].bare, m["muc"]["invite"]["from"].bare, m["muc"]["invite"]["reason"]))
+        self.add_event_handler("groupchat_message_error", lambda m: tell("room-error", m["from"].full, m["error"]["condition"]))
+        self.add_event_handler("groupchat_presence", self.on_occupant)
         for kind in ("subscribe", "subscribed", "unsubscribe", "unsubscribed"):
             self.add_event_handler("presence_" + kind, lambda p, kind=kind: tell(kind, p["from"].bare))
         for kind in ("available", "away", "chat", "dnd", "xa", "unavailable"):
@@ -49,10 +63,16 @@ class Client(slixmpp.ClientXMPP):
         delay = message["delay"]["stamp"].isoformat() if message.get_plugin("delay", check=True) else None
         if message["type"] == "error":
             tell("error", message["from"].full, message["error"]["condition"])
-        else:
+        elif message["type"] != "groupchat":
             tell("message", message["from"].bare, message["type"], message["body"], delay)
 
+    def on_occupant(self, presence):
+        muc = presence["muc"]
+        tell("occupant", presence["from"].full, presence["type"], muc["affiliation"], muc["role"], sorted(muc["status_codes"]))
+
     def on_presence(self, presence):
+        if presence.get_plugin("muc", check=True):
+            return
         if presence["from"].bare != self.boundjid.bare:
             tell(presence["type"], presence["from"].full, presence["show"], presence["status"])
 
@@ -95,6 +115,40 @@ class Client(slixmpp.ClientXMPP):
             found = await self["xep_0313"].retrieve(with_jid=slixmpp.JID(args[0]), rsm={"max": args[1]})
             messages = [result["mam_result"]["forwarded"]["stanza"] for result in found["mam"]["results"]]
             tell("history", [[m["from"].bare, m["body"]] for m in messages])
+        elif command == "room-join":
+            await self["xep_0045"].join_muc(slixmpp.JID(args[0]), args[1], maxhistory=args[2])
+        elif command == "room-leave":
+            self["xep_0045"].leave_muc(slixmpp.JID(args[0]), args[1], "bye")
+        elif command == "room-say":
+            self.send_message(mto=args[0], mbody=args[1], mtype="groupchat")
+        elif command == "room-subject":
+            self["xep_0045"].set_subject(slixmpp.JID(args[0]), args[1])
+        elif command == "room-configure":
+            form = await self["xep_0045"].get_room_config(slixmpp.JID(args[0]))
+            for name, value in zip(args[1::2], args[2::2]):
+                form.get_fields()[name]["value"] = value == "1" if form.get_fields()[name]["type"] == "boolean" else value
+            await self["xep_0045"].set_room_config(slixmpp.JID(args[0]), form)
+            tell("configured", args[0])
+        elif command == "room-invite":
+            self["xep_0045"].invite(slixmpp.JID(args[0]), slixmpp.JID(args[1]), args[2])
+        elif command == "room-role":
+            await self["xep_0045"].set_role(slixmpp.JID(args[0]), args[1], args[2], reason=args[3])
+            tell("role", args[1], args[2])
+        elif command == "room-affiliation":
+            await self["xep_0045"].set_affiliation(slixmpp.JID(args[0]), args[2], jid=slixmpp.JID(args[1]))
+            tell("affiliation", args[1], args[2])
+        elif command == "room-list":
+            tell("list", sorted(str(jid) for jid in await self["xep_0045"].get_affiliation_list(slixmpp.JID(args[0]), args[1])))
+        elif command == "rooms":
+            found = await self["xep_0030"].get_items(jid=args[0])
+            tell("rooms", sorted(str(item[0]) for item in found["disco_items"]["items"]))
+        elif command == "room-archive":
+            found = await self["xep_0313"].retrieve(jid=slixmpp.JID(args[0]), rsm={"max": args[1]})
+            messages = [result["mam_result"]["forwarded"]["stanza"] for result in found["mam"]["results"]]
+            tell("archive", [[m["from"].resource, m["body"]] for m in messages if m["body"]])
+        elif command == "room-destroy":
+            await self["xep_0045"].destroy(slixmpp.JID(args[0]), "done")
+            tell("destroyed", args[0])
         elif command == "cut":
             self.transport.abort()
         elif command == "reconnect":
@@ -104,6 +158,8 @@ class Client(slixmpp.ClientXMPP):
         elif command == "quit":
             await self.disconnect()
             asyncio.get_event_loop().stop()
+        elif not EVENTS or not await events.obey(self, tell, command, args):
+            raise ValueError("what is that?")
 
     async def listen(self):
         loop = asyncio.get_event_loop()
@@ -112,6 +168,8 @@ class Client(slixmpp.ClientXMPP):
         while line := await reader.readline():
             try:
                 await self.obey(*json.loads(line))
+            except PresenceError as error:
+                tell("presence-error", error.presence["from"].full, error.condition)
             except IqError as error:
                 tell("iq-error", error.condition)
             except Exception as error:

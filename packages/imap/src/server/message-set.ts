@@ -21,6 +21,8 @@ export function spansOf(view: MailboxView, set: NumberSet, uid: boolean): Span[]
 
 /** UIDs of the positions, ascending. */
 export function uidsOf(view: MailboxView, spans: readonly Span[]): number[] {
+  const [only] = spans
+  if (only !== undefined && spans.length === 1) return Array.from(view.uids.subarray(only.start, only.end))
   const uids: number[] = []
   for (const { start, end } of spans) for (let at = start; at < end; at++) uids.push(view.uidAt(at))
   return uids

@@ -10,12 +10,15 @@ export interface NameChange {
   readonly entry: MailboxEntry
   /** The mailbox is gone, or this user may no longer know of it. */
   readonly gone: boolean
-  /** The user may know of the mailbox, but not read it. */
+  /** The user may know of the mailbox, but not read it: nothing of it is told from here on. */
   readonly noAccess: boolean
   readonly oldName: string | undefined
 }
 
-/** The differences between two listings, in the order of the names they concern. */
+/**
+ * The differences between two listings, in the order of the names they concern. All events take the rights `l` and `r` (RFC 5465 §5): of a mailbox that this user
+ * may know of and not read, only the loss of `r` is told, and its return.
+ */
 export function nameChanges(before: Listing, after: Listing): NameChange[] {
   const changes = new Map<string, NameChange>()
   const add = (kind: NameChange['kind'], entry: MailboxEntry, more: Partial<NameChange> = {}): void => {
@@ -23,7 +26,7 @@ export function nameChanges(before: Listing, after: Listing): NameChange[] {
   }
   const parent = (name: string): void => {
     const above = after.find(parentsOf(name).at(-1) ?? '')
-    if (above !== undefined && !changes.has(above.name)) add('name', above)
+    if (above !== undefined && readable(above) && !changes.has(above.name)) add('name', above)
   }
   const old = new Map<string, MailboxEntry>()
   for (const entry of before.entries) if (entry.id !== '') old.set(entry.id, entry)
@@ -31,16 +34,20 @@ export function nameChanges(before: Listing, after: Listing): NameChange[] {
     if (entry.id === '') continue
     const earlier = old.get(entry.id)
     old.delete(entry.id)
+    const now = readable(entry)
+    const oldName = earlier === undefined || earlier.name === entry.name ? undefined : earlier.name
     if (earlier === undefined) {
+      if (!now) continue
       add('name', entry)
       parent(entry.name)
-    } else if (earlier.name !== entry.name) {
-      if (!movedWithParent(before, after, earlier.name, entry.name)) add('name', entry, { oldName: earlier.name })
-    } else if (allows(earlier.rights, 'r') !== allows(entry.rights, 'r')) {
-      add('access', entry, { noAccess: !allows(entry.rights, 'r') })
+    } else if (readable(earlier) !== now) {
+      add('access', entry, { noAccess: !now, oldName })
+    } else if (now && oldName !== undefined && !movedWithParent(before, after, oldName, entry.name)) {
+      add('name', entry, { oldName })
     }
   }
   for (const entry of old.values()) {
+    if (!readable(entry)) continue
     // Another mailbox of that name is there already: that is told.
     if (after.find(entry.name)?.selectable === true) continue
     add('name', after.find(entry.name) ?? { ...entry, id: '', selectable: false, subscribed: false, role: undefined }, {
@@ -51,11 +58,13 @@ export function nameChanges(before: Listing, after: Listing): NameChange[] {
   for (const entry of new Set([...before.entries, ...after.entries])) {
     const earlier = before.find(entry.name)?.subscribed ?? false
     const now = after.find(entry.name)
-    if ((now?.subscribed ?? false) === earlier || changes.has(entry.name)) continue
+    if ((now?.subscribed ?? false) === earlier || changes.has(entry.name) || !readable(now ?? entry)) continue
     add('subscription', now ?? { ...entry, id: '', selectable: false, subscribed: false, role: undefined })
   }
   return [...changes.values()].sort((a, b) => (a.entry.name < b.entry.name ? -1 : 1))
 }
+
+const readable = ({ rights }: MailboxEntry): boolean => allows(rights, 'r')
 
 /** A child went where its parent went: no news of its own (RFC 5465 §5.4). */
 function movedWithParent(before: Listing, after: Listing, from: string, to: string): boolean {

@@ -15,6 +15,7 @@ import {
   NOTHING,
   type NotifyRequest,
   type SelectedEvents,
+  wantsAny,
 } from './notify-request.ts'
 import { allows } from './rights.ts'
 import type { ImapServerSession } from './session.ts'
@@ -158,10 +159,12 @@ export class Notifications {
     for (const entry of listing.entries) {
       if (!entry.selectable) continue
       const events = eventsOf(request, account, entry)
-      if (!events.messages && !events.metadata) continue
       const watched = { entry, events, told: before.get(entry.id)?.told }
-      if (allows(entry.rights, 'r')) this.#watched.set(entry.id, watched)
-      else unreadable.push(watched)
+      if (!allows(entry.rights, 'r')) {
+        if (wantsAny(events)) unreadable.push(watched)
+      } else if (events.messages || events.metadata) {
+        this.#watched.set(entry.id, watched)
+      }
     }
     return unreadable
   }
@@ -282,7 +285,7 @@ export class Notifications {
     // Who wants what changes among subscriptions wants to hear of one that ended, too.
     const subscribed = eventsOf(request, account, { ...entry, subscribed: true })
     if (kind === 'name') return now.names || before.names
-    return kind === 'subscription' ? subscribed.subscriptions : now.messages
+    return kind === 'subscription' ? subscribed.subscriptions : wantsAny(now) || wantsAny(before)
   }
 
   #list(attributes: readonly string[], name: string, oldName: string | undefined): void {

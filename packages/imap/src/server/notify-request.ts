@@ -41,6 +41,10 @@ export const NO_EVENTS: MailboxEvents = {
   metadata: false,
 }
 
+/** True when anything of a mailbox is to be told. */
+export const wantsAny = ({ messages, flags, names, subscriptions, metadata }: MailboxEvents): boolean =>
+  messages || flags || names || subscriptions || metadata
+
 /** All that the request wants to hear of a mailbox: groups add up (RFC 5465 §6). */
 export function eventsOf(request: NotifyRequest, account: MailAccount, entry: MailboxEntry): MailboxEvents {
   let all = NO_EVENTS

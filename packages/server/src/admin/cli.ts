@@ -3,6 +3,7 @@
 import { Command, CommanderError } from 'commander'
 import { accountCommand } from './commands/account.ts'
 import { chatCommand, inviteCommand } from './commands/chat.ts'
+import { roomCommand } from './commands/room.ts'
 import { checkCommand, dkimCommand } from './commands/authentication.ts'
 import { configCommand } from './commands/config.ts'
 import { aliasCommand, domainCommand, rosterCommand } from './commands/directory.ts'
@@ -42,6 +43,7 @@ export async function runCommandLine(programme: Programme, args: readonly string
     rosterCommand(programme),
     inviteCommand(programme),
     chatCommand(programme),
+    roomCommand(programme),
     configCommand(programme),
   ]
   // Whoever reads our output may have seen enough (`| head`).

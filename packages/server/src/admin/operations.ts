@@ -2,7 +2,7 @@
 
 import type { AccountAdmin, ImportReport } from '../accounts/administration.ts'
 import type { Role } from '../accounts/contracts.ts'
-import type { ChatAdmin, InviteWish } from '../chat/administration.ts'
+import type { ChatAdmin, InviteWish, RoomAdmin } from '../chat/administration.ts'
 import { ConfigError } from '../kernel/config/load.ts'
 import type { AuthenticationAdmin } from '../mail/authentication-admin.ts'
 import type { MailAdmin } from '../mail/administration.ts'
@@ -149,6 +149,17 @@ export const operations = {
   'invite.revoke': operation(({ chat }, args: { readonly token: string }) => chat.revoke(args.token)),
   'chat.reports': operation(({ chat }, args: { readonly before?: number }) => chat.reports(args.before)),
   'chat.forget-report': operation(({ chat }, args: { readonly id: number | 'all' }) => chat.forgetReport(args.id)),
+  'room.list': operation(({ chat }, args: Parameters<RoomAdmin['list']>[0]) => chat.rooms.list(args)),
+  'room.show': operation(({ chat }, args: { readonly address: string }) => chat.rooms.show(args.address)),
+  'room.create': operation(({ chat }, args: Parameters<RoomAdmin['create']>[0]) => chat.rooms.create(args)),
+  'room.destroy': operation(({ chat }, args: Parameters<RoomAdmin['destroy']>[0]) => chat.rooms.destroy(args)),
+  'room.config': operation(({ chat }, args: Parameters<RoomAdmin['configure']>[0]) => chat.rooms.configure(args)),
+  'room.affiliation': operation(({ chat }, args: Parameters<RoomAdmin['affiliate']>[0]) => chat.rooms.affiliate(args)),
+  'room.messages': operation(({ chat }, args: Parameters<RoomAdmin['messages']>[0]) => chat.rooms.messages(args)),
+  'room.import': operation(({ chat }, args: Parameters<RoomAdmin['import']>[0]) => chat.rooms.import(args)),
+  'room.import-messages': operation(({ chat }, args: Parameters<RoomAdmin['importMessages']>[0]) =>
+    chat.rooms.importMessages(args),
+  ),
   'chat.try-rules': operation(
     ({ chat }, args: { readonly stanza: string; readonly from: string; readonly to: string }) => chat.tryRules(args),
   ),

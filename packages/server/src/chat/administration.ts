@@ -11,12 +11,16 @@ import { type Report, reportsStore } from './features/reports.store.ts'
 import { RuleDesk, type RuleTrial, tryRules } from './rules/desk.ts'
 import { Invites, type InviteWish, type MadeInvite } from './invites/invites.ts'
 
+import { createRoomAdmin, type RoomAdmin } from './rooms/administration.ts'
+
+export type * from './rooms/administration.ts'
 export type { RuleTrial } from './rules/desk.ts'
 export type { Report } from './features/reports.store.ts'
 export type { InviteWish, MadeInvite } from './invites/invites.ts'
 
 /** Methods reject with `AccountError`. */
 export interface ChatAdmin {
+  readonly rooms: RoomAdmin
   invite(wish: InviteWish): Promise<MadeInvite>
   /** Those that can be used still, newest first. */
   invites(): Promise<readonly MadeInvite[]>
@@ -56,6 +60,7 @@ export function createChatAdmin(store: Store, rooms: () => Scope, { clock, rando
   const book = (): Invites => new Invites(store, accounts(), clock, random)
   const reports = store.core(reportsStore)
   return {
+    rooms: createRoomAdmin(rooms),
     invite: (wish) => book().make(wish),
     invites: () => book().list(),
     revoke: (token) => book().revoke(token),

@@ -5,6 +5,7 @@ import type { Scope } from '../kernel/scope.ts'
 import type { ChatConfig } from './config.ts'
 import { Chat, type ChatFeature } from './core/contracts.ts'
 import { openCore } from './core/core.ts'
+import { RoomHalls } from './rooms/administration.ts'
 import { Domains } from './core/domains.ts'
 import { type HostSettings, limitsOf } from './core/settings.ts'
 import { RuleDesk } from './rules/desk.ts'
@@ -22,6 +23,7 @@ export async function openChat(
   ])
   const core = await openCore(scope, limits, new Map(settings))
   scope.provide(Chat, core)
+  scope.provide(RoomHalls, new Map())
   scope.provide(RuleDesk, new Set())
   scope.provide(pushRoom, new PushRoom())
   if (s2s.enabled) await openS2s(scope, s2s)

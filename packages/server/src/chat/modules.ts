@@ -29,6 +29,10 @@ import { motd } from './features/motd.ts'
 import { watchRegistrations } from './features/watch-registrations.ts'
 import { welcome } from './features/welcome.ts'
 import { accountManagement } from './features/account-management.ts'
+import { pep } from './pubsub/pep.ts'
+import { avatars } from './features/avatars.ts'
+import { bookmarks } from './features/bookmarks.ts'
+import { pubsub } from './pubsub/pubsub.ts'
 import { invites } from './features/invites.ts'
 import { mimicry } from './features/mimicry.ts'
 import { registration } from './features/registration.ts'
@@ -38,6 +42,7 @@ import { strangers } from './features/strangers.ts'
 import { sharedGroups } from './features/shared-groups.ts'
 import { rules } from './features/rules.ts'
 import { version } from './features/version.ts'
+import { rooms } from './rooms/rooms.ts'
 
 /** In the order of the reference page; all of them are on unless the config says otherwise. */
 export const chatFeatures: readonly AnyModule[] = [
@@ -58,8 +63,11 @@ export const chatFeatures: readonly AnyModule[] = [
   strangers,
   uptime,
   lastActivity,
+  pep,
   vcard,
+  avatars,
   privateStorage,
+  bookmarks,
   contactAddresses,
   serverInfo,
   commands,
@@ -75,6 +83,10 @@ export const chatFeatures: readonly AnyModule[] = [
   reservedNames,
   tombstones,
   sharedGroups,
+  rooms,
 ]
 
-export const chatModules: readonly AnyModule[] = [c2s, s2s, componentEndpoint, ...chatFeatures]
+/** Those that are off unless the config names them. */
+export const furtherFeatures: readonly AnyModule[] = [pubsub]
+
+export const chatModules: readonly AnyModule[] = [c2s, s2s, componentEndpoint, ...chatFeatures, ...furtherFeatures]

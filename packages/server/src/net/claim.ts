@@ -153,6 +153,11 @@ export class Claim {
     socket.destroy()
   }
 
+  /** Tells the sessions that new connections go elsewhere. */
+  retire(): void {
+    for (const connection of this.#open) connection.retire()
+  }
+
   /** Resolves when no session is left. */
   drained(): Promise<void> {
     return this.#open.size === 0 ? Promise.resolve() : new Promise((resolve) => this.#onDrained.push(resolve))

@@ -103,6 +103,11 @@ export class AcceptedConnection implements Connection {
     }
   }
 
+  /** Tells the session that a newer config has taken over. */
+  retire(): void {
+    this.#session?.retire?.()
+  }
+
   /** Ends the session politely; at once where there is none yet. Resolves when the session says that it has ended; never rejects. */
   async shutdown(): Promise<void> {
     if (this.#session === undefined) return this.destroy()

@@ -42,6 +42,8 @@ export interface Connection {
 export interface Session {
   /** Ends the session politely (421, BYE, stream error system-shutdown): finishes what is being done, then closes. Resolves when the socket is closed. */
   shutdown(): Promise<void>
+  /** New connections go to a newer config: ends where nothing would be interrupted, or when that is so. Without it the session goes on as it is. */
+  retire?(): void
 }
 
 /** How an endpoint meets its clients. */

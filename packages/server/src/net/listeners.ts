@@ -231,7 +231,10 @@ class Generation implements GenerationNetwork {
   }
 
   async retire(scope?: Scope): Promise<void> {
-    for (const claim of this.#of(scope)) for (const place of this.#pool.places) this.#release(place, claim)
+    for (const claim of this.#of(scope)) {
+      for (const place of this.#pool.places) this.#release(place, claim)
+      claim.retire()
+    }
     await this.drained(scope)
   }
 

@@ -50,14 +50,16 @@ export class Waiting {
   }
 }
 
+/** So deep in a call's arguments lie texts and octets: a list of messages, each with its octets. */
+const DEPTH = 4
+
 /** Octets of a call's arguments, roughly: of what is long in them. */
-export const sizeOf = (args: unknown): number => {
+export function sizeOf(args: unknown, depth = DEPTH): number {
+  if (typeof args === 'string') return args.length
+  if (typeof args !== 'object' || args === null) return 0
+  if (ArrayBuffer.isView(args)) return args.byteLength
   let size = 0
-  if (typeof args === 'object' && args !== null)
-    for (const value of Object.values(args)) {
-      if (typeof value === 'string') size += value.length
-      else if (value instanceof Uint8Array) size += value.byteLength
-    }
+  if (depth > 0) for (const value of Object.values(args)) size += sizeOf(value, depth - 1)
   return size
 }
 

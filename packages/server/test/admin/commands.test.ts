@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { parse, stringify } from 'yaml'
@@ -46,6 +46,47 @@ function started(server: ReturnType<typeof begin>): Promise<void> {
     server.child.once('close', () => reject(new Error(server.log())))
     look()
   })
+}
+
+/** Rooms are made, changed, carried elsewhere and destroyed. */
+async function roomsByCommand(folder: string): Promise<void> {
+  const told = async (...args: string[]): Promise<string> => {
+    const { status, out, err } = await aviso(folder, ['room', ...args])
+    assert.equal(status, 0, err)
+    return out
+  }
+  const refused = async (status: number, why: RegExp, ...args: string[]): Promise<void> => {
+    const ended = await aviso(folder, ['room', ...args])
+    assert.equal(ended.status, status)
+    assert.match(ended.err, why)
+  }
+  const room = 'cafe@rooms.example.org'
+  await told('create', room, '--owner', 'anna@example.org', '--title', 'Café')
+  await refused(4, /there is a room/, 'create', room, '--owner', 'anna@example.org')
+  assert.match(await told('list'), /cafe@rooms\.example\.org +0 +Café/)
+  assert.match(await told('config', room, 'membersOnly=true', 'historyLength=5'), /membersOnly +true/)
+  await refused(2, /is no setting/, 'config', room, 'colour=red')
+  await refused(2, /true or false/, 'config', room, 'membersOnly=perhaps')
+  await refused(5, /privateMessages/, 'config', room, 'privateMessages=cats')
+  await told('affiliation', room, 'bert@example.org', 'member', '--nick', 'Bert', '--hat', 'urn:x:host=Host')
+  await refused(4, /needs an owner/, 'affiliation', room, 'anna@example.org', 'none')
+  await refused(5, /an affiliation is one of/, 'affiliation', room, 'anna@example.org', 'king')
+  assert.match(await told('show', room), /bert@example\.org +member +Bert/)
+  const file = join(folder, 'cafe.jsonl')
+  assert.match(await told('export', room, file), /0 messages/)
+  const message = {
+    id: 'm1',
+    at: 1,
+    sender: 'bert@example.org',
+    xml: "<message xmlns='jabber:client'><body>hi</body></message>",
+  }
+  writeFileSync(file, `${readFileSync(file, 'utf8')}${JSON.stringify(message)}\n`)
+  assert.match(await told('import', 'bar@rooms.example.org', file), /1 messages/)
+  rmSync(file)
+  assert.match(await told('export', 'bar@rooms.example.org', file), /1 messages/)
+  assert.match(readFileSync(file, 'utf8'), /"membersOnly":true.*"nick":"Bert".*"urn:x:host".*\n.*"m1".*\n$/)
+  for (const each of [room, 'bar@rooms.example.org']) await told('destroy', each, '--reason', 'done')
+  await refused(3, /there is no room/, 'show', room)
 }
 
 describe('commands', () => {
@@ -105,6 +146,8 @@ describe('commands', () => {
     assert.equal((JSON.parse(added.out) as { address: string }).address, 'anna@example.org')
     assert.equal((await aviso(folder, ['status', '--json'])).status, 6)
 
+    await roomsByCommand(folder)
+
     const stories: readonly (readonly [status: number, args: readonly string[], said: RegExp])[] = [
       [0, ['account', 'list'], /^ADDRESS .*\nanna@example\.org/],
       [0, ['account', 'quota', 'anna@example.org'], /^RESOURCE .*\nstorage +0 B +none +the config\nmessages /],
@@ -131,6 +174,10 @@ describe('commands', () => {
       [4, ['invite', 'account', 'example.org', '--name', 'anna'], /exists already/],
       [0, ['chat', 'reports'], /^NUMBER /],
       [3, ['chat', 'reports', 'forget', '7'], /there is no report 7/],
+      [0, ['room', 'list'], /^ROOM /],
+      [3, ['room', 'show', 'tea@rooms.example.org'], /there is no room tea@/],
+      [3, ['room', 'show', 'tea@elsewhere.example'], /there are no rooms at elsewhere\.example/],
+      [2, ['room', 'create', 'tea@rooms.example.org'], /--owner/],
       [3, ['chat', 'rules', 'test', '--from', 'x@evil.example', '--to', 'anna@example.org', '-'], /there are no rules/],
       [0, ['chat', 'push', 'list', 'anna@example.org'], /^APP SERVER +NODE/],
       [0, ['chat', 'push', 'test', 'anna@example.org', '--json'], /^\[\]\n$/],

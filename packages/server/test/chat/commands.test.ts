@@ -206,6 +206,27 @@ test('a new account is welcomed once, and its watchers are told once, also aroun
   assert.deepEqual(await bert.news(), [])
 })
 
+test('rooms are destroyed, and affiliations in them changed, from a chat client', async () => {
+  const house = await open()
+  const anna = await house.arrive(ANNA, 'sea')
+  const bert = await house.arrive(BERT, 'hill')
+  const room = 'cafe@rooms.example.org'
+  const muc = 'http://jabber.org/protocol/muc'
+  bert.send(`<presence to='${room}/B'><x xmlns='${muc}'/></presence>`)
+  await bert.request('set', `<query xmlns='${muc}#owner'>${submitted({})}</query>`, room)
+  await admin(anna, 'rooms-affiliation', { room, jid: ANNA, affiliation: 'owner' })
+  await anna.request('get', `<query xmlns='${muc}#owner'/>`, room)
+  await assert.rejects(admin(anna, 'rooms-affiliation', { room, jid: ANNA, affiliation: 'king' }), /not-acceptable/)
+  await bert.sync()
+  bert.clear()
+  await admin(anna, 'rooms-destroy', { rooms: [room], reason: 'renovation' })
+  await bert.sync()
+  const goodbye = bert.clear().find((stanza) => stanza.get('type') === 'unavailable')
+  assert.equal(goodbye?.child('x', `${muc}#user`)?.child('destroy')?.childText('reason'), 'renovation')
+  await assert.rejects(admin(anna, 'rooms-destroy', { rooms: [room] }), /item-not-found/)
+  await assert.rejects(admin(bert, 'rooms-destroy', { rooms: [room] }), /forbidden/)
+})
+
 /** A command of three forms, for the rules of the framework. */
 const wizard = chatFeature({
   name: 'wizard',

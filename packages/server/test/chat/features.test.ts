@@ -44,7 +44,7 @@ test('the hash in the stream features is that of the description (XEP-0115)', as
   const house = await open()
   const anna = await house.arrive(ANNA, 'sea')
   const [caps] = house.chat
-    .streamFeatures({ host: 'example.org', authenticated: false, secure: true })
+    .streamFeatures({ host: 'example.org', authenticated: false, secure: true, session: undefined })
     .filter((feature) => feature.xmlns === 'http://jabber.org/protocol/caps')
   const node = `${caps?.get('node')}#${caps?.get('ver')}`
   const query = (await anna.request('get', `<query xmlns='${INFO}' node='${node}'/>`, 'example.org')).child(

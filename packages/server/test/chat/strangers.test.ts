@@ -157,7 +157,6 @@ test('an invitation that a room passes on counts as of who invites', async () =>
 test('a room of ours passes on an invitation of ours, and none of a stranger elsewhere', async () => {
   const house = await open({ invitations: 'refuse' })
   const ROOM = 'tea@rooms.example.org'
-  house.chat.host(house.generation.scope).serve('rooms.example.org', () => {})
   const anna = await house.arrive(ANNA, 'sea')
   const invites = (who: string): string =>
     `<message to='${ANNA}'><x xmlns='http://jabber.org/protocol/muc#user'><invite from='${who}'/></x></message>`

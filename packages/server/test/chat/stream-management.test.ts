@@ -48,6 +48,23 @@ test('both sides count, and a question is answered', async () => {
   await stream.until(/<handled-count-too-high xmlns='urn:xmpp:sm:3' h='9' send-count='3'\/>/)
 })
 
+test('a client that counts less than it got is not asked for ever', async () => {
+  const house = await open()
+  const bert = await house.arrive(BERT, 'hill')
+  const { stream } = await managed(house, ANNA, 'sea')
+  stream.write(`<a xmlns='${SM}' h='1'/><r xmlns='${SM}'/>`)
+  await stream.until(/<a xmlns='urn:xmpp:sm:3' h='\d'\/>/)
+  bert.send(say(`${ANNA}/sea`, 'one'))
+  await stream.until(/<body>one<\/body>[^]*<r xmlns='urn:xmpp:sm:3'\/>/)
+  // What it got and did not count stays unacknowledged.
+  stream.write(`<a xmlns='${SM}' h='1'/><r xmlns='${SM}'/>`)
+  await stream.until(/<a xmlns='urn:xmpp:sm:3' h='\d'\/>/)
+  await bert.sync()
+  assert.equal(stream.text, '')
+  bert.send(say(`${ANNA}/sea`, 'two'))
+  await stream.until(/<body>two<\/body>[^]*<r xmlns='urn:xmpp:sm:3'\/>/)
+})
+
 test('a client that lost its connection goes on, and has missed nothing', async () => {
   const house = await open()
   await house.befriend(ANNA, BERT)

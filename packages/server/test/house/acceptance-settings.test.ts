@@ -5,15 +5,12 @@ import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import type { GenericSchema } from 'valibot'
 import * as v from 'valibot'
-import { tableModules } from '../../src/accounts/tables/modules.ts'
-import { chatModules } from '../../src/chat/modules.ts'
 import { configSchema } from '../../src/config.ts'
 import { checkConfig, inlineSource } from '../../src/kernel/config/load.ts'
 import { placeOf } from '../../src/kernel/config/modules.ts'
 import { withDefaults } from '../../src/kernel/config/show.ts'
 import { entriesOf, itemOf } from '../../src/kernel/config/validate.ts'
-import { mailModules } from '../../src/mail/modules.ts'
-import { metricsEndpoint } from '../../src/net/metrics-endpoint.ts'
+import { modules } from '../../src/modules.ts'
 
 const page = readFileSync(new URL('../../../../docs/reference/settings.md', import.meta.url), 'utf8')
 
@@ -35,18 +32,13 @@ function* rows(): Generator<Row> {
   }
 }
 
-const modules = new Map(
-  [metricsEndpoint, ...tableModules, ...mailModules, ...chatModules].map(({ family, name, config }) => [
-    `${family.name}: ${name}`,
-    config,
-  ]),
-)
+const schemas = new Map(modules.map(({ family, name, config }) => [`${family.name}: ${name}`, config]))
 
 /** The schema under a heading of the page: `Top level`, `network.dns`, `tls.certificates[]`, `checks: dnsbl.lists[]`. */
 function schemaOf(heading: string): GenericSchema | undefined {
   const module = /^[a-z-]+: [a-z0-9-]+/.exec(heading)?.[0]
   const path = module === undefined ? heading : heading.slice(module.length + 1)
-  let schema: GenericSchema | undefined = module === undefined ? configSchema : modules.get(module)
+  let schema: GenericSchema | undefined = module === undefined ? configSchema : schemas.get(module)
   if (path === 'Top level') return schema
   for (const step of path.split('.').filter((word) => word !== '')) {
     const [name = '', ...lists] = step.split('[]')

@@ -25,6 +25,7 @@ export const BASE = {
     imap: { listen: ['127.0.0.1:0'], 'listen-tls': ['127.0.0.1:0'] },
     c2s: { listen: ['127.0.0.1:0'], 'listen-tls': [] },
     s2s: { listen: ['127.0.0.1:0'], 'listen-tls': [] },
+    http: { listen: ['127.0.0.1:0'], 'listen-tls': ['127.0.0.1:0'] },
     metrics: { listen: '127.0.0.1:0' },
   },
 } satisfies Config

@@ -19,6 +19,8 @@ describe('start', () => {
     assert.deepEqual(status.domains, ['example.org'])
     assert.deepEqual(status.bound.map(({ protocol, tls }) => `${protocol} ${tls}`).sort(), [
       'c2s starttls',
+      'http implicit',
+      'http none',
       'imap implicit',
       'imap starttls',
       'metrics none',
@@ -97,7 +99,7 @@ describe('reload', () => {
     await assert.rejects(house.reload(), /hostname/)
     const status = await house.status()
     assert.equal(status.generation, 1)
-    assert.equal(status.bound.length, 7)
+    assert.equal(status.bound.length, 9)
     const fresh = Talker.to(port('smtp'))
     await fresh.expect(/^220 mail\.example\.org [^\n]*\n/)
     await old.ask('NOOP', /^250 [^\n]*\n/)

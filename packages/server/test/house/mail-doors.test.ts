@@ -187,3 +187,30 @@ test('M-27: a header above max-header-size is refused, and the next mail is take
   assert.equal(fine?.accepted, true)
   await client.quit()
 })
+
+test('RFC 9755 §4: an 8-bit header in APPEND is kept; where the config says so, it takes ENABLE UTF8=ACCEPT', async (t) => {
+  const listen = { listen: [], 'listen-tls': ['127.0.0.1:0'] }
+  const running = await populated(t, { imap: listen })
+  const append = async (imap: Talker, tag: string): Promise<string> =>
+    imap.ask(`${tag} APPEND INBOX {18+}\r\nSubject: \u00e9\r\n\r\nx\r\n`, new RegExp(`^${tag} [^\r]*\r\n`, 'm'))
+  const login = async (): Promise<Talker> => {
+    const imap = Talker.to(running.port('imap', 'implicit'), true)
+    await imap.expect(/^\* OK /)
+    await imap.ask('a LOGIN anna@example.org "annas secret"', /a OK /)
+    return imap
+  }
+  const before = await login()
+  assert.match(await append(before, 'b'), /b OK /)
+  before.socket.destroy()
+
+  running.config = {
+    ...running.config,
+    endpoints: { ...BASE.endpoints, imap: { ...listen, 'refuse-8bit-headers': true } },
+  }
+  await running.house.reload()
+  const imap = await login()
+  assert.match(await append(imap, 'c'), /c NO \[CANNOT\]/)
+  await imap.ask('d ENABLE UTF8=ACCEPT', /d OK /)
+  assert.match(await append(imap, 'e'), /e OK /)
+  imap.socket.destroy()
+})

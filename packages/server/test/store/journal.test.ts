@@ -1,7 +1,7 @@
 // Calls that are safe before they are carried out, through crashes of every kind.
 
 import assert from 'node:assert/strict'
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
@@ -147,6 +147,24 @@ test('writes to several accounts share the journal’s sync, and are there once 
       'alone, with a sync of its own',
       'd',
     ])
+  }))
+
+test('what is long is not written twice: its database is synced, however deep in the arguments it lies', () =>
+  use({}, async (store, data) => {
+    const [anna, bert] = [store.account(notes, ANNA), store.account(notes, 'bert')]
+    await bert.add({ text: 'first' })
+    const written = (): number => journals(data).reduce((sum, path) => sum + statSync(path).size, 0)
+    const note = (text: string, hint: number) => ({
+      all: [{ text, hint: new Float64Array(new SharedArrayBuffer(hint)) }],
+    })
+    await Promise.all([anna.addAll(note('a', 4096)), bert.addAll(note('b', 4096))])
+    assert.equal(written() > 8192, true)
+    const before = written()
+    await Promise.all([anna.addAll(note('c', 1024 * 1024)), bert.addAll(note('d', 1024 * 1024))])
+    assert.equal(written(), before)
+    const kept = copyOf(data)
+    assert.deepEqual(await found(kept), ['first', 'a', 'c'])
+    assert.deepEqual(await found(kept, 'bert'), ['first', 'b', 'd'])
   }))
 
 test('what was being written when the power went is not taken, all before it is', () =>

@@ -15,6 +15,12 @@ export const notes = defineStore({
       if (args.text === 'broken') throw new Error('defect')
       return Number(row?.[0])
     }),
+    /** Of several, each with octets that are looked at only. */
+    addAll: write(
+      async (tx, { all }: { readonly all: readonly { readonly text: string; readonly hint: Float64Array }[] }) => {
+        for (const { text } of all) await tx.run('INSERT INTO note (text) VALUES (?)', text)
+      },
+    ),
     /** Safe at once, carried out later. */
     append: append(async (tx, args: { readonly text: string }) => {
       await tx.run('INSERT INTO note (text) VALUES (?)', args.text)

@@ -1,16 +1,16 @@
 // XEP-0313: Message Archive Management, with XEP-0359, 0431 and 0441
 
-import { el, type Element, escapeAttribute, type Jid, NS, StanzaError } from '@aviso/xmpp'
+import { type Element, type Jid, NS, StanzaError } from '@aviso/xmpp'
 import * as v from 'valibot'
 import type { Account } from '../../accounts/contracts.ts'
 import { RecentMap } from '../../accounts/recent.ts'
 import { duration } from '../../kernel/units.ts'
-import { StoreError } from '../../store/contracts.ts'
-import { chatFeature, type Host, type IqRequest } from '../core/contracts.ts'
+import { chatFeature, type IqRequest } from '../core/contracts.ts'
 import { type Session, sessionSlot } from '../core/session.ts'
-import { type ArchivedMessage, type ArchiveResult, archiveStore } from './archive.store.ts'
+import { fin, find, metadata, resultText } from './answers.ts'
+import { archiveStore } from './archive.store.ts'
 import { Preferences } from './preferences.ts'
-import { type Asked, FULL_TEXT, queryForm, readQuery, RSM } from './query.ts'
+import { FULL_TEXT, queryForm, readQuery } from './query.ts'
 import { archiveId, archivedAs, stamped, withoutForged } from './stanza-ids.ts'
 import { isWorthArchiving } from './worth.ts'
 
@@ -151,25 +151,23 @@ export const archive = chatFeature({
       const query = { ...asked, filter: { ...asked.filter, start } }
       session.set(readsArchive, true)
       const began = clock.monotonic()
-      const result = await find(host, account, query)
+      const result = await find(host.store.account(archiveStore, account.id), query)
       seconds.observe({ search: asked.words === undefined ? 'no' : 'text' }, (clock.monotonic() - began) / 1000)
-      const texts = (asked.flipped ? result.messages.toReversed() : result.messages).map(resultText(session, asked))
+      const texts = (asked.flipped ? result.messages.toReversed() : result.messages).map(
+        resultText(session.account.bareXml, session.fullXml, asked),
+      )
       // At the reader's pace; he reads nothing else meanwhile.
       if (!(await session.sendAll(texts))) throw StanzaError.of('recipient-unavailable')
       return iq.result(fin(result))
     })
 
-    const metadata = async (account: Account): Promise<Element> => {
-      const ends = await host.store.account(archiveStore, account.id).ends({ start: oldest() })
-      const end = (name: string, message: Omit<ArchivedMessage, 'xml'> | undefined): Element | false =>
-        message !== undefined && el(name, { id: message.id, timestamp: new Date(message.at).toISOString() })
-      return el('metadata', { xmlns: NS.mam }, end('start', ends?.[0]), end('end', ends?.[1]))
-    }
-    host.iq.get(NS.mam, 'metadata', ['self'], async (iq) => iq.result(await metadata(asker(iq).account)))
+    const ends = async (account: Account): Promise<Element> =>
+      metadata(await host.store.account(archiveStore, account.id).ends({ start: oldest() }))
+    host.iq.get(NS.mam, 'metadata', ['self'], async (iq) => iq.result(await ends(asker(iq).account)))
     host.inline.told((session) => {
       // Who binds in this way reads what it missed in the archive: it does not come from the offline store too.
       session.set(readsArchive, true)
-      return metadata(session.account.account)
+      return ends(session.account.account)
     })
 
     host.iq.get(NS.mam, 'prefs', ['self'], async (iq) =>
@@ -184,51 +182,4 @@ export const archive = chatFeature({
 function asker({ origin, account }: IqRequest): { readonly account: Account; readonly session: Session } {
   if (origin.session === undefined || account === undefined) throw StanzaError.of('forbidden')
   return { account, session: origin.session }
-}
-
-async function find(host: Host, account: Account, asked: Asked): Promise<ArchiveResult> {
-  const store = host.store.account(archiveStore, account.id)
-  const { filter, page, words } = asked
-  try {
-    if (words === undefined) return await store.query({ filter, page })
-    // The ids are looked up first, so that one that is not there is told.
-    if (filter.ids !== undefined) await store.query({ filter, page: { max: 0, backwards: false } })
-    const found: ArchivedMessage[] = []
-    let from: number | undefined
-    do {
-      const step = await store.search({ filter, page, words, from })
-      found.push(...step.messages)
-      from = step.next
-    } while (from !== undefined && found.length <= page.max)
-    const messages = found.slice(0, page.max)
-    return { messages: page.backwards ? messages.reverse() : messages, complete: found.length <= page.max }
-  } catch (error) {
-    if (error instanceof StoreError && error.code === 'not-found') throw StanzaError.of('item-not-found', error.message)
-    throw error
-  }
-}
-
-/** Makes the text of one result (§4.2). */
-function resultText(session: Session, { queryId }: Asked): (message: ArchivedMessage) => string {
-  const query = queryId === undefined ? '' : ` queryid='${escapeAttribute(queryId)}'`
-  const head = `<message from='${session.account.bareXml}' to='${session.fullXml}'><result xmlns='${NS.mam}'${query} id='`
-  const tail = `</forwarded></result></message>`
-  return ({ id, at, xml }) =>
-    `${head}${id}'><forwarded xmlns='${NS.forward}'><delay xmlns='${NS.delay}' stamp='${new Date(at).toISOString()}'/>${xml}${tail}`
-}
-
-function fin({ messages, complete, count, index }: ArchiveResult): Element {
-  const first = messages[0]
-  const last = messages.at(-1)
-  return el(
-    'fin',
-    { xmlns: NS.mam, complete: complete ? 'true' : undefined },
-    el(
-      'set',
-      { xmlns: RSM },
-      first !== undefined && el('first', { index }, first.id),
-      last !== undefined && el('last', {}, last.id),
-      count !== undefined && el('count', {}, String(count)),
-    ),
-  )
 }

@@ -2,7 +2,7 @@
 
 import { el, type Element, Jid, NS, StanzaError } from '@aviso/xmpp'
 import { FORMS } from '../core/forms.ts'
-import type { ArchiveFilter, ArchivePage, ArchiveQuery } from './archive.store.ts'
+import type { ArchiveFilter, ArchivePage, ArchiveQuery } from './shelf.ts'
 import { wordsOf } from './text.ts'
 
 export const RSM = 'http://jabber.org/protocol/rsm'
@@ -88,7 +88,8 @@ function time(text: string | undefined): number | undefined {
 /** No archive has longer ids: what is asked for is then not there. */
 const id = (text: string | undefined): string | undefined => text?.slice(0, MAX_ID)
 
-function pageOf(set: Element | undefined, { usual, most }: PageLimits): ArchivePage {
+/** The part of a list that is asked for (XEP-0059). @throws StanzaError bad-request */
+export function pageOf(set: Element | undefined, { usual, most }: PageLimits): ArchivePage {
   if (set === undefined) return { max: usual, backwards: false }
   const before = set.childText('before')
   const after = set.childText('after')

@@ -11,7 +11,11 @@ const MUC_USER = 'http://jabber.org/protocol/muc#user'
  */
 export function isWorthArchiving(message: Element): boolean {
   const type = message.get('type')
-  if (type === 'groupchat' || type === 'headline' || type === 'error') return false
+  return type !== 'groupchat' && type !== 'headline' && type !== 'error' && saysSomething(message)
+}
+
+/** The same whatever the type of the message. */
+export function saysSomething(message: Element): boolean {
   let worthy = false
   for (const child of message.children) {
     if (typeof child === 'string') continue

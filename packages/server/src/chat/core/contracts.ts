@@ -4,13 +4,14 @@ import type { Element, Jid, StanzaError, UserAgent } from '@aviso/xmpp'
 import type { GenericSchema, InferOutput } from 'valibot'
 import type { Account, Accounts } from '../../accounts/contracts.ts'
 import { type AnyModule, defineFamily, defineModule } from '../../kernel/module.ts'
-import { type Scope, serviceKey } from '../../kernel/scope.ts'
+import { type Scope, type ServiceKey, serviceKey } from '../../kernel/scope.ts'
 import type { Store } from '../../store/contracts.ts'
 import type { Command } from './commands.ts'
 import type { OnlineAccount } from './directory.ts'
 import type { AnswerHook, TellHook } from './hooks.ts'
 import type { Inline } from './inline.ts'
 import type { SentStanza } from './redelivery.ts'
+import type { RosterItem } from './roster.ts'
 import type { Session, Wire } from './session.ts'
 import type { SuspendedSession } from './suspended.ts'
 
@@ -78,6 +79,12 @@ export interface PresenceEvent {
   readonly listening: boolean
 }
 
+/** An account shows its presence to somebody who did not see it before: a new contact, or one who is blocked no more. */
+export interface ShownEvent {
+  readonly account: OnlineAccount
+  readonly to: Jid
+}
+
 /** A session has become unavailable. */
 export interface UnavailableEvent {
   readonly session: Session
@@ -94,6 +101,8 @@ export interface Hooks {
   readonly entering: AnswerHook<StanzaEvent, Entered | Promise<Entered>>
   /** A client of ours sends a message, an IQ or a directed presence; nothing was done with it yet. */
   readonly sending: AnswerHook<SendingEvent, Handled>
+  /** An available presence of a client of ours, broadcast or directed, before anybody sees it: answers what goes in its place. */
+  readonly dressing: AnswerHook<StanzaEvent, Element>
   /** A stanza for an account of ours, from whomever, is about to be delivered or answered. Not asked for IQ results and errors. */
   readonly receiving: AnswerHook<AccountEvent, Handled>
   /**
@@ -108,10 +117,13 @@ export interface Hooks {
   readonly refused: TellHook<RefusedEvent>
   /** A stanza for a domain that is not served here. Unanswered, the sender is told remote-server-not-found. */
   readonly remote: AnswerHook<StanzaEvent, Handled>
+  /** A message was said in a room of ours for which one of its members is to be woken, who is not there: `stanza` as the room's occupants got it. */
+  readonly mentioned: TellHook<AccountEvent>
   /** A session has bound its resource, or goes on after a restart. */
   readonly bound: TellHook<Session>
   /** A session has broadcast that it is available; its contacts were told. */
   readonly available: TellHook<PresenceEvent>
+  readonly shown: TellHook<ShownEvent>
   /** A session has become unavailable, by its own word or by its end. */
   readonly unavailable: TellHook<UnavailableEvent>
   /** An IQ result or error for the bare address of an account: the answer to what was asked in its name. */
@@ -172,6 +184,15 @@ export interface Disco {
   node(node: string, description: DiscoNode): void
   /** Nodes whose names are known only when they are asked for. */
   otherNodes(find: DiscoFinder): void
+  /** What is found at the accounts. */
+  accountNodes(nodes: AccountNodes): void
+}
+
+/** Nodes of accounts: whoever offers them knows who may know of them. All may throw a StanzaError. */
+export interface AccountNodes {
+  /** Those that the asker, who may see the account's presence, may know of. */
+  list(iq: IqRequest): Promise<readonly DiscoItem[]>
+  node(name: string): DiscoNode | undefined
 }
 
 /** Finds a node of one of our domains. */
@@ -193,6 +214,7 @@ export interface DiscoIdentity {
   readonly category: string
   readonly type: string
   readonly name?: string
+  readonly lang?: string
 }
 
 export interface DiscoItem {
@@ -209,6 +231,7 @@ export interface DiscoFacts {
   /** Of the host. */
   forms(): readonly Element[]
   node(name: string): DiscoNode | undefined
+  accountNodes(): AccountNodes | undefined
   /** Grows with each change. */
   readonly revision: number
 }
@@ -246,8 +269,17 @@ export type NonzaHandler = (session: Session, element: Element) => void | Promis
  */
 export type Service = (event: StanzaEvent) => void | Promise<void>
 
+/** A service that shares a domain with accounts: it has addresses that no account has. */
+export interface Neighbour {
+  /** True for a stanza that is the service's; else the sender is told what he is told of an account that is not there. Never asked where there is an account. */
+  has(event: StanzaEvent): boolean | Promise<boolean>
+  readonly service: Service
+}
+
 /** Where a client's stream stands when features are offered (RFC 6120 §4.3.2). */
 export interface StreamStage {
+  /** Set once it has a resource, or has resumed one (XEP-0386, XEP-0198). */
+  readonly session: Session | undefined
   /** The domain that the client addressed. */
   readonly host: string
   readonly authenticated: boolean
@@ -275,6 +307,8 @@ export interface Host {
   commands(domain: string): ReadonlyMap<string, Command>
   /** Answers for a domain that has no accounts; for other servers it is one of ours. Throws where somebody does so already, or the domain is one of accounts. */
   serve(domain: string, service: Service): void
+  /** Answers for addresses of one of our domains of accounts. Throws where somebody does so already, or the domain has no accounts. */
+  serveBeside(domain: string, neighbour: Neighbour): void
   /** Offers a stream feature; undefined: not at this stage. */
   streamFeature(offer: (stage: StreamStage) => Element | undefined): void
   /** Takes an element of a client's that is no stanza, in the order of its stanzas; the next ones wait for a promise. One handler for each name. */
@@ -304,12 +338,26 @@ export interface Host {
   sessions(bare: string): readonly Session[]
   /** True when `viewer` may know of the account's presence: it is the account's own, or subscribed to it. */
   maySeePresence(account: Account, viewer: Jid): Promise<boolean>
+  /** What an account has in its roster of somebody; undefined for a stranger. */
+  rosterItem(account: Account, contact: string): Promise<RosterItem | undefined>
+  /** Broadcasts the presence of an available session anew, after what `dressing` adds to it has changed. */
+  announce(session: Session): void
+  /** Something that other features may use, for the domains that this one works for. */
+  offer<T>(key: ServiceKey<T>, value: T): void
+  /** What a feature offers for that domain; undefined where none does. To be asked when it is needed: features are attached in no order. */
+  find<T>(key: ServiceKey<T>, domain: string): T | undefined
+  /** All that features offer under one key for that domain. */
+  all<T>(key: ServiceKey<T>, domain: string): readonly T[]
   /** Gives the presence of the account's sessions to somebody (all resources, or the one named), or says goodbye in their name. */
   sendPresence(account: OnlineAccount, to: Jid, goodbye: boolean): void
   /** Asks for somebody's presence in the name of an account's sessions, as at the log-in (RFC 6121 §4.3). */
   probe(account: OnlineAccount, contact: Jid): void
   /** Sends a stanza whose `from` and `to` are set, as if `origin` had. Rejects with the StanzaError that the sender would be told. */
   route(stanza: Element, origin: Origin): Promise<void>
+  /** The same for those who send much: throws at once, and answers a promise only where something is waited for. */
+  pass(stanza: Element, origin: Origin): void | Promise<void>
+  /** Tells the hook of that name. */
+  tellMentioned(event: AccountEvent): void
 }
 
 /** Chat, where features and endpoints find it. */

@@ -26,6 +26,7 @@ import type {
   Entered,
   Handled,
   Host,
+  Neighbour,
   NonzaHandler,
   Origin,
   Service,
@@ -37,6 +38,7 @@ import { Directory, type OnlineAccount } from './directory.ts'
 import { CommandRegistry } from './commands.ts'
 import { DiscoRegistry } from './disco.ts'
 import { AnswerPoint, NamedHandlers } from './hooks.ts'
+import { Offers } from './offers.ts'
 import { hostFor, type StreamFeatureOffer } from './host.ts'
 import { InlineRegistry } from './inline.ts'
 import { checkIq, IqRegistry } from './iq.ts'
@@ -44,7 +46,7 @@ import { makePoints, type Points } from './points.ts'
 import { becomeUnavailable, goodbye, presenceFromSession } from './presence.ts'
 import { farewell, registerRoster } from './roster-requests.ts'
 import { rosterStore } from './roster.store.ts'
-import type { Roster } from './roster.ts'
+import type { Roster, RosterItem } from './roster.ts'
 import { address, route } from './router.ts'
 import { Sent, stamp } from './sent.ts'
 import { Session, type Wire } from './session.ts'
@@ -129,7 +131,10 @@ export class Core implements Chat {
   readonly unboundHandlers = new NamedHandlers<UnboundHandler>('take before a resource')
   readonly nonzaHandlers = new NamedHandlers<NonzaHandler>('take')
   readonly commands = new CommandRegistry()
+  readonly offers = new Offers()
   readonly services = new Map<string, Service>()
+  /** Who answers for addresses of domains of accounts that no account has. */
+  readonly neighbours = new Map<string, Neighbour>()
   /** What is to be done when this generation takes over. */
   readonly beginnings: (() => Promise<void>)[] = []
   readonly #limits: HostLimits
@@ -196,6 +201,11 @@ export class Core implements Chat {
     return account.loadRoster(this.store, rosterChanged).catch((error: unknown) => {
       throw asStanzaError(error)
     })
+  }
+
+  async rosterItem(account: Account, contact: string): Promise<RosterItem | undefined> {
+    const roster = this.directory.account(account.address)?.roster
+    return roster === undefined ? this.store.account(rosterStore, account.id).item({ contact }) : roster.item(contact)
   }
 
   async maySeePresence(account: Account, viewer: Jid): Promise<boolean> {
@@ -301,7 +311,8 @@ export class Core implements Chat {
     return entered(answer, stamped, (stanza) => this.#accept(session, stanza))
   }
 
-  #accept(session: Session, stamped: Element): void | Promise<void> {
+  #accept(session: Session, entered: Element): void | Promise<void> {
+    const stamped = this.#dressed(entered, session)
     if (stamped.name === 'presence') {
       // Hooks see directed presence; subscriptions once they are addressed in the account's name.
       if (stamped.get('to') === undefined || isAboutAccount(stamped)) return presenceFromSession(this, session, stamped)
@@ -318,6 +329,22 @@ export class Core implements Chat {
       else if (answer !== 'handled') await answer
     }
     return Promise.all([sent(), work]).then(() => {})
+  }
+
+  /** An available presence as features want it to be. */
+  #dressed(stamped: Element, session: Session): Element {
+    const { dressing } = this.points
+    if (dressing.empty || stamped.name !== 'presence' || stamped.get('type') !== undefined) return stamped
+    return dressing.ask(new Sent(stamped, session, this.directory)) ?? stamped
+  }
+
+  announce(session: Session): void {
+    if (session.over || !session.available) return
+    const again = async (): Promise<void> => {
+      const before = this.presenceOf(session, session.account.bare).with({ to: undefined })
+      await presenceFromSession(this, session, this.#dressed(before, session))
+    }
+    again().catch((error: unknown) => this.log.warn({ err: error, session: session.id }, 'presence was not said anew'))
   }
 
   #send(session: Session, stamped: Element): void | Promise<void> {

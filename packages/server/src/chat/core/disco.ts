@@ -3,6 +3,7 @@
 import { el, type Element, NS } from '@aviso/xmpp'
 import type { Scope } from '../../kernel/scope.ts'
 import type {
+  AccountNodes,
   Disco,
   DiscoFacts,
   DiscoFinder,
@@ -36,6 +37,7 @@ export class DiscoRegistry {
   readonly #forms = new Set<Entry<Element>>()
   readonly #nodes = new Set<NamedNode>()
   readonly #finders = new Set<Entry<DiscoFinder>>()
+  readonly #accountNodes = new Set<Entry<AccountNodes>>()
   #revision = 0
 
   /** What is said of one domain and its accounts; follows what is added and taken off. */
@@ -61,6 +63,7 @@ export class DiscoRegistry {
         }
         return undefined
       },
+      accountNodes: () => told(this.#accountNodes).at(-1),
       get revision() {
         return revision()
       },
@@ -87,6 +90,10 @@ export class DiscoRegistry {
     return this.#add(this.#nodes, { name, value, domains })
   }
 
+  addAccountNodes(value: AccountNodes, domains?: Domains): () => void {
+    return this.#add(this.#accountNodes, { value, domains })
+  }
+
   addFinder(value: DiscoFinder, domains?: Domains): () => void {
     return this.#add(this.#finders, { value, domains })
   }
@@ -101,6 +108,7 @@ export class DiscoRegistry {
       form: (form) => scope.defer(this.addForm(form, domains)),
       node: (node, description) => scope.defer(this.addNode(node, description, domains)),
       otherNodes: (find) => scope.defer(this.addFinder(find, domains)),
+      accountNodes: (nodes) => scope.defer(this.addAccountNodes(nodes, domains)),
     }
   }
 

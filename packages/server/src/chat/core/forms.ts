@@ -101,6 +101,11 @@ export class Submission {
     return this.text('FORM_TYPE')
   }
 
+  /** True where the form says something of the field, be it nothing. */
+  has(name: string): boolean {
+    return this.#values.has(name)
+  }
+
   /** The one value of a field; undefined where it is missing or empty. */
   text(name: string): string | undefined {
     const value = this.#values.get(name)?.[0]

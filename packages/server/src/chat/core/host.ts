@@ -19,7 +19,7 @@ export interface StreamFeatureOffer {
 
 /** What a feature registers is taken off when `scope` closes. */
 export function hostFor(core: Core, scope: Scope): Host {
-  const { iq, disco, directory, commands, services } = core
+  const { iq, disco, directory, commands, services, neighbours } = core
   const domains = scope.find(Domains)
   return {
     hooks: hooksFor(core.points, scope, domains),
@@ -44,6 +44,12 @@ export function hostFor(core: Core, scope: Scope): Host {
       if (core.isServed(domain)) throw new Error(`${domain} is served already`)
       services.set(domain, service)
       scope.defer(() => void services.delete(domain))
+    },
+    serveBeside: (domain, neighbour) => {
+      if (core.neighbours.has(domain)) throw new Error(`somebody answers beside the accounts of ${domain} already`)
+      if (!core.isLocal(domain)) throw new Error(`${domain} has no accounts`)
+      neighbours.set(domain, neighbour)
+      scope.defer(() => void neighbours.delete(domain))
     },
     streamFeature: (offer) =>
       scope.defer(
@@ -72,6 +78,13 @@ export function hostFor(core: Core, scope: Scope): Host {
     probe: (account, contact) => probeFor(core, account, contact),
     sessions: (bare) => directory.account(bare)?.sessions ?? [],
     maySeePresence: (account, viewer) => core.maySeePresence(account, viewer),
+    rosterItem: (account, contact) => core.rosterItem(account, contact),
+    announce: (session) => core.successor.announce(session),
+    offer: (key, value) => scope.defer(core.offers.add(key, value, domains)),
+    find: (key, domain) => core.offers.all(key, domain).at(-1),
+    all: (key, domain) => core.offers.all(key, domain),
     route: async (stanza, origin) => route(core, origin, stanza),
+    pass: (stanza, origin) => route(core, origin, stanza),
+    tellMentioned: (event) => core.successor.points.mentioned.tell(event),
   }
 }

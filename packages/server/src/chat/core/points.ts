@@ -12,6 +12,7 @@ import type {
   PresenceEvent,
   RefusedEvent,
   SendingEvent,
+  ShownEvent,
   StanzaEvent,
   UnavailableEvent,
 } from './contracts.ts'
@@ -23,14 +24,17 @@ import type { Session } from './session.ts'
 export interface Points {
   readonly entering: AnswerPoint<StanzaEvent, Entered | Promise<Entered>>
   readonly sending: AnswerPoint<SendingEvent, Handled>
+  readonly dressing: AnswerPoint<StanzaEvent, Element>
   readonly receiving: AnswerPoint<AccountEvent, Handled>
   readonly keeping: AnswerPoint<AccountEvent, Element | Promise<Element>>
   readonly undelivered: AnswerPoint<AccountEvent, Handled>
   readonly delivered: TellPoint<DeliveredEvent>
   readonly refused: TellPoint<RefusedEvent>
   readonly remote: AnswerPoint<StanzaEvent, Handled>
+  readonly mentioned: TellPoint<AccountEvent>
   readonly bound: TellPoint<Session>
   readonly available: TellPoint<PresenceEvent>
+  readonly shown: TellPoint<ShownEvent>
   readonly unavailable: TellPoint<UnavailableEvent>
   readonly answered: TellPoint<StanzaEvent>
   readonly away: TellPoint<Session>
@@ -41,14 +45,17 @@ export interface Points {
 export const makePoints = (log: Log): Points => ({
   entering: new AnswerPoint(),
   sending: new AnswerPoint(),
+  dressing: new AnswerPoint(),
   receiving: new AnswerPoint(),
   keeping: new AnswerPoint(),
   undelivered: new AnswerPoint(),
   delivered: new TellPoint(log),
   refused: new TellPoint(log),
   remote: new AnswerPoint(),
+  mentioned: new TellPoint(log),
   bound: new TellPoint(log),
   available: new TellPoint(log),
+  shown: new TellPoint(log),
   unavailable: new TellPoint(log),
   answered: new TellPoint(log),
   away: new TellPoint(log),
@@ -94,14 +101,17 @@ export function hooksFor(points: Points, scope: Scope, domains: Domains | undefi
   return {
     entering: answers(points.entering, ofEntering),
     sending: answers(points.sending, ofSender),
+    dressing: answers(points.dressing, ofSender),
     receiving: answers(points.receiving, ofAccount),
     keeping: answers(points.keeping, ofAccount),
     undelivered: answers(points.undelivered, ofAccount),
     remote: answers(points.remote, ofSender),
     delivered: tells(points.delivered, ofReceiver),
     refused: tells(points.refused, ({ session }) => ofSession(session)),
+    mentioned: tells(points.mentioned, ofAccount),
     bound: tells(points.bound, ofSession),
     available: tells(points.available, ({ session }) => ofSession(session)),
+    shown: tells(points.shown, ({ account }) => account.jid.domain),
     unavailable: tells(points.unavailable, ({ session }) => ofSession(session)),
     answered: tells(points.answered, ofReceiver),
     away: tells(points.away, ofSession),

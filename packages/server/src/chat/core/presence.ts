@@ -192,6 +192,7 @@ async function sendTo(core: Core, origin: Origin, stanza: Element): Promise<void
 
 /** Sends the current presence of all of the account's sessions, or (`goodbye`) takes it back, to one who (un)subscribes. */
 export function sendPresenceOf(core: Core, account: OnlineAccount, to: Jid, goodbye = false): void {
+  if (!goodbye) core.points.shown.tell({ account, to })
   for (const session of account.sessions) {
     if (!session.available) continue
     const stanza = goodbye ? el('presence', { type: 'unavailable', from: session.full, to: to.bareString }) : undefined
@@ -241,10 +242,19 @@ export function presenceToAccount(
   const type = stanza.get('type')
   if (type === 'probe') return answerProbe(core, origin, stanza, to.bare, online)
   if (isSubscriptionType(type)) return subscriptionToAccount(core, origin, stanza, type, to.bare)
-  if (online === undefined || (type !== undefined && type !== 'unavailable')) return undefined
+  if (type !== undefined && type !== 'unavailable') return undefined
+  if (online === undefined)
+    return type !== undefined || core.points.receiving.empty ? undefined : presenceToAbsent(core, origin, stanza, to)
   const answer = core.received({ stanza, origin, to, account: online.account })
   if (answer !== undefined) return answer === 'handled' ? undefined : answer
   announceTo(online, stanza)
+}
+
+/** Somebody has come, and nobody is there to see it; yet features may act upon it for the account. */
+async function presenceToAbsent(core: Core, origin: Origin, stanza: Element, to: Jid): Promise<void> {
+  const account = await core.accounts.byAddress(to.bareString)
+  const answer = account && core.received({ stanza, origin, to, account })
+  if (answer !== undefined && answer !== 'handled') await answer
 }
 
 /** For one of our domains: a host has no presence to give. */

@@ -220,6 +220,11 @@ export const rosterStore = defineStore({
       ].sort((a, b) => a.version - b.version)
     }),
 
+    /** One contact; undefined for a stranger. */
+    item: read(async (tx, { contact }: { readonly contact: string }): Promise<RosterRow | undefined> =>
+      find(tx, contact),
+    ),
+
     /** The state of one contact; 0 for a stranger. */
     state: read(async (tx, { contact }: { readonly contact: string }): Promise<SubscriptionState> => {
       return (await find(tx, contact))?.state ?? 0

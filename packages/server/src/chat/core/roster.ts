@@ -20,7 +20,7 @@ const SEPARATOR = '\0'
 const pack = ({ name, groups, state }: RosterItem): PackedItem =>
   [String.fromCharCode(state), name, ...groups].join(SEPARATOR)
 
-function unpack(item: PackedItem): RosterItem {
+export function unpacked(item: PackedItem): RosterItem {
   const [, name = '', ...groups] = item.split(SEPARATOR)
   return { name, groups, state: stateOf(item) }
 }
@@ -52,6 +52,11 @@ export class Roster {
     return this.#items
   }
 
+  item(contact: string): RosterItem | undefined {
+    const item = this.#items.get(contact)
+    return item === undefined ? undefined : unpacked(item)
+  }
+
   /** The subscription state of a contact; 0 for a stranger. */
   state(contact: string): number {
     const item = this.#items.get(contact)
@@ -73,7 +78,7 @@ export class Roster {
   /** The items that clients see, as XML text. */
   itemsXml(): string {
     let xml = ''
-    for (const [contact, item] of this.#items) if (stateOf(item) & LISTED) xml += itemXml(contact, unpack(item))
+    for (const [contact, item] of this.#items) if (stateOf(item) & LISTED) xml += itemXml(contact, unpacked(item))
     return xml
   }
 

@@ -1,7 +1,7 @@
 // RFC 6120 §10: where a stanza goes, by its address.
 
 import { type Element, Jid, JidError, StanzaError } from '@aviso/xmpp'
-import type { Origin } from './contracts.ts'
+import type { Neighbour, Origin, StanzaEvent } from './contracts.ts'
 import type { Core } from './core.ts'
 import { iqToAccount, iqToHost, iqToSession, iqUnmatched } from './iq.ts'
 import { messageToAccount, messageToSession, messageUnmatched } from './messages.ts'
@@ -45,6 +45,22 @@ function routeTo(core: Core, origin: Origin, stanza: Element, to: Jid): void | P
     if (name === 'presence') return presenceToHost(core, origin, stanza, to)
     return messageToHost(stanza)
   }
+  const neighbour = core.neighbours.get(to.domain)
+  if (neighbour !== undefined && core.directory.account(to.bareString) === undefined)
+    return routeBeside(core, neighbour, { stanza, origin, to })
+  return routeToAccount(core, origin, stanza, to)
+}
+
+/** For an address that an account has, or a service beside the accounts, or nobody. */
+async function routeBeside(core: Core, neighbour: Neighbour, event: StanzaEvent): Promise<void> {
+  const { stanza, origin, to } = event
+  const account = await core.accounts.byAddress(to.bareString)
+  if (account === undefined && (await neighbour.has(event))) return neighbour.service(event)
+  return routeToAccount(core, origin, stanza, to)
+}
+
+function routeToAccount(core: Core, origin: Origin, stanza: Element, to: Jid): void | Promise<void> {
+  const { name } = stanza
   if (to.isFull && !isForAccount(stanza)) {
     const session = core.directory.session(to.toString())
     if (session !== undefined) {

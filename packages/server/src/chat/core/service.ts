@@ -23,7 +23,10 @@ import { asStanzaError } from './subscribing.ts'
 
 const VCARD = 'vcard-temp'
 
-/** Where a service is: at `domain`, found among the disco items of `parent` (of all our domains where there is none). */
+/**
+ * Where a service is: at `domain`, found among the disco items of `parent` (of all our domains where there is none). Where they are the same it has the addresses that no account has;
+ * what is for the domain itself the host answers then.
+ */
 export interface ServicePlace {
   readonly domain: string
   readonly parent: string | undefined
@@ -48,6 +51,8 @@ export interface ServiceOptions extends ServicePlace {
   presence(event: StanzaEvent): void | Promise<void>
   /** Asked first about each IQ, results and errors included; undefined: it is answered by those who registered for it. */
   iq?(event: StanzaEvent): Handled | undefined
+  /** Where it shares a domain with accounts: true for a stanza that is for it, though it is for no account. All are where this is undefined. */
+  has?(event: StanzaEvent): boolean | Promise<boolean>
   /** Describes an address, or a node that nobody registered; item-not-found where this is undefined or answers undefined. */
   info?(iq: IqRequest, node: string | undefined): DiscoInfo | undefined | Promise<DiscoInfo | undefined>
   /** What is to be found at the domain itself (beside what was registered), at an address, or at a node that nobody registered; as with `info`. */
@@ -63,14 +68,18 @@ export interface ServiceDomain extends ServicePlace {
   readonly disco: Disco
   /** An address of the service as a sender; what cannot be delivered comes back to the service, as from the one it was for. */
   origin(from: Jid): Origin
-  /** Sends a stanza whose `from` is an address of the service. What cannot be delivered comes back to the service as an error stanza, later than this returns. */
-  send(stanza: Element): void
+  /**
+   * Sends a stanza whose `from` is an address of the service; `origin`: that address as a sender, made before by who sends much. What cannot be delivered comes back to the service
+   * as an error stanza, later than this returns.
+   */
+  send(stanza: Element, origin?: Origin): void
 }
 
 /** Serves a domain until `scope` closes. Throws where somebody serves it already. */
 export function openService(scope: Scope, options: ServiceOptions): ServiceDomain {
   const host = scope.use(Chat).host(scope)
   const { domain, parent, name } = options
+  const beside = domain === parent
   const iq = new IqRegistry()
   const disco = new DiscoRegistry()
   const take = (event: StanzaEvent): void | Promise<void> => {
@@ -91,19 +100,26 @@ export function openService(scope: Scope, options: ServiceOptions): ServiceDomai
     },
     disco: disco.registrar(scope, undefined, SERVICE),
     origin: (from) => ({ jid: from, reply: (stanza) => returned(scope, take, stanza) }),
-    send(stanza) {
-      const origin = service.origin(Jid.parse(stanza.get('from') ?? domain))
-      host.route(stanza, origin).catch((error: unknown) => {
+    send(stanza, origin = service.origin(Jid.parse(stanza.get('from') ?? domain))) {
+      const failed = (error: unknown): void => {
         const known = asStanzaError(error)
         if (!(known instanceof StanzaError)) scope.log.error({ err: error, domain }, `a ${stanza.name} was not sent`)
         const refusal = known instanceof StanzaError ? known : StanzaError.of('internal-server-error')
         const reply = errorReply(stanza, refusal)
         if (reply !== undefined) origin.reply(reply)
-      })
+      }
+      try {
+        host.pass(stanza, origin)?.catch(failed)
+      } catch (error) {
+        failed(error)
+      }
     },
   }
-  host.serve(domain, take)
-  host.disco.item({ jid: domain, name }, parent)
+  if (beside) host.serveBeside(domain, { has: (event) => options.has?.(event) ?? true, service: take })
+  else {
+    host.serve(domain, take)
+    host.disco.item({ jid: domain, name }, parent)
+  }
   for (const identity of options.identities) service.disco.identity({ ...identity, name })
   for (const feature of [NS.discoInfo, NS.discoItems, VCARD]) service.disco.feature(feature)
   service.iq.get(VCARD, 'vCard', ['service'], (request) =>

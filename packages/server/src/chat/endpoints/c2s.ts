@@ -250,7 +250,12 @@ class ClientConnection implements ServerStreamHandlers, LoginConnection, NetSess
 
   features(stream: ServerStream): readonly Element[] {
     const authenticated = this.#account !== undefined
-    const features = this.#terms.chat.streamFeatures({ host: stream.host, authenticated, secure: stream.secure })
+    const features = this.#terms.chat.streamFeatures({
+      host: stream.host,
+      authenticated,
+      secure: stream.secure,
+      session: this.#session,
+    })
     const bindings = authenticated ? undefined : bindingsOf(this.mechanisms(stream), this.#context(stream))
     return bindings === undefined ? features : [...features, channelBindings(bindings)]
   }

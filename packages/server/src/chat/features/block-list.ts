@@ -2,6 +2,15 @@
 
 import type { Jid } from '@aviso/xmpp'
 import type { Blocked } from '../core/directory.ts'
+import type { Account } from '../../accounts/contracts.ts'
+import { serviceKey } from '../../kernel/scope.ts'
+
+/** The block lists of all accounts, those that are not online too. */
+export interface BlockLists {
+  of(account: Account): Promise<Blocked>
+}
+
+export const BlockLists = serviceKey<BlockLists>('block-lists')
 
 export class BlockList implements Blocked {
   readonly #jids: ReadonlySet<string>

@@ -6,11 +6,11 @@ import type { Account } from '../../accounts/contracts.ts'
 import { RecentMap } from '../../accounts/recent.ts'
 import { StoreError } from '../../store/contracts.ts'
 import { chatFeature, type AccountEvent, type Handled, type Host, type IqRequest } from '../core/contracts.ts'
-import type { OnlineAccount } from '../core/directory.ts'
+import type { Blocked, OnlineAccount } from '../core/directory.ts'
 import { stateOf } from '../core/roster.ts'
 import { type Session, sessionSlot } from '../core/session.ts'
 import { FROM, TO } from '../core/subscriptions.ts'
-import { BlockList, NOBODY_BLOCKED } from './block-list.ts'
+import { BlockList, BlockLists, NOBODY_BLOCKED } from './block-list.ts'
 import { blockingStore } from './blocking.store.ts'
 import { REPORTING, reportOf } from './reporting.ts'
 import { type NewReport, reportsStore } from './reports.store.ts'
@@ -59,6 +59,7 @@ export const blocking = chatFeature({
       'way',
     ])
     const lists = new Lists(host, config.cache)
+    host.offer(BlockLists, lists)
 
     // A list is read before its account's first stanza is taken.
     const prepare = (session: Session): void => {
@@ -215,7 +216,7 @@ function isInvitedBy(stanza: Element, list: { blocks(bare: string, full?: string
 }
 
 /** The lists of accounts: with those that are online, and of some that are not. */
-class Lists {
+class Lists implements BlockLists {
   readonly #host: Host
   readonly #absent: RecentMap<string, BlockList>
   readonly #mine = new WeakSet<object>([NOBODY_BLOCKED])
@@ -227,6 +228,16 @@ class Lists {
 
   absent(id: string): BlockList | undefined {
     return this.#absent.get(id)
+  }
+
+  async of(account: Account): Promise<Blocked> {
+    const online = this.#host.sessions(account.address)[0]?.account
+    if (online === undefined) {
+      if (this.absent(account.id) === undefined) await this.read(account)
+      return this.absent(account.id) ?? this.of(account)
+    }
+    if (online.blocked === undefined) await this.load(online)
+    return online.blocked ?? NOBODY_BLOCKED
   }
 
   owns({ blocked }: OnlineAccount): boolean {

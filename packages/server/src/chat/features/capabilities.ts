@@ -18,8 +18,8 @@ const fields = (form: Element): readonly { readonly name: string; readonly value
     values: field.childrenNamed('value').map((value) => value.text()),
   }))
 
-/** The verification string of XEP-0115, by SHA-1. */
-export function verification({ identities, features, forms = [] }: DiscoInfo): string {
+/** The verification string of XEP-0115. `algorithm` as node:crypto names it. */
+export function verification({ identities, features, forms = [] }: DiscoInfo, algorithm = 'sha1'): string {
   const forme = forms.map((form) => {
     const all = fields(form)
     const type = all.find(({ name }) => name === 'FORM_TYPE')?.values[0] ?? ''
@@ -29,10 +29,10 @@ export function verification({ identities, features, forms = [] }: DiscoInfo): s
     )
   })
   const text =
-    sorted(identities.map(({ category, type, name }) => `${category}/${type}//${name ?? ''}<`)) +
+    sorted(identities.map(({ category, type, lang, name }) => `${category}/${type}/${lang ?? ''}/${name ?? ''}<`)) +
     sorted(features.map((feature) => `${feature}<`)) +
     sorted(forme)
-  return createHash('sha1').update(text).digest('base64')
+  return createHash(algorithm).update(text).digest('base64')
 }
 
 /** The hash set of XEP-0390: by algorithm, in base64. */
@@ -40,7 +40,11 @@ export function hashes({ identities, features, forms = [] }: DiscoInfo): Readonl
   const text =
     sorted(features.map((feature) => `${feature}\x1f`)) +
     '\x1c' +
-    sorted(identities.map(({ category, type, name }) => `${category}\x1f${type}\x1f\x1f${name ?? ''}\x1f\x1e`)) +
+    sorted(
+      identities.map(
+        ({ category, type, lang, name }) => `${category}\x1f${type}\x1f${lang ?? ''}\x1f${name ?? ''}\x1f\x1e`,
+      ),
+    ) +
     '\x1c' +
     sorted(
       forms.map(

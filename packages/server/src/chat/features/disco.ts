@@ -2,7 +2,7 @@
 
 import { el, NS, StanzaError } from '@aviso/xmpp'
 import * as v from 'valibot'
-import { chatFeature, type DiscoInfo, type DiscoSubject, type IqRequest } from '../core/contracts.ts'
+import { chatFeature, type DiscoInfo, type DiscoNode, type DiscoSubject, type IqRequest } from '../core/contracts.ts'
 import { description, listing } from '../core/disco.ts'
 import { CAPS, CAPS2, hashes, verification } from './capabilities.ts'
 
@@ -99,18 +99,28 @@ export const disco = chatFeature({
     }
 
     /** XEP-0030 §8: what exists is nobody's business who may not see the account's presence. */
-    const mustBeFriend = async ({ account, from, payload }: IqRequest): Promise<void> => {
+    const mustBeFriend = async ({ account, from }: IqRequest): Promise<void> => {
       if (account === undefined || !(await host.maySeePresence(account, from)))
         throw StanzaError.of('service-unavailable')
-      if (payload.get('node') !== undefined) throw StanzaError.of('item-not-found')
+    }
+    /** A node of the account's, if one is asked for. Some may be known to everybody. */
+    const accountNode = async (iq: IqRequest): Promise<DiscoNode | undefined> => {
+      const name = iq.payload.get('node')
+      const node = name === undefined ? undefined : host.described(iq.to.domain).accountNodes()?.node(name)
+      if (node !== undefined) return node
+      await mustBeFriend(iq)
+      if (name !== undefined) throw StanzaError.of('item-not-found')
+      return undefined
     }
     host.iq.get(NS.discoInfo, 'query', ['account'], async (iq) => {
-      await mustBeFriend(iq)
+      const node = await accountNode(iq)
+      if (node !== undefined) return iq.result(description(await node.info(iq), iq.payload.get('node')))
       return iq.result(description(ofAccount(iq.to.domain)))
     })
     host.iq.get(NS.discoItems, 'query', ['account'], async (iq) => {
-      await mustBeFriend(iq)
-      return iq.result(listing([]))
+      const node = await accountNode(iq)
+      if (node !== undefined) return iq.result(listing(await node.items(iq), iq.payload.get('node')))
+      return iq.result(listing((await host.described(iq.to.domain).accountNodes()?.list(iq)) ?? []))
     })
   },
 })

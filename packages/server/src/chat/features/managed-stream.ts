@@ -53,6 +53,8 @@ export class ManagedStream implements Wire {
   #acknowledged = 0
   #asking = false
   #askedAt = 0
+  /** What was sent before the last question. */
+  #asked = 0
   #timer: Timer | undefined
   #silent = false
   /** When the client went away. Milliseconds on the monotonic clock. */
@@ -157,7 +159,8 @@ export class ManagedStream implements Wire {
   /** The client has answered a question. */
   answered(): void {
     this.#asking = false
-    if (this.#sent !== this.#acknowledged) this.#ask()
+    // What was sent before the question, the client has answered for: to ask again would be to ask for ever one that counts in its own way.
+    if (this.#sent !== this.#asked) this.#ask()
   }
 
   /** True where all that is not acknowledged is here. */
@@ -170,6 +173,7 @@ export class ManagedStream implements Wire {
     // Each question wakes a phone.
     if (this.session.gate !== undefined && this.#queue.length < this.#limits.unasked) return
     this.#asking = true
+    this.#asked = this.#sent
     this.#askedAt = this.#clock.monotonic()
     // Behind what else is sent in this turn.
     queueMicrotask(() => this.#wire?.send(REQUEST))

@@ -4,7 +4,9 @@ import { DEFAULT_PARSER_LIMITS, type Element, NO_CONTEXT, readElement, StanzaErr
 import * as v from 'valibot'
 import { size } from '../../kernel/units.ts'
 import { StoreError } from '../../store/contracts.ts'
-import { chatFeature } from '../core/contracts.ts'
+import { chatFeature, type IqRequest } from '../core/contracts.ts'
+import { PersonalEvents } from '../pubsub/personal-events.ts'
+import { PrivateTranslation } from './private-translation.ts'
 import { xmlEntriesStore } from './xml-entries.store.ts'
 
 const PRIVATE = 'jabber:iq:private'
@@ -25,10 +27,18 @@ export const privateStorage = chatFeature({
   attach(host, config) {
     host.disco.feature(PRIVATE)
 
+    /** Who keeps the element in another form: as long as there is something to keep it in. */
+    const translation = ({ to }: IqRequest, { xmlns, name }: Element): PrivateTranslation | undefined =>
+      host.find(PersonalEvents, to.domain) &&
+      host.all(PrivateTranslation, to.domain).findLast((each) => each.xmlns === xmlns && each.name === name)
+
     host.iq.get(PRIVATE, 'query', ['self'], async (iq) => {
       const [wanted, ...more] = iq.payload.elements
       if (wanted === undefined || more.length > 0) throw StanzaError.of('bad-request', 'one element at a time')
       mayBeKept(wanted)
+      const elsewhere = iq.account && translation(iq, wanted)
+      if (elsewhere !== undefined && iq.account !== undefined)
+        return iq.result(iq.payload.withChildren((await elsewhere.get(iq.account)) ?? wanted.withChildren()))
       const xml = await host.store
         .account(xmlEntriesStore, iq.account?.id ?? '')
         .get({ xmlns: wanted.xmlns, name: wanted.name })
@@ -45,13 +55,17 @@ export const privateStorage = chatFeature({
         return { xmlns: element.xmlns, name: element.name, xml: element.children.length === 0 ? '' : xml }
       })
       if (entries.length === 0) throw StanzaError.of('bad-request')
+      const { account } = iq
+      if (account === undefined) throw StanzaError.of('service-unavailable')
+      const here = entries.filter((_, index) => translation(iq, iq.payload.elements[index] ?? iq.payload) === undefined)
       try {
-        await host.store.account(xmlEntriesStore, iq.account?.id ?? '').set({ entries, limit: config['max-entries'] })
+        await host.store.account(xmlEntriesStore, account.id).set({ entries: here, limit: config['max-entries'] })
       } catch (error) {
         if (error instanceof StoreError && error.code === 'full')
           throw StanzaError.of('resource-constraint', 'you keep too many things here')
         throw error
       }
+      for (const element of iq.payload.elements) await translation(iq, element)?.set(account, element)
       return iq.result()
     })
   },

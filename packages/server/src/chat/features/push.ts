@@ -90,6 +90,7 @@ export const push = chatFeature({
       pushes.message(account, host.sessions(account.address), stanza)
       return undefined
     }, 20)
+    host.hooks.mentioned.on(({ account, stanza }) => pushes.message(account, host.sessions(account.address), stanza))
     // What was sent to a connection that was dead already.
     host.hooks.away.on((session) => {
       const registration = session.get(device)

@@ -85,7 +85,9 @@ export const streamManagement = chatFeature({
       unasked: config['inactive-unacknowledged'],
     }
     const pushTime = Math.max(config['resume-time'], config['resume-time-push'])
-    host.streamFeature(({ authenticated }) => (authenticated ? el('sm', { xmlns: SM }) : undefined))
+    host.streamFeature(({ authenticated, session }) =>
+      authenticated && session?.get(managed) === undefined ? el('sm', { xmlns: SM }) : undefined,
+    )
 
     const manage = (session: Session, id: string, state?: StreamState): ManagedStream => {
       const grown = (by: number): void => {

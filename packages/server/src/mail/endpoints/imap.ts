@@ -38,12 +38,24 @@ export const imap = defineModule({
       duration('31m'),
       v.description('how long a client may stay silent; RFC 9051 asks for 30 minutes at least'),
     ),
+    'refuse-8bit-headers': v.optional(
+      v.pipe(
+        v.boolean(),
+        v.description(
+          'refuses messages with 8-bit characters in their header from programs that have not enabled UTF8=ACCEPT, as RFC 9755 §4 asks; programs that carry over old mail then fail to',
+        ),
+      ),
+      false,
+    ),
     'proxy-protocol': proxyProtocol,
   }),
 
   async create(config, scope) {
     const network = scope.use(Network)
-    const house = new ImapHouse(scope, config['idle-timeout'])
+    const house = new ImapHouse(scope, {
+      idleTimeout: config['idle-timeout'],
+      refuse8BitHeaders: config['refuse-8bit-headers'],
+    })
     const bound: Bound[] = []
     for (const [addresses, tls] of [
       [config.listen, 'starttls'],
@@ -64,23 +76,29 @@ export const imap = defineModule({
   },
 })
 
+interface Policy {
+  /** Milliseconds. */
+  readonly idleTimeout: number
+  readonly refuse8BitHeaders: boolean
+}
+
 /** What all IMAP sessions of one generation have in common. */
 class ImapHouse {
   readonly #accounts: Accounts
   readonly #logins: Logins
   readonly #mailboxes: Mailboxes
   readonly #hostname: string
-  readonly #idleTimeout: number
+  readonly #policy: Policy
   readonly #literals = new LiteralBudget(LITERALS_IN_FLIGHT)
   readonly #strain: EventLoopStrain
   readonly #count: (command: string, outcome: string) => void
 
-  constructor(scope: Scope, idleTimeout: number) {
+  constructor(scope: Scope, policy: Policy) {
     this.#accounts = scope.use(Accounts)
     this.#logins = new Logins(scope)
     this.#mailboxes = scope.use(Mailboxes)
     this.#hostname = scope.use(MailSettings).hostname
-    this.#idleTimeout = idleTimeout
+    this.#policy = policy
     this.#strain = new EventLoopStrain(scope)
     const counter = scope.metrics.counter('aviso_imap_commands_total', 'IMAP commands by name and outcome', [
       'command',
@@ -94,7 +112,8 @@ class ImapHouse {
     const session: ImapServerSession = new ImapServerSession(connection.socket, {
       hostname: this.#hostname,
       id: { name: 'Aviso' },
-      limits: { idleTimeout: this.#idleTimeout },
+      limits: { idleTimeout: this.#policy.idleTimeout },
+      refuse8BitHeaders: this.#policy.refuse8BitHeaders,
       literalBudget: this.#literals,
       busy: () => this.#strain.late,
       secure: connection.tls !== undefined,

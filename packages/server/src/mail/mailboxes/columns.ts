@@ -1,5 +1,7 @@
 // The rows of a mailbox as typed columns: what crosses threads, is kept packed in the database, and becomes a session's snapshot.
 
+import { isRun } from './uids.ts'
+
 /** Columns of equal length, ascending by UID. `flagsets` are ids of the account's flag sets, or indexes into a list, as the holder says. */
 export interface Columns {
   readonly uids: Uint32Array
@@ -106,9 +108,7 @@ export function rowsOfUids(columns: Columns, wanted: Uint32Array): Columns {
   const { uids, flagsets, modseqs, sizes, internalDates, zones } = columns
   const start = lowerBound(uids, wanted[0] ?? 0)
   const end = start + wanted.length
-  // As many rows as UIDs between the first and the last, and every UID in between is wanted.
-  const [first = 0, last = 0] = [wanted[0], wanted.at(-1)]
-  if (last - first + 1 === wanted.length && uids[start] === first && uids[end - 1] === last)
+  if (isRunOf(uids, start, wanted))
     return {
       uids: uids.subarray(start, end),
       flagsets: flagsets.subarray(start, end),
@@ -128,6 +128,10 @@ export function rowsOfUids(columns: Columns, wanted: Uint32Array): Columns {
   }
   return found.finish()
 }
+
+/** True where the rows from `start` on are those of `wanted`, which follow one another: as many rows as UIDs between the first and the last can be no others. */
+const isRunOf = (uids: Uint32Array, start: number, wanted: Uint32Array): boolean =>
+  isRun(wanted) && uids[start] === wanted[0] && uids[start + wanted.length - 1] === wanted.at(-1)
 
 /** Above this an array by number would be larger than a map. */
 const SMALL_NUMBERS = 1 << 20
@@ -210,6 +214,13 @@ export function mergeColumns(old: Columns, changed: Columns, vanished: Uint32Arr
 
 /** The merge where no row is new: only flags and modseqs can differ, the other columns are shared. Undefined where a row is new. */
 function changeFlags(old: Columns, changed: Columns): Columns | undefined {
+  const start = lowerBound(old.uids, changed.uids[0] ?? 0)
+  if (isRunOf(old.uids, start, changed.uids)) {
+    const { flagsets, modseqs } = copyOfFlags(old)
+    flagsets.set(changed.flagsets, start)
+    modseqs.set(changed.modseqs, start)
+    return { ...old, flagsets, modseqs }
+  }
   const at = new Uint32Array(changed.uids.length)
   let from = 0
   for (let i = 0; i < at.length; i++) {
@@ -218,15 +229,20 @@ function changeFlags(old: Columns, changed: Columns): Columns | undefined {
     if (old.uids[from] !== uid) return undefined
     at[i] = from++
   }
-  const flagsets = new Uint32Array(memoryFor(old.uids.length, 4))
-  const modseqs = new Float64Array(memoryFor(old.uids.length, 8))
-  flagsets.set(old.flagsets)
-  modseqs.set(old.modseqs)
+  const { flagsets, modseqs } = copyOfFlags(old)
   for (let i = 0; i < at.length; i++) {
     flagsets[at[i] ?? 0] = changed.flagsets[i] ?? 0
     modseqs[at[i] ?? 0] = changed.modseqs[i] ?? 0
   }
   return { ...old, flagsets, modseqs }
+}
+
+function copyOfFlags(old: Columns): Pick<Columns, 'flagsets' | 'modseqs'> {
+  const flagsets = new Uint32Array(memoryFor(old.uids.length, 4))
+  const modseqs = new Float64Array(memoryFor(old.uids.length, 8))
+  flagsets.set(old.flagsets)
+  modseqs.set(old.modseqs)
+  return { flagsets, modseqs }
 }
 
 /** 1 had no zones and sizes of 32 bits, 2 no ids of flag sets at the end. */

@@ -113,14 +113,31 @@ export class FlagBlocks {
   }
 
   set(uid: number, flagset: number, modseq: number): void {
-    let block = this.#blocks.get(uid >>> 8)
-    if (block === undefined) {
-      block = open(new Uint8Array(OCTETS))
-      this.#blocks.set(uid >>> 8, block)
-    }
+    const block = this.#block(uid >>> 8)
     block.flagsets[uid & 0xff] = flagset
     block.modseqs[uid & 0xff] = modseq
+  }
+
+  /** Gives each of the UIDs its flag set of `flagsets` where that is another than the one of `were`. */
+  setAll(uids: Uint32Array, were: Uint32Array, flagsets: Uint32Array, modseq: number): void {
+    let block: OpenBlock | undefined
+    let number = -1
+    for (let i = 0; i < uids.length; i++) {
+      const flagset = flagsets[i] ?? 0
+      if (flagset === were[i]) continue
+      const uid = uids[i] ?? 0
+      if (block === undefined || uid >>> 8 !== number) block = this.#block((number = uid >>> 8))
+      block.flagsets[uid & 0xff] = flagset
+      block.modseqs[uid & 0xff] = modseq
+    }
+  }
+
+  /** A block that is going to be changed. */
+  #block(number: number): OpenBlock {
+    let block = this.#blocks.get(number)
+    if (block === undefined) this.#blocks.set(number, (block = open(new Uint8Array(OCTETS))))
     block.changed = true
+    return block
   }
 
   /** Writes what was set, all of it at `modseq`. */

@@ -125,6 +125,22 @@ export function count(
   growth.octets += by * size
 }
 
+/** What a flag set says that is counted. */
+type Counted = Parameters<typeof count>[1]
+
+/** Counts messages whose flag set `old` is `next` now; `octets` of all of them. */
+export function recount(
+  growth: Growth,
+  old: Counted,
+  next: Counted,
+  { rows, octets }: { readonly rows: number; readonly octets: number },
+): void {
+  growth.unseen += rows * (Number(!next.seen) - Number(!old.seen))
+  const deleted = Number(next.deleted) - Number(old.deleted)
+  growth.deleted += rows * deleted
+  growth.deletedOctets += octets * deleted
+}
+
 /** Writes the changed counts and UIDNEXT of a mailbox that changed at `modseq`, counts for the account, and tells of it after the commit. */
 export async function changeMailbox(
   tx: Transaction,

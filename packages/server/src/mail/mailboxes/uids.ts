@@ -29,8 +29,18 @@ const GAP = 24
 /** So that no span's rows fill the memory. */
 const SPAN = 8192
 
+/** True where each UID of an ascending list follows the one before: two looks tell. */
+export const isRun = (uids: Uint32Array): boolean => (uids.at(-1) ?? 0) - (uids[0] ?? 0) === uids.length - 1
+
 /** The list in stretches of at most `most` UIDs with gaps of at most `gap`: few statements, few rows read in vain. */
 export function* spans(uids: Uint32Array, gap = GAP, most = SPAN): Generator<Span> {
+  if (isRun(uids)) {
+    for (let start = 0; start < uids.length; start += most) {
+      const end = Math.min(start + most, uids.length)
+      yield { start, end, first: uids[start] ?? 0, last: uids[end - 1] ?? 0 }
+    }
+    return
+  }
   let start = 0
   for (let i = 1; i <= uids.length; i++) {
     const last = uids[i - 1] ?? 0

@@ -112,6 +112,17 @@ test('columns that change only in their flags share the rest with the old ones',
   )
   assert.deepEqual([...old.flagsets], [1, 1, 1])
   assert.equal(merged.uids, old.uids)
+  // Neighbours by their numbers are taken over in one go, if they are neighbours here too.
+  const dense = columns([1, 2, 3, 5, 6].map((uid) => [uid, 1, 10, 100, 1000, 60]))
+  const flagged = (...uids: readonly number[]) => columns(uids.map((uid) => [uid, 7, 20, 100, 1000, 60]))
+  const flagsets = (...uids: readonly number[]) => [
+    ...mergeColumns(dense, flagged(...uids), new Uint32Array()).flagsets,
+  ]
+  assert.deepEqual(flagsets(2, 3), [1, 7, 7, 1, 1])
+  assert.deepEqual(flagsets(5, 6), [1, 1, 1, 7, 7])
+  assert.deepEqual(flagsets(3, 4, 5), [1, 1, 7, 7, 7, 1])
+  assert.deepEqual(flagsets(1, 3, 5), [7, 1, 7, 7, 1])
+  assert.deepEqual(flagsets(6, 7), [1, 1, 1, 1, 7, 7])
 })
 
 test('columns as the first edition packed them are refused', () => {

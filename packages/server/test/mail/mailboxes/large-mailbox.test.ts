@@ -53,10 +53,13 @@ test('scattered UIDs, runs of UIDs and many flag sets: STORE, COPY, MOVE and EXP
       assert.deepEqual([...snapshot.uids], [...expected.keys()])
       for (const [i, uid] of snapshot.uids.entries())
         assert.deepEqual(new Set(snapshot.flagSets[snapshot.flags[i] ?? -1]), expected.get(uid), `UID ${uid}`)
+      const { unseen, deleted } = await account.status('INBOX')
+      const having = (flag: string): number => [...expected.values()].filter((flags) => flags.has(flag)).length
+      assert.deepEqual([unseen, deleted], [expected.size - having('\\Seen'), having('\\Deleted')])
     }
     for (let round = 0; round < 40; round++) {
       const uids = pick()
-      const keyword = `k${random(9)}`
+      const keyword = ['\\Seen', '\\Deleted'][random(12)] ?? `k${random(9)}`
       const result = await inbox.store([...uids, 900_000], {
         action: random(3) === 0 ? 'remove' : 'add',
         flags: [keyword],
@@ -68,6 +71,18 @@ test('scattered UIDs, runs of UIDs and many flag sets: STORE, COPY, MOVE and EXP
       for (const row of result.rows) expected.set(row.uid, new Set(row.flags))
       if (round % 10 === 0) await check()
     }
+    await check()
+    // A change that others were faster than: of many rows, too, it leaves out just those.
+    const { highestModseq } = await inbox.snapshot()
+    const others = [...expected.keys()].filter((uid) => uid % 7 === 0)
+    await inbox.store(others, { action: 'add', flags: ['theirs'] })
+    for (const uid of others) expected.get(uid)?.add('theirs')
+    const { modified } = await inbox.store([...expected.keys()], { action: 'add', flags: ['mine'] }, highestModseq)
+    assert.deepEqual(modified, others)
+    for (const [uid, flags] of expected) if (uid % 7 !== 0) flags.add('mine')
+    await check()
+    await inbox.store([...expected.keys()], { action: 'remove', flags: ['\\Deleted'] })
+    for (const flags of expected.values()) flags.delete('\\Deleted')
     await check()
     const copied = pick()
     const copies = await inbox.copy(copied, 'to')
