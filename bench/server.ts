@@ -176,7 +176,7 @@ export class Server {
       process.execPath,
       // As deploy/aviso.service and the launchers start it.
       [
-        '--max-semi-space-size=2',
+        '--max-semi-space-size=8',
         ...(options.node ?? []),
         from.programme.file,
         'start',

@@ -9,8 +9,8 @@ const path = require('node:path')
 
 const NEEDED = 24
 
-/** V8 lets the space for young objects grow to 16 MiB three times over; an eighth of that is as fast here and takes a third of the memory of idle sessions away. */
-const FLAGS = ['--max-semi-space-size=2']
+/** V8 lets the space for young objects grow to 16 MiB three times over; half of that is as fast here, less costs a fifth more processor time in chat, and spares no memory of idle sessions. */
+const FLAGS = ['--max-semi-space-size=8']
 
 /** Path of the bundled runtime, or undefined where npm had none for this platform. */
 function bundledRuntime() {

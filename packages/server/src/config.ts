@@ -33,7 +33,7 @@ export const storeConfig = v.strictObject({
     v.pipe(
       count,
       v.minValue(8),
-      v.description('databases of accounts held open at the same time; each takes some 0.2 MiB'),
+      v.description('databases of accounts held open at the same time; each takes some 0.15 MiB'),
     ),
     256,
   ),

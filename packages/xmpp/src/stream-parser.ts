@@ -7,6 +7,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { Element } from './element.ts'
 import { NO_CONTEXT, readElement, readStartTag, type NamespaceContext } from './element-reader.ts'
+import { NS } from './namespaces.ts'
 import { StreamError } from './stream-error.ts'
 
 export interface ParserLimits {
@@ -69,6 +70,18 @@ const CDATA_OPEN = Buffer.from('[CDATA[')
 const DECLARATION_BYTES = 200
 const XML_DECLARATION =
   /^<\?xml[ \t\r\n]+version[ \t\r\n]*=[ \t\r\n]*(?:"1\.0"|'1\.0')(?:[ \t\r\n]+encoding[ \t\r\n]*=[ \t\r\n]*(?:"([A-Za-z][\w.-]*)"|'([A-Za-z][\w.-]*)'))?(?:[ \t\r\n]+standalone[ \t\r\n]*=[ \t\r\n]*(?:"(?:yes|no)"|'(?:yes|no)'))?[ \t\r\n]*\?>$/
+
+/** What nearly all headers declare. */
+const USUAL: readonly NamespaceContext[] = [NS.client, NS.server].map((xmlns) => ({
+  xmlns,
+  bindings: ['stream', NS.streams],
+}))
+const USUAL_NAME = 'stream:stream'
+
+const isSame = (one: NamespaceContext, other: NamespaceContext): boolean =>
+  one.xmlns === other.xmlns &&
+  one.bindings.length === other.bindings.length &&
+  one.bindings.every((each, index) => each === other.bindings[index])
 
 export class StreamParser {
   /** May be set at any time; holds from the next byte on. */
@@ -209,8 +222,10 @@ export class StreamParser {
       case HEADER: {
         const source = this.#take(bytes, from)
         const { element, context } = refusing(() => readStartTag(source, this.limits))
-        this.#context = context
-        this.#headerName = source.slice(1).split(/[\s>]/, 1)[0] ?? ''
+        // Pieces of a text keep all of it: what is the same for nearly all streams is shared.
+        this.#context = USUAL.find((usual) => isSame(usual, context)) ?? context
+        const name = source.slice(1).split(/[\s>]/, 1)[0] ?? ''
+        this.#headerName = name === USUAL_NAME ? USUAL_NAME : name
         return this.#handlers.streamStart(element, context.xmlns)
       }
       case STANZA: {

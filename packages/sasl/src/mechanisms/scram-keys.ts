@@ -1,6 +1,6 @@
 // RFC 5802 §3 and RFC 7677: keys and proofs of SCRAM.
 
-import { createHash, createHmac, pbkdf2, timingSafeEqual } from 'node:crypto'
+import { createHash, createHmac, createSecretKey, pbkdf2, timingSafeEqual } from 'node:crypto'
 import { promisify } from 'node:util'
 import type { ScramHash, ScramKeys } from '../contract.ts'
 import { preparePassword } from '../prepare.ts'
@@ -60,7 +60,8 @@ export function serverKey(hash: ScramHash, salted: Uint8Array): Buffer {
 }
 
 export function hmac(hash: ScramHash, key: Uint8Array, message: string | Uint8Array): Buffer {
-  return createHmac(DIGESTS[hash], key).update(message).digest()
+  // Given octets, Node first tries at length what else they could be.
+  return createHmac(DIGESTS[hash], createSecretKey(key)).update(message).digest()
 }
 
 export function digest(hash: ScramHash, octets: Uint8Array): Buffer {

@@ -2,7 +2,7 @@
 
 import type { Scope } from '../kernel/scope.ts'
 import type { Calls, Change, Store } from '../store/contracts.ts'
-import { CORE_TOPIC } from '../store/contracts.ts'
+import { CORE_TOPIC, LOST } from '../store/contracts.ts'
 import { canonical } from './address.ts'
 import type { Account, AccountChange, Resolution } from './contracts.ts'
 import type { AccountRow, AccountsCommitted } from './operations/accounts.ts'
@@ -20,6 +20,7 @@ export class Directory {
   readonly #rows: Calls<AccountStore['operations']>
   readonly #scope: Scope
   readonly #accounts = new RecentMap<string, Account>(REMEMBERED)
+  readonly #ids = new RecentMap<string, Account>(REMEMBERED)
   readonly #resolutions = new RecentMap<string, Resolution>(REMEMBERED)
   readonly #listeners = new Set<(change: AccountChange) => void>()
   #domains: readonly string[] = []
@@ -65,11 +66,7 @@ export class Directory {
     const remembered = this.#accounts.get(address)
     if (remembered !== undefined) return remembered
     const round = this.#round
-    const row = await this.#rows.accountByAddress(address)
-    if (row === undefined) return undefined
-    const account = accountOf(row)
-    if (round === this.#round) this.#accounts.set(address, account)
-    return account
+    return this.#remember(await this.#rows.accountByAddress(address), round)
   }
 
   /** The account as it is remembered, without asking the database. */
@@ -78,8 +75,21 @@ export class Directory {
   }
 
   async byId(id: string): Promise<Account | undefined> {
-    const row = await this.#rows.accountById(id)
-    return row === undefined ? undefined : accountOf(row)
+    const remembered = this.#ids.get(id)
+    if (remembered !== undefined) return remembered
+    const round = this.#round
+    return this.#remember(await this.#rows.accountById(id), round)
+  }
+
+  /** `round`: of before it was read. */
+  #remember(row: AccountRow | undefined, round: number): Account | undefined {
+    if (row === undefined) return undefined
+    const account = accountOf(row)
+    if (round === this.#round) {
+      this.#accounts.set(account.address, account)
+      this.#ids.set(account.id, account)
+    }
+    return account
   }
 
   async resolve(text: string): Promise<Resolution> {
@@ -123,15 +133,25 @@ export class Directory {
   }
 
   #changed(committed: Change): void {
+    // What changed last may not have been told.
+    if (committed.kind === LOST) return this.#forget()
     if (committed.kind !== 'accounts') return
     const { change } = committed as AccountsCommitted
     this.#round++
     if (change.address !== undefined) this.#accounts.delete(change.address)
+    if (change.accountId !== undefined) this.#ids.delete(change.accountId)
     // One change may alter what many addresses mean (catch-all, postmaster); changes are rare, so all are looked up again.
     this.#resolutions.clear()
     // Who hears of domains asks for them.
     if (change.kind === 'domains') void this.#refreshSoon(change)
     else this.#tell(change)
+  }
+
+  #forget(): void {
+    this.#round++
+    this.#accounts.clear()
+    this.#ids.clear()
+    this.#resolutions.clear()
   }
 
   #tell(change: AccountChange): void {

@@ -1,17 +1,17 @@
 // Passwords that were right a moment ago are not hashed again: mail clients open several connections and log in on each.
 
-import { createHmac, timingSafeEqual } from 'node:crypto'
+import { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto'
 import type { Random } from '../kernel/random.ts'
 import { RecentMap } from './recent.ts'
 
 /** Recent successes, by account id. Holds HMACs under a key that never leaves this process, no passwords. */
 export class RememberedLogins {
-  readonly #key: Buffer
+  readonly #key: KeyObject
   readonly #digests: RecentMap<string, Buffer>
   #round = 0
 
   constructor(random: Random, most: number) {
-    this.#key = random.bytes(32)
+    this.#key = createSecretKey(random.bytes(32))
     this.#digests = new RecentMap(most)
   }
 

@@ -6,7 +6,32 @@ export interface Random {
   bytes(length: number): Buffer
 }
 
-export const systemRandom: Random = { bytes: (length) => randomBytes(length) }
+/** Taken from the system at once: each time costs more than the octets. */
+const PORTION = 4096
+/** Who wants more has it made for himself. */
+const SMALL = 128
+
+/** Random octets of the system. What was given out is not kept, and never given a second time. */
+class SystemRandom implements Random {
+  #portion: Buffer = Buffer.alloc(0)
+  #used = 0
+
+  bytes(length: number): Buffer {
+    if (length > SMALL) return randomBytes(length)
+    if (this.#used + length > this.#portion.length) {
+      this.#portion = randomBytes(PORTION)
+      this.#used = 0
+    }
+    const from = this.#used
+    this.#used += length
+    // A copy: whoever keeps it would otherwise keep the whole portion.
+    const bytes = Buffer.from(this.#portion.subarray(from, this.#used))
+    this.#portion.fill(0, from, this.#used)
+    return bytes
+  }
+}
+
+export const systemRandom: Random = new SystemRandom()
 
 const BASE32 = 'abcdefghijkmnpqrstuvwxyz23456789'
 

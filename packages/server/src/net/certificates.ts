@@ -3,7 +3,7 @@
 import type { SecureContext } from 'node:tls'
 import type { Scope } from '../kernel/scope.ts'
 import { findCertificates, readKeyPair, type CertificateFiles, type KeyPair } from './certificate-files.ts'
-import { serverContext, type HandshakeTerms, type TlsConfig } from './tls.ts'
+import { endPoint, type EndPoint, serverContext, type HandshakeTerms, type TlsConfig } from './tls.ts'
 
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
@@ -12,6 +12,7 @@ const DAY = 24 * HOUR
 interface Loaded {
   readonly pair: KeyPair
   readonly context: SecureContext
+  readonly endPoint: EndPoint
 }
 
 /** What is known of one certificate: for status pages. */
@@ -115,7 +116,7 @@ export class Certificates {
     this.#ticketKeys = ticketKeys
     this.#loaded = pairs.map((pair) => {
       const same = before.find((old) => old.pair.certificate === pair.certificate && old.pair.key.equals(pair.key))
-      return same ?? { pair, context: serverContext(pair, ticketKeys, this.#minimum) }
+      return same ?? { pair, context: serverContext(pair, ticketKeys, this.#minimum), endPoint: endPoint(pair.leaf) }
     })
     this.#byName = new Map()
     for (const loaded of this.#loaded) {
@@ -173,13 +174,16 @@ export class Certificates {
   ): HandshakeTerms | undefined {
     const ca = clientCertificates?.ca
     const secureContext = this.context(undefined, ca)
-    if (secureContext === undefined) return undefined
+    const [first, second] = this.#loaded
+    if (secureContext === undefined || first === undefined) return undefined
     return {
       secureContext,
       ...(clientCertificates !== undefined && { requestCert: true, rejectUnauthorized: false }),
-      ...(this.#loaded.length > 1 && {
-        SNICallback: ca === undefined ? this.#choose : (name, callback) => callback(null, this.context(name, ca)),
-      }),
+      ...(second === undefined
+        ? { endPoint: first.endPoint }
+        : {
+            SNICallback: ca === undefined ? this.#choose : (name, callback) => callback(null, this.context(name, ca)),
+          }),
       ...(alpn !== undefined && { ALPNProtocols: alpn }),
     }
   }

@@ -81,7 +81,7 @@ export class AcceptedConnection implements Connection {
     try {
       const secured = await handshake(raw, terms, this.#terms.handshakeTimeout, this.#terms.clock)
       this.#socket = secured
-      this.#tls = new SocketTlsFacts(secured)
+      this.#tls = new SocketTlsFacts(secured, terms.endPoint)
       return secured
     } catch (error) {
       const reason = error instanceof HandshakeError ? error.reason : 'error'

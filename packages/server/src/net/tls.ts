@@ -108,6 +108,8 @@ export interface HandshakeTerms {
   readonly secureContext: SecureContext
   /** Absent where there is only one certificate: then nothing has to be chosen. */
   readonly SNICallback?: SniCallback
+  /** The certificate that all of them are shown, where there is only one: OpenSSL makes a copy each time that it is asked. */
+  readonly endPoint?: EndPoint
   readonly ALPNProtocols?: string[]
   /** The client is asked for a certificate; the handshake goes on whatever it shows. */
   readonly requestCert?: boolean
@@ -131,8 +133,9 @@ const ignore = (): void => {}
  * HandshakeError, the socket destroyed, when the handshake fails or takes longer than `timeout` milliseconds.
  */
 export function handshake(socket: Socket, terms: HandshakeTerms, timeout: number, clock: Clock): Promise<TLSSocket> {
+  const { endPoint: _, ...options } = terms
   return new Promise((resolve, reject) => {
-    const secured = new TLSSocket(socket, { isServer: true, requestCert: false, ...terms })
+    const secured = new TLSSocket(socket, { isServer: true, requestCert: false, ...options })
     let problem: Error | undefined
     const timer = clock.timeout(timeout, () => settle(new HandshakeError('timeout')))
     const onError = (error: Error): void => void (problem ??= error)
@@ -183,9 +186,11 @@ const NO_BINDINGS: ReadonlyMap<string, Uint8Array> = new Map()
 /** What TLS settled on, read from the socket when somebody asks: an idle connection keeps nothing of it. */
 export class SocketTlsFacts implements TlsFacts {
   readonly #socket: TLSSocket
+  readonly #endPoint: EndPoint | undefined
 
-  constructor(socket: TLSSocket) {
+  constructor(socket: TLSSocket, endPoint?: EndPoint) {
     this.#socket = socket
+    this.#endPoint = endPoint
   }
 
   get protocol(): string {
@@ -210,11 +215,11 @@ export class SocketTlsFacts implements TlsFacts {
   }
 
   get channelBinding(): ReadonlyMap<string, Uint8Array> {
-    return this.#socket.destroyed ? NO_BINDINGS : bindingsOf(this.#socket)
+    return this.#socket.destroyed ? NO_BINDINGS : bindingsOf(this.#socket, this.#endPoint)
   }
 }
 
-function bindingsOf(socket: TLSSocket): ReadonlyMap<string, Uint8Array> {
+function bindingsOf(socket: TLSSocket, known: EndPoint | undefined): ReadonlyMap<string, Uint8Array> {
   const bindings = new Map<string, Uint8Array>()
   // RFC 9266 §4.2: below TLS 1.3 the exporter is only unique with extended master secrets, of which Node does not tell.
   if (socket.getProtocol() === 'TLSv1.3') {
@@ -224,12 +229,21 @@ function bindingsOf(socket: TLSSocket): ReadonlyMap<string, Uint8Array> {
   // without it locks them out. A resumed session has none: its Finished does not prove that the certificate was seen.
   const finished = socket.isSessionReused() ? undefined : socket.getPeerFinished()
   if (finished !== undefined) bindings.set('tls-unique', finished)
-  const certificate = socket.getX509Certificate()
-  const hash = certificate === undefined ? undefined : endPointHash(certificate.signatureAlgorithm)
-  if (certificate !== undefined && hash !== undefined) {
-    bindings.set('tls-server-end-point', createHash(hash).update(certificate.raw).digest())
-  }
+  const { binding } = known ?? endPoint(socket.getX509Certificate())
+  if (binding !== undefined) bindings.set('tls-server-end-point', binding)
   return bindings
+}
+
+/** What sessions can be bound to by the server's certificate; `binding` is undefined where that cannot be told. */
+export interface EndPoint {
+  readonly binding: Uint8Array | undefined
+}
+
+/** RFC 5929 §4. */
+export function endPoint(certificate: X509Certificate | undefined): EndPoint {
+  const hash = certificate === undefined ? undefined : endPointHash(certificate.signatureAlgorithm)
+  if (certificate === undefined || hash === undefined) return { binding: undefined }
+  return { binding: createHash(hash).update(certificate.raw).digest() }
 }
 
 /** RFC 5929 §4.1: the hash of the certificate's signature, SHA-256 in place of MD5 and SHA-1; undefined where the signature has no single hash (Ed25519, RSA-PSS). */

@@ -68,6 +68,9 @@ const TWICE = 512 * 1024
 /** Databases that one round brings up to date for the journal's sake, beyond what it was asked for. */
 const TIDIED_AT_ONCE = 4
 
+/** Databases of which pages are kept in memory, beyond the moment in which they are used: the others hold half as much. */
+const WARM = 32
+
 const NAME = /^[a-z0-9][a-z0-9_.-]{0,63}$/
 
 /** Where a database lives in the data folder. Account ids are spread over folders, so that none grows to many thousands of entries. */
@@ -108,6 +111,8 @@ export class Engine {
   readonly #operations = new Map<string, Operation<never, unknown>>()
   /** Least recently used first. */
   readonly #open = new Map<string, SqliteDatabase>()
+  /** Those of them that keep pages, least recently used first. */
+  readonly #warm = new Set<SqliteDatabase>()
   readonly #journal: Journal
   /** What is in the journal only, by database. */
   readonly #waiting = new Map<string, Waiting>()
@@ -318,6 +323,7 @@ export class Engine {
   async #carryOut(key: string, database: SqliteDatabase): Promise<void> {
     const waiting = this.#waiting.get(key)
     if (waiting === undefined) return
+    this.#warmUp(database)
     this.#complain(await carryOut(database, this.#find, this.#journal, waiting.entries))
     this.#waiting.delete(key)
   }
@@ -342,6 +348,7 @@ export class Engine {
 
   /** With `journaled`, the sync is left to the journal, and the database remembers that these calls are in it. */
   async #runGroup(database: SqliteDatabase, group: readonly Call[], journaled: boolean): Promise<readonly Outcome[]> {
+    this.#warmUp(database)
     const writes = group.reduce((count, call) => count + (this.#operation(call)?.mode === 'read' ? 0 : 1), 0)
     if (writes === 0) {
       const outcomes: Outcome[] = []
@@ -442,11 +449,23 @@ export class Engine {
       throw storeError(error, path)
     }
     this.#open.set(key, database)
+    this.#warmUp(database)
     if (this.#open.size > this.#options.open) {
       const [oldest] = this.#open.keys()
       if (oldest !== undefined) await this.#close(oldest)
     }
     return database
+  }
+
+  /** Pages of the database are about to be read, or were: one that has rested longest lets go of its own. */
+  #warmUp(database: SqliteDatabase): void {
+    this.#warm.delete(database)
+    this.#warm.add(database)
+    if (this.#warm.size <= WARM) return
+    const [coldest] = this.#warm
+    if (coldest === undefined) return
+    this.#warm.delete(coldest)
+    coldest.shrink()
   }
 
   async #close(key: string): Promise<void> {
@@ -461,6 +480,7 @@ export class Engine {
   #shut(key: string): void {
     const database = this.#open.get(key)
     this.#open.delete(key)
+    if (database !== undefined) this.#warm.delete(database)
     database?.close()
     this.#journal.release(key)
   }

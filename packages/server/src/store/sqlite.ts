@@ -40,6 +40,8 @@ export class SqliteDatabase implements Transaction {
       const folder = dirname(path)
       if (!existsSync(folder)) makeFolder(folder)
       this.#db = new DatabaseSync(path)
+      // Before the first page: SQLite would else take memory for twenty of them at once, and keep it.
+      this.#db.exec('PRAGMA cache_size=1')
       this.#db.exec('PRAGMA locking_mode=EXCLUSIVE')
       this.#db.exec(
         'PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA cache_size=-1024; PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit=4194304',
@@ -110,6 +112,11 @@ export class SqliteDatabase implements Transaction {
   /** Runs several statements without parameters. */
   script(sql: string): void {
     this.#db.exec(sql)
+  }
+
+  /** Lets go of the pages that it keeps in memory; not within a transaction. Statements stay. */
+  shrink(): void {
+    this.#db.exec('PRAGMA shrink_memory')
   }
 
   /** How many changes were published so far in this transaction: what `dropChanges` goes back to. */

@@ -44,6 +44,23 @@ test('an account is made in every room, in one step', async (t) => {
   )
 })
 
+test('who is known by his id is known as he is now', async (t) => {
+  const house = await openHouse(t)
+  await house.admin.addDomain('example.org')
+  const { id } = await house.admin.createAccount({ address: 'anna@example.org', password: 'annas secret' })
+  const state = async (): Promise<unknown> => {
+    const account = await house.accounts.byId(id)
+    return account && [account.role, account.disabled]
+  }
+  assert.deepEqual(await state(), ['user', false])
+  await house.admin.disableAccount('anna@example.org')
+  assert.deepEqual(await state(), ['user', true])
+  await house.admin.enableAccount('anna@example.org')
+  assert.deepEqual(await state(), ['user', false])
+  await house.admin.deleteAccount('anna@example.org')
+  assert.equal(await state(), undefined)
+})
+
 test('a room that fails takes the whole account back', async (t) => {
   const house = await openHouse(t)
   await house.admin.addDomain('example.org')

@@ -139,6 +139,16 @@ test('many accounts pass through few open databases', async () => {
   await scope.close()
 })
 
+test('accounts that rest let go of their pages and read them again', async () => {
+  const scope = testScope()
+  const store = await openStore(scope, { folder: folder(), definitions: [notes], open: 64 })
+  const accounts = Array.from({ length: 50 }, (_, i) => store.account(notes, `a${i}`))
+  for (const round of ['one', 'two']) for (const account of accounts) await account.add({ text: round })
+  for (const account of accounts) assert.deepEqual(await account.all(), ['one', 'two'])
+  assert.equal((await store.figures()).open, 51)
+  await scope.close()
+})
+
 test('an upgrade puts a copy aside first, and an older program then refuses the newer tables', async () => {
   const here = folder()
   const old = testScope()

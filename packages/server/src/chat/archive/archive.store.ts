@@ -13,14 +13,18 @@ import {
   type Shelf,
 } from './shelf.ts'
 
-export interface NewMessage extends ArchivedMessage {
-  /** The other party: its bare JID, and its resource or ''. */
-  readonly contact: string
-  readonly resource: string
+/** What an archive may hold. */
+export interface Bounds {
   /** What is older than this is forgotten. */
   readonly oldest: number
   /** How many messages are kept. */
   readonly most: number
+}
+
+export interface NewMessage extends ArchivedMessage, Bounds {
+  /** The other party: its bare JID, and its resource or ''. */
+  readonly contact: string
+  readonly resource: string
 }
 
 export interface Preference {
@@ -67,8 +71,15 @@ CREATE TABLE archive_preference (jid TEXT PRIMARY KEY, rule TEXT NOT NULL);
       if (seq % PRUNED_EVERY === 0) await prune(tx, SHELF, oldest, most, seq)
     }),
 
+    /** True where something is too old or too much. */
+    prunable: read(async (tx, { oldest, most }: Bounds): Promise<boolean> => {
+      const first = await tx.get('SELECT seq, at FROM archive_message ORDER BY seq LIMIT 1')
+      if (first === undefined) return false
+      return Number(first[1]) < oldest || Number(first[0]) <= (await newest(tx, SHELF)).seq - most
+    }),
+
     /** Forgets what is too old or too much, a part of it at once. */
-    prune: write(async (tx, { oldest, most }: { readonly oldest: number; readonly most: number }) => {
+    prune: write(async (tx, { oldest, most }: Bounds) => {
       await prune(tx, SHELF, oldest, most, (await newest(tx, SHELF)).seq)
     }),
 

@@ -3,6 +3,7 @@
 import { type Element, type Jid, NS, StanzaError } from '@aviso/xmpp'
 import * as v from 'valibot'
 import type { Account } from '../../accounts/contracts.ts'
+import { RecentMap } from '../../accounts/recent.ts'
 import { duration } from '../../kernel/units.ts'
 import { chatFeature, type IqRequest } from '../core/contracts.ts'
 import { type Session, sessionSlot } from '../core/session.ts'
@@ -17,6 +18,10 @@ import { isWorthArchiving } from './worth.ts'
 export const readsArchive = sessionSlot('archive', v.boolean())
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(1))
+
+const HOUR = 3_600_000
+/** Accounts of which it is remembered that their archive holds nothing that has to go. */
+const REMEMBERED = 10_000
 
 export const archive = chatFeature({
   name: 'archive',
@@ -71,6 +76,18 @@ export const archive = chatFeature({
         })
         .then(() => stored.add())
 
+    const tidy = new RecentMap<string, number>(REMEMBERED)
+    /** Nearly never there is something to forget, and people log in often: they are not to pay for a write each time. */
+    const prune = async ({ id }: Account): Promise<void> => {
+      const now = clock.now()
+      const before = tidy.get(id)
+      if (before !== undefined && now - before < HOUR) return
+      const archived = host.store.account(archiveStore, id)
+      const bounds = { oldest: oldest(), most: config['max-messages'] }
+      if (await archived.prunable(bounds)) await archived.prune(bounds)
+      else tidy.set(id, now)
+    }
+
     // What is sent. Its sender goes on only when it is safe; meanwhile it is on its way already.
     host.hooks.sending.on((event) => {
       const { stanza, origin } = event
@@ -115,12 +132,9 @@ export const archive = chatFeature({
     host.hooks.bound.on(({ woken, account: { account } }) => {
       // The start of the server has enough to do.
       if (woken) return
-      host.store
-        .account(archiveStore, account.id)
-        .prune({ oldest: oldest(), most: config['max-messages'] })
-        .catch((error: unknown) =>
-          log.warn({ err: error, account: account.address }, 'old messages were not forgotten'),
-        )
+      prune(account).catch((error: unknown) =>
+        log.warn({ err: error, account: account.address }, 'old messages were not forgotten'),
+      )
     })
     // Known before the first message, so that the other devices' copies can have its id.
     const prepare = (session: Session): void =>

@@ -205,9 +205,7 @@ export class Core implements Chat {
 
   async rosterItem(account: Account, contact: string): Promise<RosterItem | undefined> {
     const roster = this.directory.account(account.address)?.roster
-    return roster === undefined
-      ? this.store.account(rosterStore, account.id).item({ contact })
-      : roster.items.get(contact)
+    return roster === undefined ? this.store.account(rosterStore, account.id).item({ contact }) : roster.item(contact)
   }
 
   async maySeePresence(account: Account, viewer: Jid): Promise<boolean> {

@@ -5,7 +5,7 @@ import type { Origin } from './contracts.ts'
 import type { Core } from './core.ts'
 import type { OnlineAccount } from './directory.ts'
 import { rosterStore } from './roster.store.ts'
-import type { Roster } from './roster.ts'
+import { type Roster, stateOf } from './roster.ts'
 import { address, route, routeElsewhere } from './router.ts'
 import { keptPresence, presenceHead, type Session } from './session.ts'
 import { announceTo, subscriptionFromSession, subscriptionToAccount } from './subscribing.ts'
@@ -116,7 +116,8 @@ function broadcast(
   const own = session.account.bare
   // A stanza for other servers is made once; only its address changes.
   let foreign: Element | undefined
-  for (const [contact, { state }] of roster.items) {
+  for (const [contact, item] of roster.items) {
+    const state = stateOf(item)
     if ((state & (FROM | TO)) === 0 || blocked?.blocks(contact) === true) continue
     const online = directory.account(contact)
     if (online !== undefined) {

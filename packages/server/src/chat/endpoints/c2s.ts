@@ -232,6 +232,8 @@ class ClientConnection implements ServerStreamHandlers, LoginConnection, NetSess
 
   use(session: Session): void {
     this.#session = session
+    // Nobody logs in over this connection any more.
+    this.#bindings = undefined
     this.#connection.log.debug({ account: session.account.bare, jid: session.full }, 'bound')
     if (this.stream.state === 'closed') this.#terms.chat.disconnected(session, this.stream, true)
   }

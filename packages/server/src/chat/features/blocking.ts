@@ -7,6 +7,7 @@ import { RecentMap } from '../../accounts/recent.ts'
 import { StoreError } from '../../store/contracts.ts'
 import { chatFeature, type AccountEvent, type Handled, type Host, type IqRequest } from '../core/contracts.ts'
 import type { Blocked, OnlineAccount } from '../core/directory.ts'
+import { stateOf } from '../core/roster.ts'
 import { type Session, sessionSlot } from '../core/session.ts'
 import { FROM, TO } from '../core/subscriptions.ts'
 import { BlockList, BlockLists, NOBODY_BLOCKED } from './block-list.ts'
@@ -200,8 +201,8 @@ function subscribersIn(account: OnlineAccount, entries: readonly Jid[], bit: num
   const { roster } = account
   if (roster === undefined || entries.length === 0) return found
   const list = new BlockList(entries.map(String))
-  for (const [contact, { state }] of roster.items)
-    if (state & bit && list.blocks(contact)) found.push(Jid.parse(contact))
+  for (const [contact, item] of roster.items)
+    if (stateOf(item) & bit && list.blocks(contact)) found.push(Jid.parse(contact))
   for (const entry of entries) if (entry.isFull && roster.state(entry.bareString) & bit) found.push(entry)
   return found
 }

@@ -6,6 +6,7 @@ import { randomWord } from '../../kernel/random.ts'
 import { duration, size } from '../../kernel/units.ts'
 import { chatFeature } from '../core/contracts.ts'
 import type { OnlineAccount } from '../core/directory.ts'
+import { stateOf } from '../core/roster.ts'
 import { type Session, sessionSlot } from '../core/session.ts'
 import { TO } from '../core/subscriptions.ts'
 import { ManagedStream, type StreamState, type Unacknowledged } from './managed-stream.ts'
@@ -255,8 +256,8 @@ export const streamManagement = chatFeature({
     host.hooks.resumed.on((session) => {
       if (!session.woken || !session.available) return
       // What other servers had to say in between was said to nobody.
-      for (const [contact, { state }] of session.account.roster?.items ?? [])
-        if (state & TO && !host.accounts.isLocal(contact.slice(contact.indexOf('@') + 1)))
+      for (const [contact, item] of session.account.roster?.items ?? [])
+        if (stateOf(item) & TO && !host.accounts.isLocal(contact.slice(contact.indexOf('@') + 1)))
           host.probe(session.account, Jid.parse(contact))
     })
 

@@ -7,7 +7,7 @@ import type { Scope } from '../../kernel/scope.ts'
 import type { Host, Origin } from '../core/contracts.ts'
 import type { Blocked } from '../core/directory.ts'
 import { rosterStore } from '../core/roster.store.ts'
-import { Roster } from '../core/roster.ts'
+import { Roster, stateOf, unpacked } from '../core/roster.ts'
 import type { Session } from '../core/session.ts'
 import { FROM } from '../core/subscriptions.ts'
 import { BlockLists } from '../features/block-list.ts'
@@ -139,12 +139,12 @@ export class AccountPlace implements Place {
       reached.add(session)
       session.send(message.head + session.fullXml + message.tail)
     }
-    for (const [jid, { state, groups }] of roster.items) {
-      if ((state & FROM) === 0) continue
+    for (const [jid, item] of roster.items) {
+      if ((stateOf(item) & FROM) === 0) continue
       const sessions = this.#host.sessions(jid)
       const resources = sessions.length > 0 ? undefined : this.#memory.remotes.peek(jid)
       if (sessions.length === 0 && resources === undefined) continue
-      if (blocked.blocks(jid) || !hearers.mayHear({ jid, presence: true, groups })) continue
+      if (blocked.blocks(jid) || !hearers.mayHear({ jid, presence: true, groups: unpacked(item).groups })) continue
       for (const session of sessions) if (wantsNow(session, name)) give(session)
       for (const [full, wanted] of resources ?? []) {
         if (!wanted.has(name)) continue
@@ -155,7 +155,7 @@ export class AccountPlace implements Place {
     for (const { jid, state, deliver } of subscriptions) {
       if (state !== 'subscribed' || !deliver) continue
       const bare = jid.split('/', 1)[0] ?? jid
-      const item = roster.items.get(bare)
+      const item = roster.item(bare)
       const actor = { jid: bare, presence: ((item?.state ?? 0) & FROM) !== 0, groups: item?.groups ?? [] }
       if (bare !== this.account.address && (blocked.blocks(bare, jid) || !hearers.mayHear(actor))) continue
       const sessions = this.#host.sessions(bare)

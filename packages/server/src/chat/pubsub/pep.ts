@@ -6,6 +6,7 @@ import type { Account } from '../../accounts/contracts.ts'
 import { serviceKey } from '../../kernel/scope.ts'
 import { size } from '../../kernel/units.ts'
 import { chatFeature, type IqRequest } from '../core/contracts.ts'
+import { stateOf } from '../core/roster.ts'
 import type { Session } from '../core/session.ts'
 import { TO } from '../core/subscriptions.ts'
 import type { AccountPlace } from './account-place.ts'
@@ -133,9 +134,9 @@ export const pep = chatFeature({
       const fresh = new Set([...nodes].filter((node) => !before.has(node)))
       if (fresh.size === 0) return
       await personal.welcome(session.account.account, session.jid, fresh)
-      for (const [contact, { state }] of session.account.roster?.items ?? []) {
+      for (const [contact, item] of session.account.roster?.items ?? []) {
         if (session.over) return
-        if ((state & TO) === 0 || session.account.blocked?.blocks(contact) === true) continue
+        if ((stateOf(item) & TO) === 0 || session.account.blocked?.blocks(contact) === true) continue
         await welcome(contact, session.jid, fresh)
       }
     }
