@@ -165,7 +165,7 @@ ${credentials.join('\n')}
   Send mail     ${host}    ${ports.submissions}   SMTP, TLS, login    (or ${ports.submission} with STARTTLS)
   Chat          ${host}    ${ports.xmpps}   XMPP, direct TLS    (or ${ports.xmpp} with STARTTLS)
   Other servers ${host}    ${ports.smtp}   SMTP
-  Web           ${host}    ${ports.https}   HTTPS               (or ${ports.http} in the clear)
+  Web           ${host}    ${ports.https}   https://${host}:${ports.https}/chat/ to chat in a browser (it warns of the certificate)
   Metrics       127.0.0.1    ${ports.metrics}   http://127.0.0.1:${ports.metrics}/metrics
   The user name is the whole address. The certificate is self-signed; clients trust it with ${ca}
 

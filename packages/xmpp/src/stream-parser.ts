@@ -134,6 +134,11 @@ export class StreamParser {
     return this.#waitingBytes
   }
 
+  /** True where no element is half read, as far as it has read. */
+  get betweenElements(): boolean {
+    return this.#state === BETWEEN || this.#state === CLOSED
+  }
+
   /** True where nothing but whitespace waits, which may stand between any two elements (RFC 6120 §4.6.1). */
   get waitingIsBlank(): boolean {
     return (

@@ -2,13 +2,14 @@
 
 import type { Chosen } from '../kernel/config/modules.ts'
 import type { Scope } from '../kernel/scope.ts'
-import { Web } from '../net/web/contracts.ts'
 import type { ChatConfig } from './config.ts'
 import { Chat, type ChatFeature } from './core/contracts.ts'
 import { openCore } from './core/core.ts'
 import { RoomHalls } from './rooms/administration.ts'
 import { Domains } from './core/domains.ts'
 import { type HostSettings, limitsOf } from './core/settings.ts'
+import { Web } from '../net/web/contracts.ts'
+import { webConnections, WebConnections } from './endpoints/web-connections.ts'
 import { RuleDesk } from './rules/desk.ts'
 import { openFileDoor } from './files/door.ts'
 import { Files, Shelf } from './files/shelf.ts'
@@ -33,6 +34,7 @@ export async function openChat(
   scope.provide(relays, new Relays())
   const shelf = scope.provide(Files, new Shelf(scope.child('chat.files'), files))
   const web = scope.find(Web)
+  if (web !== undefined) scope.provide(webConnections, new WebConnections(web))
   if (web !== undefined) openFileDoor(scope.child('chat.files.door'), web, shelf)
   if (s2s.enabled) await openS2s(scope, s2s)
   for (const { name, chosen, domains } of instances(features, hosts)) {

@@ -3,8 +3,11 @@
 import type { AnyModule } from '../kernel/module.ts'
 import { c2s } from './endpoints/c2s.ts'
 import { componentEndpoint } from './endpoints/component.ts'
+import { chatPage } from './endpoints/chat-page.ts'
+import { hostMeta } from './endpoints/host-meta.ts'
 import { proxy65 } from './endpoints/proxy65.ts'
 import { s2s } from './endpoints/s2s.ts'
+import { websocket } from './endpoints/websocket.ts'
 import { archive } from './archive/archive.ts'
 import { blocking } from './features/blocking.ts'
 import { carbons } from './features/carbons.ts'
@@ -98,6 +101,9 @@ export const chatModules: readonly AnyModule[] = [
   c2s,
   s2s,
   componentEndpoint,
+  websocket,
+  hostMeta,
+  chatPage,
   proxy65,
   ...chatFeatures,
   ...furtherFeatures,

@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream'
 import { type Element } from '../element.ts'
 import { StreamError } from '../stream-error.ts'
 import { StreamParser, type ParserLimits } from '../stream-parser.ts'
+import { asMessage, CLOSE_MESSAGE, fromMessage } from './messages.ts'
 import { Outbox, type Defer } from './outbox.ts'
 
 /** Time, handed in. */
@@ -52,6 +53,8 @@ export interface ConnectionOptions {
   /** How long the peer may take to close its side. Milliseconds. */
   readonly closeTimeout: number
   readonly defer?: Defer | undefined
+  /** The socket gives whole messages, one a chunk, and takes one a write (RFC 7395). */
+  readonly messages?: boolean | undefined
 }
 
 export class Connection {
@@ -69,12 +72,17 @@ export class Connection {
   #readingPaused = false
   #closeTimer: { cancel(): void } | undefined
   #drained: (() => void)[] | undefined
+  /** With messages: those that wait for a handler. */
+  readonly #messages: Uint8Array[] | undefined
+  #messageBytes = 0
+  #opening = true
 
   constructor(socket: Duplex, events: ConnectionEvents, options: ConnectionOptions) {
     this.#events = events
     this.#options = options
     this.#socket = socket
-    this.#outbox = new Outbox(socket, options.defer)
+    this.#messages = options.messages === true ? [] : undefined
+    this.#outbox = new Outbox(socket, options.defer, options.messages)
     this.#parser = new StreamParser(
       {
         streamStart: (header, xmlns) => this.#handle((element) => this.#events.header(element, xmlns), header),
@@ -102,7 +110,7 @@ export class Connection {
 
   /** Octets received but not handled yet. */
   get waitingBytes(): number {
-    return this.#parser.waitingBytes
+    return this.#parser.waitingBytes + this.#messageBytes
   }
 
   get waitingIsBlank(): boolean {
@@ -117,7 +125,7 @@ export class Connection {
   /** Sends XML text. False when the stream is over and it went nowhere. */
   send(xml: string): boolean {
     if (this.#over) return false
-    this.#outbox.write(xml)
+    this.#write(xml)
     if (this.#outbox.bufferedBytes <= this.#options.limits.outgoingBytes) return true
     this.fail(new StreamError('resource-constraint', 'you do not read what is sent to you'))
     return false
@@ -141,6 +149,7 @@ export class Connection {
 
   /** Expects a new stream header from the peer. */
   restart(): void {
+    this.#opening = true
     this.#parser.reset()
   }
 
@@ -182,7 +191,8 @@ export class Connection {
   /** Closes the stream and waits for the peer to do so too, but not for ever. */
   close(): void {
     if (this.#over) return
-    this.#outbox.write(this.#events.openingForError() + '</stream:stream>')
+    this.#write(this.#events.openingForError())
+    this.#writeEnd()
     this.#outbox.flush()
     this.#awaitPeer()
     this.#finish({ by: 'local' })
@@ -191,7 +201,9 @@ export class Connection {
   /** Ends the stream with an error. */
   fail(error: StreamError): void {
     if (this.#over) return
-    this.#outbox.write(`${this.#events.openingForError()}${error}</stream:stream>`)
+    this.#write(this.#events.openingForError())
+    this.#write(error.toString())
+    this.#writeEnd()
     this.#endSocket()
     this.#finish({ by: 'error', error })
   }
@@ -205,7 +217,7 @@ export class Connection {
   /** The peer sent a stream error: it is the one that closes. */
   peerFailed(error: StreamError): void {
     if (this.#over) return
-    this.#outbox.write('</stream:stream>')
+    this.#writeEnd()
     this.#endSocket()
     this.#finish({ by: 'peer-error', error })
   }
@@ -230,8 +242,13 @@ export class Connection {
   }
 
   readonly #onData = (chunk: Uint8Array): void => {
-    this.#parser.write(chunk)
-    if (this.#busy && !this.#readingPaused && this.#parser.waitingBytes > this.#options.limits.waitingBytes) {
+    if (this.#messages === undefined) this.#parser.write(chunk)
+    else if (!this.#busy) this.#read(chunk)
+    else {
+      this.#messages.push(chunk)
+      this.#messageBytes += chunk.length
+    }
+    if (this.#busy && !this.#readingPaused && this.waitingBytes > this.#options.limits.waitingBytes) {
       this.#readingPaused = true
       this.#socket.pause()
     }
@@ -273,12 +290,38 @@ export class Connection {
   readonly #handled = (): void => {
     this.#busy = false
     this.#parser.resume()
+    while (!this.#busy) {
+      const message = this.#messages?.shift()
+      if (message === undefined) break
+      this.#messageBytes -= message.length
+      this.#read(message)
+    }
     if (this.#busy) return
     if (this.#endedBy !== undefined) this.#lost(this.#endedBy.error)
     else if (this.#readingPaused) {
       this.#readingPaused = false
       this.#socket.resume()
     }
+  }
+
+  /** A message that is read as if it stood within a stream. */
+  #read(message: Uint8Array): void {
+    try {
+      const text = fromMessage(message, this.#opening, this.#parser.limits)
+      this.#opening = false
+      this.#parser.write(text)
+      if (!this.#parser.betweenElements) throw new StreamError('bad-format', 'each message is one element')
+    } catch (error) {
+      this.#broken(error)
+    }
+  }
+
+  #write(xml: string): void {
+    this.#outbox.write(this.#messages === undefined ? xml : asMessage(xml))
+  }
+
+  #writeEnd(): void {
+    this.#outbox.write(this.#messages === undefined ? '</stream:stream>' : CLOSE_MESSAGE)
   }
 
   #whitespace(): void {
@@ -298,7 +341,7 @@ export class Connection {
 
   #peerClosed(): void {
     if (this.#over) return this.#endSocket()
-    this.#outbox.write('</stream:stream>')
+    this.#writeEnd()
     this.#endSocket()
     this.#finish({ by: 'peer' })
   }

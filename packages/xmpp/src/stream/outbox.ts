@@ -11,6 +11,9 @@ const WRITE_AT = 65_536
 export class Outbox {
   #socket: Duplex
   #text = ''
+  /** Where each text is a message of its own: those before `#text`, which stays empty. */
+  readonly #messages: string[] | undefined
+  #length = 0
   #scheduled = false
   readonly #defer: Defer
   readonly #flushLater = (): void => {
@@ -18,9 +21,11 @@ export class Outbox {
     this.flush()
   }
 
-  constructor(socket: Duplex, defer: Defer = setImmediate) {
+  /** `messages`: what is given to `write` is written by itself each. */
+  constructor(socket: Duplex, defer: Defer = setImmediate, messages = false) {
     this.#socket = socket
     this.#defer = defer
+    this.#messages = messages ? [] : undefined
   }
 
   /** Sends over another socket from now on (STARTTLS). Flush first. */
@@ -30,12 +35,15 @@ export class Outbox {
 
   /** Octets (as far as they are ASCII) that the peer has not taken yet. */
   get bufferedBytes(): number {
-    return this.#text.length + this.#socket.writableLength
+    return this.#length + this.#socket.writableLength
   }
 
   write(xml: string): void {
-    this.#text += xml
-    if (this.#text.length >= WRITE_AT) this.flush()
+    if (xml === '') return
+    if (this.#messages === undefined) this.#text += xml
+    else this.#messages.push(xml)
+    this.#length += xml.length
+    if (this.#length >= WRITE_AT) this.flush()
     else if (!this.#scheduled) {
       this.#scheduled = true
       this.#defer(this.#flushLater)
@@ -43,10 +51,16 @@ export class Outbox {
   }
 
   flush(): void {
-    if (this.#text === '') return
+    if (this.#length === 0) return
+    this.#length = 0
     const text = this.#text
     this.#text = ''
-    if (this.#socket.writable) this.#socket.write(text)
+    const messages = this.#messages?.splice(0) ?? [text]
+    const socket = this.#socket
+    if (!socket.writable) return
+    if (messages.length > 1) socket.cork()
+    for (const message of messages) socket.write(message)
+    if (messages.length > 1) socket.uncork()
   }
 
   /** Flushes and ends the writing side. */

@@ -10,6 +10,7 @@ import { StreamError } from '../stream-error.ts'
 import { DEFAULT_PARSER_LIMITS } from '../stream-parser.ts'
 import { Connection, systemTimers, type CloseReason, type ConnectionLimits, type Timers } from './connection.ts'
 import { isVersionSupported, streamHeader } from './header.ts'
+import { openMessage } from './messages.ts'
 import type { Defer } from './outbox.ts'
 import { SaslNegotiation } from './sasl.ts'
 import { sasl2Failure, type Sasl2Handlers, Sasl2Negotiation } from './sasl2.ts'
@@ -49,6 +50,8 @@ export interface ServerStreamOptions {
   readonly limits?: Partial<ServerStreamLimits>
   readonly timers?: Timers
   readonly defer?: Defer
+  /** The socket gives whole messages, one a chunk, and takes one a write (RFC 7395). */
+  readonly messages?: boolean
   /** Time from the connection to the bound resource. Milliseconds. */
   readonly negotiationTimeout?: number
   /** How long the peer may take to close its side. Milliseconds. */
@@ -132,6 +135,7 @@ export class ServerStream {
         timers,
         closeTimeout: options.closeTimeout ?? 5_000,
         defer: options.defer,
+        messages: options.messages,
       },
     )
     this.#deadline = timers.timeout(options.negotiationTimeout ?? 60_000, () =>
@@ -202,9 +206,9 @@ export class ServerStream {
     return typeof first === 'string' ? undefined : first
   }
 
-  /** Sends white space, which tells a dead connection from a quiet one. */
+  /** Sends white space, which tells a dead connection from a quiet one. Not among messages: what carries them has its own ways. */
   keepalive(): boolean {
-    return this.#connection.send(' ')
+    return this.#options.messages === true ? !this.#connection.over : this.#connection.send(' ')
   }
 
   /** Resolves when the socket takes more: for long results, sent page by page. */
@@ -274,7 +278,7 @@ export class ServerStream {
     this.#headerSent = true
     this.#id = this.#options.streamId()
     const peer = this.#peer === undefined ? undefined : Jid.tryParse(this.#peer)?.toString()
-    return streamHeader({
+    return (this.#options.messages === true ? openMessage : streamHeader)({
       namespace: this.namespace,
       id: this.#id,
       from: this.#host === '' ? this.#options.defaultHost : this.#host,

@@ -250,7 +250,7 @@ export class Exchange implements WebRequest {
     }
     if (!(body instanceof Readable) && status !== 204 && status !== 304)
       response.setHeader('content-length', body === undefined ? 0 : Buffer.byteLength(body))
-    const sent = new Promise<void>((resolve) => response.once('close', resolve))
+    const sent = new Promise<void>((resolve) => response.once('finish', resolve).once('close', resolve))
     if (body === undefined || this.head || body instanceof Readable) response.end()
     else response.end(body)
     await sent
