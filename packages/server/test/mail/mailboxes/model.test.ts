@@ -261,7 +261,7 @@ class Life {
   }
 }
 
-test('whatever happens, UIDs, counts, modseqs, deltas and contents stay right', { timeout: 60_000 }, async () => {
+test('whatever happens, UIDs, counts, modseqs, deltas and contents stay right', { timeout: 240_000 }, async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 14 }), async (steps) => {
       const house = await openHouse()
