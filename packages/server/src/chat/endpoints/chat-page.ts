@@ -70,7 +70,7 @@ export const chatPage = defineModule({
       method: 'GET',
       path: `${path}/`,
       handle(request) {
-        if (request.rest === '') return page(request, version)
+        if (request.rest === '') return page(request, version, web.url(domainFor(request.host) ?? request.host) ?? '')
         if (request.rest === 'start.js') return start(request)
         const prefix = `${version}/`
         if (!request.rest.startsWith(prefix)) throw new WebError(404, 'There is nothing at this address.')
@@ -93,17 +93,18 @@ function converse(): { readonly folder: string; readonly version: string } | und
   }
 }
 
-function page({ secure, authority }: WebRequest, version: string): WebReply {
+/** `own`: the address of the domain, where its files are. */
+function page({ secure, authority }: WebRequest, version: string, own: string): WebReply {
   const socket = `${secure ? 'wss' : 'ws'}://${authority}`
   // It styles what it draws as it draws it, compiles its encryption, and shows what contacts send: pictures of this site only.
   const policy = [
     "default-src 'none'",
     "script-src 'self' 'wasm-unsafe-eval'",
     "style-src 'self' 'unsafe-inline'",
-    "img-src 'self' data: blob:",
-    "media-src 'self' data: blob:",
+    `img-src 'self' ${own} data: blob:`,
+    `media-src 'self' ${own} data: blob:`,
     "font-src 'self' data:",
-    `connect-src 'self' ${socket}`,
+    `connect-src 'self' ${own} ${socket}`,
     "worker-src 'self'",
     "manifest-src 'self'",
     "base-uri 'none'",
