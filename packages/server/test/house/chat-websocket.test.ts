@@ -1,0 +1,160 @@
+// A browser's way to chat, through a whole server: RFC 7395 over the web endpoint.
+
+import assert from 'node:assert/strict'
+import { after, before, describe, test, type TestContext } from 'node:test'
+import { BASE, type Running, startHouse } from './fixture.ts'
+
+const ANNA = { address: 'anna@example.org', password: 'annas secret' }
+const BERT = { address: 'bert@example.org', password: 'berts secret' }
+const FRAMING = "xmlns='urn:ietf:params:xml:ns:xmpp-framing'"
+const OPEN = `<open ${FRAMING} to='example.org' version='1.0'/>`
+
+const CONFIG = {
+  ...BASE,
+  accounts: { ...BASE.accounts, cleartext: 'loopback' as const },
+  endpoints: { ...BASE.endpoints, websocket: { 'require-tls': false } },
+}
+
+/** What a page does: each message is one element. */
+class Page {
+  readonly socket: WebSocket
+  readonly closed: Promise<number>
+  readonly #inbox: string[] = []
+  #waiting: ((message: string) => void) | undefined
+
+  constructor(url: string, headers: Record<string, string> = {}) {
+    // Node's own takes headers, which no page can set.
+    this.socket = new (WebSocket as unknown as new (url: string, options: object) => WebSocket)(url, {
+      protocols: ['xmpp'],
+      headers,
+    })
+    this.closed = new Promise((resolve) => this.socket.addEventListener('close', ({ code }) => resolve(code)))
+    this.socket.addEventListener('message', ({ data }) => {
+      const waiting = this.#waiting
+      this.#waiting = undefined
+      if (waiting === undefined) this.#inbox.push(String(data))
+      else waiting(String(data))
+    })
+    this.socket.addEventListener('error', () => {})
+  }
+
+  static async open(running: Running): Promise<Page> {
+    const page = new Page(addressOf(running))
+    await new Promise((resolve) => page.socket.addEventListener('open', resolve))
+    return page
+  }
+
+  send(text: string | Uint8Array<ArrayBuffer>): void {
+    this.socket.send(text)
+  }
+
+  next(): Promise<string> {
+    const message = this.#inbox.shift()
+    return message === undefined ? new Promise((resolve) => (this.#waiting = resolve)) : Promise.resolve(message)
+  }
+
+  /** The next message that matches; others are passed over. */
+  async until(pattern: RegExp): Promise<string> {
+    for (;;) {
+      const message = await this.next()
+      if (pattern.test(message)) return message
+    }
+  }
+
+  async login({ address, password }: typeof ANNA): Promise<void> {
+    this.send(OPEN)
+    assert.match(await this.next(), /^<open [^>]*from='example\.org'/)
+    assert.match(await this.next(), /^<stream:features xmlns:stream='http:\/\/etherx\.jabber\.org\/streams'>/)
+    const secret = Buffer.from(`\0${address}\0${password}`).toString('base64')
+    this.send(`<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>${secret}</auth>`)
+    assert.match(await this.next(), /^<success /)
+    this.send(OPEN)
+    await this.until(/^<stream:features[^]*<bind /)
+    this.send(
+      `<iq xmlns='jabber:client' type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>page</resource></bind></iq>`,
+    )
+    assert.match(await this.until(/id='b'/), new RegExp(`<jid>${address}/page</jid>`))
+  }
+}
+
+const addressOf = (running: Running): string => `ws://127.0.0.1:${running.port('http', 'none')}/xmpp-websocket`
+
+async function started(t: TestContext): Promise<Running> {
+  const running = await startHouse(t, CONFIG)
+  for (const account of [ANNA, BERT]) await running.house.accounts.admin.createAccount(account)
+  return running
+}
+
+test('two pages log in, and chat with each other', async (t) => {
+  const running = await started(t)
+  const page = await Page.open(running)
+  await page.login(ANNA)
+  page.send(`<presence xmlns='jabber:client'/>`)
+  assert.match(await page.until(/^<presence /), /^<presence xmlns='jabber:client' /)
+  const other = await Page.open(running)
+  await other.login(BERT)
+  other.send(`<presence xmlns='jabber:client'/>`)
+  await other.until(/^<presence /)
+  page.send(`<message xmlns='jabber:client' type='chat' to='${BERT.address}'><body>from a page ✓</body></message>`)
+  const got = await other.until(/^<message /)
+  assert.match(got, /^<message xmlns='jabber:client' [^>]*from='anna@example\.org\/page'/)
+  assert.match(got, /<body>from a page ✓<\/body>/)
+  page.send(`<close ${FRAMING}/>`)
+  assert.match(await page.until(/^<close /), /^<close xmlns='urn:ietf:params:xml:ns:xmpp-framing'\/>$/)
+  assert.equal(await page.closed, 1000)
+})
+
+test('who stops the server says so to pages too', async (t) => {
+  const running = await started(t)
+  const page = await Page.open(running)
+  await page.login(ANNA)
+  const stopped = running.house.stop()
+  assert.match(await page.until(/^<stream:error /), /<system-shutdown /)
+  await page.until(/^<close /)
+  await page.closed
+  await stopped
+})
+
+describe('what is no stream of messages is ended', () => {
+  let running: Running
+  const cleanups: (() => unknown)[] = []
+  before(async () => {
+    running = await started({ after: (act: () => unknown) => cleanups.push(act) } as unknown as TestContext)
+  })
+  after(async () => {
+    for (const act of cleanups.reverse()) await act()
+  })
+
+  const cases: readonly (readonly [name: string, messages: readonly string[], answer: RegExp])[] = [
+    ['a stanza before <open/>', [`<presence xmlns='jabber:client'/>`], /<bad-format /],
+    ['a header of the other kind', [`<stream:stream to='example.org'>`], /<bad-format /],
+    ['half an element', [OPEN, `<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>`], /<(?:bad-format|not-well-formed) /],
+    ['the end of a stream of the other kind', [OPEN, `</stream:stream>`], /<bad-format /],
+    ['a document type', [OPEN, `<!DOCTYPE a><a xmlns='x'/>`], /<bad-format /],
+    ['another host', [`<open ${FRAMING} to='example.com' version='1.0'/>`], /<host-unknown /],
+    ['another version', [`<open ${FRAMING} to='example.org'/>`], /<unsupported-version /],
+  ]
+  for (const [name, messages, answer] of cases)
+    test(name, async () => {
+      const page = await Page.open(running)
+      for (const message of messages) page.send(message)
+      assert.match(await page.until(/^<stream:error /), answer)
+      await page.until(/^<close /)
+      await page.closed
+    })
+
+  test('octets in place of text', async () => {
+    const page = await Page.open(running)
+    page.send(new Uint8Array(Buffer.from(OPEN)))
+    assert.equal(await page.closed, 1003)
+  })
+
+  test('a page of another site is not let in', async () => {
+    const page = new Page(addressOf(running), { origin: 'https://evil.example' })
+    assert.equal(await page.closed, 1006)
+    const response = await fetch(addressOf(running).replace('ws:', 'http:'), {
+      headers: { origin: 'https://evil.example' },
+    })
+    assert.ok(response.status >= 400)
+  })
+})
