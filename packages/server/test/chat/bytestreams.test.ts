@@ -192,10 +192,12 @@ test('a transfer is as fast as it may be, and one that stands still ends', async
   assert.ok(other.received.length < 500_000, String(other.received.length))
   let got = other.received.length
   for (let second = 0; got < 9_000_000; second++) {
-    // The octets take the time of the machine, too, which goes on beside the clock's.
-    assert.ok(second < 300, `${got} octets after ${second} seconds`)
+    assert.ok(second < 30, `${got} octets after ${second} seconds`)
     town.house.clock.turn(1000)
-    for (let turn = 0; turn < 200; turn++) await new Promise((resolve) => setImmediate(resolve))
+    // The octets take the machine's own time, beside the clock's.
+    const due = Math.min(got + 900_000, 9_000_000)
+    for (let turn = 0; turn < 50 || (turn < 20_000 && other.received.length < due); turn++)
+      await new Promise((resolve) => setImmediate(resolve))
     got = other.received.length
     assert.ok(got <= (second + 2) * 1_000_000 + 500_000, `${got} octets after ${second + 1} seconds`)
   }
