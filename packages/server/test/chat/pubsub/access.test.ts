@@ -1,7 +1,7 @@
 // Who may see, subscribe to, and publish to what: each access model with each relation. Nothing is leaked.
 
 import assert from 'node:assert/strict'
-import { after, test } from 'node:test'
+import { test } from 'node:test'
 import { StanzaError } from '@aviso/xmpp'
 import * as fc from 'fast-check'
 import {
@@ -12,16 +12,10 @@ import {
   DEFAULT_CONFIG,
   readConfig,
 } from '../../../src/chat/pubsub/node-config.ts'
-import { House, type Peer } from '../house.ts'
+import { opener, type Peer } from '../house.ts'
 import { arriveWanting, configure, INFO, ITEMS, itemsOf, OWNER, publish, publishing, PUBSUB, told } from './clients.ts'
 
-const houses: House[] = []
-const open = async (...options: Parameters<typeof House.open>): Promise<House> => {
-  const house = await House.open(...options)
-  houses.push(house)
-  return house
-}
-after(() => Promise.all(houses.map((house) => house.close())))
+const open = opener()
 
 const ANNA = 'anna@example.org'
 const NODE = 'urn:example:news'

@@ -2,21 +2,15 @@
 
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { after, test } from 'node:test'
+import { test } from 'node:test'
 import { el, NO_CONTEXT, readElement } from '@aviso/xmpp'
 import * as fc from 'fast-check'
 import { toVcard4, toVcardTemp } from '../../../src/chat/pubsub/vcard4.ts'
 import { xmlEntriesStore } from '../../../src/chat/features/xml-entries.store.ts'
-import { House, type Peer } from '../house.ts'
+import { opener, type Peer } from '../house.ts'
 import { arriveWanting, itemsOf, PUBSUB, settled, told, toldBy } from './clients.ts'
 
-const houses: House[] = []
-const open = async (...options: Parameters<typeof House.open>): Promise<House> => {
-  const house = await House.open(...options)
-  houses.push(house)
-  return house
-}
-after(() => Promise.all(houses.map((house) => house.close())))
+const open = opener()
 
 const ANNA = 'anna@example.org'
 const BERT = 'bert@example.org'

@@ -1,11 +1,11 @@
 // XEP-0163: people publish, their contacts hear of it, strangers do not.
 
 import assert from 'node:assert/strict'
-import { after, test } from 'node:test'
+import { test } from 'node:test'
 import { DEFAULT_PARSER_LIMITS, el, type Element, Jid, readElement } from '@aviso/xmpp'
 import { rosterStore } from '../../../src/chat/core/roster.store.ts'
 import { Interest, wants } from '../../../src/chat/pubsub/interests.ts'
-import { FEATURES, House, managed, resume } from '../house.ts'
+import { FEATURES, managed, opener, resume } from '../house.ts'
 import {
   answerTo,
   arriveWanting,
@@ -23,13 +23,7 @@ import {
   toldBy,
 } from './clients.ts'
 
-const houses: House[] = []
-const open = async (...options: Parameters<typeof House.open>): Promise<House> => {
-  const house = await House.open(...options)
-  houses.push(house)
-  return house
-}
-after(() => Promise.all(houses.map((house) => house.close())))
+const open = opener()
 
 const ANNA = 'anna@example.org'
 const BERT = 'bert@example.org'

@@ -1,17 +1,17 @@
 // Rooms on the very domain of the accounts: one address is either an account's or a room's.
 
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { test, type TestContext } from 'node:test'
 import { NS } from '@aviso/xmpp'
-import { House } from '../house.ts'
-import { brief, enter, guests, make, MUC, say, told } from './lobby.ts'
+import type { House } from '../house.ts'
+import { brief, enter, guests, make, MUC, open, say, told } from './lobby.ts'
 
 const CAFE = 'cafe@example.org'
-const open = (): Promise<House> => House.open({ real: true, featureConfig: { rooms: { domain: '{domain}' } } })
+const beside = (t: TestContext): Promise<House> =>
+  open(t, { real: true, featureConfig: { rooms: { domain: '{domain}' } } })
 
 test('a room beside the accounts is entered and spoken in like any other; accounts are as before', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await beside(t)
   const [anna, bert] = await guests(house, 'anna', 'bert')
   assert.ok(anna && bert)
   await make(anna, 'A', {}, CAFE)
@@ -38,8 +38,7 @@ test('a room beside the accounts is entered and spoken in like any other; accoun
 })
 
 test('an account does not get the name of a room, and a room not that of an account', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await beside(t)
   const [anna] = await guests(house, 'anna')
   assert.ok(anna)
   await make(anna, 'A', { persistentroom: '1' }, CAFE)

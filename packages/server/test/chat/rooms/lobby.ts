@@ -1,12 +1,21 @@
 // What tests of rooms do all the time: entering, making a room, and saying shortly what came.
 
+import type { TestContext } from 'node:test'
 import type { Element } from '@aviso/xmpp'
-import type { House, Peer } from '../house.ts'
+import { House, type Peer } from '../house.ts'
 
 export const SERVICE = 'rooms.example.org'
 export const ROOM = `cafe@${SERVICE}`
 export const MUC = 'http://jabber.org/protocol/muc'
 export const USER = `${MUC}#user`
+
+/** A house with two more guests, closed when the test is over. */
+export async function open(t: TestContext, options: Parameters<typeof House.open>[0] = {}): Promise<House> {
+  const house = await House.open(options)
+  t.after(() => house.close())
+  house.accounts.add('dora@example.org', 'emil@example.org')
+  return house
+}
 
 /** Enters a room; what comes of it stays unread. */
 export const join = (peer: Peer, nick: string, { room = ROOM, x = '', rest = '' } = {}): void =>

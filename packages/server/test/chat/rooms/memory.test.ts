@@ -6,14 +6,8 @@ import { type Element, NS } from '@aviso/xmpp'
 import { RoomHalls } from '../../../src/chat/rooms/administration.ts'
 import { databaseOf } from '../../../src/chat/rooms/hall.ts'
 import { roomsStore } from '../../../src/chat/rooms/rooms.store.ts'
-import { House, managed, type Peer, resume } from '../house.ts'
-import { admin, brief, configure, enter, guests, make, MUC, ROOM, say, SERVICE, told } from './lobby.ts'
-
-const open = async (options: Parameters<typeof House.open>[0] = {}): Promise<House> => {
-  const house = await House.open(options)
-  house.accounts.add('dora@example.org', 'emil@example.org')
-  return house
-}
+import { managed, type Peer, resume } from '../house.ts'
+import { admin, brief, configure, enter, guests, make, MUC, open, ROOM, say, SERVICE, told } from './lobby.ts'
 
 const MODERATE = 'urn:xmpp:message-moderate:1'
 const RETRACT = 'urn:xmpp:message-retract:1'
@@ -40,8 +34,7 @@ async function archive(
 }
 
 test('history: as much as the room gives, as little as the client wants', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await open(t)
   const [anna, bert] = await guests(house, 'anna', 'bert')
   assert.ok(anna && bert)
   await make(anna, 'A', { historylength: '5' })
@@ -80,8 +73,7 @@ test('history: as much as the room gives, as little as the client wants', async 
 })
 
 test('the archive: pages, by nick, by word; real addresses only for those who may know', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await open(t)
   const [anna, bert, dora] = await guests(house, 'anna', 'bert', 'dora')
   assert.ok(anna && bert && dora)
   await make(anna, 'A')
@@ -128,8 +120,7 @@ test('the archive: pages, by nick, by word; real addresses only for those who ma
 })
 
 test('a room may keep nothing, or not for long', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await open(t)
   const [anna] = await guests(house, 'anna')
   assert.ok(anna)
   await make(anna, 'A', { enablearchiving: '0', persistentroom: '1' })
@@ -145,8 +136,7 @@ test('a room may keep nothing, or not for long', async (t) => {
 })
 
 test('a moderator takes a message back: those in the room are told, and the archive keeps only that', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await open(t)
   const [anna, bert] = await guests(house, 'anna', 'bert')
   assert.ok(anna && bert)
   await make(anna, 'A')
@@ -179,8 +169,7 @@ test('a moderator takes a message back: those in the room are told, and the arch
 })
 
 test('slow mode: who is no moderator waits', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await open(t)
   const [anna, bert] = await guests(house, 'anna', 'bert')
   assert.ok(anna && bert)
   await make(anna, 'A')
@@ -203,8 +192,7 @@ test('slow mode: who is no moderator waits', async (t) => {
 })
 
 test('a room has a picture', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await open(t)
   const [anna, bert] = await guests(house, 'anna', 'bert')
   assert.ok(anna && bert)
   await make(anna, 'A')
@@ -225,8 +213,7 @@ test('a room has a picture', async (t) => {
 })
 
 test('a restart: rooms are as they were, and those who were in them have time to come back', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await open(t)
   const [anna, bert] = await guests(house, 'anna', 'bert')
   assert.ok(anna && bert)
   await make(anna, 'A', { persistentroom: '1', roomname: 'Café', whois: 'anyone' })
@@ -260,8 +247,7 @@ test('a restart: rooms are as they were, and those who were in them have time to
 })
 
 test('a client that goes on after a restart of the server is in its rooms still, and has missed nothing', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await open(t)
   const first = await managed(house, 'anna@example.org', 'sea')
   first.stream.write(`<presence to='${ROOM}/A'><x xmlns='${MUC}'/></presence>`)
   await first.stream.until(/<subject\/>/)
@@ -290,8 +276,7 @@ test('a client that goes on after a restart of the server is in its rooms still,
 })
 
 test('a crash: who was in rooms is not there any more, and what does not stay is gone', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await open(t)
   const [anna] = await guests(house, 'anna')
   assert.ok(anna)
   await make(anna, 'A')
@@ -318,8 +303,7 @@ test('a crash: who was in rooms is not there any more, and what does not stay is
 })
 
 test('rooms that nobody is in are not in memory, and are as they were when somebody comes', async (t) => {
-  const house = await open({ featureConfig: { rooms: { 'rooms-in-memory': 2 } } })
-  t.after(() => house.close())
+  const house = await open(t, { featureConfig: { rooms: { 'rooms-in-memory': 2 } } })
   const [anna] = await guests(house, 'anna')
   assert.ok(anna)
   const hall = house.generation.scope.use(RoomHalls).get(SERVICE)
@@ -345,8 +329,7 @@ test('rooms that nobody is in are not in memory, and are as they were when someb
 
 test('members that are not there are woken when they are spoken to', async (t) => {
   const mentioned: string[] = []
-  const house = await open()
-  t.after(() => house.close())
+  const house = await open(t)
   house.chat.host(house.generation.scope).hooks.mentioned.on(({ account, stanza }) => {
     mentioned.push(`${account.address} ${stanza.childText('body') ?? ''}`)
   })

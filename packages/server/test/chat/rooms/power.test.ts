@@ -4,14 +4,21 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { NS } from '@aviso/xmpp'
 import { createRoomAdmin } from '../../../src/chat/rooms/administration.ts'
-import { House } from '../house.ts'
-import { admin, brief, configure, enter, guests, make, MUC, ROOM, say, SERVICE, submitted, told } from './lobby.ts'
-
-const open = async (options: Parameters<typeof House.open>[0] = {}): Promise<House> => {
-  const house = await House.open(options)
-  house.accounts.add('dora@example.org', 'emil@example.org')
-  return house
-}
+import {
+  admin,
+  brief,
+  configure,
+  enter,
+  guests,
+  make,
+  MUC,
+  open,
+  ROOM,
+  say,
+  SERVICE,
+  submitted,
+  told,
+} from './lobby.ts'
 
 const list = async (peer: Parameters<typeof admin>[0], what: string): Promise<(string | undefined)[]> => {
   const answer = await peer.request('get', `<query xmlns='${MUC}#admin'><item ${what}/></query>`, ROOM)
@@ -19,8 +26,7 @@ const list = async (peer: Parameters<typeof admin>[0], what: string): Promise<(s
 }
 
 test('kick and ban: who did it and why is told; who is banned does not come back until he may', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await open(t)
   const [anna, bert, dora] = await guests(house, 'anna', 'bert', 'dora')
   assert.ok(anna && bert && dora)
   await make(anna, 'A')
@@ -54,8 +60,7 @@ test('kick and ban: who did it and why is told; who is banned does not come back
 })
 
 test('every step of the ladder: what each affiliation may change', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await open(t)
   const [anna, bert, dora] = await guests(house, 'anna', 'bert', 'dora')
   assert.ok(anna && bert && dora)
   await make(anna, 'A', { moderatedroom: '1' })
@@ -93,8 +98,7 @@ test('every step of the ladder: what each affiliation may change', async (t) => 
 })
 
 test('a room always has an owner; a list is changed as a whole or not at all', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await open(t)
   const [anna] = await guests(house, 'anna')
   assert.ok(anna)
   await make(anna, 'A')
@@ -118,8 +122,7 @@ test('a room always has an owner; a list is changed as a whole or not at all', a
 })
 
 test('hats: an administrator gives them, everybody sees them', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await open(t)
   const [anna, bert] = await guests(house, 'anna', 'bert')
   assert.ok(anna && bert)
   await make(anna, 'A')
@@ -134,8 +137,7 @@ test('hats: an administrator gives them, everybody sees them', async (t) => {
 })
 
 test('an error from one of two clients of a nick makes that one leave, quietly', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await open(t)
   const [anna, bert] = await guests(house, 'anna', 'bert')
   assert.ok(anna && bert)
   await make(anna, 'A')
@@ -155,8 +157,7 @@ test('an error from one of two clients of a nick makes that one leave, quietly',
 })
 
 test('two owners who take it from each other at the same time: one stays', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await open(t)
   const [anna, bert] = await guests(house, 'anna', 'bert')
   assert.ok(anna && bert)
   await make(anna, 'A')
@@ -169,8 +170,7 @@ test('two owners who take it from each other at the same time: one stays', async
 })
 
 test('what is said while the room is destroyed does not turn up in the next one', async (t) => {
-  const house = await open({ featureConfig: { rooms: { tombstones: '0s' } } })
-  t.after(() => house.close())
+  const house = await open(t, { featureConfig: { rooms: { tombstones: '0s' } } })
   const [anna, bert] = await guests(house, 'anna', 'bert')
   assert.ok(anna && bert)
   await make(anna, 'A')
@@ -187,8 +187,7 @@ test('what is said while the room is destroyed does not turn up in the next one'
 })
 
 test('forms: every field is looked at, and nothing of a wrong one is taken', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await open(t)
   const [anna, bert] = await guests(house, 'anna', 'bert')
   assert.ok(anna && bert)
   await make(anna, 'A')
@@ -233,8 +232,7 @@ test('forms: every field is looked at, and nothing of a wrong one is taken', asy
 })
 
 test('changes of the settings are told by their codes', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await open(t)
   const [anna, bert] = await guests(house, 'anna', 'bert')
   assert.ok(anna && bert)
   await make(anna, 'A')
@@ -262,8 +260,7 @@ test('changes of the settings are told by their codes', async (t) => {
 })
 
 test('real addresses are for moderators, or for all where the room says so', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await open(t)
   const [anna, bert, dora] = await guests(house, 'anna', 'bert', 'dora')
   assert.ok(anna && bert && dora)
   await make(anna, 'A', { whois: 'anyone' })
@@ -282,8 +279,7 @@ test('real addresses are for moderators, or for all where the room says so', asy
 })
 
 test('whose presence is shown: visitors may be unseen, members that are away may be seen', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await open(t)
   const [anna, bert, dora] = await guests(house, 'anna', 'bert', 'dora')
   assert.ok(anna && bert && dora)
   await make(anna, 'A', { moderatedroom: '1', presencebroadcast: ['moderator', 'participant', 'none'] })
@@ -309,8 +305,7 @@ test('whose presence is shown: visitors may be unseen, members that are away may
 })
 
 test('voice is asked for, and given', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await open(t)
   const [anna, bert] = await guests(house, 'anna', 'bert')
   assert.ok(anna && bert)
   await make(anna, 'A', { moderatedroom: '1' })
@@ -336,8 +331,7 @@ test('voice is asked for, and given', async (t) => {
 })
 
 test('invitations: for clients of each kind, with the password; a refusal finds back', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await open(t)
   const [anna, bert, dora] = await guests(house, 'anna', 'bert', 'dora')
   assert.ok(anna && bert && dora)
   await make(anna, 'A', { membersonly: '1', passwordprotectedroom: '1', roomsecret: 'sesame' })
@@ -371,8 +365,7 @@ test('invitations: for clients of each kind, with the password; a refusal finds 
 })
 
 test('a nick is reserved, taken by nobody else, and given back', async (t) => {
-  const house = await open({ featureConfig: { rooms: { 'register-unaffiliated': true } } })
-  t.after(() => house.close())
+  const house = await open(t, { featureConfig: { rooms: { 'register-unaffiliated': true } } })
   const [anna, bert, dora] = await guests(house, 'anna', 'bert', 'dora')
   assert.ok(anna && bert && dora)
   await make(anna, 'A')
@@ -400,8 +393,7 @@ test('a nick is reserved, taken by nobody else, and given back', async (t) => {
 })
 
 test('private messages go where the room allows them', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await open(t)
   const [anna, bert, dora] = await guests(house, 'anna', 'bert', 'dora')
   assert.ok(anna && bert && dora)
   await make(anna, 'A', { moderatedroom: '1' })
@@ -429,8 +421,7 @@ test('private messages go where the room allows them', async (t) => {
 })
 
 test('a destroyed room says where the others went, and its name is not given away', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await open(t)
   const [anna, bert] = await guests(house, 'anna', 'bert')
   assert.ok(anna && bert)
   await make(anna, 'A')
@@ -453,10 +444,9 @@ test('a destroyed room says where the others went, and its name is not given awa
 })
 
 test('who may make rooms, and which', async (t) => {
-  const house = await open({
+  const house = await open(t, {
     featureConfig: { rooms: { create: 'admins', 'allow-public': false, 'allow-persistent': false } },
   })
-  t.after(() => house.close())
   const account = house.accounts.list.get('anna@example.org')
   assert.ok(account)
   house.accounts.list.set('anna@example.org', { ...account, role: 'admin' })
@@ -471,8 +461,7 @@ test('who may make rooms, and which', async (t) => {
 })
 
 test('a room that nobody configures goes; one whose making is cancelled goes at once', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await open(t)
   const [anna, bert] = await guests(house, 'anna', 'bert')
   assert.ok(anna && bert)
   await enter(anna, 'A')

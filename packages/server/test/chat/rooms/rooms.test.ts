@@ -3,18 +3,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { el, NS } from '@aviso/xmpp'
-import { House } from '../house.ts'
-import { admin, brief, configure, enter, guests, join, make, MUC, ROOM, say, SERVICE, told } from './lobby.ts'
-
-const open = async (options: Parameters<typeof House.open>[0] = {}): Promise<House> => {
-  const house = await House.open(options)
-  house.accounts.add('dora@example.org', 'emil@example.org')
-  return house
-}
+import { admin, brief, configure, enter, guests, join, make, MUC, open, ROOM, say, SERVICE, told } from './lobby.ts'
 
 test('who enters a room that is not there makes it; others enter when it is configured', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await open(t)
   const [anna, bert] = await guests(house, 'anna', 'bert')
   assert.ok(anna && bert)
   assert.deepEqual(await enter(anna, 'Anna'), [
@@ -44,8 +36,7 @@ test('who enters a room that is not there makes it; others enter when it is conf
 })
 
 test('a room that does not stay is gone with the last one, one that stays is not', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await open(t)
   const [anna] = await guests(house, 'anna')
   assert.ok(anna)
   const info = (room: string) => anna.request('get', `<query xmlns='${NS.discoInfo}'/>`, room)
@@ -64,8 +55,7 @@ test('a room that does not stay is gone with the last one, one that stays is not
 })
 
 test('nicks: conflict, look-alikes, what nobody can read; a change keeps the role', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await open(t)
   const [anna, bert] = await guests(house, 'anna', 'bert')
   assert.ok(anna && bert)
   await make(anna, 'Anna')
@@ -97,8 +87,7 @@ test('nicks: conflict, look-alikes, what nobody can read; a change keeps the rol
 })
 
 test('several clients of one person share a nick; one of them may leave', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await open(t)
   const [anna, bert] = await guests(house, 'anna', 'bert')
   assert.ok(anna && bert)
   await make(anna, 'A', { whois: 'anyone' })
@@ -127,8 +116,7 @@ test('several clients of one person share a nick; one of them may leave', async 
 })
 
 test('a client that believes to be in a room is told that it is not; one that asks again is told all', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await open(t)
   const [anna, bert] = await guests(house, 'anna', 'bert')
   assert.ok(anna && bert)
   await make(anna, 'A')
@@ -151,8 +139,7 @@ test('a client that believes to be in a room is told that it is not; one that as
 })
 
 test('what cannot be delivered makes its receiver leave, with the reason where addresses are open', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await open(t)
   const [anna, bert] = await guests(house, 'anna', 'bert')
   assert.ok(anna && bert)
   await make(anna, 'A', { whois: 'anyone' })
@@ -173,8 +160,7 @@ test('what cannot be delivered makes its receiver leave, with the reason where a
 })
 
 test('requests to occupants find their answers; those for the account reach it', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await open(t)
   const [anna, bert, dora] = await guests(house, 'anna', 'bert', 'dora')
   assert.ok(anna && bert && dora)
   await make(anna, 'A')
@@ -201,8 +187,7 @@ test('requests to occupants find their answers; those for the account reach it',
 })
 
 test('the subject, and messages that only look like one', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await open(t)
   const [anna, bert] = await guests(house, 'anna', 'bert')
   assert.ok(anna && bert)
   await make(anna, 'A')
@@ -228,8 +213,7 @@ test('the subject, and messages that only look like one', async (t) => {
 })
 
 test('what only rooms may say, nobody else can', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await open(t)
   const [anna, bert] = await guests(house, 'anna', 'bert')
   assert.ok(anna && bert)
   await make(anna, 'A')
