@@ -1,0 +1,408 @@
+// The customs of rooms, each on its own: nicks that are reserved, voices, what is told of a room and to whom.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { type Element, NS, StanzaError } from '@aviso/xmpp'
+import type { Peer } from '../house.ts'
+import {
+  admin,
+  brief,
+  configure,
+  enter,
+  guests,
+  make,
+  MUC,
+  open,
+  ROOM,
+  say,
+  SERVICE,
+  submitted,
+  told,
+} from './lobby.ts'
+
+const register = (peer: Peer, nick: string): Promise<Element> =>
+  peer.request(
+    'set',
+    `<query xmlns='jabber:iq:register'>${submitted({ 'muc#register_roomnick': nick }, `${MUC}#register`)}</query>`,
+    ROOM,
+  )
+
+/** The fields of a form, by their names. */
+const fieldsOf = (form: Element | undefined): ReadonlyMap<string | undefined, string | undefined> =>
+  new Map((form?.childrenNamed('field') ?? []).map((field) => [field.get('var'), field.childText('value')]))
+
+const describe = async (peer: Peer, room = ROOM): Promise<Element> => {
+  const { firstElement: query } = await peer.request('get', `<query xmlns='${NS.discoInfo}'/>`, room)
+  assert.ok(query)
+  return query
+}
+
+/** How a request ends: `ok`, or the condition of its error. */
+const outcome = (work: Promise<unknown>): Promise<string> =>
+  work.then(
+    () => 'ok',
+    (error: unknown) => {
+      assert.ok(error instanceof StanzaError, String(error))
+      return error.condition
+    },
+  )
+
+test('whose nick is reserved gets it whatever he asks for (210), keeps it, and is put out with another one', async (t) => {
+  const house = await open(t, { featureConfig: { rooms: { 'register-unaffiliated': true, 'enforce-nicks': true } } })
+  const [anna, bert] = await guests(house, 'anna', 'bert')
+  assert.ok(anna && bert)
+  await make(anna, 'A')
+  await enter(bert, 'B')
+  await register(bert, 'Bertie')
+  assert.deepEqual(await told(bert), [
+    'p cafe/B member/participant 110',
+    'p unavailable cafe/B member/none (your nick here is Bertie) 110+307',
+  ])
+  assert.deepEqual(await enter(bert, 'B'), [
+    'p cafe/A owner/moderator',
+    'p cafe/Bertie member/participant 110+210+170',
+    "m cafe subject ''",
+  ])
+  bert.send(`<presence to='${ROOM}/B'/>`)
+  assert.deepEqual(await told(bert), ['p error cafe/B not-acceptable'])
+})
+
+test('a nick may be written as people write; what only deceives or cannot be an address may not', async (t) => {
+  const house = await open(t)
+  const [anna] = await guests(house, 'anna')
+  assert.ok(anna)
+  // muc_nickname_robotface: RFC 7622 allows what came after Unicode 3.2.
+  for (const nick of ['🤖', 'Ünï cødé', '李', '&lt;b&gt;&amp;', 'O&apos;Hara']) {
+    await make(anna, nick)
+    anna.send(`<presence type='unavailable' to='${ROOM}/${nick}'/>`)
+    await told(anna)
+  }
+  for (const nick of ['a&#x202e;b', 'a&#x7f;b', 'a&#xad;b', 'x'.repeat(1024)])
+    assert.match((await enter(anna, nick))[0] ?? '', /jid-malformed$/, nick)
+  assert.match((await enter(anna, 'x'.repeat(101)))[0] ?? '', /not-acceptable$/)
+})
+
+test('who makes a room may give it its password at once', async (t) => {
+  const house = await open(t)
+  const [anna, bert] = await guests(house, 'anna', 'bert')
+  assert.ok(anna && bert)
+  await enter(anna, 'A', { x: '<password>sesame</password>' })
+  await configure(anna)
+  assert.deepEqual(await enter(bert, 'B'), ['p error cafe/B not-authorized'])
+  assert.equal((await enter(bert, 'B', { x: '<password>sesame</password>' })).length, 3)
+})
+
+test('voice: nobody who has it asks for it, and who is denied it stays quiet', async (t) => {
+  const house = await open(t)
+  const [anna, bert, dora] = await guests(house, 'anna', 'bert', 'dora')
+  assert.ok(anna && bert && dora)
+  await make(anna, 'A')
+  await enter(bert, 'B')
+  const request = `<message to='${ROOM}'>${submitted({ 'muc#role': 'participant' }, `${MUC}#request`)}</message>`
+  bert.send(request)
+  assert.deepEqual(await told(bert), ['m error cafe not-allowed'], 'everybody has a voice here')
+  await configure(anna, { moderatedroom: '1' })
+  await enter(dora, 'D')
+  dora.send(request)
+  await dora.sync()
+  assert.equal((await told(bert)).includes('m cafe'), false, 'the form is for moderators')
+  assert.ok((await told(anna)).includes('m cafe'))
+  const answer = (allow: string) =>
+    `<message to='${ROOM}'>${submitted({ 'muc#roomnick': 'D', 'muc#request_allow': allow }, `${MUC}#request`)}</message>`
+  anna.send(answer('0'))
+  await anna.sync()
+  await told(dora)
+  say(dora, 'hm')
+  assert.deepEqual(await told(dora), ['m error cafe forbidden'])
+  anna.send(answer('1'))
+  await anna.sync()
+  await told(dora)
+  say(dora, 'thanks')
+  assert.deepEqual(await told(dora), ["m cafe/D 'thanks'"])
+  dora.send(request)
+  assert.deepEqual(await told(dora), ['m error cafe not-allowed'])
+})
+
+test('private messages for moderators only; a member is more than anybody where only members may', async (t) => {
+  const house = await open(t)
+  const [anna, bert, dora] = await guests(house, 'anna', 'bert', 'dora')
+  assert.ok(anna && bert && dora)
+  await make(anna, 'A', { allowpm: 'moderators' })
+  await enter(bert, 'B')
+  await enter(dora, 'D')
+  const whisper = async (from: Peer, to: string): Promise<string> => {
+    await told(from)
+    from.send(`<message type='chat' to='${ROOM}/${to}'><body>psst</body></message>`)
+    return (await told(from))[0] ?? 'ok'
+  }
+  assert.equal(await whisper(bert, 'D'), 'm error cafe/D policy-violation')
+  assert.equal(await whisper(bert, 'A'), 'ok')
+  assert.equal(await whisper(anna, 'B'), 'ok')
+  await configure(anna, { allowpm: 'affiliated' })
+  assert.equal(await whisper(bert, 'D'), 'm error cafe/D policy-violation')
+  // By the nick alone, without an address (Prosody's issue 1224).
+  await admin(anna, `<item nick='B' affiliation='member'/>`)
+  assert.equal(await whisper(bert, 'D'), 'ok')
+  assert.deepEqual((await told(dora)).slice(-2), ['p cafe/B member/participant by A', "m chat cafe/B 'psst'"])
+})
+
+test('what is shown of the history: what was said, encrypted or marked; not what nobody wants kept', async (t) => {
+  const house = await open(t, { featureConfig: { rooms: { defaults: { archive: false } } } })
+  const [anna, bert] = await guests(house, 'anna', 'bert')
+  assert.ok(anna && bert)
+  await make(anna, 'A')
+  const hint = (name: string): string => `<${name} xmlns='urn:xmpp:hints'/>`
+  for (const [id, content] of [
+    ['text', '<body>hello</body>'],
+    ['no-store', `<body>psst</body>${hint('no-store')}`],
+    ['no-permanent-store', `<body>psst</body>${hint('no-permanent-store')}`],
+    ['encrypted', `<encryption xmlns='urn:xmpp:eme:0' namespace='urn:x' name='X'/>`],
+    ['marker', `<displayed xmlns='urn:xmpp:chat-markers:0' id='text'/>`],
+    ['store', `<x xmlns='urn:x'/>${hint('store')}`],
+    ['typing', `<composing xmlns='http://jabber.org/protocol/chatstates'/>`],
+  ])
+    anna.send(`<message type='groupchat' to='${ROOM}' id='${id}'>${content}</message>`)
+  const heard = (await anna.sync(), anna.clear()).map((stanza) => stanza.get('id'))
+  assert.equal(heard.length, 7, 'everybody who is there hears all of it')
+  await enter(bert, 'B')
+  bert.send(`<presence to='${ROOM}/B'><x xmlns='${MUC}'/></presence>`)
+  await bert.sync()
+  const shown = bert.clear().filter((stanza) => stanza.child('delay', NS.delay) !== undefined)
+  assert.deepEqual(
+    shown.map((stanza) => stanza.get('id')),
+    ['text', 'encrypted', 'marker', 'store'],
+  )
+  assert.ok(shown.every((stanza) => stanza.child('delay', NS.delay)?.get('from') === ROOM))
+})
+
+test('a room describes itself, and its form has headings', async (t) => {
+  const house = await open(t)
+  const [anna, bert] = await guests(house, 'anna', 'bert')
+  assert.ok(anna && bert)
+  const settings = { roomname: 'Café', roomdesc: 'Coffee &amp; cake', lang: 'fr', changesubject: '1', historylength: '7' }
+  await make(anna, 'A', settings)
+  const info = await describe(bert)
+  assert.deepEqual(
+    [...(info.child('identity')?.attrs ?? [])],
+    [
+      ['category', 'conference'],
+      ['type', 'text'],
+      ['name', 'Café'],
+    ],
+  )
+  const features = info.childrenNamed('feature').map((feature) => feature.get('var'))
+  for (const name of [
+    `${MUC}#stable_id`,
+    `${MUC}#self-ping-optimization`,
+    'urn:xmpp:occupant-id:0',
+    'urn:xmpp:mam:2#extended',
+    'muc_hidden',
+    'muc_temporary',
+    'muc_open',
+    'muc_semianonymous',
+    'muc_unmoderated',
+    'muc_unsecured',
+  ])
+    assert.ok(features.includes(name), name)
+  const fields = fieldsOf(info.child('x', 'jabber:x:data'))
+  assert.equal(fields.get('FORM_TYPE'), `${MUC}#roominfo`)
+  assert.equal(fields.get('muc#roominfo_description'), 'Coffee & cake')
+  assert.equal(fields.get('muc#roominfo_lang'), 'fr')
+  assert.equal(fields.get('muc#roominfo_occupants'), '1')
+  assert.equal(fields.get('muc#roominfo_changesubject'), '1')
+  assert.equal(fields.get('muc#maxhistoryfetch'), '7')
+  const form = (await anna.request('get', `<query xmlns='${MUC}#owner'/>`, ROOM)).firstElement?.child(
+    'x',
+    'jabber:x:data',
+  )
+  const headings = form?.childrenNamed('field').filter((field) => field.get('type') === 'fixed') ?? []
+  assert.deepEqual(
+    headings.map((field) => field.childText('value')),
+    ['Room information', 'Access and invitations', 'Who may do what', 'History'],
+  )
+})
+
+test('the id of an occupant is the same with every nick, and another one in every room', async (t) => {
+  const house = await open(t)
+  const [anna, bert] = await guests(house, 'anna', 'bert')
+  assert.ok(anna && bert)
+  const tea = `tea@${SERVICE}`
+  await make(anna, 'A')
+  await make(anna, 'A', {}, tea)
+  const idOf = async (nick: string, room: string): Promise<string | undefined> => {
+    await enter(bert, nick, { room })
+    const presence = (await anna.sync(), anna.clear()).find((stanza) => stanza.get('from') === `${room}/${nick}`)
+    bert.send(`<presence type='unavailable' to='${room}/${nick}'/>`)
+    await told(bert)
+    await told(anna)
+    return presence?.child('occupant-id', 'urn:xmpp:occupant-id:0')?.get('id')
+  }
+  const id = await idOf('B', ROOM)
+  assert.match(id ?? '', /^[\w-]{43}$/)
+  assert.equal(await idOf('C', ROOM), id)
+  assert.notEqual(await idOf('B', tea), id)
+})
+
+test('whose address becomes open is seen with it from the next presence on (172), and not any more once it is closed', async (t) => {
+  const house = await open(t)
+  const [anna, bert] = await guests(house, 'anna', 'bert')
+  assert.ok(anna && bert)
+  await make(anna, 'A', { whois: 'anyone' })
+  await enter(bert, 'B')
+  anna.send(`<presence to='${ROOM}/A'><show>away</show></presence>`)
+  await anna.sync()
+  assert.deepEqual(await told(bert), ['p cafe/A owner/moderator =anna@example.org/r'])
+  await configure(anna, { whois: 'moderators' })
+  await told(bert)
+  anna.send(`<presence to='${ROOM}/A'/>`)
+  await anna.sync()
+  assert.deepEqual(await told(bert), ['p cafe/A owner/moderator'])
+  bert.send(`<presence type='probe' to='${ROOM}/A'/>`)
+  assert.deepEqual(await told(bert), ['p cafe/A owner/moderator'])
+})
+
+test('a card and nodes asked of an occupant are those of the account, and are told to be the occupant’s', async (t) => {
+  const house = await open(t)
+  const [anna, bert] = await guests(house, 'anna', 'bert')
+  assert.ok(anna && bert)
+  await make(anna, 'A')
+  await enter(bert, 'B')
+  await told(anna)
+  const PUBSUB = 'http://jabber.org/protocol/pubsub'
+  const options = `<publish-options>${submitted({ 'pubsub#access_model': 'open' }, `${PUBSUB}#publish-options`)}</publish-options>`
+  for (const [node, more] of [
+    ['urn:x:open', options],
+    ['urn:x:private', ''],
+  ])
+    await anna.request(
+      'set',
+      `<pubsub xmlns='${PUBSUB}'><publish node='${node}'><item id='1'><x xmlns='urn:x'>seen</x></item></publish>${more}</pubsub>`,
+    )
+  const items = (node: string): Promise<Element> =>
+    bert.request('get', `<pubsub xmlns='${PUBSUB}'><items node='${node}'/></pubsub>`, `${ROOM}/A`)
+  const seen = await items('urn:x:open')
+  assert.equal(seen.get('from'), `${ROOM}/A`)
+  assert.match(seen.toString(), /seen/)
+  assert.doesNotMatch(seen.toString(), /anna@/, 'who she is, is not told')
+  // In a room one is nobody's contact.
+  assert.equal(await outcome(items('urn:x:private')), 'service-unavailable')
+  const write = `<pubsub xmlns='${PUBSUB}'><publish node='urn:x:open'><item id='2'><x xmlns='urn:x'/></item></publish></pubsub>`
+  assert.equal(await outcome(bert.request('set', write, `${ROOM}/A`)), 'forbidden')
+})
+
+test('the archive goes with the room: who makes it anew finds nothing of what was said, or of who was banned', async (t) => {
+  const house = await open(t, { featureConfig: { rooms: { tombstones: '0s' } } })
+  const [anna, bert] = await guests(house, 'anna', 'bert')
+  assert.ok(anna && bert)
+  await make(anna, 'A', { persistentroom: '1' })
+  say(anna, 'secret')
+  anna.send(`<message type='groupchat' to='${ROOM}'><subject>plans</subject></message>`)
+  await admin(anna, `<item jid='bert@example.org' affiliation='outcast'/>`)
+  await anna.request('set', `<query xmlns='${MUC}#owner'><destroy/></query>`, ROOM)
+  house.clock.turn(1)
+  assert.deepEqual(await enter(bert, 'B'), [
+    'p cafe/B owner/moderator =bert@example.org/r 110+201+170',
+    "m cafe subject ''",
+  ])
+  await configure(bert)
+  await told(bert)
+  await bert.request('set', `<query xmlns='${NS.mam}'/>`, ROOM)
+  assert.deepEqual(
+    bert.clear().filter((stanza) => stanza.child('result', NS.mam) !== undefined),
+    [],
+  )
+})
+
+/** What somebody outside can ask of a room and its people, and how each of it is answered. */
+const ASKED: Readonly<Record<string, (peer: Peer) => Promise<unknown>>> = {
+  archive: (peer) => peer.request('set', `<query xmlns='${NS.mam}'/>`, ROOM),
+  'archive ends': (peer) => peer.request('get', `<metadata xmlns='${NS.mam}'/>`, ROOM),
+  members: (peer) => peer.request('get', `<query xmlns='${MUC}#admin'><item affiliation='member'/></query>`, ROOM),
+  moderators: (peer) => peer.request('get', `<query xmlns='${MUC}#admin'><item role='moderator'/></query>`, ROOM),
+  form: (peer) => peer.request('get', `<query xmlns='${MUC}#owner'/>`, ROOM),
+  register: (peer) => register(peer, 'Z'),
+  version: (peer) => peer.request('get', `<query xmlns='jabber:iq:version'/>`, `${ROOM}/A`),
+  'occupant card': (peer) => peer.request('get', `<vCard xmlns='vcard-temp'/>`, `${ROOM}/A`),
+  moderate: (peer) =>
+    peer.request(
+      'set',
+      `<moderate xmlns='urn:xmpp:message-moderate:1' id='x'><retract xmlns='urn:xmpp:message-retract:1'/></moderate>`,
+      ROOM,
+    ),
+  picture: (peer) => peer.request('set', `<vCard xmlns='vcard-temp'/>`, ROOM),
+}
+
+for (const [what, settings, who, allowed] of [
+  ['of an open room', {}, 'a stranger', ['archive', 'archive ends']],
+  ['of an open room', {}, 'somebody who is banned', []],
+  ['of a room for members', { membersonly: '1' }, 'a stranger', []],
+  ['of a room with a password', { passwordprotectedroom: '1', roomsecret: 's' }, 'a stranger', []],
+] as const)
+  test(`${who}, ${what}: learns nothing that is not for him`, async (t) => {
+    const house = await open(t)
+    const [anna, bert] = await guests(house, 'anna', 'bert')
+    assert.ok(anna && bert)
+    await make(anna, 'A', settings)
+    say(anna, 'hidden')
+    await admin(anna, `<item jid='dora@example.org' nick='Dora' affiliation='member'/>`)
+    if (who === 'somebody who is banned') await admin(anna, `<item jid='bert@example.org' affiliation='outcast'/>`)
+    await told(anna)
+    for (const [name, ask] of Object.entries(ASKED))
+      assert.equal((await outcome(ask(bert))) === 'ok', (allowed as readonly string[]).includes(name), name)
+    const listed = await bert.request('get', `<query xmlns='${NS.discoItems}'/>`, ROOM)
+    assert.deepEqual(listed.firstElement?.elements, [], 'who is there')
+    const list = await bert.request('get', `<query xmlns='${NS.discoItems}'/>`, SERVICE)
+    assert.deepEqual(list.firstElement?.elements, [], 'a hidden room is not listed')
+    bert.send(`<presence type='probe' to='${ROOM}/A'/>`)
+    bert.send(`<message type='groupchat' to='${ROOM}'><body>x</body></message>`)
+    bert.send(`<message type='chat' to='${ROOM}/A'><body>x</body></message>`)
+    bert.send(`<message to='${ROOM}'><x xmlns='${MUC}#user'><invite to='emil@example.org'/></x></message>`)
+    const lines = await told(bert)
+    assert.equal(lines.filter((line) => /^[pm] error/.test(line)).length, 4, lines.join('\n'))
+    if (!(allowed as readonly string[]).includes('archive'))
+      assert.doesNotMatch(lines.join('\n'), /hidden|anna@|owner|Dora/)
+    assert.deepEqual(await told(anna), [], 'and nobody hears of it')
+  })
+
+test('a room that is being set up is there for its owner alone', async (t) => {
+  const house = await open(t)
+  const [anna, bert] = await guests(house, 'anna', 'bert')
+  assert.ok(anna && bert)
+  await enter(anna, 'A')
+  assert.equal(await outcome(describe(bert)), 'item-not-found')
+  assert.equal(await outcome(bert.request('get', `<query xmlns='${NS.discoItems}'/>`, ROOM)), 'item-not-found')
+  for (const [name, ask] of Object.entries(ASKED)) assert.notEqual(await outcome(ask(bert)), 'ok', name)
+  assert.equal((await describe(anna)).child('identity')?.get('name'), 'cafe')
+  // An instant room (XEP-0045 §10.1.2).
+  await anna.request('set', `<query xmlns='${MUC}#owner'><x xmlns='jabber:x:data' type='submit'/></query>`, ROOM)
+  assert.equal((await describe(bert)).child('identity')?.get('name'), 'cafe')
+  assert.ok((await enter(bert, 'B')).includes('p cafe/B none/participant 110+170'))
+})
+
+test('somebody in a room for members sees no lists, and no address; a moderator does, whatever his affiliation', async (t) => {
+  const house = await open(t)
+  const [anna, bert, dora] = await guests(house, 'anna', 'bert', 'dora')
+  assert.ok(anna && bert && dora)
+  await make(anna, 'A', { membersonly: '1' })
+  await admin(
+    anna,
+    `<item jid='bert@example.org' affiliation='member'/><item jid='dora@example.org' affiliation='member'/>`,
+  )
+  await enter(bert, 'B')
+  const lines = await enter(dora, 'D')
+  assert.doesNotMatch(lines.join('\n'), /@example/)
+  const list = (peer: Peer, what: string): Promise<string> =>
+    outcome(peer.request('get', `<query xmlns='${MUC}#admin'><item ${what}/></query>`, ROOM))
+  for (const what of [`affiliation='owner'`, `affiliation='member'`, `affiliation='outcast'`, `role='participant'`])
+    assert.equal(await list(dora, what), 'forbidden', what)
+  await admin(anna, `<item nick='D' role='moderator'/>`)
+  assert.equal(await list(dora, `affiliation='member'`), 'ok')
+  assert.equal(await list(dora, `role='participant'`), 'ok')
+  assert.equal(await list(dora, `affiliation='outcast'`), 'forbidden')
+  await told(bert)
+  say(bert, 'hello')
+  const [message] = (await bert.sync(), bert.clear())
+  assert.ok(message)
+  assert.equal(brief(message), "m cafe/B 'hello'")
+  assert.doesNotMatch(message.toString().replace(/ to='[^']*'/, ''), /bert@/)
+})
