@@ -182,7 +182,7 @@ export function configForm(config: RoomConfig, room: string, { owners, admins }:
       type: 'list-single',
       label: 'Who may send private messages',
       values: [config.privateMessages],
-      options: PRIVATE_MESSAGES.map((value) => ({ value })),
+      options: PRIVATE_MESSAGES.map((value) => ({ value, label: PRIVATE_LABELS[value] })),
     },
     { name: ADMINS, type: 'jid-multi', label: 'Administrators', values: admins },
     { name: OWNERS, type: 'jid-multi', label: 'Owners', values: owners },
@@ -195,6 +195,14 @@ const BROADCAST_LABELS: Readonly<Record<(typeof BROADCAST_ROLES)[number], string
   participant: 'Participants',
   visitor: 'Visitors',
   none: 'Members that are away',
+}
+
+const PRIVATE_LABELS: Readonly<Record<(typeof PRIVATE_MESSAGES)[number], string>> = {
+  anyone: 'Everybody',
+  participants: 'Those with voice',
+  moderators: 'Only moderators, and others to them',
+  affiliated: 'Members',
+  none: 'Nobody, except with moderators',
 }
 
 /** What the one who fills in the form may decide. */
