@@ -24,7 +24,7 @@ const ANNA = 'anna@example.org'
 setFlagsFromString('--expose-gc')
 const collect = runInNewContext('gc') as () => void
 
-const house = await House.open()
+const house = await House.open({ featureConfig: { rooms: { 'max-rooms': ROOMS + 1 } } })
 let delivered = 0
 let heard: (stanza: Element | string) => void = () => {}
 const sessions: Session[] = []

@@ -9,6 +9,22 @@ import { BROADCAST_ROLES, PRIVATE_MESSAGES, type Settings } from './settings.ts'
 const text = (most: number) => v.pipe(v.string(), v.maxLength(most))
 const whole = (most: number) => v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(most))
 
+/** XEP-0317: the most hats that a room may have. */
+export const MAX_HATS = 50
+
+export const hatSchema = v.strictObject({
+  uri: v.pipe(v.string(), v.minLength(1), v.maxLength(500), v.regex(/^[^\s<>]+$/u, 'a URI is expected')),
+  title: v.pipe(v.string(), v.trim(), v.minLength(1, 'a title is expected'), v.maxLength(100)),
+  /** XEP-0392 §5: an angle, in degrees. */
+  hue: v.optional(
+    v.pipe(
+      v.string(),
+      v.regex(/^\d{1,3}(?:\.\d{1,12})?$/, 'a hue is an angle'),
+      v.check((text) => Number(text) <= 360, 'a hue is an angle of 360 degrees at most'),
+    ),
+  ),
+})
+
 /** A room's own settings, as they are kept, exported and imported. */
 export const roomConfigSchema = v.strictObject({
   title: text(200),
@@ -32,6 +48,8 @@ export const roomConfigSchema = v.strictObject({
   archiveDays: whole(100_000),
   /** Seconds. */
   slowMode: whole(86_400),
+  /** Those that there are to be given. */
+  hats: v.pipe(v.array(hatSchema), v.maxLength(MAX_HATS)),
 })
 export type RoomConfig = v.InferOutput<typeof roomConfigSchema>
 
@@ -54,6 +72,7 @@ export const usualConfig = ({ defaults, 'max-history': most }: Settings): RoomCo
   archive: defaults.archive,
   archiveDays: 0,
   slowMode: defaults['slow-mode'],
+  hats: [],
 })
 
 /** What was kept by another version lacks what is new, and has what is no more. */

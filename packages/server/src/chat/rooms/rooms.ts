@@ -13,6 +13,7 @@ import {
   type IqRequest,
   type StanzaEvent,
 } from '../core/contracts.ts'
+import { type CommandLimits, COMMANDS, CommandSessions } from '../core/command-sessions.ts'
 import { openService, openServices, type ServiceDomain, type ServicePlace } from '../core/service.ts'
 import { createRoomAdmin, RoomHalls } from './administration.ts'
 import { asStanzaError } from '../core/subscribing.ts'
@@ -21,6 +22,7 @@ import { cardAsked, setCard, VCARD } from './avatar.ts'
 import { MODERATE, MUC, MUC_ADMIN, MUC_OWNER, RANK, type Tombstone } from './contracts.ts'
 import { presenceAt } from './entering.ts'
 import { Hall, mustBe } from './hall.ts'
+import { commandAsked } from './hats.ts'
 import { messageToRoom } from './invitations.ts'
 import { cameBack, sayToAll, sayToOne } from './messages.ts'
 import { moderate } from './moderation.ts'
@@ -31,7 +33,7 @@ import { REGISTER, register, registrationAsked } from './registration.ts'
 import { archiveEnds, archiveQuery } from './room-archive.ts'
 import type { Room } from './room.ts'
 import { offerCommands } from './room-commands.ts'
-import { describeRoom, listOccupants, listRooms } from './rooms-disco.ts'
+import { describeRoom, itemsOfRoom, listRooms } from './rooms-disco.ts'
 import { type Settings, settingsSchema } from './settings.ts'
 import { queryForm } from '../archive/query.ts'
 
@@ -69,9 +71,8 @@ async function openRooms(host: Host, place: ServicePlace, settings: Settings, sc
     info: (request, node) =>
       request.to.local === '' ? undefined : hall.using(request.to.local, (room) => describeRoom(room, request, node)),
     items: (request, node) => {
-      if (node !== undefined) return undefined
-      if (request.to.local === '') return listRooms(hall, request)
-      return hall.using(request.to.local, (room) => listOccupants(room, request))
+      if (request.to.local === '') return node === undefined ? listRooms(hall, request) : undefined
+      return hall.using(request.to.local, (room) => itemsOfRoom(room, request, node))
     },
   })
   scope.defer(hall.enter({ host, service, settings, limits: scope.find(Limits) }))
@@ -79,7 +80,7 @@ async function openRooms(host: Host, place: ServicePlace, settings: Settings, sc
   const halls = scope.find(RoomHalls)
   halls?.set(domain, hall)
   scope.defer(() => void halls?.delete(domain))
-  registerRequests(hall, service, settings)
+  registerRequests(hall, service, settings, new CommandSessions(COMMAND_LIMITS, scope))
   // Those that outlive a restart are there before anybody is served, though their clients are away still.
   host.hooks.bound.on((session) => {
     if (session.woken) hall.returning.cameBack(session.full, session)
@@ -115,7 +116,10 @@ function besideAccounts(host: Host, hall: Hall, scope: Scope): void {
   )
 }
 
-function registerRequests(hall: Hall, { iq }: ServiceDomain, { avatars }: Settings): void {
+/** Forms of commands that wait to be filled in. */
+const COMMAND_LIMITS: CommandLimits = { lifetime: 900_000, 'max-open': 1000, 'max-open-per-account': 10 }
+
+function registerRequests(hall: Hall, { iq }: ServiceDomain, { avatars }: Settings, commands: CommandSessions): void {
   const inRoom =
     (act: (room: Room, request: IqRequest) => ReturnType<IqHandler>): IqHandler =>
     (request) => {
@@ -138,6 +142,12 @@ function registerRequests(hall: Hall, { iq }: ServiceDomain, { avatars }: Settin
   )
   iq.set(NS.mam, 'query', ['address'], inRoom(archiveQuery))
   iq.get(NS.mam, 'metadata', ['address'], inRoom(archiveEnds))
+  iq.set(
+    COMMANDS,
+    'command',
+    ['address'],
+    inRoom((room, request) => commandAsked(commands, room, request)),
+  )
   iq.set(MODERATE, 'moderate', ['address'], inRoom(moderate))
   iq.get(
     NS.ping,

@@ -179,7 +179,13 @@ test('a room describes itself, and its form has headings', async (t) => {
   const house = await open(t)
   const [anna, bert] = await guests(house, 'anna', 'bert')
   assert.ok(anna && bert)
-  const settings = { roomname: 'Café', roomdesc: 'Coffee &amp; cake', lang: 'fr', changesubject: '1', historylength: '7' }
+  const settings = {
+    roomname: 'Café',
+    roomdesc: 'Coffee &amp; cake',
+    lang: 'fr',
+    changesubject: '1',
+    historylength: '7',
+  }
   await make(anna, 'A', settings)
   const info = await describe(bert)
   assert.deepEqual(

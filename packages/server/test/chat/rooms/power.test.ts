@@ -3,7 +3,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { NS } from '@aviso/xmpp'
-import { createRoomAdmin } from '../../../src/chat/rooms/administration.ts'
 import {
   admin,
   brief,
@@ -119,21 +118,6 @@ test('a room always has an owner; a list is changed as a whole or not at all', a
   assert.deepEqual(await told(anna), ['m cafe owner =emil@example.org', 'p cafe/A member/participant by A 110'])
   await assert.rejects(configure(anna), /forbidden/)
   await assert.rejects(list(anna, `affiliation='owner'`), /forbidden/)
-})
-
-test('hats: an administrator gives them, everybody sees them', async (t) => {
-  const house = await open(t)
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
-  await make(anna, 'A')
-  await enter(bert, 'B')
-  await told(anna)
-  const rooms = createRoomAdmin(() => house.generation.scope)
-  const hats = [{ uri: 'urn:x:host', title: 'Host' }]
-  await rooms.affiliate({ address: ROOM, jid: 'bert@example.org', affiliation: 'member', hats })
-  const [presence] = (await anna.sync(), anna.clear())
-  const hat = presence?.child('hats', 'urn:xmpp:hats:0')?.child('hat')
-  assert.deepEqual([hat?.get('uri'), hat?.get('title')], ['urn:x:host', 'Host'])
 })
 
 test('an error from one of two clients of a nick makes that one leave, quietly', async (t) => {
