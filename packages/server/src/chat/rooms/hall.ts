@@ -171,7 +171,18 @@ export class Hall {
   using<T>(name: string, act: (room: Room) => T | Promise<T>): T | Promise<T> {
     const room = this.rooms.get(name)
     if (room !== undefined) return this.#with(room, act)
-    return this.load(name).then((found) => this.#with(mustBe(found), act))
+    return this.load(name).then((found) => {
+      const loaded = mustBe(found)
+      // Others have waited for it too: one of them may have let go of it already.
+      return this.rooms.get(name) === loaded ? this.#with(loaded, act) : this.using(name, act)
+    })
+  }
+
+  /** True where there is such a room, or one was there lately; nobody is to work with it. */
+  async knows(name: string): Promise<boolean> {
+    const found = await this.load(name)
+    if (found instanceof Room) this.settle(found)
+    return found !== undefined
   }
 
   #with<T>(room: Room, act: (room: Room) => T | Promise<T>): T | Promise<T> {
@@ -284,7 +295,9 @@ export class Hall {
     if (this.#making.has(name)) return false
     this.#ceded.add(name)
     this.#scope.timeout(CEDED_MS, () => this.released(name))
-    if (!((await this.load(name)) instanceof Room)) return true
+    const found = await this.load(name)
+    if (!(found instanceof Room)) return true
+    this.settle(found)
     this.released(name)
     return false
   }

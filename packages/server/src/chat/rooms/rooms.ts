@@ -94,7 +94,7 @@ async function openRooms(host: Host, place: ServicePlace, settings: Settings, sc
 async function isOfRooms(hall: Hall, event: StanzaEvent): Promise<boolean> {
   const { stanza, to } = event
   const joins = stanza.name === 'presence' && stanza.get('type') === undefined && stanza.child('x', MUC) !== undefined
-  return (joins && isCreator(hall, event)) || (await hall.load(to.local)) !== undefined
+  return (joins && isCreator(hall, event)) || (await hall.knows(to.local))
 }
 
 /** Rooms and accounts of one domain: no two have the same name. */

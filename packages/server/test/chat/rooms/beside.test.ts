@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import { NS } from '@aviso/xmpp'
+import { RoomHalls } from '../../../src/chat/rooms/administration.ts'
 import type { House } from '../house.ts'
 import { brief, enter, guests, make, MUC, open, say, told } from './lobby.ts'
 
@@ -54,4 +55,24 @@ test('an account does not get the name of a room, and a room not that of an acco
   ])
   const entered = lines.status === 'fulfilled' && lines.value.some((line) => line.includes('owner/moderator'))
   assert.notEqual(account.status === 'fulfilled', entered)
+})
+
+test('whoever says goodbye to rooms, or asks for their names, keeps none of them in memory', async (t) => {
+  const house = await open(t, { real: true, featureConfig: { rooms: { domain: '{domain}', 'rooms-in-memory': 1 } } })
+  const [anna, bert] = await guests(house, 'anna', 'bert')
+  assert.ok(anna && bert)
+  const rooms = Array.from({ length: 5 }, (_, index) => `room${index}@example.org`)
+  for (const room of rooms) {
+    await make(anna, 'A', { persistentroom: '1' }, room)
+    anna.send(`<presence type='unavailable' to='${room}/A'/>`)
+    await told(anna)
+  }
+  const hall = house.generation.scope.use(RoomHalls).get('example.org')
+  assert.equal(hall?.rooms.size, 1)
+  for (const room of rooms) {
+    bert.send(`<presence type='unavailable' to='${room}/B'/>`)
+    await assert.rejects(house.admin.createAccount({ address: room, password: 'very secret' }), /there is a room/)
+  }
+  await told(bert)
+  assert.equal(hall.rooms.size, 1)
 })

@@ -327,6 +327,32 @@ test('rooms that nobody is in are not in memory, and are as they were when someb
   assert.equal(hall.rooms.size, 2)
 })
 
+test('a room that several ask for at once, and nobody keeps in memory, is one room', async (t) => {
+  const house = await open(t, { featureConfig: { rooms: { 'rooms-in-memory': 0 } } })
+  const [anna, bert, dora] = await guests(house, 'anna', 'bert', 'dora')
+  assert.ok(anna && bert && dora)
+  await make(anna, 'A', { persistentroom: '1' })
+  const hall = house.generation.scope.use(RoomHalls).get(SERVICE)
+  assert.ok(hall)
+  const stays = async (): Promise<void> => {
+    anna.send(`<presence type='unavailable' to='${ROOM}/A'/>`)
+    await told(anna)
+    assert.equal(hall.rooms.size, 0)
+  }
+  await stays()
+  // Each of them waits for the same room to be read; the first ones let go of it.
+  const info = `<query xmlns='${NS.discoInfo}'/>`
+  const asked = [anna, dora].map((peer) => peer.request('get', info, ROOM))
+  const known = hall.knows('cafe')
+  const entered = Promise.all([enter(bert, 'B'), enter(dora, 'D')])
+  await Promise.all([...asked, known, entered])
+  assert.equal(hall.rooms.size, 1)
+  assert.deepEqual([...(hall.rooms.get('cafe')?.occupants.keys() ?? [])].toSorted(), ['B', 'D'])
+  say(bert, 'are you there?')
+  await bert.sync()
+  assert.ok((await told(dora)).includes("m cafe/B 'are you there?'"))
+})
+
 test('members that are not there are woken when they are spoken to', async (t) => {
   const mentioned: string[] = []
   const house = await open(t)
