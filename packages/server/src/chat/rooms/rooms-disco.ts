@@ -9,6 +9,7 @@ import type { DiscoPage } from '../core/service.ts'
 import { commandsFor, hatsHash } from './hats.ts'
 import { HATS, MODERATE, MUC, OCCUPANT_ID, RANK, RETRACT } from './contracts.ts'
 import type { Hall } from './hall.ts'
+import { MENTIONS } from './mentions.ts'
 import { REGISTER } from './registration.ts'
 import type { Room } from './room.ts'
 import { VCARD } from './avatar.ts'
@@ -82,6 +83,7 @@ export function describeRoom(room: Room, iq: IqRequest, node: string | undefined
     `${MUC}#request`,
     OCCUPANT_ID,
     HATS,
+    MENTIONS,
     COMMANDS,
     MODERATE,
     RETRACT,

@@ -368,10 +368,18 @@ test('members that are not there are woken when they are spoken to', async (t) =
   say(anna, 'dodos are birds')
   say(anna, 'has anybody seen Emil?')
   say(anna, 'you', { rest: `<reference xmlns='urn:xmpp:reference:0' type='mention' uri='xmpp:dora@example.org'/>` })
+  const hall = house.generation.scope.use(RoomHalls).get(SERVICE)
+  const id = hall?.rooms.get('cafe')?.idOf('emil@example.org')
+  const mention = (attributes: string): string => `<mention xmlns='urn:xmpp:mentions:0' ${attributes}/>`
+  say(anna, 'and you', { rest: mention(`occupantid='${id}'`) })
+  say(anna, 'you as well', { rest: mention(`jid='dora@example.org'`) })
+  say(anna, 'not you', { rest: mention(`mentions='urn:x' occupantid='${id}'`) + mention(`occupantid='x'`) })
   await told(anna)
   assert.deepEqual(mentioned, [
     'dora@example.org dodo: are you there?',
     'emil@example.org has anybody seen Emil?',
     'dora@example.org you',
+    'emil@example.org and you',
+    'dora@example.org you as well',
   ])
 })
