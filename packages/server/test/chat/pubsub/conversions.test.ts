@@ -256,6 +256,34 @@ test('bookmarks: published, two of them, retracted, in all three forms (bookmark
   await assert.rejects(query(`<conference jid='a@b'/><conference jid='A@b'/>`), { condition: 'jid-malformed' })
 })
 
+test('bookmarks in the old form are written whole or not at all, and told in one go', async () => {
+  const house = await open({ featureConfig: { pep: { 'max-item-octets': 300 } } })
+  const anna = await arriveWanting(house, ANNA, 'sea', [NATIVE])
+  const write = (content: string): Promise<unknown> =>
+    anna.request('set', `<query xmlns='jabber:iq:private'><storage xmlns='${STORAGE}'>${content}</storage></query>`)
+  const room = (name: string, title = ''): string => `<conference jid='${name}@rooms.example' name='${title}'/>`
+  const url = `<url url='https://example.org'/>`
+  await write(room('a') + room('b') + room('c') + url)
+  await settled(anna)
+  const kept = await readPrivate(anna)
+  anna.clear()
+  // One is too large: neither the others nor what is gone, nor what is no room, is another one now.
+  await assert.rejects(write(room('new') + room('a', 'x'.repeat(400))), { condition: 'not-acceptable' })
+  assert.equal(await readPrivate(anna), kept)
+  assert.deepEqual(await told(anna), [])
+  await write(room('c', 'C') + room('d'))
+  await settled(anna)
+  const messages = anna.clear().map(toldBy)
+  assert.deepEqual(
+    messages.map((lines) => lines.map((line) => line.split(' ')[2]?.split('=')[0])),
+    [
+      ['c@rooms.example', 'd@rooms.example'],
+      ['-a@rooms.example', '-b@rooms.example'],
+    ],
+  )
+  assert.doesNotMatch(await readPrivate(anna), /url/)
+})
+
 test('without personal events, cards and private XML are kept as they are', async () => {
   const house = await open({ hosts: { 'example.org': { featureConfig: { pep: false } } } })
   const anna = await house.arrive(ANNA, 'sea')
