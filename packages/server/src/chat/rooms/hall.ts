@@ -17,8 +17,8 @@ import { occupantsOf, Returning } from './returning.ts'
 import { stamped } from '../archive/stanza-ids.ts'
 import { readText } from './room-archive.ts'
 import { Room, toRow } from './room.ts'
-import { type RoomConfig, usualConfig } from './room-config.ts'
-import { type RoomMarks, roomsStore } from './rooms.store.ts'
+import { marksOf, type RoomConfig, usualConfig } from './room-config.ts'
+import { roomsStore } from './rooms.store.ts'
 import type { Settings } from './settings.ts'
 import { subjectIn } from './subject.ts'
 
@@ -156,15 +156,6 @@ export class Hall {
     return { oldest: this.clock.now() - own, most: this.settings['archive-max-messages'] }
   }
 
-  marks(config: RoomConfig): RoomMarks {
-    return {
-      config: JSON.stringify(config),
-      title: config.title,
-      listed: config.public,
-      persistent: config.persistent,
-    }
-  }
-
   // Which rooms there are
 
   /** Works with a room, which stays in memory meanwhile. @throws StanzaError item-not-found, or gone */
@@ -259,7 +250,7 @@ export class Hall {
       await this.#mustBeFree(name)
       await this.store.create({
         name,
-        ...this.marks(config),
+        ...marksOf(config),
         salt: randomWord(this.random, 32),
         locked,
         affiliations: affiliations.map(toRow),

@@ -4,6 +4,7 @@ import { type Element, StanzaError } from '@aviso/xmpp'
 import * as v from 'valibot'
 import { type Field, form, type Submission } from '../core/forms.ts'
 import { MUC } from './contracts.ts'
+import type { RoomMarks } from './rooms.store.ts'
 import { BROADCAST_ROLES, PRIVATE_MESSAGES, type Settings } from './settings.ts'
 
 const text = (most: number) => v.pipe(v.string(), v.maxLength(most))
@@ -84,6 +85,14 @@ export function keptConfig(kept: string, settings: Settings): RoomConfig {
   const parsed = v.safeParse(roomConfigSchema, merged)
   return parsed.success ? parsed.output : usual
 }
+
+/** As they are kept. */
+export const marksOf = (config: RoomConfig): RoomMarks => ({
+  config: JSON.stringify(config),
+  title: config.title,
+  listed: config.public,
+  persistent: config.persistent,
+})
 
 const CONFIG = `${MUC}#roomconfig`
 

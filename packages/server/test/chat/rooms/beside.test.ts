@@ -5,7 +5,7 @@ import { test, type TestContext } from 'node:test'
 import { NS } from '@aviso/xmpp'
 import { RoomHalls } from '../../../src/chat/rooms/administration.ts'
 import type { House } from '../house.ts'
-import { brief, enter, guests, make, MUC, open, say, told } from './lobby.ts'
+import { brief, enter, gather, guests, make, MUC, open, say, told } from './lobby.ts'
 
 const CAFE = 'cafe@example.org'
 const beside = (t: TestContext): Promise<House> =>
@@ -58,9 +58,10 @@ test('an account does not get the name of a room, and a room not that of an acco
 })
 
 test('whoever says goodbye to rooms, or asks for their names, keeps none of them in memory', async (t) => {
-  const house = await open(t, { real: true, featureConfig: { rooms: { domain: '{domain}', 'rooms-in-memory': 1 } } })
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { house, anna, bert } = await gather(t, ['anna', 'bert'], {
+    real: true,
+    featureConfig: { rooms: { domain: '{domain}', 'rooms-in-memory': 1 } },
+  })
   const rooms = Array.from({ length: 5 }, (_, index) => `room${index}@example.org`)
   for (const room of rooms) {
     await make(anna, 'A', { persistentroom: '1' }, room)

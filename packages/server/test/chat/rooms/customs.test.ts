@@ -2,17 +2,17 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type Element, NS, StanzaError } from '@aviso/xmpp'
+import { type Element, NS } from '@aviso/xmpp'
 import type { Peer } from '../house.ts'
 import {
   admin,
   brief,
   configure,
   enter,
-  guests,
+  gather,
   make,
   MUC,
-  open,
+  outcome,
   ROOM,
   say,
   SERVICE,
@@ -37,20 +37,10 @@ const describe = async (peer: Peer, room = ROOM): Promise<Element> => {
   return query
 }
 
-/** How a request ends: `ok`, or the condition of its error. */
-const outcome = (work: Promise<unknown>): Promise<string> =>
-  work.then(
-    () => 'ok',
-    (error: unknown) => {
-      assert.ok(error instanceof StanzaError, String(error))
-      return error.condition
-    },
-  )
-
 test('whose nick is reserved gets it whatever he asks for (210), keeps it, and is put out with another one', async (t) => {
-  const house = await open(t, { featureConfig: { rooms: { 'register-unaffiliated': true, 'enforce-nicks': true } } })
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { anna, bert } = await gather(t, ['anna', 'bert'], {
+    featureConfig: { rooms: { 'register-unaffiliated': true, 'enforce-nicks': true } },
+  })
   await make(anna, 'A')
   await enter(bert, 'B')
   await register(bert, 'Bertie')
@@ -68,9 +58,7 @@ test('whose nick is reserved gets it whatever he asks for (210), keeps it, and i
 })
 
 test('a nick may be written as people write; what only deceives or cannot be an address may not', async (t) => {
-  const house = await open(t)
-  const [anna] = await guests(house, 'anna')
-  assert.ok(anna)
+  const { anna } = await gather(t, ['anna'])
   // muc_nickname_robotface: RFC 7622 allows what came after Unicode 3.2.
   for (const nick of ['🤖', 'Ünï cødé', '李', '&lt;b&gt;&amp;', 'O&apos;Hara']) {
     await make(anna, nick)
@@ -83,9 +71,7 @@ test('a nick may be written as people write; what only deceives or cannot be an 
 })
 
 test('who makes a room may give it its password at once', async (t) => {
-  const house = await open(t)
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { anna, bert } = await gather(t, ['anna', 'bert'])
   await enter(anna, 'A', { x: '<password>sesame</password>' })
   await configure(anna)
   assert.deepEqual(await enter(bert, 'B'), ['p error cafe/B not-authorized'])
@@ -93,9 +79,7 @@ test('who makes a room may give it its password at once', async (t) => {
 })
 
 test('voice: nobody who has it asks for it, and who is denied it stays quiet', async (t) => {
-  const house = await open(t)
-  const [anna, bert, dora] = await guests(house, 'anna', 'bert', 'dora')
-  assert.ok(anna && bert && dora)
+  const { anna, bert, dora } = await gather(t, ['anna', 'bert', 'dora'])
   await make(anna, 'A')
   await enter(bert, 'B')
   const request = `<message to='${ROOM}'>${submitted({ 'muc#role': 'participant' }, `${MUC}#request`)}</message>`
@@ -124,9 +108,7 @@ test('voice: nobody who has it asks for it, and who is denied it stays quiet', a
 })
 
 test('private messages for moderators only; a member is more than anybody where only members may', async (t) => {
-  const house = await open(t)
-  const [anna, bert, dora] = await guests(house, 'anna', 'bert', 'dora')
-  assert.ok(anna && bert && dora)
+  const { anna, bert, dora } = await gather(t, ['anna', 'bert', 'dora'])
   await make(anna, 'A', { allowpm: 'moderators' })
   await enter(bert, 'B')
   await enter(dora, 'D')
@@ -147,9 +129,9 @@ test('private messages for moderators only; a member is more than anybody where 
 })
 
 test('what is shown of the history: what was said, encrypted or marked; not what nobody wants kept', async (t) => {
-  const house = await open(t, { featureConfig: { rooms: { defaults: { archive: false } } } })
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { anna, bert } = await gather(t, ['anna', 'bert'], {
+    featureConfig: { rooms: { defaults: { archive: false } } },
+  })
   await make(anna, 'A')
   const hint = (name: string): string => `<${name} xmlns='urn:xmpp:hints'/>`
   for (const [id, content] of [
@@ -176,9 +158,7 @@ test('what is shown of the history: what was said, encrypted or marked; not what
 })
 
 test('a room describes itself, and its form has headings', async (t) => {
-  const house = await open(t)
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { anna, bert } = await gather(t, ['anna', 'bert'])
   const settings = {
     roomname: 'Café',
     roomdesc: 'Coffee &amp; cake',
@@ -229,9 +209,7 @@ test('a room describes itself, and its form has headings', async (t) => {
 })
 
 test('the id of an occupant is the same with every nick, and another one in every room', async (t) => {
-  const house = await open(t)
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { anna, bert } = await gather(t, ['anna', 'bert'])
   const tea = `tea@${SERVICE}`
   await make(anna, 'A')
   await make(anna, 'A', {}, tea)
@@ -250,9 +228,7 @@ test('the id of an occupant is the same with every nick, and another one in ever
 })
 
 test('whose address becomes open is seen with it from the next presence on (172), and not any more once it is closed', async (t) => {
-  const house = await open(t)
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { anna, bert } = await gather(t, ['anna', 'bert'])
   await make(anna, 'A', { whois: 'anyone' })
   await enter(bert, 'B')
   anna.send(`<presence to='${ROOM}/A'><show>away</show></presence>`)
@@ -268,9 +244,7 @@ test('whose address becomes open is seen with it from the next presence on (172)
 })
 
 test('a card and nodes asked of an occupant are those of the account, and are told to be the occupant’s', async (t) => {
-  const house = await open(t)
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { anna, bert } = await gather(t, ['anna', 'bert'])
   await make(anna, 'A')
   await enter(bert, 'B')
   await told(anna)
@@ -297,9 +271,7 @@ test('a card and nodes asked of an occupant are those of the account, and are to
 })
 
 test('the archive goes with the room: who makes it anew finds nothing of what was said, or of who was banned', async (t) => {
-  const house = await open(t, { featureConfig: { rooms: { tombstones: '0s' } } })
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { house, anna, bert } = await gather(t, ['anna', 'bert'], { featureConfig: { rooms: { tombstones: '0s' } } })
   await make(anna, 'A', { persistentroom: '1' })
   say(anna, 'secret')
   anna.send(`<message type='groupchat' to='${ROOM}'><subject>plans</subject></message>`)
@@ -345,9 +317,7 @@ for (const [what, settings, who, allowed] of [
   ['of a room with a password', { passwordprotectedroom: '1', roomsecret: 's' }, 'a stranger', []],
 ] as const)
   test(`${who}, ${what}: learns nothing that is not for him`, async (t) => {
-    const house = await open(t)
-    const [anna, bert] = await guests(house, 'anna', 'bert')
-    assert.ok(anna && bert)
+    const { anna, bert } = await gather(t, ['anna', 'bert'])
     await make(anna, 'A', settings)
     say(anna, 'hidden')
     await admin(anna, `<item jid='dora@example.org' nick='Dora' affiliation='member'/>`)
@@ -371,9 +341,7 @@ for (const [what, settings, who, allowed] of [
   })
 
 test('a room that is being set up is there for its owner alone', async (t) => {
-  const house = await open(t)
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { anna, bert } = await gather(t, ['anna', 'bert'])
   await enter(anna, 'A')
   assert.equal(await outcome(describe(bert)), 'item-not-found')
   assert.equal(await outcome(bert.request('get', `<query xmlns='${NS.discoItems}'/>`, ROOM)), 'item-not-found')
@@ -386,9 +354,7 @@ test('a room that is being set up is there for its owner alone', async (t) => {
 })
 
 test('somebody in a room for members sees no lists, and no address; a moderator does, whatever his affiliation', async (t) => {
-  const house = await open(t)
-  const [anna, bert, dora] = await guests(house, 'anna', 'bert', 'dora')
-  assert.ok(anna && bert && dora)
+  const { anna, bert, dora } = await gather(t, ['anna', 'bert', 'dora'])
   await make(anna, 'A', { membersonly: '1' })
   await admin(
     anna,

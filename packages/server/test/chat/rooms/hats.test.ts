@@ -2,10 +2,10 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type Element, NS, StanzaError } from '@aviso/xmpp'
+import { type Element, NS } from '@aviso/xmpp'
 import { createRoomAdmin } from '../../../src/chat/rooms/administration.ts'
 import type { Peer } from '../house.ts'
-import { admin, enter, guests, make, open, ROOM, SERVICE, submitted, told } from './lobby.ts'
+import { admin, enter, gather, guests, make, outcome, ROOM, SERVICE, submitted, told } from './lobby.ts'
 
 const COMMANDS = 'http://jabber.org/protocol/commands'
 const HATS = 'urn:xmpp:hats:commands'
@@ -38,12 +38,6 @@ async function rows(peer: Peer, command: string): Promise<(string | undefined)[]
   return items.map((item) => item.childrenNamed('field').map((field) => field.childText('value')))
 }
 
-const outcome = (work: Promise<unknown>): Promise<string> =>
-  work.then(
-    () => 'ok',
-    (error: unknown) => (error instanceof StanzaError ? error.condition : String(error)),
-  )
-
 /** The hats in the last presence of a nick that somebody was told. */
 const worn = (stanzas: readonly Element[], nick: string): string[] | undefined =>
   stanzas
@@ -52,9 +46,7 @@ const worn = (stanzas: readonly Element[], nick: string): string[] | undefined =
     ?.elements.map((hat) => [hat.get('uri'), hat.get('title'), hat.get('hue')].filter(Boolean).join(' '))
 
 test('a hat is made, given, changed, taken and destroyed; everybody sees it on whose head it is', async (t) => {
-  const house = await open(t)
-  const [anna, bert, dora] = await guests(house, 'anna', 'bert', 'dora')
-  assert.ok(anna && bert && dora)
+  const { house, anna, bert, dora } = await gather(t, ['anna', 'bert', 'dora'])
   await make(anna, 'A', { persistentroom: '1' })
   await enter(bert, 'B')
   await told(anna)
@@ -109,9 +101,7 @@ test('a hat is made, given, changed, taken and destroyed; everybody sees it on w
 })
 
 test('a hat is no reason to say once more why somebody is what he is, or to wake those that are not there', async (t) => {
-  const house = await open(t)
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { anna, bert } = await gather(t, ['anna', 'bert'])
   await make(anna, 'A')
   await enter(bert, 'B')
   await admin(anna, `<item jid='bert@example.org' affiliation='member'><reason>he helps</reason></item>`)
@@ -125,9 +115,7 @@ test('a hat is no reason to say once more why somebody is what he is, or to wake
 })
 
 test('only owners and administrators give hats; who is outside learns nothing of them', async (t) => {
-  const house = await open(t)
-  const [anna, bert, dora] = await guests(house, 'anna', 'bert', 'dora')
-  assert.ok(anna && bert && dora)
+  const { anna, bert, dora } = await gather(t, ['anna', 'bert', 'dora'])
   await make(anna, 'A')
   await enter(bert, 'B')
   await run(anna, 'create', { 'hats#uri': HOST, 'hats#title': 'Host' })
@@ -160,9 +148,7 @@ test('only owners and administrators give hats; who is outside learns nothing of
 })
 
 test('what is no hat is refused, and their number has bounds', async (t) => {
-  const house = await open(t)
-  const [anna] = await guests(house, 'anna')
-  assert.ok(anna)
+  const { anna } = await gather(t, ['anna'])
   await make(anna, 'A')
   for (const [uri, title, hue] of [
     ['', 'Host', ''],
@@ -195,9 +181,7 @@ test('what is no hat is refused, and their number has bounds', async (t) => {
 })
 
 test('an administrator of the server gives hats too, and they go along with an export', async (t) => {
-  const house = await open(t)
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { house, anna, bert } = await gather(t, ['anna', 'bert'])
   await make(anna, 'A')
   await enter(bert, 'B')
   await told(anna)

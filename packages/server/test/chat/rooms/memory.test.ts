@@ -7,7 +7,7 @@ import { RoomHalls } from '../../../src/chat/rooms/administration.ts'
 import { databaseOf } from '../../../src/chat/rooms/hall.ts'
 import { roomsStore } from '../../../src/chat/rooms/rooms.store.ts'
 import { managed, type Peer, resume } from '../house.ts'
-import { admin, brief, configure, enter, guests, make, MUC, open, ROOM, say, SERVICE, told } from './lobby.ts'
+import { admin, brief, configure, enter, gather, guests, make, MUC, open, ROOM, say, SERVICE, told } from './lobby.ts'
 
 const MODERATE = 'urn:xmpp:message-moderate:1'
 const RETRACT = 'urn:xmpp:message-retract:1'
@@ -34,9 +34,7 @@ async function archive(
 }
 
 test('history: as much as the room gives, as little as the client wants', async (t) => {
-  const house = await open(t)
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { house, anna, bert } = await gather(t, ['anna', 'bert'])
   await make(anna, 'A', { historylength: '5' })
   const start = house.clock.now()
   for (let index = 1; index <= 8; index++) {
@@ -73,9 +71,7 @@ test('history: as much as the room gives, as little as the client wants', async 
 })
 
 test('the archive: pages, by nick, by word; real addresses only for those who may know', async (t) => {
-  const house = await open(t)
-  const [anna, bert, dora] = await guests(house, 'anna', 'bert', 'dora')
-  assert.ok(anna && bert && dora)
+  const { anna, bert, dora } = await gather(t, ['anna', 'bert', 'dora'])
   await make(anna, 'A')
   await enter(bert, 'B')
   say(anna, 'coffee')
@@ -120,9 +116,7 @@ test('the archive: pages, by nick, by word; real addresses only for those who ma
 })
 
 test('a room may keep nothing, or not for long', async (t) => {
-  const house = await open(t)
-  const [anna] = await guests(house, 'anna')
-  assert.ok(anna)
+  const { house, anna } = await gather(t, ['anna'])
   await make(anna, 'A', { enablearchiving: '0', persistentroom: '1' })
   say(anna, 'in the wind')
   await told(anna)
@@ -136,9 +130,7 @@ test('a room may keep nothing, or not for long', async (t) => {
 })
 
 test('a moderator takes a message back: those in the room are told, and the archive keeps only that', async (t) => {
-  const house = await open(t)
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { anna, bert } = await gather(t, ['anna', 'bert'])
   await make(anna, 'A')
   await enter(bert, 'B')
   say(bert, 'spam')
@@ -169,9 +161,7 @@ test('a moderator takes a message back: those in the room are told, and the arch
 })
 
 test('slow mode: who is no moderator waits', async (t) => {
-  const house = await open(t)
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { house, anna, bert } = await gather(t, ['anna', 'bert'])
   await make(anna, 'A')
   await configure(anna, { 'muc#roomconfig_slow_mode_duration': '20' })
   await enter(bert, 'B')
@@ -192,9 +182,7 @@ test('slow mode: who is no moderator waits', async (t) => {
 })
 
 test('a room has a picture', async (t) => {
-  const house = await open(t)
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { anna, bert } = await gather(t, ['anna', 'bert'])
   await make(anna, 'A')
   await enter(bert, 'B')
   const card = `<vCard xmlns='vcard-temp'><PHOTO><TYPE>image/png</TYPE><BINVAL>aGVsbG8=</BINVAL></PHOTO></vCard>`
@@ -213,9 +201,7 @@ test('a room has a picture', async (t) => {
 })
 
 test('a restart: rooms are as they were, and those who were in them have time to come back', async (t) => {
-  const house = await open(t)
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { house, anna, bert } = await gather(t, ['anna', 'bert'])
   await make(anna, 'A', { persistentroom: '1', roomname: 'Café', whois: 'anyone' })
   await enter(bert, 'B')
   await make(bert, 'B', {}, `temp@${SERVICE}`)
@@ -276,9 +262,7 @@ test('a client that goes on after a restart of the server is in its rooms still,
 })
 
 test('a crash: who was in rooms is not there any more, and what does not stay is gone', async (t) => {
-  const house = await open(t)
-  const [anna] = await guests(house, 'anna')
-  assert.ok(anna)
+  const { house, anna } = await gather(t, ['anna'])
   await make(anna, 'A')
   const kept = {
     config: '{}',
@@ -303,9 +287,7 @@ test('a crash: who was in rooms is not there any more, and what does not stay is
 })
 
 test('rooms that nobody is in are not in memory, and are as they were when somebody comes', async (t) => {
-  const house = await open(t, { featureConfig: { rooms: { 'rooms-in-memory': 2 } } })
-  const [anna] = await guests(house, 'anna')
-  assert.ok(anna)
+  const { house, anna } = await gather(t, ['anna'], { featureConfig: { rooms: { 'rooms-in-memory': 2 } } })
   const hall = house.generation.scope.use(RoomHalls).get(SERVICE)
   const names = Array.from({ length: 10 }, (_, index) => `room${index}@${SERVICE}`)
   for (const room of names) {
@@ -328,9 +310,9 @@ test('rooms that nobody is in are not in memory, and are as they were when someb
 })
 
 test('a room that several ask for at once, and nobody keeps in memory, is one room', async (t) => {
-  const house = await open(t, { featureConfig: { rooms: { 'rooms-in-memory': 0 } } })
-  const [anna, bert, dora] = await guests(house, 'anna', 'bert', 'dora')
-  assert.ok(anna && bert && dora)
+  const { house, anna, bert, dora } = await gather(t, ['anna', 'bert', 'dora'], {
+    featureConfig: { rooms: { 'rooms-in-memory': 0 } },
+  })
   await make(anna, 'A', { persistentroom: '1' })
   const hall = house.generation.scope.use(RoomHalls).get(SERVICE)
   assert.ok(hall)

@@ -3,12 +3,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { el, NS } from '@aviso/xmpp'
-import { admin, brief, configure, enter, guests, join, make, MUC, open, ROOM, say, SERVICE, told } from './lobby.ts'
+import { admin, brief, configure, enter, gather, guests, join, make, MUC, ROOM, say, SERVICE, told } from './lobby.ts'
 
 test('who enters a room that is not there makes it; others enter when it is configured', async (t) => {
-  const house = await open(t)
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { anna, bert } = await gather(t, ['anna', 'bert'])
   assert.deepEqual(await enter(anna, 'Anna'), [
     'p cafe/Anna owner/moderator =anna@example.org/r 110+201+170',
     "m cafe subject ''",
@@ -36,9 +34,7 @@ test('who enters a room that is not there makes it; others enter when it is conf
 })
 
 test('a room that does not stay is gone with the last one, one that stays is not', async (t) => {
-  const house = await open(t)
-  const [anna] = await guests(house, 'anna')
-  assert.ok(anna)
+  const { anna } = await gather(t, ['anna'])
   const info = (room: string) => anna.request('get', `<query xmlns='${NS.discoInfo}'/>`, room)
   await make(anna, 'A')
   await make(anna, 'A', { persistentroom: '1', publicroom: '1', roomname: 'The stayer' }, `stays@${SERVICE}`)
@@ -55,9 +51,7 @@ test('a room that does not stay is gone with the last one, one that stays is not
 })
 
 test('nicks: conflict, look-alikes, what nobody can read; a change keeps the role', async (t) => {
-  const house = await open(t)
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { anna, bert } = await gather(t, ['anna', 'bert'])
   await make(anna, 'Anna')
   join(bert, 'Anna')
   const refusal = await bert.next()
@@ -87,9 +81,7 @@ test('nicks: conflict, look-alikes, what nobody can read; a change keeps the rol
 })
 
 test('several clients of one person share a nick; one of them may leave', async (t) => {
-  const house = await open(t)
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { house, anna, bert } = await gather(t, ['anna', 'bert'])
   await make(anna, 'A', { whois: 'anyone' })
   await enter(bert, 'B')
   const phone = await house.arrive('bert@example.org', 'phone')
@@ -116,9 +108,7 @@ test('several clients of one person share a nick; one of them may leave', async 
 })
 
 test('a client that believes to be in a room is told that it is not; one that asks again is told all', async (t) => {
-  const house = await open(t)
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { anna, bert } = await gather(t, ['anna', 'bert'])
   await make(anna, 'A')
   bert.send(`<presence to='${ROOM}/B'/>`)
   assert.deepEqual(await told(bert), ['p error cafe/B item-not-found'])
@@ -139,9 +129,7 @@ test('a client that believes to be in a room is told that it is not; one that as
 })
 
 test('what cannot be delivered makes its receiver leave, with the reason where addresses are open', async (t) => {
-  const house = await open(t)
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { anna, bert } = await gather(t, ['anna', 'bert'])
   await make(anna, 'A', { whois: 'anyone' })
   await enter(bert, 'B')
   await told(anna)
@@ -160,9 +148,7 @@ test('what cannot be delivered makes its receiver leave, with the reason where a
 })
 
 test('requests to occupants find their answers; those for the account reach it', async (t) => {
-  const house = await open(t)
-  const [anna, bert, dora] = await guests(house, 'anna', 'bert', 'dora')
-  assert.ok(anna && bert && dora)
+  const { anna, bert, dora } = await gather(t, ['anna', 'bert', 'dora'])
   await make(anna, 'A')
   await enter(bert, 'B')
   await told(anna)
@@ -187,9 +173,7 @@ test('requests to occupants find their answers; those for the account reach it',
 })
 
 test('the subject, and messages that only look like one', async (t) => {
-  const house = await open(t)
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { house, anna, bert } = await gather(t, ['anna', 'bert'])
   await make(anna, 'A')
   await enter(bert, 'B')
   await told(anna)
@@ -213,9 +197,7 @@ test('the subject, and messages that only look like one', async (t) => {
 })
 
 test('what only rooms may say, nobody else can', async (t) => {
-  const house = await open(t)
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { anna, bert } = await gather(t, ['anna', 'bert'])
   await make(anna, 'A')
   const fake = `<occupant-id xmlns='urn:xmpp:occupant-id:0' id='x'/><hats xmlns='urn:xmpp:hats:0'><hat uri='u' title='Boss'/></hats><x xmlns='${MUC}#user'><status code='110'/></x>`
   await enter(bert, 'B', { rest: fake })
