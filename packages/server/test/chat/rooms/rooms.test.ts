@@ -147,6 +147,36 @@ test('what cannot be delivered makes its receiver leave, with the reason where a
   assert.deepEqual(await told(anna), [], 'who only did not like it stays')
 })
 
+test('every error that means that a client is gone puts it out (333), and no other does; in a semi-anonymous room nobody learns why', async (t) => {
+  const { anna, bert } = await gather(t, ['anna', 'bert'])
+  await make(anna, 'A')
+  const error = (condition: string): string =>
+    condition === '' ? '' : `<error type='cancel'><${condition} xmlns='${NS.stanzaErrors}'/></error>`
+  for (const [condition, out] of [
+    ['gone', true],
+    ['internal-server-error', true],
+    ['item-not-found', true],
+    ['jid-malformed', true],
+    ['recipient-unavailable', true],
+    ['redirect', true],
+    ['remote-server-not-found', true],
+    ['remote-server-timeout', true],
+    ['service-unavailable', true],
+    ['', true],
+    ['not-acceptable', false],
+    ['policy-violation', false],
+    ['undefined-condition', false],
+    ['feature-not-implemented', false],
+  ] as const) {
+    await enter(bert, 'B')
+    await told(anna)
+    bert.send(`<message type='error' to='${ROOM}/A'>${error(condition)}</message>`)
+    await bert.sync()
+    const expected = out ? ['p unavailable cafe/B none/none =bert@example.org/r 307+333'] : []
+    assert.deepEqual(await told(anna), expected, condition)
+  }
+})
+
 test('requests to occupants find their answers; those for the account reach it', async (t) => {
   const { anna, bert, dora } = await gather(t, ['anna', 'bert', 'dora'])
   await make(anna, 'A')
