@@ -46,7 +46,7 @@ export async function listRooms(hall: Hall, iq: IqRequest): Promise<DiscoPage> {
 }
 
 /** A room that is being set up is known to who sets it up only. */
-const mayKnow = (room: Room, bare: string): boolean => !room.locked || room.affiliationOf(bare) === 'owner'
+export const mayKnow = (room: Room, bare: string): boolean => !room.locked || room.affiliationOf(bare) === 'owner'
 
 /** What is to be found at a room: who is in it, and the commands that somebody may run. */
 export function itemsOfRoom(room: Room, iq: IqRequest, node: string | undefined): DiscoPage | undefined {

@@ -1,6 +1,6 @@
 // XEP-0045: Multi-User Chat
 
-import { el, errorReply, NS, StanzaError } from '@aviso/xmpp'
+import { el, errorReply, type Jid, NS, StanzaError } from '@aviso/xmpp'
 import { AccountError } from '../../accounts/errors.ts'
 import { accountRooms } from '../../accounts/rooms.ts'
 import { type Scope, serviceKey } from '../../kernel/scope.ts'
@@ -33,7 +33,7 @@ import { REGISTER, register, registrationAsked } from './registration.ts'
 import { archiveEnds, archiveQuery } from './room-archive.ts'
 import type { Room } from './room.ts'
 import { offerCommands } from './room-commands.ts'
-import { describeRoom, itemsOfRoom, listRooms } from './rooms-disco.ts'
+import { describeRoom, itemsOfRoom, listRooms, mayKnow } from './rooms-disco.ts'
 import { type Settings, settingsSchema } from './settings.ts'
 import { queryForm } from '../archive/query.ts'
 
@@ -119,12 +119,20 @@ function besideAccounts(host: Host, hall: Hall, scope: Scope): void {
 /** Forms of commands that wait to be filled in. */
 const COMMAND_LIMITS: CommandLimits = { lifetime: 900_000, 'max-open': 1000, 'max-open-per-account': 10 }
 
+/** To others, a room that is being set up is none. @throws StanzaError item-not-found */
+function mustKnow(room: Room, who: Jid): void {
+  if (!mayKnow(room, who.bareString)) throw StanzaError.of('item-not-found', 'there is no such room')
+}
+
 function registerRequests(hall: Hall, { iq }: ServiceDomain, { avatars }: Settings, commands: CommandSessions): void {
   const inRoom =
     (act: (room: Room, request: IqRequest) => ReturnType<IqHandler>): IqHandler =>
     (request) => {
       hall.begin()
-      return hall.using(request.to.local, (room) => act(room, request))
+      return hall.using(request.to.local, (room) => {
+        mustKnow(room, request.from)
+        return act(room, request)
+      })
     }
   const inTurn = (act: (room: Room, request: IqRequest) => ReturnType<IqHandler>): IqHandler =>
     inRoom((room, request) => room.inTurn(() => act(room, request)))
@@ -171,6 +179,7 @@ function message(hall: Hall, event: StanzaEvent): void | Promise<void> {
   if (type === 'error') return withThose(hall, event, cameBack)
   hall.returning.cameBack(origin.jid.toString(), origin.session)
   return hall.using(to.local, (room): void | Promise<void> => {
+    mustKnow(room, origin.jid)
     if (to.isFull) return sayToOne(room, event)
     return type === 'groupchat' ? sayToAll(room, event) : messageToRoom(room, event)
   })
@@ -252,6 +261,7 @@ function leaves(room: Room, { stanza, origin }: StanzaEvent): void {
 
 /** RFC 6121 §4.3: what is asked of an occupant; only those who belong to the room may ask. */
 function probed(room: Room, { to, origin }: StanzaEvent): void {
+  mustKnow(room, origin.jid)
   const bare = origin.jid.bareString
   const asker = room.sessions.get(origin.jid.toString())
   if (asker === undefined && room.rankOf(bare) < RANK.member)
