@@ -73,12 +73,14 @@ export const write = <A, R>(
 
 /**
  * A write that answers nothing, publishes nothing and cannot be refused, such as a line in an archive: calls of this kind are gathered in a journal that one sync makes safe for all databases, and
- * are carried out many at a time. What one throws is logged, and the call is put aside.
+ * are carried out many at a time. What one throws is logged, and the call is put aside. The arguments are kept as JSON.
  */
-export const append = <A>(run: (tx: Transaction, args: A) => Soon<void>): Operation<A, void> => ({
-  mode: 'append',
-  run,
-})
+export const append = <A>(
+  run: (tx: Transaction, args: A) => Soon<void>,
+): Operation<A extends Flat<A> ? A : never, void> => ({ mode: 'append', run })
+
+/** What JSON tells as it is. */
+type Flat<A> = { readonly [Key in keyof A]: string | number | boolean | null | undefined }
 
 /** Which databases a store's tables live in: every account's own, the server's `core`, or a named service's. */
 export type Scale = 'account' | 'core' | 'service'
@@ -142,6 +144,8 @@ export interface Store {
   accountFiles(account: string): Files
   readonly keeper: BlobKeeper
   readonly bus: Bus
+  /** So much waits for the disk that who can wait with more should. */
+  readonly crowded: boolean
   /** For status pages and metrics: open databases and operations waiting. */
   figures(): Promise<StoreFigures>
 }

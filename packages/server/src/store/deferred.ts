@@ -3,12 +3,15 @@
 import type { Operation } from './contracts.ts'
 import { defineStore } from './contracts.ts'
 import type { Entry, EntryKind, Journal } from './journal.ts'
+import { type LinePlace, readLines } from './lines.ts'
 import type { SqliteDatabase } from './sqlite.ts'
 
 /** So many of one database are carried out at once. */
 const MANY = 256
-/** The same in characters of their arguments, roughly. */
+/** The same in octets. */
 const LONG = 512 * 1024
+/** Octets that are taken for the first of them. */
+const SMALL = 1024
 /** How long one may wait, in milliseconds. */
 export const WAITS = 10_000
 
@@ -26,27 +29,40 @@ const applied = (scale: 'account' | 'service') =>
 /** Tables that the journal needs in the databases themselves. */
 export const journalStores = [applied('account'), applied('service')] as const
 
-/** The calls that wait for one database, in their order. */
+/** The lines that wait for one database, in their order. */
 export class Waiting {
-  readonly entries: Entry[] = []
   readonly stores = new Set<string>()
   /** When the first one came. */
   since: number
+  #octets = Buffer.allocUnsafeSlow(SMALL)
   #length = 0
+  #count = 0
 
   constructor(since: number) {
     this.since = since
   }
 
-  add(entry: Entry): void {
-    this.entries.push(entry)
-    this.stores.add(entry[4])
-    this.#length += sizeOf(entry[6])
+  /** Takes a copy: the batch may be of many databases. */
+  add(batch: Buffer, { start, end, store }: LinePlace): void {
+    const length = this.#length + end - start
+    if (length > this.#octets.length) {
+      const grown = Buffer.allocUnsafeSlow(Math.max(length, this.#octets.length * 2))
+      this.#octets.copy(grown, 0, 0, this.#length)
+      this.#octets = grown
+    }
+    batch.copy(this.#octets, this.#length, start, end)
+    this.#length = length
+    this.#count++
+    this.stores.add(store)
+  }
+
+  get entries(): readonly Entry[] {
+    return readLines(this.#octets.subarray(0, this.#length))
   }
 
   /** True when there is enough to be worth a transaction. */
   get enough(): boolean {
-    return this.entries.length >= MANY || this.#length >= LONG
+    return this.#count >= MANY || this.#length >= LONG
   }
 }
 

@@ -11,12 +11,13 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
-  writeSync,
+  writevSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import { deserialize, serialize } from 'node:v8'
 import { crc32 } from 'node:zlib'
 import type { Scale } from './contracts.ts'
+import { LINES, readLines } from './lines.ts'
 
 /** A call either waits to be carried out, or has been carried out at once. Both are counted, each in its own order. */
 export type EntryKind = 'waiting' | 'done'
@@ -35,6 +36,8 @@ export type Entry = readonly [
 
 /** Octets before each batch: its length and its checksum. */
 const HEAD = 8
+/** The system takes so many pieces at once. */
+const PIECES = 512
 /** A file that has grown beyond this is followed by another. */
 const LARGE = 32 * 1024 * 1024
 
@@ -66,23 +69,22 @@ export class Journal {
     return this.#files.length
   }
 
-  /** Writes a batch; returns when it is safe from power loss. `keys` are its databases. Throws when it cannot be written: then nothing of it is in the journal. */
-  write(entries: readonly Entry[], keys: Iterable<string>): void {
+  /**
+   * Writes lines (numbered) and other entries; returns when they are safe from power loss. `keys` are their databases. Throws when it cannot be written: then nothing of it is in the journal.
+   */
+  write(lines: readonly Uint8Array[], entries: readonly Entry[], keys: Iterable<string>): void {
     const file = this.#current()
-    const content = serialize(entries)
-    const batch = Buffer.allocUnsafe(HEAD + content.length)
-    batch.writeUInt32LE(content.length, 0)
-    batch.writeUInt32LE(crc32(content), 4)
-    batch.set(content, HEAD)
+    const content = entries.length === 0 ? lines : [...lines, serialize(entries)]
+    const pieces = content.flatMap((octets) => [headOf(octets), octets])
+    const size = pieces.reduce((sum, { length }) => sum + length, 0)
     try {
-      for (let done = 0; done < batch.length;)
-        done += writeSync(file.descriptor, batch, done, batch.length - done, file.size + done)
+      writeAll(file.descriptor, pieces, file.size)
       fdatasyncSync(file.descriptor)
     } catch (error) {
       ftruncateSync(file.descriptor, file.size)
       throw error
     }
-    file.size += batch.length
+    file.size += size
     for (const key of keys) file.needed.add(key)
   }
 
@@ -129,6 +131,27 @@ export class Journal {
   }
 }
 
+function headOf(octets: Uint8Array): Buffer {
+  const head = Buffer.allocUnsafe(HEAD)
+  head.writeUInt32LE(octets.length, 0)
+  head.writeUInt32LE(crc32(octets), 4)
+  return head
+}
+
+/** Writes the pieces from `position` on; the system may take less at once. */
+function writeAll(descriptor: number, pieces: readonly Uint8Array[], position: number): void {
+  let left = pieces
+  let at = position
+  while (left.length > 0) {
+    let written = writevSync(descriptor, left.slice(0, PIECES), at)
+    at += written
+    let whole = 0
+    while (whole < left.length && written >= (left[whole]?.length ?? 0)) written -= left[whole++]?.length ?? 0
+    left = left.slice(whole)
+    if (written > 0 && left[0] !== undefined) left = [left[0].subarray(written), ...left.slice(1)]
+  }
+}
+
 function remove({ path, descriptor }: JournalFile): void {
   closeSync(descriptor)
   rmSync(path, { force: true })
@@ -167,7 +190,7 @@ export function readJournal(path: string): readonly Entry[] {
     const end = at + HEAD + octets.readUInt32LE(at)
     const content = octets.subarray(at + HEAD, end)
     if (end > octets.length || content.length === 0 || crc32(content) !== octets.readUInt32LE(at + 4)) break
-    entries.push(...(deserialize(content) as Entry[]))
+    entries.push(...(content[0] === LINES ? readLines(content.subarray(1)) : (deserialize(content) as Entry[])))
     at = end
   }
   return entries

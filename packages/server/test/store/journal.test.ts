@@ -229,7 +229,7 @@ test('files follow each other, and go when nobody needs them', () => {
   const journal = new Journal(data, 'run', 200)
   const entry = (seq: number) =>
     [seq, 'waiting', 'account', 'anna', 'notes', 'append', { text: 'x'.repeat(100) }, 0] as const
-  for (let seq = 1; seq <= 6; seq++) journal.write([entry(seq)], [seq <= 4 ? 'account/anna' : 'account/bert'])
+  for (let seq = 1; seq <= 6; seq++) journal.write([], [entry(seq)], [seq <= 4 ? 'account/anna' : 'account/bert'])
   assert.equal(journal.files, 3)
   assert.deepEqual([...journal.needed(true)], ['account/anna'])
   assert.deepEqual(

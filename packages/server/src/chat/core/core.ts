@@ -11,6 +11,7 @@ import {
   resultReply,
   StanzaError,
   StreamError,
+  Underway,
 } from '@aviso/xmpp'
 import { type Account, type AccountChange, Accounts, type AccountRoom } from '../../accounts/contracts.ts'
 import { accountRooms } from '../../accounts/rooms.ts'
@@ -285,20 +286,34 @@ export class Core implements Chat {
     core.points.closed.tell(session)
   }
 
-  take(session: Session, stanza: Element): void | Promise<void> {
+  take(session: Session, stanza: Element): void | Promise<void> | Underway {
     if (session.over) return undefined
     const core = this.successor
+    const before = session.turns?.taken
+    let pending: Promise<void> | undefined
+    let prepared = true
     try {
       const preparing = session.prepared()
-      const pending =
+      prepared = preparing === undefined
+      const taken =
         preparing === undefined ? core.#take(session, stanza) : preparing.then(() => core.#take(session, stanza))
-      if (pending === undefined) return session.count()
-      const done = pending.catch((error: unknown) => core.#refuse(session, stanza, error))
-      return session.detach === undefined ? done : session.handling(done)
+      pending = taken ?? undefined
     } catch (error) {
       core.#refuse(session, stanza, error)
-      session.count()
     }
+    if (pending === undefined && session.pending === undefined) return session.count()
+    const done = pending?.catch((error: unknown) => core.#refuse(session, stanza, error)) ?? Promise.resolve()
+    const handled = session.detach === undefined ? done : session.handling(done)
+    // What has its turn is delivered in order: it holds up nobody.
+    const hasItsTurn = prepared && session.turns?.taken !== before
+    return hasItsTurn || pending === undefined ? new Underway(handled, stanza.raw?.length ?? 0) : handled
+  }
+
+  mayFollow(message: Element): boolean {
+    const type = message.get('type')
+    const to = message.get('to')
+    if (to === undefined || type === 'groupchat' || type === 'error' || this.store.crowded) return false
+    return this.directory.session(to) !== undefined || this.directory.account(to) !== undefined
   }
 
   #take(session: Session, stanza: Element): void | Promise<void> {
@@ -324,11 +339,14 @@ export class Core implements Chat {
     const { work } = event
     if (work === undefined)
       return answer === undefined ? this.#send(session, stamped) : answer === 'handled' ? undefined : answer
-    const sent = async (): Promise<void> => {
-      if (answer === undefined) await this.#send(session, stamped)
-      else if (answer !== 'handled') await answer
+    let sent: void | Promise<void>
+    try {
+      sent = answer === undefined ? this.#send(session, stamped) : answer === 'handled' ? undefined : answer
+    } catch (error) {
+      // What went wrong first is what the sender is told.
+      sent = Promise.reject(error)
     }
-    return Promise.all([sent(), work]).then(() => {})
+    return Promise.all([sent, work]).then(nothing)
   }
 
   /** An available presence as features want it to be. */
@@ -484,6 +502,8 @@ function entered(
   if (answer === 'handled') return undefined
   return answer instanceof Promise ? answer.then((late) => entered(late, stanza, goOn)) : goOn(answer)
 }
+
+const nothing = (): void => {}
 
 /** @throws JidError: not every mail address is a JID (`o'brien@`) */
 export const accountJid = ({ local, domain }: Account): Jid => Jid.of(local, domain)
