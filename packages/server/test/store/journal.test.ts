@@ -1,11 +1,21 @@
 // Calls that are safe before they are carried out, through crashes of every kind.
 
 import assert from 'node:assert/strict'
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import type { Store } from '../../src/store/contracts.ts'
+import { type Store, StoreError } from '../../src/store/contracts.ts'
 import { Journal, leftJournals, readJournal } from '../../src/store/journal.ts'
 import { openStore } from '../../src/store/open.ts'
 import { HandClock } from '../../src/kernel/clock.ts'
@@ -77,6 +87,50 @@ for (const [where, extra] of [
       const all = anna.all()
       await late
       assert.deepEqual((await all).at(-1), 'g', 'asked for behind it, though not waited for')
+    }))
+
+  test(`what is appended does not overtake what was asked of the same database a turn before (${where})`, () =>
+    use(extra, async (store) => {
+      const anna = store.account(notes, ANNA)
+      const work: Promise<unknown>[] = []
+      for (const text of ['a', 'b', 'c', 'd', 'e', 'f']) {
+        work.push(text < 'd' === (text !== 'b') ? anna.add({ text }) : anna.append({ text }))
+        await new Promise(setImmediate)
+      }
+      await Promise.all(work)
+      assert.deepEqual(await anna.all(), ['first', 'a', 'b', 'c', 'd', 'e', 'f'])
+    }))
+
+  test(`a database that cannot be had refuses its own lines only (${where})`, () =>
+    use(extra, async (store, data) => {
+      const anna = store.account(notes, ANNA)
+      const bert = store.account(notes, 'bert')
+      mkdirSync(join(data, 'accounts', 'rt', 'bert', 'account.db'), { recursive: true })
+      const [one, other, nameless] = await Promise.allSettled([
+        anna.append({ text: 'a' }),
+        bert.append({ text: 'x' }),
+        store.account(notes, 'Bert/é').append({ text: 'y' }),
+      ])
+      assert.equal(one?.status, 'fulfilled')
+      assert.equal(other?.status === 'rejected' && other.reason instanceof StoreError, true)
+      assert.equal(nameless?.status === 'rejected' && nameless.reason.code, 'invalid-name')
+      assert.deepEqual(await found(copyOf(data)), ['first', 'a'], 'and the next start does not stumble over them')
+    }))
+
+  test(`long lines, many, and in any script (${where})`, () =>
+    use(extra, async (store) => {
+      const anna = store.account(notes, ANNA)
+      const texts = [
+        '',
+        'ü',
+        '日本',
+        '\ud800',
+        '\u0000"\\',
+        'x'.repeat(3_000_000),
+        ...Array.from({ length: 600 }, String),
+      ]
+      await Promise.all(texts.map((text) => anna.append({ text })))
+      assert.deepEqual(await anna.all(), ['first', ...texts.map((text) => (text === '\ud800' ? '\ufffd' : text))])
     }))
 
   test(`what was appended is there after a stop, and nothing is left behind (${where})`, async () => {
@@ -178,6 +232,16 @@ test('what was being written when the power went is not taken, all before it is'
       truncateSync(path, readFileSync(path).length - less)
       assert.deepEqual(await found(torn), ['first', 'a'])
     }
+  }))
+
+test('journals of editions that kept lines as objects are carried out', () =>
+  use({}, async (store, data) => {
+    await store.account(notes, ANNA).append({ text: 'a' })
+    const copy = copyOf(data)
+    const older = new Journal(join(copy, 'journal'), 'older')
+    const entry = ['waiting', 'account', ANNA, 'notes', 'append', { text: 'from before' }, 0] as const
+    older.write([], [[1, ...entry]], [`account/${ANNA}`])
+    assert.deepEqual((await found(copy)).toSorted(), ['a', 'first', 'from before'])
   }))
 
 test('an account that was erased does not come back', () =>
