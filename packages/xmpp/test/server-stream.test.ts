@@ -319,7 +319,7 @@ describe('stanzas', () => {
           const id = stanza.get('id') ?? ''
           seen.push(id)
           if (stanza.name === 'iq') return undefined
-          return new Underway(new Promise((resolve) => releases.push(resolve)), 1)
+          return new Underway(new Promise((resolve) => releases.push(resolve))).with(1)
         },
         mayFollow: (message) => message.get('type') !== 'groupchat',
         closed: (reason) => {
@@ -353,29 +353,27 @@ describe('stanzas', () => {
     assert.equal(closed[0]?.by, 'peer')
   })
   it('no more is underway than a bound, and one that fails ends the stream', async () => {
-    let handled = 0
     const fails: ((error: Error) => void)[] = []
     const { peer, closed } = house(
       {},
       {
         stanza: () => {
-          handled++
-          return new Underway(new Promise((_resolve, reject) => fails.push(reject)), 1)
+          return new Underway(new Promise((_resolve, reject) => fails.push(reject))).with(1)
         },
         mayFollow: () => true,
       },
     )
     await loggedIn(peer)
     peer.send("<message id='m'/>".repeat(100))
-    while (handled === 0) await new Promise(setImmediate)
+    while (fails.length === 0) await new Promise(setImmediate)
     for (let turns = 0; turns < 3; turns++) await new Promise(setImmediate)
-    assert.equal(handled, 32)
+    assert.equal(fails.length, 32)
     fails[7]?.(new Error('defect'))
     const error = await streamError(peer)
     assert.equal(error.condition, 'internal-server-error')
     for (const fail of fails) fail(new Error('defect'))
     for (let turns = 0; turns < 3; turns++) await new Promise(setImmediate)
-    assert.equal(handled, 32)
+    assert.equal(fails.length, 32)
     assert.equal(closed.length, 1)
   })
   it('of one turn of the loop leave in one write', async () => {
@@ -510,7 +508,7 @@ describe('the end of a stream', () => {
     let arrive = (): void => {}
     const { peer, closed } = house(
       {},
-      { stanza: () => new Underway(new Promise((resolve) => (arrive = resolve)), 1), mayFollow: () => true },
+      { stanza: () => new Underway(new Promise((resolve) => (arrive = resolve))).with(1), mayFollow: () => true },
     )
     await loggedIn(peer)
     peer.send("<message id='1'/>")

@@ -266,7 +266,7 @@ export class Connection {
 
   #setOff(underway: Underway): void {
     const traffic = (this.#traffic ??= new Traffic())
-    traffic.begin(underway)
+    if (!traffic.begin(underway)) return
     const arrived = (): void => {
       traffic.end(underway)
       if (traffic.empty) this.#arrived(traffic)

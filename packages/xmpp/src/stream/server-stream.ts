@@ -271,9 +271,7 @@ export class ServerStream {
     const refuse = (error: unknown): void => this.#refuse(stanza, error)
     try {
       const pending = this.#handlers.stanza(stanza, this)
-      return pending instanceof Underway
-        ? new Underway(pending.done.catch(refuse), pending.octets)
-        : pending?.catch(refuse)
+      return pending instanceof Underway ? pending : pending?.catch(refuse)
     } catch (error) {
       return refuse(error)
     }

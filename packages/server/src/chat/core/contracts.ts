@@ -92,6 +92,13 @@ export interface UnavailableEvent {
   readonly stanza: Element
 }
 
+/** What is to be delivered, as soon as it is safe. */
+export interface Kept {
+  readonly message: Element
+  /** Messages that become safe together share it. */
+  readonly safe: Promise<unknown>
+}
+
 /** The places of the host where features have their say, in the order in which a stanza meets them. */
 export interface Hooks {
   /**
@@ -108,7 +115,7 @@ export interface Hooks {
   /**
    * A message that an account takes, before it is given to anybody: answers what is to be delivered in its place, when it may be. Asked once for each message.
    */
-  readonly keeping: AnswerHook<AccountEvent, Element | Promise<Element>>
+  readonly keeping: AnswerHook<AccountEvent, Element | Kept | Promise<Element>>
   /** A message (chat or normal) that no session of the account takes now. Unanswered, the sender is told service-unavailable. */
   readonly undelivered: AnswerHook<AccountEvent, Handled>
   /** A message was written to sessions. */

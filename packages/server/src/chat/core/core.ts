@@ -51,6 +51,7 @@ import type { Roster, RosterItem } from './roster.ts'
 import { address, route } from './router.ts'
 import { Sent, stamp } from './sent.ts'
 import { Session, type Wire } from './session.ts'
+import { Turns } from './turns.ts'
 import type { HostLimits, HostSettings } from './settings.ts'
 import { asStanzaError, rosterChanged } from './subscribing.ts'
 import { census } from './tally.ts'
@@ -302,11 +303,19 @@ export class Core implements Chat {
       core.#refuse(session, stanza, error)
     }
     if (pending === undefined && session.pending === undefined) return session.count()
+    const octets = stanza.raw?.length ?? 0
+    const turn = session.turns?.latest
+    // What has its turn is delivered in order: it holds up nobody.
+    if (prepared && turn !== undefined && session.turns?.taken !== before) return turn.join(octets)
     const done = pending?.catch((error: unknown) => core.#refuse(session, stanza, error)) ?? Promise.resolve()
     const handled = session.detach === undefined ? done : session.handling(done)
-    // What has its turn is delivered in order: it holds up nobody.
-    const hasItsTurn = prepared && session.turns?.taken !== before
-    return hasItsTurn || pending === undefined ? new Underway(handled, stanza.raw?.length ?? 0) : handled
+    return pending === undefined ? new Underway(handled).with(octets) : handled
+  }
+
+  /** The messages of a session that wait. */
+  turnsOf(session: Session): Turns {
+    session.turns ??= new Turns(session, (message, error) => this.successor.#refuse(session, message, error))
+    return session.turns
   }
 
   mayFollow(message: Element): boolean {
@@ -346,7 +355,10 @@ export class Core implements Chat {
       // What went wrong first is what the sender is told.
       sent = Promise.reject(error)
     }
-    return Promise.all([sent, work]).then(nothing)
+    const turn = session.turns?.latest
+    if (turn === undefined || turn.done !== sent) return Promise.all([sent, work]).then(nothing)
+    turn.await(work, stamped)
+    return turn.whole
   }
 
   /** An available presence as features want it to be. */

@@ -12,11 +12,11 @@ import { inTurn } from './turns.ts'
 export function messageToSession(core: Core, origin: Origin, message: Element, session: Session): void | Promise<void> {
   const { receiving, keeping } = core.points
   if (receiving.empty && keeping.empty)
-    return inTurn(origin, undefined, message, (stanza) => deliver(core, origin, stanza, session))
+    return inTurn(core, origin, message, undefined, (stanza) => deliver(core, origin, stanza, session))
   const event = { stanza: message, origin, to: session.jid, account: session.account.account, session }
   const answer = receiving.ask(event)
   if (answer !== undefined) return answer === 'handled' ? undefined : answer
-  return inTurn(origin, keeping.ask(event), message, (stanza) => deliver(core, origin, stanza, session))
+  return inTurn(core, origin, message, keeping.ask(event), (stanza) => deliver(core, origin, stanza, session))
 }
 
 function deliver(core: Core, origin: Origin, message: Element, session: Session): void | Promise<void> {
@@ -79,7 +79,9 @@ function takeForAccount(core: Core, origin: Origin, message: Element, to: Jid, a
   const event = { stanza: message, origin, to, account }
   const answer = core.received(event)
   if (answer !== undefined) return answer === 'handled' ? undefined : answer
-  return inTurn(origin, keeping.ask(event), message, (stanza) => deliverToAccount(core, origin, stanza, to, account))
+  return inTurn(core, origin, message, keeping.ask(event), (stanza) =>
+    deliverToAccount(core, origin, stanza, to, account),
+  )
 }
 
 /** Gives a message that the account has taken to its sessions; who is there is looked up at the last moment. */

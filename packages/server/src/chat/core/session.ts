@@ -140,11 +140,11 @@ export class Session {
     this.handled = (this.handled + 1) >>> 0
   }
 
-  /** A stanza is being handled. It counts when those before it do: what is acknowledged is a number (XEP-0198 §4). */
-  handling(work: Promise<void>): Promise<void> {
+  /** Stanzas (one, unless `many` tells otherwise) are being handled. They count when those before them do: what is acknowledged is a number (XEP-0198 §4). */
+  handling(work: Promise<void>, many = (): number => 1): Promise<void> {
     const before = this.pending
     const pending = (before === undefined ? work : Promise.all([before, work])).then(() => {
-      this.count()
+      for (let count = many(); count > 0; count--) this.count()
       if (this.pending === pending) this.pending = undefined
     })
     this.pending = pending
