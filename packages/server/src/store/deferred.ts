@@ -139,15 +139,19 @@ async function attempt<Fenced extends boolean>(
   const last = new Map<EntryKind, number>()
   database.beginUnsynced()
   try {
-    for (const entry of entries) {
-      const [seq, kind, , , store, name, args, now] = entry
+    for (let at = 0; at < entries.length;) {
+      const run = fenced ? entries.slice(at, at + 1) : alike(entries, at, operations)
+      const entry = run[0] as Entry
+      at += run.length
+      const [, , , , store, name, args, now] = entry
       database.now = now
-      last.set(kind, seq)
+      for (const [seq, kind] of run) last.set(kind, seq)
       if (fenced) database.run('SAVEPOINT one')
       try {
         const operation = operations(store, name)
         if (operation === undefined) throw new Error(`the store has no operation ${store}.${name}`)
-        await operation.run(database, args as never)
+        if (run.length === 1) await operation.run(database, args as never)
+        else await operation.runAll?.(database, run.map((each) => each[6]) as never[])
         if (fenced) database.run('RELEASE one')
       } catch (error) {
         // A full disk is nobody's fault: all of it is tried again later.
@@ -167,6 +171,15 @@ async function attempt<Fenced extends boolean>(
   } finally {
     database.dropChanges(0)
   }
+}
+
+/** The entries from `at` on that can be carried out at once. */
+function alike(entries: readonly Entry[], at: number, operations: Operations): readonly Entry[] {
+  const [, , , , store, name] = entries[at] as Entry
+  let end = at + 1
+  if (operations(store, name)?.runAll !== undefined)
+    while (entries[end]?.[4] === store && entries[end]?.[5] === name) end++
+  return entries.slice(at, end)
 }
 
 /** SQLite's or the system's complaint about the disk, and no complaint of an operation. */

@@ -39,7 +39,7 @@ const HEAD = 8
 /** The system takes so many pieces at once. */
 const PIECES = 512
 /** A file that has grown beyond this is followed by another. */
-const LARGE = 32 * 1024 * 1024
+const LARGE = 64 * 1024 * 1024
 
 interface JournalFile {
   readonly path: string

@@ -1,16 +1,17 @@
 // Appends as octets: written once where they are asked for, kept as they are in the journal and in memory, and read when they are carried out. As objects, those that wait would be moved by
 // every collection of garbage.
 
-import type { Scale } from './contracts.ts'
+import { type Scale, StoreError } from './contracts.ts'
 import type { Entry } from './journal.ts'
 
-// A line: its length (of all of it), its number, its time, then the database, the operation and the arguments (JSON), the first two with their lengths before them.
+// A line: its length (of all of it), its number, its time, then the database, the operation and the arguments (JSON), with a line feed between them.
 const NUMBER = 4
 const TIME = 12
 const TEXTS = 20
 /** Octets of UTF-8 that a UTF-16 unit takes at most. */
 const WIDEST = 3
 const DOT = 0x2e
+const LINE_FEED = 0x0a
 const SMALLEST = 4096
 
 /** With this a batch begins: nothing that V8 serialises does. */
@@ -36,21 +37,14 @@ export class Lines {
     return this.#octets.subarray(0, this.#length)
   }
 
-  /** `database`: `scale/name`; `operation`: `store.name`; `args`: JSON. */
+  /** `database`: `scale/name`; `operation`: `store.name`; `args`: JSON. Throws `StoreError` for a name that no database can have. */
   add(database: string, operation: string, args: string): void {
-    this.#reserve(TEXTS + 4 + (database.length + operation.length + args.length) * WIDEST)
-    const octets = this.#octets
+    if (database.includes('\n')) throw new StoreError('invalid-name', 'a line feed cannot name a database')
+    const text = `${database}\n${operation}\n${args}`
+    this.#reserve(TEXTS + text.length * WIDEST)
     const start = this.#length
-    let at = this.#short(this.#short(start + TEXTS, database), operation)
-    at += octets.write(args, at)
-    octets.writeUInt32LE(at - start, start)
-    this.#length = at
-  }
-
-  #short(at: number, text: string): number {
-    const length = this.#octets.write(text, at + 2)
-    this.#octets.writeUInt16LE(length, at)
-    return at + 2 + length
+    this.#length = start + TEXTS + this.#octets.write(text, start + TEXTS)
+    this.#octets.writeUInt32LE(this.#length - start, start)
   }
 
   #reserve(more: number): void {
@@ -75,9 +69,9 @@ export interface LinePlace {
 export function* placesOf(octets: Buffer): Generator<LinePlace> {
   for (let start = 1; start < octets.length;) {
     const end = start + octets.readUInt32LE(start)
-    const name = start + TEXTS + 2
-    const behind = name + octets.readUInt16LE(name - 2)
-    const store = behind + 2
+    const name = start + TEXTS
+    const behind = octets.indexOf(LINE_FEED, name)
+    const store = behind + 1
     yield {
       start,
       end,
@@ -105,9 +99,10 @@ export function readLine(octets: Buffer, start: number): Entry {
   const end = start + octets.readUInt32LE(start)
   let at = start + TEXTS
   const next = (): string => {
-    const from = at + 2
-    at = from + octets.readUInt16LE(at)
-    return octets.toString('utf8', from, at)
+    const from = at
+    const to = octets.indexOf(LINE_FEED, from)
+    at = to + 1
+    return octets.toString('utf8', from, to)
   }
   const [scale, database] = scaleAndName(next())
   const [store = '', operation = ''] = next().split('.')
