@@ -3,7 +3,7 @@
 
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { el, type Element, NS, serialise } from '@aviso/xmpp'
+import { el, type Element, NS, serialise, Underway } from '@aviso/xmpp'
 import { rosterStore } from '../../packages/server/src/chat/core/roster.store.ts'
 import type { Session } from '../../packages/server/src/chat/core/session.ts'
 import { Interest, wants } from '../../packages/server/src/chat/pubsub/interests.ts'
@@ -57,7 +57,10 @@ async function measure(what: string, unit: string, work: () => Promise<void>): P
   console.log(`${what}: ${count} ${unit}, ${each.toFixed(2)} us CPU each (store's threads included), ${took} ms in all`)
 }
 
-const send = (session: Session, stanza: Element): Promise<void> => Promise.resolve(house.chat.take(session, stanza))
+async function send(session: Session, stanza: Element): Promise<void> {
+  const taken = house.chat.take(session, stanza)
+  await (taken instanceof Underway ? taken.done : taken)
+}
 const enter = (session: Session, index: number): Promise<void> =>
   send(session, el('presence', { to: `${ROOM}/n${index}` }, el('x', { xmlns: MUC }, el('history', { maxstanzas: 0 }))))
 
