@@ -80,6 +80,11 @@ export interface Network {
    * When `scope` closes its sessions are shut down; a scope that is only retired (`retire`) lets them finish.
    */
   listen(scope: Scope, options: ListenOptions): Promise<Bound>
+  /**
+   * Counts a session that no connection carries for long (BOSH) among those of this generation: at the end it is shut down and waited for like them, and it keeps
+   * the generation up until then. Call what this returns when the session is over.
+   */
+  adopt(session: Session): () => void
   /** Every place where somebody listens now. */
   bound(): readonly Bound[]
   /** Open connections by protocol. */

@@ -8,7 +8,7 @@ import { AddressSet, networkRange, parseListenAddress, type ListenAddress } from
 import { bind } from './bind.ts'
 import type { Certificates } from './certificates.ts'
 import { Claim, Tally, type Rules } from './claim.ts'
-import type { Bans, Bound, ListenOptions, Network } from './contracts.ts'
+import type { Bans, Bound, ListenOptions, Network, Session } from './contracts.ts'
 import { dnsConfig } from './dns/servers.ts'
 import { StartError } from './start-error.ts'
 import { Activation } from './systemd.ts'
@@ -161,6 +161,9 @@ class Generation implements GenerationNetwork {
   readonly #pool: Pool
   readonly #rules: Rules
   readonly #claims = new Set<Claim>()
+  /** Sessions without a connection of their own. */
+  readonly #adopted = new Set<Session>()
+  #onLast: (() => void)[] = []
   serving: boolean
 
   constructor(pool: Pool, { config, certificates, bans, held }: NetworkOptions) {
@@ -210,6 +213,14 @@ class Generation implements GenerationNetwork {
     return bound
   }
 
+  adopt(session: Session): () => void {
+    this.#adopted.add(session)
+    return () => {
+      if (!this.#adopted.delete(session) || this.#adopted.size > 0) return
+      for (const resolve of this.#onLast.splice(0)) resolve()
+    }
+  }
+
   bound(): readonly Bound[] {
     return [...this.#pool.places].flatMap((place) => {
       const options = place.claims.at(-1)?.claim.options
@@ -240,10 +251,13 @@ class Generation implements GenerationNetwork {
 
   async drained(scope?: Scope): Promise<void> {
     await Promise.all(this.#of(scope).map((claim) => claim.drained()))
+    if (scope === undefined && this.#adopted.size > 0) await new Promise<void>((resolve) => this.#onLast.push(resolve))
   }
 
   /** Shuts all sessions down, without waiting: the claims' scopes do that. */
   endAll(): void {
+    // They say goodbye over connections that are up.
+    for (const session of this.#adopted) void session.shutdown()
     for (const claim of this.#claims) {
       for (const place of this.#pool.places) this.#release(place, claim)
       void claim.end()
