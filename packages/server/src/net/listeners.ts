@@ -10,6 +10,7 @@ import type { Certificates } from './certificates.ts'
 import { Claim, Tally, type Rules } from './claim.ts'
 import type { Bans, Bound, ListenOptions, Network, Session } from './contracts.ts'
 import { dnsConfig } from './dns/servers.ts'
+import { conflict } from './sharing.ts'
 import { StartError } from './start-error.ts'
 import { Activation } from './systemd.ts'
 import { tarpitConfig } from './tarpit.ts'
@@ -123,8 +124,8 @@ class Place {
 
   /** Hands connections that waited for a claim to the one that serves now. */
   serveWaiting(): void {
-    const claim = this.#serving()
-    if (claim !== undefined) for (const socket of this.#waiting.splice(0)) claim.accept(socket)
+    const claims = this.#serving()
+    if (claims.length > 0) for (const socket of this.#waiting.splice(0)) claims[0]?.accept(socket, claims)
   }
 
   close(): void {
@@ -133,13 +134,21 @@ class Place {
     for (const socket of this.#waiting.splice(0)) socket.destroy()
   }
 
-  #serving(): Claim | undefined {
-    return this.claims.findLast(({ owner }) => owner.serving)?.claim
+  /** The claims of the newest generation that serves: one for each protocol. */
+  #serving(): readonly Claim[] {
+    return this.claimsOf(this.claims.findLast(({ owner }) => owner.serving)?.owner)
+  }
+
+  claimsOf(generation: Generation | undefined): readonly Claim[] {
+    const found = new Map<string, Claim>()
+    for (const { claim, owner } of this.claims)
+      if (owner === generation) found.set(`${claim.options.protocol} ${claim.options.tls}`, claim)
+    return [...found.values()]
   }
 
   #accept(socket: Socket): void {
-    const claim = this.#serving()
-    if (claim !== undefined) return claim.accept(socket)
+    const claims = this.#serving()
+    if (claims[0] !== undefined) return claims[0].accept(socket, claims)
     socket.on('error', () => {})
     if (this.#waiting.length < MAX_WAITING) this.#waiting.push(socket)
     else socket.destroy()
@@ -222,10 +231,11 @@ class Generation implements GenerationNetwork {
   }
 
   bound(): readonly Bound[] {
-    return [...this.#pool.places].flatMap((place) => {
-      const options = place.claims.at(-1)?.claim.options
-      return options === undefined ? [] : [{ protocol: options.protocol, tls: options.tls, ...place.where() }]
-    })
+    return [...this.#pool.places].flatMap((place) =>
+      place
+        .claimsOf(place.claims.at(-1)?.owner)
+        .map(({ options: { protocol, tls } }) => ({ protocol, tls, ...place.where() })),
+    )
   }
 
   connections(): ReadonlyMap<string, number> {
@@ -276,12 +286,12 @@ class Generation implements GenerationNetwork {
     const key = any ? `${where} ${options.protocol}` : where
     for (const place of this.#pool.places) {
       if (place.key !== key) continue
-      const mine = place.claims.find(({ owner }) => owner === this)?.claim.options
-      if (any && mine !== undefined) continue
-      if (mine !== undefined && mine.protocol !== options.protocol) {
-        throw new StartError(
-          `${mine.protocol} and ${options.protocol} are both to listen on ${options.address}: give one of them another address or port.`,
-        )
+      const mine = place.claimsOf(this)
+      if (any && mine.length > 0) continue
+      for (const { options: other } of mine) {
+        const same = other.protocol === options.protocol && other.tls === options.tls
+        const problem = same ? undefined : conflict(other, options)
+        if (problem !== undefined) throw new StartError(problem)
       }
       return place
     }

@@ -13,6 +13,7 @@ import { HttpConnection, UpgradedConnection } from './connection.ts'
 import { WebError } from './contracts.ts'
 import { Exchange, type ExchangeTerms } from './exchange.ts'
 import { forwarded, trustedBy } from './forwarded.ts'
+import { requestOpening } from './target.ts'
 import { type Place, type Routes, WebRoutes } from './routes.ts'
 
 const origin = v.pipe(
@@ -99,7 +100,17 @@ export const http = defineModule({
     ] as const)
       for (const address of addresses) {
         const alpn = tls === 'implicit' ? { alpn: ['http/1.1'] } : {}
-        bound.push(await network.listen(scope, { protocol: 'http', address, tls, ...alpn, proxies, serve }))
+        bound.push(
+          await network.listen(scope, {
+            protocol: 'http',
+            address,
+            tls,
+            ...alpn,
+            opening: requestOpening,
+            proxies,
+            serve,
+          }),
+        )
       }
     const first = bound[0]
     const url = config.url ?? (first && defaultUrl(first))
