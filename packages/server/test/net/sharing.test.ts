@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { type AddressInfo, connect, createServer } from 'node:net'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { test, type TestContext } from 'node:test'
 import { connect as connectTls, type ConnectionOptions } from 'node:tls'
 import { streamOpening } from '../../src/chat/endpoints/opening.ts'
@@ -227,7 +227,7 @@ test('a client hello is read in whatever pieces it comes, and never beyond its e
   const arrived = once(server, 'connection')
   const client = connectTls({ port, host: '127.0.0.1', ALPNProtocols: ['one', 'two'], servername: 'example.org' })
   client.on('error', () => {})
-  const [socket] = (await arrived) as [import('node:net').Socket]
+  const [socket] = (await arrived) as [Socket]
   const [hello] = (await once(socket, 'data')) as [Buffer]
   assert.deepEqual(readClientHello(hello), { alpn: ['one', 'two'] })
   for (let length = 1; length < hello.length; length++)
