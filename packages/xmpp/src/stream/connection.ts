@@ -3,8 +3,8 @@
 import type { Duplex } from 'node:stream'
 import { type Element } from '../element.ts'
 import { StreamError } from '../stream-error.ts'
-import { StreamParser, type ParserLimits } from '../stream-parser.ts'
-import { asMessage, CLOSE_MESSAGE, fromMessage } from './messages.ts'
+import { StreamParser, type ParserLimits, type StreamHandlers, type StreamReader } from '../stream-parser.ts'
+import { asMessage, CLOSE_MESSAGE, MessageReader } from './messages.ts'
 import { Outbox, type Defer } from './outbox.ts'
 
 /** Time, handed in. */
@@ -60,7 +60,7 @@ export interface ConnectionOptions {
 export class Connection {
   readonly #events: ConnectionEvents
   readonly #options: ConnectionOptions
-  readonly #parser: StreamParser
+  readonly #reader: StreamReader
   readonly #outbox: Outbox
   #socket: Duplex
   /** A handler's promise is pending. */
@@ -72,27 +72,22 @@ export class Connection {
   #readingPaused = false
   #closeTimer: { cancel(): void } | undefined
   #drained: (() => void)[] | undefined
-  /** With messages: those that wait for a handler. */
-  readonly #messages: Uint8Array[] | undefined
-  #messageBytes = 0
-  #opening = true
+  readonly #asMessages: boolean
 
   constructor(socket: Duplex, events: ConnectionEvents, options: ConnectionOptions) {
     this.#events = events
     this.#options = options
     this.#socket = socket
-    this.#messages = options.messages === true ? [] : undefined
+    this.#asMessages = options.messages === true
     this.#outbox = new Outbox(socket, options.defer, options.messages)
-    this.#parser = new StreamParser(
-      {
-        streamStart: (header, xmlns) => this.#handle((element) => this.#events.header(element, xmlns), header),
-        element: (element) => this.#handle(this.#events.element, element),
-        streamEnd: () => this.#peerClosed(),
-        error: (error) => this.fail(error),
-        whitespace: () => this.#whitespace(),
-      },
-      options.limits,
-    )
+    const handlers: StreamHandlers = {
+      streamStart: (header, xmlns) => this.#handle((element) => this.#events.header(element, xmlns), header),
+      element: (element) => this.#handle(this.#events.element, element),
+      streamEnd: () => this.#peerClosed(),
+      error: (error) => this.fail(error),
+      whitespace: () => this.#whitespace(),
+    }
+    this.#reader = new (this.#asMessages ? MessageReader : StreamParser)(handlers, options.limits)
     this.#listen(socket)
   }
 
@@ -110,16 +105,16 @@ export class Connection {
 
   /** Octets received but not handled yet. */
   get waitingBytes(): number {
-    return this.#parser.waitingBytes + this.#messageBytes
+    return this.#reader.waitingBytes
   }
 
   get waitingIsBlank(): boolean {
-    return this.#parser.waitingIsBlank
+    return this.#reader.waitingIsBlank
   }
 
   /** Limits for what is received; the wider ones come with authentication. */
   set parserLimits(limits: ParserLimits) {
-    this.#parser.limits = limits
+    this.#reader.limits = limits
   }
 
   /** Sends XML text. False when the stream is over and it went nowhere. */
@@ -149,8 +144,7 @@ export class Connection {
 
   /** Expects a new stream header from the peer. */
   restart(): void {
-    this.#opening = true
-    this.#parser.reset()
+    this.#reader.reset()
   }
 
   /**
@@ -180,8 +174,8 @@ export class Connection {
       return
     }
     plain.off('close', onClose)
-    this.#parser.discard()
-    this.#parser.reset()
+    this.#reader.discard()
+    this.#reader.reset()
     this.#readingPaused = false
     this.#socket = socket
     this.#outbox.attach(socket)
@@ -242,12 +236,7 @@ export class Connection {
   }
 
   readonly #onData = (chunk: Uint8Array): void => {
-    if (this.#messages === undefined) this.#parser.write(chunk)
-    else if (!this.#busy) this.#read(chunk)
-    else {
-      this.#messages.push(chunk)
-      this.#messageBytes += chunk.length
-    }
+    this.#reader.write(chunk)
     if (this.#busy && !this.#readingPaused && this.waitingBytes > this.#options.limits.waitingBytes) {
       this.#readingPaused = true
       this.#socket.pause()
@@ -280,7 +269,7 @@ export class Connection {
     }
     if (pending === undefined) return
     this.#busy = true
-    this.#parser.pause()
+    this.#reader.pause()
     pending.then(this.#handled, (error: unknown) => {
       this.#broken(error)
       this.#handled()
@@ -289,13 +278,7 @@ export class Connection {
 
   readonly #handled = (): void => {
     this.#busy = false
-    this.#parser.resume()
-    while (!this.#busy) {
-      const message = this.#messages?.shift()
-      if (message === undefined) break
-      this.#messageBytes -= message.length
-      this.#read(message)
-    }
+    this.#reader.resume()
     if (this.#busy) return
     if (this.#endedBy !== undefined) this.#lost(this.#endedBy.error)
     else if (this.#readingPaused) {
@@ -304,24 +287,12 @@ export class Connection {
     }
   }
 
-  /** A message that is read as if it stood within a stream. */
-  #read(message: Uint8Array): void {
-    try {
-      const text = fromMessage(message, this.#opening, this.#parser.limits)
-      this.#opening = false
-      this.#parser.write(text)
-      if (!this.#parser.betweenElements) throw new StreamError('bad-format', 'each message is one element')
-    } catch (error) {
-      this.#broken(error)
-    }
-  }
-
   #write(xml: string): void {
-    this.#outbox.write(this.#messages === undefined ? xml : asMessage(xml))
+    this.#outbox.write(this.#asMessages ? asMessage(xml) : xml)
   }
 
   #writeEnd(): void {
-    this.#outbox.write(this.#messages === undefined ? '</stream:stream>' : CLOSE_MESSAGE)
+    this.#outbox.write(this.#asMessages ? CLOSE_MESSAGE : '</stream:stream>')
   }
 
   #whitespace(): void {
@@ -368,7 +339,7 @@ export class Connection {
     if (this.#over) return
     this.#over = true
     // After `close()` the peer's end tag is still waited for; otherwise nothing matters any more.
-    if (reason.by !== 'local') this.#parser.close()
+    if (reason.by !== 'local') this.#reader.close()
     this.#releaseDrained()
     this.#events.closed(reason)
   }
