@@ -19,6 +19,7 @@ import { createRoomAdmin, type RoomAdmin } from './rooms/administration.ts'
 export type * from './rooms/administration.ts'
 export type { RuleTrial } from './rules/desk.ts'
 export type { Report } from './features/reports.store.ts'
+export type { FileFinding, FilesExamination } from './files/doctor.ts'
 export type { FileLine, FilesAdmin, FilesUsage } from './files/administration.ts'
 export type { InviteWish, MadeInvite } from './invites/invites.ts'
 

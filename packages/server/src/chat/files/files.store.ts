@@ -57,10 +57,27 @@ export interface FileUsage {
   readonly octets: number
 }
 
+/** What is known of a file, for those who look whether it is there. */
+export interface FileRow {
+  readonly number: number
+  readonly id: string
+  readonly name: string
+  readonly size: number
+  readonly state: 'slot' | 'coming' | 'kept' | 'gone'
+}
+
+/** How much an account is said to take, and how much it takes. */
+export interface Miscount {
+  readonly said: FileUsage
+  readonly real: FileUsage
+}
+
 const SLOT = 0
 const COMING = 1
 const KEPT = 2
 const GONE = 3
+
+const STATES = ['slot', 'coming', 'kept', 'gone'] as const
 
 const HOUR = 3_600_000
 const NEVER = Number.MAX_SAFE_INTEGER
@@ -284,6 +301,47 @@ CREATE TABLE chat_file_day (account TEXT NOT NULL, hour BIGINT NOT NULL, octets 
                 limit,
               )
         return rows.map(fileOf)
+      },
+    ),
+
+    /** All of an account, slots and those that are to be deleted too, from the oldest on; those after the number `after`. */
+    page: read(
+      async (
+        tx,
+        { account, after, limit }: { readonly account: string; readonly after: number; readonly limit: number },
+      ): Promise<readonly FileRow[]> =>
+        (
+          await tx.all(
+            'SELECT number, id, name, size, state FROM chat_file WHERE account = ? AND number > ? ORDER BY number LIMIT ?',
+            account,
+            after,
+            limit,
+          )
+        ).map(([number, id, name, size, state]) => ({
+          number: Number(number),
+          id: String(id),
+          name: String(name),
+          size: Number(size),
+          state: STATES[Number(state)] ?? 'gone',
+        })),
+    ),
+
+    /** Counts what an account takes; undefined where that is what it is said to take. */
+    recount: write(
+      async (
+        tx,
+        { account, repair }: { readonly account: string; readonly repair: boolean },
+      ): Promise<Miscount | undefined> => {
+        const row = await tx.get(
+          'SELECT count(*), coalesce(sum(size), 0) FROM chat_file WHERE account = ? AND state <> ?',
+          account,
+          GONE,
+        )
+        const said = await usageOf(tx, account)
+        const real = { files: Number(row?.[0] ?? 0), octets: Number(row?.[1] ?? 0) }
+        if (said.files === real.files && said.octets === real.octets) return undefined
+        if (repair) await count(tx, account, real.files - said.files, real.octets - said.octets)
+        return { said, real }
       },
     ),
 
