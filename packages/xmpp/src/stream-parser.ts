@@ -88,7 +88,7 @@ export interface StreamReader {
   /** May be set at any time; holds from what comes next on. */
   limits: ParserLimits
   /** Reads as far as this reaches, calling the handlers on the way. What a handler throws passes through, with the reader ready to go on. */
-  write(chunk: Uint8Array): void
+  write(chunk: Uint8Array | string): void
   /** Stops before the next item: what comes is kept until `resume`. Meant for handlers. */
   pause(): void
   /** Goes on with what was kept. */
@@ -131,10 +131,11 @@ export class StreamParser implements StreamReader {
     this.limits = { ...DEFAULT_PARSER_LIMITS, ...limits }
   }
 
-  write(chunk: Uint8Array): void {
+  write(chunk: Uint8Array | string): void {
     if (this.#state === CLOSED || chunk.length === 0) return
-    if (this.#paused || this.#writing) this.#wait(chunk)
-    else this.#run(chunk)
+    const octets = typeof chunk === 'string' ? Buffer.from(chunk) : chunk
+    if (this.#paused || this.#writing) this.#wait(octets)
+    else this.#run(octets)
   }
 
   pause(): void {

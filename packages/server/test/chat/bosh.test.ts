@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { test } from 'node:test'
+import { MESSAGE_SEPARATOR } from '@aviso/xmpp'
 import { readBody } from '../../src/chat/endpoints/bosh/body.ts'
 import { type BoshAnswer, BoshSession } from '../../src/chat/endpoints/bosh/session.ts'
 import { HandClock } from '../../src/kernel/clock.ts'
@@ -37,8 +38,7 @@ class Bench {
     this.#first = read(`rid='${FIRST}' to='example.org' ${attributes}`)
     this.session = new BoshSession('sid', this.#first, terms, () => (this.over = true))
     this.session.pipe.on('error', () => {})
-    this.session.pipe.on('data', (message: Buffer) => {
-      const text = message.toString()
+    this.session.pipe.on('data', (text: string) => {
       this.said.push(text)
       if (text.startsWith('<close ')) this.session.pipe.end()
       if (text.startsWith('<open '))
@@ -52,9 +52,7 @@ class Bench {
 
   /** The stream says this, in one turn. */
   say(...messages: readonly string[]): void {
-    this.session.pipe.cork()
-    for (const message of messages) this.session.pipe.write(message)
-    this.session.pipe.uncork()
+    this.session.pipe.write(messages.join(MESSAGE_SEPARATOR))
   }
 
   async begin(): Promise<string> {

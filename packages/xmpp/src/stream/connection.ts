@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream'
 import { type Element } from '../element.ts'
 import { StreamError } from '../stream-error.ts'
 import { StreamParser, type ParserLimits, type StreamHandlers, type StreamReader } from '../stream-parser.ts'
-import { asMessage, CLOSE_MESSAGE, MessageReader } from './messages.ts'
+import { asMessage, CLOSE_MESSAGE, MESSAGE_SEPARATOR, MessageReader } from './messages.ts'
 import { Outbox, type Defer } from './outbox.ts'
 
 /** Time, handed in. */
@@ -53,7 +53,7 @@ export interface ConnectionOptions {
   /** How long the peer may take to close its side. Milliseconds. */
   readonly closeTimeout: number
   readonly defer?: Defer | undefined
-  /** The socket gives whole messages, one a chunk, and takes one a write (RFC 7395). */
+  /** See `ServerStreamOptions`. */
   readonly messages?: boolean | undefined
 }
 
@@ -79,7 +79,7 @@ export class Connection {
     this.#options = options
     this.#socket = socket
     this.#asMessages = options.messages === true
-    this.#outbox = new Outbox(socket, options.defer, options.messages)
+    this.#outbox = new Outbox(socket, options.defer, this.#asMessages ? MESSAGE_SEPARATOR : '')
     const handlers: StreamHandlers = {
       streamStart: (header, xmlns) => this.#handle((element) => this.#events.header(element, xmlns), header),
       element: (element) => this.#handle(this.#events.element, element),
@@ -235,7 +235,7 @@ export class Connection {
     socket.off('drain', this.#onDrain)
   }
 
-  readonly #onData = (chunk: Uint8Array): void => {
+  readonly #onData = (chunk: Uint8Array | string): void => {
     this.#reader.write(chunk)
     if (this.#busy && !this.#readingPaused && this.waitingBytes > this.#options.limits.waitingBytes) {
       this.#readingPaused = true

@@ -8,6 +8,9 @@ import { StreamError } from '../stream-error.ts'
 import type { ParserLimits, StreamHandlers, StreamReader } from '../stream-parser.ts'
 import type { HeaderAttributes } from './header.ts'
 
+/** Parts the messages of one write. No XML can hold it. */
+export const MESSAGE_SEPARATOR = '\0'
+
 /** What closes the stream. */
 export const CLOSE_MESSAGE = `<close xmlns='${NS.framing}'/>`
 
@@ -17,14 +20,10 @@ export const openMessage = ({ from, to, id, lang }: HeaderAttributes): string =>
 
 /** XML text that was made for a place within a stream, as it stands alone. */
 export function asMessage(xml: string): string {
-  if (xml.startsWith('<stream:')) return declared(xml, ` xmlns:stream='${NS.streams}'`)
-  if (/^<(?:message|presence|iq)(?! xmlns=)[ />]/.test(xml)) return declared(xml, ` xmlns='${NS.client}'`)
-  return xml
-}
-
-function declared(xml: string, declaration: string): string {
-  const at = xml.search(/[ />]/)
-  return xml.slice(0, at) + declaration + xml.slice(at)
+  if (xml.startsWith('<stream:')) return xml.replace(/[ />]/, ` xmlns:stream='${NS.streams}'$&`)
+  const at = xml.startsWith('<message') ? 8 : xml.startsWith('<presence') ? 9 : xml.startsWith('<iq') ? 3 : 0
+  if (at === 0 || !' />'.includes(xml.charAt(at)) || xml.startsWith(' xmlns=', at)) return xml
+  return `${xml.slice(0, at)} xmlns='${NS.client}'${xml.slice(at)}`
 }
 
 /** What messages may leave away: many clients do not name the namespace of stanzas. */
@@ -39,7 +38,7 @@ const ELEMENT = /^<(?!stream:stream[\s/>])[^/!?]/
 export class MessageReader implements StreamReader {
   limits: ParserLimits
   readonly #handlers: StreamHandlers
-  readonly #waiting: Uint8Array[] = []
+  readonly #waiting: (Uint8Array | string)[] = []
   #waitingBytes = 0
   #opening = true
   #paused = false
@@ -51,7 +50,7 @@ export class MessageReader implements StreamReader {
     this.limits = limits
   }
 
-  write(message: Uint8Array): void {
+  write(message: Uint8Array | string): void {
     if (this.#closed) return
     if (this.#paused || this.#reading) {
       this.#waiting.push(message)
@@ -99,7 +98,7 @@ export class MessageReader implements StreamReader {
     }
   }
 
-  #run(message: Uint8Array): void {
+  #run(message: Uint8Array | string): void {
     let element: Element
     try {
       element = this.#read(message)
@@ -127,11 +126,10 @@ export class MessageReader implements StreamReader {
     this.#handlers.streamEnd()
   }
 
-  #read(message: Uint8Array): Element {
-    if (message.length > this.limits.stanzaBytes) throw new StreamError('policy-violation', 'stanza is too big')
-    const octets = Buffer.from(message.buffer, message.byteOffset, message.byteLength)
-    if (!isUtf8(octets)) throw new StreamError('not-well-formed', 'invalid UTF-8')
-    const text = octets.toString()
+  #read(message: Uint8Array | string): Element {
+    const size = typeof message === 'string' ? Buffer.byteLength(message) : message.length
+    if (size > this.limits.stanzaBytes) throw new StreamError('policy-violation', 'stanza is too big')
+    const text = typeof message === 'string' ? message : textOf(message)
     const source = text.startsWith('<?xml ') ? text.replace(DECLARATION, '') : text
     if (!ELEMENT.test(source)) throw new StreamError('bad-format', 'each message is one element')
     const element = readElement(source.trimEnd(), WITHIN, this.limits)
@@ -143,6 +141,11 @@ export class MessageReader implements StreamReader {
   #isInPlace(name: string): boolean {
     return name === 'close' || (name === 'open' && this.#opening)
   }
+}
+
+function textOf(octets: Uint8Array): string {
+  if (!isUtf8(octets)) throw new StreamError('not-well-formed', 'invalid UTF-8')
+  return Buffer.from(octets.buffer, octets.byteOffset, octets.byteLength).toString()
 }
 
 /** The header that an `<open/>` stands for. */

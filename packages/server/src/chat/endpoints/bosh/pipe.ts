@@ -1,5 +1,6 @@
 // What stands in a stream's place of a socket: messages either way, carried by nobody in particular
 
+import { MESSAGE_SEPARATOR } from '@aviso/xmpp'
 import { Duplex } from 'node:stream'
 
 export interface PipeEvents {
@@ -15,7 +16,7 @@ export interface PipeEvents {
 /** Octets (as far as they are ASCII) that wait to be fetched, from which on the stream is told to pause. */
 const ENOUGH = 65_536
 
-/** Each chunk read is one message of the client's; each text written is one for the client. */
+/** Each chunk read is one message of the client's; each text written is one for the client, or several (`MESSAGE_SEPARATOR`). */
 export class MessagePipe extends Duplex {
   readonly #events: PipeEvents
   readonly #incoming: string[] = []
@@ -64,18 +65,17 @@ export class MessagePipe extends Duplex {
     const message = this.#incoming.shift()
     this.#wanted = message === undefined
     if (message === undefined) this.#events.taken()
-    else this.push(Buffer.from(message))
+    else this.push(message)
   }
 
   override _write(text: string, _encoding: BufferEncoding, done: () => void): void {
-    this.#put([text], done)
-  }
-
-  override _writev(chunks: { readonly chunk: string }[], done: () => void): void {
-    this.#put(
-      chunks.map(({ chunk }) => chunk),
-      done,
-    )
+    for (const message of text.split(MESSAGE_SEPARATOR)) {
+      this.#outgoing.push(message)
+      this.#length += message.length
+    }
+    if (this.#length < ENOUGH) done()
+    else this.#paused = done
+    this.#events.written()
   }
 
   override _final(done: () => void): void {
@@ -87,15 +87,5 @@ export class MessagePipe extends Duplex {
     this.#incoming.length = 0
     this.#events.closed()
     done(error)
-  }
-
-  #put(texts: readonly string[], done: () => void): void {
-    for (const text of texts) {
-      this.#outgoing.push(text)
-      this.#length += text.length
-    }
-    if (this.#length < ENOUGH) done()
-    else this.#paused = done
-    this.#events.written()
   }
 }
