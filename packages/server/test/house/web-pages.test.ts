@@ -105,7 +105,7 @@ describe('the page to chat in', () => {
   test('knows the domain and the WebSocket of the address that it was asked at', async () => {
     const settings = async (headers: Record<string, string>): Promise<Record<string, unknown>> => {
       const { text } = await ask(running, '/chat/start.js', headers)
-      return JSON.parse(/^converse\.initialize\((.*)\)\n$/.exec(text)?.[1] ?? '') as Record<string, unknown>
+      return JSON.parse(/^converse\.initialize\((.*)\)$/m.exec(text)?.[1] ?? '') as Record<string, unknown>
     }
     const ours = await settings({ host: 'other.example' })
     assert.equal(ours['default_domain'], 'other.example')
