@@ -40,7 +40,10 @@ before(async () => {
   running = await startHouse({ after: (act: () => unknown) => cleanups.push(act) } as unknown as TestContext, {
     ...BASE,
     endpoints: { ...BASE.endpoints, http: { ...BASE.endpoints.http, url: 'https://chat.{host}' } },
-    chat: { hosts: { 'silent.example': { enabled: false } } },
+    chat: {
+      hosts: { 'silent.example': { enabled: false } },
+      features: { 'http-upload': { url: 'https://files.{domain}:8443/up/' } },
+    },
   })
   await running.house.accounts.admin.addDomain('other.example')
   await running.house.accounts.admin.addDomain('silent.example')
@@ -96,7 +99,10 @@ describe('the page to chat in', () => {
     assert.equal(found.status, 200)
     const policy = String(found.headers['content-security-policy'])
     assert.match(policy, /^default-src 'none'; script-src 'self' 'wasm-unsafe-eval';/)
-    assert.match(policy, /connect-src 'self' https:\/\/chat\.example\.org ws:\/\/example\.org/)
+    assert.match(
+      policy,
+      /connect-src 'self' https:\/\/chat\.example\.org https:\/\/files\.example\.org:8443 ws:\/\/example\.org/,
+    )
     assert.match(policy, /frame-ancestors 'none'/)
     assert.equal(found.headers['x-content-type-options'], 'nosniff')
     assert.doesNotMatch(found.text, /<script(?! type="module" src)/, 'no script stands in the page itself')

@@ -71,7 +71,8 @@ export const chatPage = defineModule({
       method: 'GET',
       path: `${path}/`,
       handle(request) {
-        if (request.rest === '') return page(request, version, web.url(domainFor(request.host) ?? request.host) ?? '')
+        if (request.rest === '')
+          return page(request, version, connections.sites(domainFor(request.host) ?? request.host).join(' '))
         if (request.rest === 'start.js') return start(request)
         const prefix = `${version}/`
         if (!request.rest.startsWith(prefix)) throw new WebError(404, 'There is nothing at this address.')
@@ -106,7 +107,7 @@ const footer = (version: string): string => `customElements.define('converse-foo
 })
 `
 
-/** `own`: the address of the domain, where its files are. */
+/** `own`: the sites where the files of the domain are. */
 function page({ secure, authority }: WebRequest, version: string, own: string): WebReply {
   const socket = `${secure ? 'wss' : 'ws'}://${authority}`
   // It styles what it draws as it draws it, compiles its encryption, and shows what contacts send: pictures of this site only.
