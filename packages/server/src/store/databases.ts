@@ -22,15 +22,20 @@ export function databasePath(folder: string, scale: Scale, database: string): st
 /** Never closed: its lock tells a second server that the folder is taken. */
 const CORE = 'core/core'
 
-/** A database is about to be closed: what waits for it is to be carried out. */
-type Closing = (key: string, database: SqliteDatabase) => Promise<void>
+/** What is to be done with a database before something else is. */
+interface Before {
+  /** It is about to be closed: what waits for it is to be carried out. */
+  closing(key: string, database: SqliteDatabase): Promise<void>
+  /** It is about to let go of its pages: a transaction is to be ended. Must not throw. */
+  cooling(database: SqliteDatabase): void
+}
 
 export class Databases {
   readonly #folder: string
   readonly #definitions: readonly StoreDefinition[]
   /** How many may be open. */
   readonly #most: number
-  readonly #closing: Closing
+  readonly #before: Before
   readonly #closed: (key: string) => void
   /** Least recently used first. */
   readonly #open = new Map<string, SqliteDatabase>()
@@ -39,13 +44,13 @@ export class Databases {
 
   constructor(
     { folder, definitions, open }: { folder: string; definitions: readonly StoreDefinition[]; open: number },
-    closing: Closing,
+    before: Before,
     closed: (key: string) => void,
   ) {
     this.#folder = folder
     this.#definitions = definitions
     this.#most = open
-    this.#closing = closing
+    this.#before = before
     this.#closed = closed
   }
 
@@ -99,6 +104,7 @@ export class Databases {
     const [coldest] = this.#warm
     if (coldest === undefined) return
     this.#warm.delete(coldest)
+    this.#before.cooling(coldest)
     coldest.shrink()
   }
 
@@ -112,7 +118,7 @@ export class Databases {
     const database = this.#open.get(key)
     if (database === undefined) return
     // Should it fail, the journal has it for the next start.
-    await this.#closing(key, database)
+    await this.#before.closing(key, database)
     this.#shut(key)
   }
 

@@ -114,44 +114,50 @@ export interface Failed {
 
 /**
  * Carries out what the journal has for a database, each call once whatever happened before, in one transaction. The sync is left to the database's next one, or to
- * `SqliteDatabase.syncLog`: until then the journal has it.
+ * `SqliteDatabase.syncLog`: until then the journal has it. With `open`, that transaction is left open, and unmarked.
  */
 export async function carryOut(
   database: SqliteDatabase,
   operations: Operations,
   { run }: Pick<Journal, 'run'>,
   entries: readonly Entry[],
+  open = false,
 ): Promise<readonly Failed[]> {
   const known = isApplied(database, run)
   const left = entries.filter((entry) => !known(entry))
   if (left.length === 0) return []
-  return (await attempt(database, operations, run, left, false)) ?? attempt(database, operations, run, left, true)
+  const end = (): void => {
+    if (open) return
+    const last = new Map<EntryKind, number>()
+    for (const [seq, kind] of left) last.set(kind, seq)
+    for (const [kind, seq] of last) markApplied(database, run, kind, seq)
+    database.commitUnsynced()
+  }
+  return (await attempt(database, operations, left, end, false)) ?? attempt(database, operations, left, end, true)
 }
 
 async function attempt<Fenced extends boolean>(
   database: SqliteDatabase,
   operations: Operations,
-  run: string,
   entries: readonly Entry[],
+  end: () => void,
   fenced: Fenced,
 ): Promise<readonly Failed[] | (Fenced extends true ? never : undefined)> {
   const failed: Failed[] = []
-  const last = new Map<EntryKind, number>()
-  database.beginUnsynced()
   try {
+    database.beginUnsynced()
     for (let at = 0; at < entries.length;) {
-      const run = fenced ? entries.slice(at, at + 1) : alike(entries, at, operations)
-      const entry = run[0] as Entry
-      at += run.length
+      const several = fenced ? entries.slice(at, at + 1) : alike(entries, at, operations)
+      const entry = several[0] as Entry
+      at += several.length
       const [, , , , store, name, args, now] = entry
       database.now = now
-      for (const [seq, kind] of run) last.set(kind, seq)
       if (fenced) database.run('SAVEPOINT one')
       try {
         const operation = operations(store, name)
         if (operation === undefined) throw new Error(`the store has no operation ${store}.${name}`)
-        if (run.length === 1) await operation.run(database, args as never)
-        else await operation.runAll?.(database, run.map((each) => each[6]) as never[])
+        if (several.length === 1) await operation.run(database, args as never)
+        else await operation.runAll?.(database, several.map((each) => each[6]) as never[])
         if (fenced) database.run('RELEASE one')
       } catch (error) {
         // A full disk is nobody's fault: all of it is tried again later.
@@ -160,12 +166,10 @@ async function attempt<Fenced extends boolean>(
         failed.push({ entry, error })
       }
     }
-    for (const [kind, seq] of last) markApplied(database, run, kind, seq)
-    database.commitUnsynced()
+    end()
     return failed
   } catch (error) {
-    if (database.inTransaction) database.rollback()
-    database.endUnsynced()
+    database.undo()
     if (fenced || isFault(error)) throw error
     return undefined as Fenced extends true ? never : undefined
   } finally {

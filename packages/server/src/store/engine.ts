@@ -16,11 +16,12 @@ import {
 import type { Change, Operation, Scale, StoreDefinition } from './contracts.ts'
 import { databasePath, Databases } from './databases.ts'
 import { carryOut, journalStores, Waiting, WAITS } from './deferred.ts'
-import { type Committed, Group, syncedAlone } from './group.ts'
+import { type Committed, Group, refused } from './group.ts'
 import { type Entry, Journal, leftJournals, readJournal } from './journal.ts'
 import { number, placesOf, scaleAndName, without } from './lines.ts'
 import { free, memoryOf } from './moving.ts'
 import { type SqliteDatabase, storeError } from './sqlite.ts'
+import { Unsettled } from './unsettled.ts'
 
 export interface EngineOptions {
   /** The data folder. */
@@ -46,6 +47,8 @@ export class Engine {
   readonly #journal: Journal
   /** What is in the journal only, by database. */
   readonly #waiting = new Map<string, Waiting>()
+  /** What is in the journal and in transactions that are not committed yet. */
+  readonly #unsettled = new Map<SqliteDatabase, Unsettled>()
   /** Databases that could not be brought up to date, and when that is tried again. */
   readonly #postponed = new Map<string, number>()
   #seq = 0
@@ -56,7 +59,10 @@ export class Engine {
     this.#journal = new Journal(journalFolder(options.folder), options.run)
     this.#databases = new Databases(
       { ...options, definitions: [...options.definitions, ...journalStores] },
-      (key, database) => this.#carryOut(key, database),
+      {
+        closing: (key, database) => this.#finish(key, database),
+        cooling: (database) => this.#cool(database),
+      },
       (key) => this.#journal.release(key),
     )
     for (const { name, operations } of options.definitions)
@@ -112,47 +118,111 @@ export class Engine {
     tell: (committed: Committed) => void,
     appending?: Appending,
   ): Promise<void> {
-    // One sync for many databases instead of one for each; a database that is alone is its own journal.
     const appends = appending !== undefined && appending.keys.size > 0
-    const journaled = groups.filter(({ isJournaled }) => isJournaled).length > (appends ? 0 : 1)
+    const alone = !appends && groups.filter((group) => group.isJournaled(false)).length === 1
     const entries: Entry[] = []
-    const unsynced: [Committed, SqliteDatabase][] = []
+    const unsafe: Unsafe[] = []
     for (const group of groups) {
-      const { key, calls } = group
-      const [, scale, name] = calls[0] as Call
+      const journaled = group.isJournaled(alone)
       let database: SqliteDatabase
       try {
-        database = await this.#databases.open(key, scale, name)
-        const waiting = this.#waiting.get(key)
-        if (waiting !== undefined && calls.some(([, , , store]) => waiting.stores.has(store)))
-          await this.#carryOut(key, database)
+        database = await this.#ready(group, journaled)
       } catch (error) {
-        tell({ group, outcomes: calls.map(([id]) => failure(id, error)), changes: [] })
+        tell({ group, outcomes: group.calls.map(([id]) => failure(id, error)), changes: [] })
         continue
       }
       database.now = now
       this.#databases.warmUp(database)
-      if (!journaled || !group.isJournaled) {
+      if (!journaled) {
         tell(await group.run(database))
         continue
       }
-      const committed = await group.run(database, { run: this.#journal.run, seq: this.#seq })
-      for (const [index, call] of calls.entries())
-        if (group.writes(call) && committed.outcomes[index]?.[1] === false)
-          entries.push([++this.#seq, 'done', scale, name, call[3], call[4], call[5], now])
-      unsynced.push([committed, database])
+      const committed = await this.#runOpen(group, database)
+      const own = this.#entriesOf(committed, now)
+      if (own.length === 0) {
+        // Nothing to be found in the journal, nothing to be committed.
+        if (database.inTransaction && !this.#unsettled.has(database)) database.undo()
+        tell(committed)
+        continue
+      }
+      entries.push(...own)
+      unsafe.push({ committed, database, entries: own })
     }
-    if (!appends && entries.length === 0) {
-      for (const [committed] of unsynced) tell(committed)
-      return
-    }
-    const keys = [...(appending?.keys ?? []), ...unsynced.map(([{ group }]) => group.key)]
+    if (!appends && entries.length === 0) return
+    const keys = [...(appending?.keys ?? []), ...unsafe.map(({ committed }) => committed.group.key)]
     const fault = this.#write(appending?.octets ?? [], entries, keys)
-    for (const [committed, database] of unsynced)
-      tell(fault === undefined ? committed : syncedAlone(committed, database))
+    for (const one of unsafe)
+      tell(fault === undefined ? await this.#journaled(one, now) : await this.#alone(one, fault))
     if (appending === undefined) return
     if (fault === undefined) await this.#keep(appending, now)
     else appending.refuse(fault)
+  }
+
+  /** The database of a group, with everything done that the group must find there. Throws what the disk says. */
+  async #ready(group: Group, journaled: boolean): Promise<SqliteDatabase> {
+    const { key, calls } = group
+    const [, scale, name] = calls[0] as Call
+    const database = await this.#databases.open(key, scale, name)
+    const unsettled = this.#unsettled.get(database)
+    // With a full disk, what is kept in memory must have an end; what is there can be read.
+    if (unsettled !== undefined && !group.readsOnly && (!journaled || unsettled.enough)) await this.#settle(database)
+    else if (unsettled?.undone === true) await this.#redo(database, unsettled)
+    const waiting = this.#waiting.get(key)
+    if (waiting !== undefined && calls.some(([, , , store]) => waiting.stores.has(store)))
+      await this.#carryOut(key, database)
+    return database
+  }
+
+  /** Runs a group in the database's open transaction. Never rejects. */
+  async #runOpen(group: Group, database: SqliteDatabase): Promise<Committed> {
+    const unsettled = this.#unsettled.get(database)
+    let committed = await group.runOpen(database, false)
+    if (unsettled !== undefined && !database.inTransaction) unsettled.undone = true
+    if (committed !== undefined) return committed
+    try {
+      await this.#settle(database)
+    } catch (error) {
+      return { group, outcomes: group.calls.map(([id]) => failure(id, error)), changes: [] }
+    }
+    committed = await group.runOpen(database, true)
+    return committed ?? { group, outcomes: [], changes: [] }
+  }
+
+  #entriesOf({ group, outcomes }: Committed, now: number): readonly Entry[] {
+    const entries: Entry[] = []
+    for (const [index, call] of group.calls.entries()) {
+      if (!group.writes(call) || outcomes[index]?.[1] !== false) continue
+      const [, scale, name, store, operation, args] = call
+      entries.push([++this.#seq, 'done', scale, name, store, operation, args, now])
+    }
+    return entries
+  }
+
+  /** What was done is safe: its transaction stays open as long as that is worth it. */
+  async #journaled({ committed, database, entries }: Unsafe, now: number): Promise<Committed> {
+    let unsettled = this.#unsettled.get(database)
+    if (unsettled === undefined) {
+      unsettled = new Unsettled(committed.group.key, now)
+      this.#unsettled.set(database, unsettled)
+    }
+    unsettled.add(entries)
+    // Should it fail now, it is tried again before the database's next call.
+    if (unsettled.enough) await this.#settle(database).catch(() => {})
+    return committed
+  }
+
+  /** Makes what was done safe in the database itself, as the journal could not be written, because of `fault`. */
+  async #alone({ committed, database }: Unsafe, fault: Error): Promise<Committed> {
+    try {
+      if (!this.#unsettled.has(database)) database.commitUnsynced()
+      // What was undone with it is in the journal, but this is not.
+      else if (!(await this.#settle(database))) return refused(committed, fault)
+      database.syncLog()
+      return committed
+    } catch (error) {
+      if (database.inTransaction) database.undo()
+      return refused(committed, storeError(error, database.path))
+    }
   }
 
   /** Numbers the lines of the batches, and looks whether their databases can be had. */
@@ -200,7 +270,10 @@ export class Engine {
 
   /** Closes the account's database and removes its folder. */
   erase(account: string): void {
-    this.#waiting.delete(`account/${account}`)
+    const key = `account/${account}`
+    this.#waiting.delete(key)
+    const database = this.#databases.peek(key)
+    if (database !== undefined) this.#unsettled.delete(database)
     this.#databases.erase(account)
   }
 
@@ -216,10 +289,14 @@ export class Engine {
       if (due.length === TIDIED_AT_ONCE || now - since < WAITS) break
       due.push(key)
     }
+    for (const { key, since } of this.#unsettled.values()) {
+      if (due.length >= TIDIED_AT_ONCE || now - since < WAITS) break
+      if (!due.includes(key)) due.push(key)
+    }
     for (const key of this.#journal.needed(!leisure)) {
       if (due.length >= TIDIED_AT_ONCE) break
       // What waits has its own time.
-      if (leisure && this.#waiting.has(key)) continue
+      if ((leisure && this.#waits(key)) || due.includes(key)) continue
       if ((this.#postponed.get(key) ?? 0) <= now) due.push(key)
     }
     for (const key of due)
@@ -234,6 +311,13 @@ export class Engine {
           this.#waiting.delete(key)
           this.#waiting.set(key, waiting)
           waiting.since = now
+        }
+        const database = this.#databases.peek(key)
+        const unsettled = database && this.#unsettled.get(database)
+        if (database !== undefined && unsettled !== undefined) {
+          this.#unsettled.delete(database)
+          this.#unsettled.set(database, unsettled)
+          unsettled.since = now
         }
         this.#broken.push({ what: 'the journal', database: key, message: String(error) })
       }
@@ -277,18 +361,69 @@ export class Engine {
     }
   }
 
+  /** True where something has its own time to be committed or carried out. */
+  #waits(key: string): boolean {
+    const database = this.#databases.peek(key)
+    return this.#waiting.has(key) || (database !== undefined && this.#unsettled.has(database))
+  }
+
+  /** Commits what is open; where that cannot be, it is carried out again before the database is used. Never throws. */
+  #cool(database: SqliteDatabase): void {
+    const unsettled = this.#unsettled.get(database)
+    if (unsettled === undefined || unsettled.undone) return
+    try {
+      unsettled.commit(database, this.#journal.run)
+      this.#unsettled.delete(database)
+    } catch {
+      // It is undone, and in the journal.
+    }
+  }
+
+  /** Commits what is open. What had to be undone is carried out again, and false is answered then. Throws what the disk says: the journal has it. */
+  async #settle(database: SqliteDatabase): Promise<boolean> {
+    this.#cool(database)
+    const undone = this.#unsettled.get(database)
+    if (undone === undefined) return true
+    await this.#redo(database, undone)
+    if (database.inTransaction) undone.commit(database, this.#journal.run)
+    this.#unsettled.delete(database)
+    return false
+  }
+
+  /** Carries out again what was undone, and leaves it open. Throws what the disk says. */
+  async #redo(database: SqliteDatabase, unsettled: Unsettled): Promise<void> {
+    await this.#fromJournal(database, unsettled.entries, true)
+    unsettled.undone = false
+  }
+
+  /** Carries out what the journal has. Throws what the disk says. */
+  async #fromJournal(database: SqliteDatabase, entries: readonly Entry[], open = false): Promise<void> {
+    try {
+      this.#complain(await carryOut(database, this.#find, this.#journal, entries, open))
+    } catch (error) {
+      throw storeError(error, database.path)
+    }
+  }
+
+  /** Commits and carries out everything that there is for the database. */
+  async #finish(key: string, database: SqliteDatabase): Promise<void> {
+    await this.#settle(database)
+    await this.#carryOut(key, database)
+  }
+
   async #carryOut(key: string, database: SqliteDatabase): Promise<void> {
     const waiting = this.#waiting.get(key)
     if (waiting === undefined) return
+    await this.#settle(database)
     this.#databases.warmUp(database)
-    this.#complain(await carryOut(database, this.#find, this.#journal, waiting.entries))
+    await this.#fromJournal(database, waiting.entries)
     this.#waiting.delete(key)
   }
 
   async #bringUpToDate(key: string): Promise<void> {
     const [scale, name] = scaleAndName(key)
     const database = await this.#databases.open(key, scale, name)
-    await this.#carryOut(key, database)
+    await this.#finish(key, database)
     database.syncLog()
     this.#journal.release(key)
   }
@@ -305,6 +440,13 @@ export class Engine {
 
   readonly #find = (store: string, name: string): Operation<never, unknown> | undefined =>
     this.#operations.get(store)?.get(name)
+}
+
+/** What was done in a database and is not safe yet. */
+interface Unsafe {
+  readonly committed: Committed
+  readonly database: SqliteDatabase
+  readonly entries: readonly Entry[]
 }
 
 /** What a round is to append. */

@@ -1,13 +1,14 @@
-// The calls of one round on one database: one transaction, one commit.
+// The calls of one round on one database: one transaction.
 
 import type { Call, Outcome } from './calls.ts'
 import { failure } from './calls.ts'
 import { type Change, type Operation, StoreError } from './contracts.ts'
-import { markApplied, type Operations, sizeOf } from './deferred.ts'
+import { type Operations, sizeOf } from './deferred.ts'
 import { type SqliteDatabase, storeError } from './sqlite.ts'
 
-/** Octets of arguments that are rather synced in their database than written twice. */
+/** Octets of arguments that are rather synced in their database than written twice; of those that share their sync with nobody. */
 const TWICE = 512 * 1024
+const TWICE_ALONE = 64 * 1024
 
 /** What was done in one database. */
 export interface Committed {
@@ -35,79 +36,106 @@ export class Group {
     return this.operation(call)?.mode !== 'read'
   }
 
-  /** True for a group that the journal can make safe: it writes, and not so much that writing it twice would cost more than a sync. */
-  get isJournaled(): boolean {
-    if (this.calls[0]?.[1] === 'core') return false
-    let writes = false
+  get readsOnly(): boolean {
+    return !this.calls.some((call) => this.writes(call))
+  }
+
+  /** True for a group that the journal can make safe: it writes, and not so much that writing it twice would cost more than a sync. `alone`: nobody shares that. */
+  isJournaled(alone: boolean): boolean {
+    if (this.calls[0]?.[1] === 'core' || this.readsOnly) return false
     let size = 0
     for (const call of this.calls) {
       if (!this.writes(call)) continue
-      writes = true
+      // What moves is gone when the call is over: it cannot be carried out again.
+      if (this.operation(call)?.given !== undefined) return false
       size += sizeOf(call[5])
     }
-    return writes && size <= TWICE
+    return size <= (alone ? TWICE_ALONE : TWICE)
   }
 
-  /** Runs the group. With `journal`, the sync is left to that, and the database remembers that these calls are in it. Never rejects. */
-  async run(database: SqliteDatabase, journal?: { readonly run: string; readonly seq: number }): Promise<Committed> {
-    const outcomes = await this.#run(database, journal)
+  /** Runs the group in a transaction of its own, which is safe from power loss at the end. Never rejects. */
+  async run(database: SqliteDatabase): Promise<Committed> {
+    return this.#done(database, await this.#run(database))
+  }
+
+  /**
+   * Runs the group in the transaction that is open, or begins one, and leaves it open: the journal makes it safe. Without fences, a write that fails undoes the whole
+   * transaction: then undefined is answered where others were undone with it that may be tried again. Never rejects.
+   */
+  async runOpen(database: SqliteDatabase, fenced: boolean): Promise<Committed | undefined> {
+    const outcomes: Outcome[] = []
+    try {
+      if (!database.inTransaction) database.beginUnsynced()
+      if (!(await this.#runAll(database, fenced, outcomes))) {
+        database.undo()
+        return this.calls.length === 1 ? this.#done(database, outcomes) : undefined
+      }
+    } catch (error) {
+      database.undo()
+      return this.#done(database, this.#failed(database, outcomes, error))
+    }
+    return this.#done(database, outcomes)
+  }
+
+  #done(database: SqliteDatabase, outcomes: readonly Outcome[]): Committed {
     return { group: this, outcomes, changes: database.takeChanges() }
   }
 
-  async #run(database: SqliteDatabase, journal?: { readonly run: string; readonly seq: number }) {
-    if (!this.calls.some((call) => this.writes(call))) {
+  async #run(database: SqliteDatabase): Promise<readonly Outcome[]> {
+    if (this.readsOnly) {
       const outcomes: Outcome[] = []
       for (const call of this.calls) outcomes.push(await this.#runOne(database, call, false))
       return outcomes
     }
     // Fences cost more than they seem: SQLite keeps a copy of every page for them, and each statement pays for the copies that are there already. Most
     // groups need none; in one that does, everything runs once more.
-    return (await this.#transact(database, false, journal)) ?? this.#transact(database, true, journal)
+    return (await this.#transact(database, false)) ?? this.#transact(database, true)
   }
 
   /** Runs the group in one transaction. Without fences, a write that fails undoes its neighbours too: then undefined is answered, and nothing was done. */
   async #transact<Fenced extends boolean>(
     database: SqliteDatabase,
     fenced: Fenced,
-    journal?: { readonly run: string; readonly seq: number },
   ): Promise<readonly Outcome[] | (Fenced extends true ? never : undefined)> {
-    const { calls } = this
     const outcomes: Outcome[] = []
     const giveUp = (): void => {
       database.dropChanges(0)
       if (database.inTransaction) database.rollback()
-      if (journal !== undefined) database.endUnsynced()
     }
     try {
-      if (journal === undefined) database.begin()
-      else database.beginUnsynced()
-      for (const call of calls) {
-        const outcome = await this.#runOne(database, call, fenced)
-        outcomes.push(outcome)
-        if (!outcome[1] || fenced || !this.writes(call)) continue
+      database.begin()
+      if (!(await this.#runAll(database, fenced, outcomes))) {
         giveUp()
         // A single operation that failed leaves nothing worth a sync.
-        return calls.length === 1 ? outcomes : (undefined as Fenced extends true ? never : undefined)
+        return this.calls.length === 1 ? outcomes : (undefined as Fenced extends true ? never : undefined)
       }
-      // A full disk may have ended the transaction already.
-      if (!database.inTransaction)
-        throw new StoreError('unavailable', `${database.path}: the transaction was rolled back`)
-      if (journal === undefined) database.commit()
-      else {
-        const written = calls.filter((call, at) => !outcomes[at]?.[1] && this.writes(call))
-        // All that failed leaves nothing to be found in the journal.
-        if (written.length > 0) markApplied(database, journal.run, 'done', journal.seq + written.length)
-        database.commitUnsynced()
-      }
+      database.commit()
       return outcomes
     } catch (error) {
       giveUp()
-      // What failed by itself keeps its own reason, all others did not become durable.
-      return calls.map((call, index) => {
-        const own = outcomes[index]
-        return own?.[1] === true ? own : failure(call[0], storeError(error, database.path))
-      })
+      return this.#failed(database, outcomes, error)
     }
+  }
+
+  /** Runs the calls one after the other; false as soon as a write fails that has no fence. Throws where the transaction is over before its time. */
+  async #runAll(database: SqliteDatabase, fenced: boolean, outcomes: Outcome[]): Promise<boolean> {
+    for (const call of this.calls) {
+      const outcome = await this.#runOne(database, call, fenced)
+      outcomes.push(outcome)
+      if (outcome[1] && !fenced && this.writes(call)) return false
+    }
+    // A full disk may have ended the transaction already.
+    if (!database.inTransaction)
+      throw new StoreError('unavailable', `${database.path}: the transaction was rolled back`)
+    return true
+  }
+
+  /** What failed by itself keeps its own reason, all others did not become durable. */
+  #failed(database: SqliteDatabase, outcomes: readonly Outcome[], error: unknown): readonly Outcome[] {
+    return this.calls.map((call, index) => {
+      const own = outcomes[index]
+      return own?.[1] === true ? own : failure(call[0], storeError(error, database.path))
+    })
   }
 
   /** One operation; with `fenced`, in a savepoint of its own, so that its failure undoes nothing of its neighbours. */
@@ -129,14 +157,7 @@ export class Group {
   }
 }
 
-/** Syncs the database itself, as the journal could not be written. */
-export function syncedAlone(committed: Committed, database: SqliteDatabase): Committed {
-  try {
-    database.syncLog()
-    return committed
-  } catch (error) {
-    const fault = storeError(error, database.path)
-    const { group } = committed
-    return { group, outcomes: group.calls.map(([id]) => failure(id, fault)), changes: [] }
-  }
+/** The group, had its changes not become durable. */
+export function refused({ group }: Committed, error: unknown): Committed {
+  return { group, outcomes: group.calls.map(([id]) => failure(id, error)), changes: [] }
 }

@@ -40,11 +40,16 @@ const HEAD = 8
 const PIECES = 512
 /** A file that has grown beyond this is followed by another. */
 const LARGE = 64 * 1024 * 1024
+/** Octets by which a file grows, at least and at most: as much as it has. */
+const GROWTH = [64 * 1024, 4 * 1024 * 1024] as const
 
 interface JournalFile {
   readonly path: string
   readonly descriptor: number
+  /** Octets that are written. */
   size: number
+  /** Octets of the file, zeros behind what is written: a sync of what the file has already takes half as long as one that makes it longer. */
+  room: number
   /** The databases that still need something of this file. */
   readonly needed: Set<string>
 }
@@ -78,9 +83,11 @@ export class Journal {
     const pieces = content.flatMap((octets) => [headOf(octets), octets])
     const size = pieces.reduce((sum, { length }) => sum + length, 0)
     try {
+      makeRoom(file, size)
       writeAll(file.descriptor, pieces, file.size)
       fdatasyncSync(file.descriptor)
     } catch (error) {
+      file.room = file.size
       ftruncateSync(file.descriptor, file.size)
       throw error
     }
@@ -107,6 +114,7 @@ export class Journal {
     if (newest !== undefined && newest.needed.size === 0 && newest.size > 0 && this.#files.includes(newest)) {
       ftruncateSync(newest.descriptor, 0)
       newest.size = 0
+      newest.room = 0
     }
   }
 
@@ -124,11 +132,21 @@ export class Journal {
     if (newest !== undefined && newest.size < this.#large) return newest
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
     const path = join(this.#folder, `${this.run}-${String(++this.#made).padStart(6, '0')}.journal`)
-    const file = { path, descriptor: openSync(path, 'wx', 0o600), size: 0, needed: new Set<string>() }
+    const file = { path, descriptor: openSync(path, 'wx', 0o600), size: 0, room: 0, needed: new Set<string>() }
     syncFolder(this.#folder)
     this.#files.push(file)
     return file
   }
+}
+
+/** Makes the file longer where `size` octets more do not fit. */
+function makeRoom(file: JournalFile, size: number): void {
+  const end = file.size + size
+  if (end <= file.room) return
+  const [least, most] = GROWTH
+  const room = end + Math.max(least, Math.min(most, file.room))
+  writeAll(file.descriptor, [Buffer.alloc(room - end)], end)
+  file.room = room
 }
 
 function headOf(octets: Uint8Array): Buffer {

@@ -62,8 +62,8 @@ const LITTLE = 8
 interface Lane {
   /** False as long as there was nothing to do. */
   readonly started: boolean
-  /** True once it takes calls at once. */
-  readonly up: boolean
+  /** False as long as it has never come up: others may take its databases in its place then, and never later, as its journal may have something for them. */
+  readonly inUse: boolean
   /** Makes it come up, if it does not already. */
   start(): void
   /** `moving` is the memory that goes over with the order. */
@@ -324,7 +324,7 @@ class SqliteStore implements Store {
     const placed = this.#placed.size > 0 ? this.#placed.get(key) : undefined
     if (placed !== undefined) return placed
     const lane = this.#lanes[index]
-    if (lane === undefined || lane.up) return index
+    if (lane === undefined || lane.inUse) return index
     // A thread takes tens of milliseconds to start. Who comes meanwhile is served by the one that is up since the start, as long as that has little to do.
     lane.start()
     const chosen = this.#pending < LITTLE ? 0 : index
@@ -392,7 +392,7 @@ class SqliteStore implements Store {
       return inlineLane(new Engine({ folder, definitions, open, run: runName() }), (answer) => this.#answer(answer))
     // A thread costs some 15 MiB: it is started when there is work for it.
     let current: Worker | undefined
-    let up = false
+    let inUse = false
     /** The runs of threads that died, until another has taken over what they had made safe. */
     const dead: string[] = []
     const start = (): Worker => {
@@ -404,7 +404,7 @@ class SqliteStore implements Store {
       })
       thread.on('message', (answer: Answer) => {
         if (answer.kind === 'up') {
-          up = true
+          inUse = true
           dead.length = 0
         }
         this.#answer(answer)
@@ -412,7 +412,6 @@ class SqliteStore implements Store {
       thread.on('error', (error) => this.#scope.log.error({ err: error, lane: index }, 'a store worker died'))
       thread.on('exit', () => {
         current = undefined
-        up = false
         dead.push(run)
         this.bus.broadcast({ kind: LOST })
         // Nothing that it had not answered is known to be durable: the callers say "later". The next call starts a new thread.
@@ -428,8 +427,8 @@ class SqliteStore implements Store {
       get started() {
         return current !== undefined
       },
-      get up() {
-        return up
+      get inUse() {
+        return inUse
       },
       start: () => void (current ??= start()),
       post(order, moving = []) {
@@ -491,7 +490,7 @@ function inlineLane(engine: Engine, answer: (answer: Answer) => void): Lane {
   }
   return {
     started: true,
-    up: true,
+    inUse: true,
     start: () => undefined,
     post(order, moving = []) {
       const sent = structuredClone(order, { transfer: [...moving] })

@@ -9,8 +9,8 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
-  statSync,
   truncateSync,
+  writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -33,6 +33,14 @@ after(() => folders.forEach((made) => rmSync(made, { recursive: true, force: tru
 const worker = new URL('./worker.ts', import.meta.url)
 const ANNA = 'anna'
 const DATABASE = join('accounts', 'na', 'anna', 'account.db')
+
+/** What is written of a journal: behind it lie zeros. */
+function written(path: string): number {
+  const octets = readFileSync(path)
+  let end = octets.length
+  while (end > 0 && octets[end - 1] === 0) end--
+  return end
+}
 
 const journals = (data: string): string[] => leftJournals(join(data, 'journal')).map(({ path }) => path)
 
@@ -203,19 +211,61 @@ test('writes to several accounts share the journal’s sync, and are there once 
     ])
   }))
 
+for (const [where, extra] of [
+  ['in this thread', {}],
+  ['in worker threads', { worker, threads: 2 }],
+] as const)
+  test(`writes that share a commit: each is read at once, is there once after a power loss, and stays when a neighbour is refused (${where})`, () =>
+    use(extra, async (store, data) => {
+      const anna = store.account(notes, ANNA)
+      const before = copyOf(data)
+      const expected = ['first']
+      for (const text of ['a', 'refused', 'b', 'c', 'refused', 'refused', 'd']) {
+        const outcome = await anna.add({ text }).catch((error: unknown) => (error as { code?: string }).code)
+        if (text !== 'refused') expected.push(text)
+        assert.equal(outcome, text === 'refused' ? 'refused' : expected.length)
+        assert.deepEqual(await anna.all(), expected)
+        const kept = copyOf(data)
+        const lost = copyOf(data)
+        for (const suffix of ['', '-wal']) cpSync(join(before, DATABASE + suffix), join(lost, DATABASE + suffix))
+        for (const copy of [kept, lost]) assert.deepEqual(await found(copy), expected)
+      }
+      const outcomes = await Promise.allSettled(['e', 'refused', 'f'].map((text) => anna.add({ text })))
+      assert.deepEqual(
+        outcomes.map(({ status }) => status),
+        ['fulfilled', 'rejected', 'fulfilled'],
+      )
+      assert.deepEqual(await anna.all(), [...expected, 'e', 'f'])
+      assert.deepEqual(await found(copyOf(data)), [...expected, 'e', 'f'])
+    }))
+
+test('writes without number: some are committed meanwhile, what is open at the end is committed by the stop', async () => {
+  let folderOf = ''
+  const many = Array.from({ length: 200 }, (_, i) => `note ${i}`)
+  await use({}, async (store, data) => {
+    folderOf = data
+    const anna = store.account(notes, ANNA)
+    for (const text of many) await anna.add({ text })
+    const lost = copyOf(data)
+    assert.deepEqual(await found(lost), ['first', ...many])
+  })
+  assert.deepEqual(readdirSync(join(folderOf, 'journal')), [])
+  assert.deepEqual(await found(folderOf), ['first', ...many])
+})
+
 test('what is long is not written twice: its database is synced, however deep in the arguments it lies', () =>
   use({}, async (store, data) => {
     const [anna, bert] = [store.account(notes, ANNA), store.account(notes, 'bert')]
     await bert.add({ text: 'first' })
-    const written = (): number => journals(data).reduce((sum, path) => sum + statSync(path).size, 0)
+    const all = (): number => journals(data).reduce((sum, path) => sum + written(path), 0)
     const note = (text: string, hint: number) => ({
       all: [{ text, hint: new Float64Array(new SharedArrayBuffer(hint)) }],
     })
     await Promise.all([anna.addAll(note('a', 4096)), bert.addAll(note('b', 4096))])
-    assert.equal(written() > 8192, true)
-    const before = written()
+    assert.equal(all() > 8192, true)
+    const before = all()
     await Promise.all([anna.addAll(note('c', 1024 * 1024)), bert.addAll(note('d', 1024 * 1024))])
-    assert.equal(written(), before)
+    assert.equal(all(), before)
     const kept = copyOf(data)
     assert.deepEqual(await found(kept), ['first', 'a', 'c'])
     assert.deepEqual(await found(kept, 'bert'), ['first', 'b', 'd'])
@@ -229,8 +279,13 @@ test('what was being written when the power went is not taken, all before it is'
     for (const less of [1, 7, 30]) {
       const torn = copyOf(data)
       const [path = ''] = journals(torn)
-      truncateSync(path, readFileSync(path).length - less)
+      truncateSync(path, written(path) - less)
       assert.deepEqual(await found(torn), ['first', 'a'])
+      const [other = ''] = journals(data)
+      const half = copyOf(data)
+      const octets = readFileSync(other)
+      writeFileSync(journals(half)[0] ?? '', octets.fill(0, written(other) - less))
+      assert.deepEqual(await found(half), ['first', 'a'], 'the disk had room for it already')
     }
   }))
 
