@@ -40,9 +40,8 @@ export class SqliteDatabase implements Transaction {
       const folder = dirname(path)
       if (!existsSync(folder)) makeFolder(folder)
       this.#db = new DatabaseSync(path)
-      // Before the first page: SQLite would else take memory for twenty of them at once, and keep it.
-      this.#db.exec('PRAGMA cache_size=1')
-      this.#db.exec('PRAGMA locking_mode=EXCLUSIVE')
+      // Before anything is read: else the shared-memory index is made after all. Then before the first page: SQLite would else take memory for twenty of them at once, and keep it.
+      this.#db.exec('PRAGMA locking_mode=EXCLUSIVE; PRAGMA cache_size=1')
       this.#db.exec(
         'PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA cache_size=-1024; PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit=4194304',
       )

@@ -149,6 +149,17 @@ test('accounts that rest let go of their pages and read them again', async () =>
   await scope.close()
 })
 
+test('the database that holds the lock stays open, however many others come', async () => {
+  const scope = testScope()
+  const data = folder()
+  const store = await openStore(scope, { folder: data, definitions: [notes], open: 4 })
+  for (let index = 0; index < 20; index++) await store.account(notes, `account${index}`).add({ text: 'a' })
+  assert.equal((await store.figures()).open, 4)
+  const second = testScope()
+  await assert.rejects(openStore(second, { folder: data, definitions: [notes] }), { code: 'unavailable' })
+  await Promise.all([scope.close(), second.close()])
+})
+
 test('an upgrade puts a copy aside first, and an older program then refuses the newer tables', async () => {
   const here = folder()
   const old = testScope()

@@ -300,6 +300,8 @@ export class Core implements Chat {
     try {
       const preparing = session.prepared()
       prepared = preparing === undefined
+      // With what is read for the preparations: one look into the account's database.
+      if (!prepared && needsRoster(stanza)) core.loadRoster(session.account).catch(nothing)
       const taken =
         preparing === undefined ? core.#take(session, stanza) : preparing.then(() => core.#take(session, stanza))
       pending = taken ?? undefined
@@ -520,6 +522,9 @@ function entered(
 }
 
 const nothing = (): void => {}
+
+const needsRoster = (stanza: Element): boolean =>
+  stanza.name === 'presence' ? stanza.get('to') === undefined : stanza.firstElement?.is('query', NS.roster) === true
 
 /** @throws JidError: not every mail address is a JID (`o'brien@`) */
 export const accountJid = ({ local, domain }: Account): Jid => Jid.of(local, domain)

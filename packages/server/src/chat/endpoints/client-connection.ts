@@ -115,6 +115,8 @@ export class ClientConnection implements ServerStreamHandlers, LoginConnection, 
   readonly sasl2: Sasl2Handlers | undefined
   #account: Account | undefined
   #bindings: ReadonlyMap<string, Uint8Array> | undefined
+  /** What is offered in the clear, or over TLS: asked for several times a login. */
+  #offer: { readonly secure: boolean; readonly mechanisms: readonly string[] } | undefined
   #session: Session | undefined
 
   constructor(terms: Terms, carrier: Carrier) {
@@ -153,8 +155,10 @@ export class ClientConnection implements ServerStreamHandlers, LoginConnection, 
 
   mechanisms(stream: ServerStream): readonly string[] {
     const { accounts, config } = this.#terms
-    if (!stream.secure && config['require-tls']) return []
-    return accounts.mechanisms(this.#context(stream))
+    const { secure } = stream
+    if (!secure && config['require-tls']) return []
+    if (this.#offer?.secure !== secure) this.#offer = { secure, mechanisms: accounts.mechanisms(this.#context(stream)) }
+    return this.#offer.mechanisms
   }
 
   begin(mechanism: string): ServerMechanism | undefined {
@@ -198,6 +202,7 @@ export class ClientConnection implements ServerStreamHandlers, LoginConnection, 
     this.#session = session
     // Nobody logs in over this connection any more.
     this.#bindings = undefined
+    this.#offer = undefined
     this.#connection.log.debug({ account: session.account.bare, jid: session.full }, 'bound')
     if (this.stream.state === 'closed') this.#terms.chat.disconnected(session, this.stream, true)
   }
