@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { matchesText, type Mailbox, type TextQuery } from '@aviso/imap'
+import { type MailAccount, matchesText, type Mailbox, type TextQuery } from '@aviso/imap'
 import { bodyTexts } from '@aviso/imap/search'
 import { assert as check, asyncProperty, integer } from 'fast-check'
 import type { IndexFound, IndexPlace } from '../../../src/mail/mailboxes/search/queries.ts'
@@ -45,10 +45,16 @@ async function deliver(house: House, bytes: Uint8Array, mailbox = 'INBOX'): Prom
 
 /** So many messages that the index is asked at all. */
 async function fill(house: House, count = 60): Promise<void> {
-  const inbox = house.open()
-  await inbox.append(
+  await fillWith(house.open(), count)
+}
+
+async function fillWith(anna: MailAccount, count: number, from = 0): Promise<void> {
+  await anna.append(
     'INBOX',
-    Array.from({ length: count }, (_, i) => ({ bytes: message(`number ${i}`, `Message ${i} of some\r\n`), flags: [] })),
+    Array.from({ length: count }, (_, i) => ({
+      bytes: message(`number ${from + i}`, `Message ${from + i} of some\r\n`),
+      flags: [],
+    })),
   )
 }
 
@@ -221,6 +227,22 @@ describe('search of text', () => {
       const anna = house.open()
       await anna.append('INBOX', [{ bytes: message('Two'), flags: [] }])
       assert.equal(await settle(), 2)
+    })
+  })
+
+  it('is in step with mail that comes in heaps: who brings it takes part in indexing it', async () => {
+    await withHouse(async (house) => {
+      const anna = house.open()
+      let most = 0
+      for (let brought = 0; brought < 2400; brought += 200) {
+        await fillWith(anna, 200, brought)
+        const { debt } = await house.store.account(mailStore, 'anna').searchCatchUp({})
+        most = Math.max(most, debt)
+      }
+      assert.ok(most > 1000 && most < 1400, `${most} emails waited`)
+      const inbox = await anna.open('INBOX')
+      assert.deepEqual(await found(inbox, body('message 7 ')), [8])
+      assert.deepEqual(await found(inbox, body('message 2399 ')), [2400])
     })
   })
 
