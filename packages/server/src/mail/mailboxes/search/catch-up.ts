@@ -11,7 +11,7 @@ const SLICE_EMAILS = 32
 const SLICE_OCTETS = 64 * 1024
 
 /** Emails of a new segment: gathered over several slices, since one larger segment costs far less than many to be merged. */
-const SEGMENT_EMAILS = 128
+const SEGMENT_EMAILS = 256
 /** A segment with fewer is written in the slice that gathered the last of it. */
 const FEW = 24
 

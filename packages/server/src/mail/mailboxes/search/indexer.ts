@@ -93,7 +93,8 @@ export class Indexer {
     }
     followed.share += emails * SHARE
     try {
-      for (; followed.share >= 1 && followed.debt > MOST_DEBT; followed.share--) if (!(await this.#slice(account))) return
+      for (; followed.share >= 1 && followed.debt > MOST_DEBT; followed.share--)
+        if (!(await this.#slice(account))) return
     } catch (error) {
       followed.share = 0
       this.#failed(account, error)
