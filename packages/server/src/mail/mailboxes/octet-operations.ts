@@ -15,28 +15,26 @@ export interface RawOrder {
 /** The octets themselves, or the blob that they are in, or undefined. */
 export const raw = read(
   async (tx, { mailbox, uid, start, end }: RawOrder): Promise<Uint8Array | { readonly blob: string } | undefined> => {
-    await mailboxById(tx, mailbox)
-    const columns = 'SELECT e.id, e.codec, e.size, e.header_size, e.blob FROM'
+    const columns = `SELECT e.id, e.codec, e.size, e.blob, o.header, o.content FROM`
     const row =
       (await tx.get(
-        `${columns} mail_message m JOIN mail_email e ON e.id = m.email WHERE m.mailbox = ? AND m.uid = ?`,
+        `${columns} mail_message m JOIN mail_email e ON e.id = m.email LEFT JOIN mail_octets o ON o.email = m.email
+         WHERE m.mailbox = ? AND m.uid = ? AND EXISTS (SELECT 1 FROM mail_mailbox WHERE id = m.mailbox)`,
         mailbox,
         uid,
       )) ??
       (await tx.get(
-        `${columns} mail_expunged m JOIN mail_email e ON e.id = m.email WHERE m.mailbox = ? AND m.uid = ?`,
+        `${columns} mail_expunged m JOIN mail_email e ON e.id = m.email LEFT JOIN mail_octets o ON o.email = m.email
+         WHERE m.mailbox = ? AND m.uid = ? AND EXISTS (SELECT 1 FROM mail_mailbox WHERE id = m.mailbox)`,
         mailbox,
         uid,
       ))
-    if (row === undefined) return undefined
-    const [id = 0, codec, size, headerSize, blob] = row
+    if (row === undefined) {
+      await mailboxById(tx, mailbox)
+      return undefined
+    }
+    const [id = 0, codec, size, blob, header, content] = row
     if (codec === CODEC.blob) return { blob: String(blob) }
-    const to = end ?? Number(size)
-    const inHeader = to <= Number(headerSize)
-    const held = inHeader
-      ? await tx.get('SELECT header FROM mail_octets WHERE email = ?', id)
-      : await tx.get('SELECT header, content FROM mail_octets WHERE email = ?', id)
-    const [header, content] = held ?? []
     if (!(header instanceof Uint8Array)) throw new Error(`the octets of email ${String(id)} are missing`)
     return octets(
       {
@@ -46,7 +44,8 @@ export const raw = read(
         content: content instanceof Uint8Array ? content : new Uint8Array(),
       },
       start,
-      to,
+      end ?? Number(size),
     )
   },
+  { returned: (got) => (got instanceof Uint8Array ? [got] : []) },
 )
