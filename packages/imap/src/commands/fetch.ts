@@ -97,7 +97,8 @@ class Fetch {
     if (this.#items.some((item) => isOctetsItem(item) && !item.peek) && !this.#view.readOnly)
       await this.#markSeen(spans)
     const cursor = this.#view.cursor(spans)
-    if (neededFields(this.#items).length === 0 && !this.#response.needsOctets) await this.#columns(cursor)
+    if (code !== undefined) await this.#newestFirst(cursor)
+    else if (neededFields(this.#items).length === 0 && !this.#response.needsOctets) await this.#columns(cursor)
     else if (this.#response.needsOctets) await this.#messages(cursor)
     else await this.#rendered(spans)
     const missing: Completion = {
@@ -119,6 +120,31 @@ class Fetch {
       else out.push({ start: cursor.position, end: cursor.position + 1 })
     }
     return out
+  }
+
+  /** What the limit has cut off: the client goes on below the last message that it hears of, also where the connection ends before the command does (RFC 9738 §3.1). */
+  async #newestFirst(cursor: RowCursor): Promise<void> {
+    const messages: { readonly position: number; readonly row: MessageRow }[] = []
+    while (cursor.next()) messages.push({ position: cursor.position, row: cursor.row() })
+    const fields = neededFields(this.#items)
+    for (let end = messages.length; end > 0; end -= BATCH) {
+      const batch = messages.slice(Math.max(0, end - BATCH), end)
+      const metas = new Map<number, MessageMeta>()
+      if (fields.length > 0)
+        for await (const some of this.#view.mailbox.meta(
+          batch.map(({ row }) => row.uid),
+          fields,
+        ))
+          for (const meta of some) metas.set(meta.uid, meta)
+      for (const { position, row } of batch.reverse()) {
+        const meta = fields.length > 0 ? metas.get(row.uid) : { uid: row.uid }
+        if (meta === undefined) this.#missing = true
+        else if (this.#response.needsOctets) await this.#message(position, row, meta)
+        else this.#response.row(position, row, meta)
+        if (this.#session.winded) await this.#session.breathe()
+      }
+    }
+    while (this.#ahead.length > 0) await this.#writeNext()
   }
 
   /** Everything asked for is in the columns: no message is touched. */
