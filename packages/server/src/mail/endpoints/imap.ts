@@ -1,6 +1,13 @@
 // RFC 9051 and RFC 3501: reading mail
 
-import { BackendError, type ImapLimits, ImapServerSession, LiteralBudget, type MailAccount, type SaslMechanisms } from '@aviso/imap'
+import {
+  BackendError,
+  type ImapLimits,
+  ImapServerSession,
+  LiteralBudget,
+  type MailAccount,
+  type SaslMechanisms,
+} from '@aviso/imap'
 import type { Identity } from '@aviso/sasl'
 import * as v from 'valibot'
 import { Accounts } from '../../accounts/contracts.ts'
