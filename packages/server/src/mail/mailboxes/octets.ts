@@ -111,15 +111,19 @@ export function opened(codec: number, content: Uint8Array, size: number): Uint8A
 
 /** The octets [start, end) of a message that is in the rows. */
 export function octets(held: Held, start: number, end: number): Uint8Array {
-  const { header, size } = held
-  const to = Math.max(0, Math.min(end, size))
+  const to = Math.max(0, Math.min(end, held.size))
   const from = Math.min(Math.max(0, start), to)
   const out = new Uint8Array(to - from)
-  if (from < header.byteLength) out.set(header.subarray(from, to))
-  if (to > header.byteLength) {
-    const content = opened(held.codec, held.content, size - header.byteLength)
-    const skip = Math.max(0, from - header.byteLength)
-    out.set(content.subarray(skip, to - header.byteLength), Math.max(0, header.byteLength - from))
-  }
+  copyOctets(held, from, to, out, 0)
   return out
+}
+
+/** Writes the octets [from, to), which the message has, into `out` at `at`. */
+export function copyOctets(held: Held, from: number, to: number, out: Uint8Array, at: number): void {
+  const { header, size } = held
+  if (from < header.byteLength) out.set(header.subarray(from, to), at)
+  if (to <= header.byteLength) return
+  const content = opened(held.codec, held.content, size - header.byteLength)
+  const skip = Math.max(0, from - header.byteLength)
+  out.set(content.subarray(skip, to - header.byteLength), at + Math.max(0, header.byteLength - from))
 }
