@@ -107,7 +107,7 @@ class Fetch {
     if (limit !== undefined && partial !== undefined && partial.to - partial.from >= limit)
       throw no(`At most ${limit} messages can be fetched at once: ask for fewer`, `MESSAGELIMIT ${limit}`)
     if (vanished && changedSince !== undefined) await tellVanishedEarlier(this.#session, this.#view, set, changedSince)
-    if (changedSince !== undefined) spans = this.#changed(spans, changedSince)
+    if (changedSince !== undefined) spans = this.#view.changedAmong(spans, changedSince)
     if (partial !== undefined) spans = partialSpans(spans, partial)
     const { spans: few, code } = limited(this.#view, spans, limit)
     spans = [...few]
@@ -124,19 +124,6 @@ class Fetch {
       text: 'Some of the messages are expunged and gone',
     }
     return withLimit(this.#session, code, this.#missing ? missing : {})
-  }
-
-  /** The positions whose mod-sequence is above `since`. */
-  #changed(spans: readonly Span[], since: number): Span[] {
-    const out: { start: number; end: number }[] = []
-    const cursor = this.#view.cursor(spans)
-    while (cursor.next()) {
-      if (cursor.modseq <= since) continue
-      const last = out.at(-1)
-      if (last !== undefined && last.end === cursor.position) last.end++
-      else out.push({ start: cursor.position, end: cursor.position + 1 })
-    }
-    return out
   }
 
   /** What the limit has cut off: the client goes on below the last message that it hears of, also where the connection ends before the command does (RFC 9738 §3.1). */

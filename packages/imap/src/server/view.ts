@@ -129,6 +129,27 @@ export class MailboxView {
     return new RowCursor(spans, this.#count, this.#uids, this.#snapshot, this.#overlay)
   }
 
+  /** Those of the positions whose mod-sequence is above `since`. A tight loop: a client that comes back has it done over the whole mailbox, right after it came. */
+  changedAmong(spans: readonly Span[], since: number): Span[] {
+    const changed: { start: number; end: number }[] = []
+    const { uids, modseqs } = this.#snapshot
+    const own = this.#uids
+    const overlay = this.#overlay.size === 0 ? undefined : this.#overlay
+    let last: { start: number; end: number } | undefined
+    for (const { start, end } of spans) {
+      let at = lowerBound(uids, own[start] ?? 0)
+      for (let position = start; position < end && position < this.#count; position++) {
+        const uid = own[position] ?? 0
+        while (at < uids.length && (uids[at] ?? 0) < uid) at++
+        const modseq = overlay?.get(uid)?.modseq ?? (uids[at] === uid ? (modseqs[at] ?? 0) : 0)
+        if (modseq <= since) continue
+        if (last?.end === position) last.end++
+        else changed.push((last = { start: position, end: position + 1 }))
+      }
+    }
+    return changed
+  }
+
   isRecent(uid: number): boolean {
     for (const range of this.#recent) if (uid >= range.from && uid < range.to) return true
     return false
