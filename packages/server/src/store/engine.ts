@@ -284,7 +284,7 @@ export class Engine {
 
   /** True for a group that the journal can make safe: it writes, and not so much that writing it twice would cost more than a sync. */
   #isJournaled(group: readonly Call[]): boolean {
-    if (group[0]?.[1] === 'core') return false
+    if (group[0]?.[1] === 'core' || this.#isDerived(group)) return false
     let writes = false
     let size = 0
     for (const call of group) {
@@ -293,6 +293,14 @@ export class Engine {
       size += sizeOf(call[5])
     }
     return writes && size <= TWICE
+  }
+
+  /** True for a group that writes only what can be made anew. */
+  #isDerived(group: readonly Call[]): boolean {
+    return group.every((call) => {
+      const operation = this.#operation(call)
+      return operation?.mode === 'read' || operation?.derived === true
+    })
   }
 
   /** Makes calls safe that are carried out later: those of `groups` among the entries, which are in the journal unless there was a `fault`. */
@@ -368,14 +376,15 @@ export class Engine {
     fenced: Fenced,
   ): Promise<readonly Outcome[] | (Fenced extends true ? never : undefined)> {
     const outcomes: Outcome[] = []
+    const unsynced = journaled || this.#isDerived(group)
     try {
-      if (journaled) database.beginUnsynced()
+      if (unsynced) database.beginUnsynced()
       else database.begin()
       for (const call of group) {
         const outcome = await this.#runOne(database, call, fenced)
         outcomes.push(outcome)
         if (!outcome[1] || fenced || this.#operation(call)?.mode === 'read') continue
-        this.#giveUp(database, journaled)
+        this.#giveUp(database, unsynced)
         // A single operation that failed leaves nothing worth a sync.
         return group.length === 1 ? outcomes : (undefined as Fenced extends true ? never : undefined)
       }
@@ -386,11 +395,12 @@ export class Engine {
         const written = group.filter((call, at) => !outcomes[at]?.[1] && this.#operation(call)?.mode !== 'read')
         // All that failed leaves nothing to be found in the journal.
         if (written.length > 0) markApplied(database, this.#journal.run, 'done', this.#seq + written.length)
-        database.commitUnsynced()
-      } else database.commit()
+      }
+      if (unsynced) database.commitUnsynced()
+      else database.commit()
       return outcomes
     } catch (error) {
-      this.#giveUp(database, journaled)
+      this.#giveUp(database, unsynced)
       // What failed by itself keeps its own reason, all others did not become durable.
       return group.map((call, index) => {
         const own = outcomes[index]
@@ -399,10 +409,10 @@ export class Engine {
     }
   }
 
-  #giveUp(database: SqliteDatabase, journaled: boolean): void {
+  #giveUp(database: SqliteDatabase, unsynced: boolean): void {
     database.dropChanges(0)
     if (database.inTransaction) database.rollback()
-    if (journaled) database.endUnsynced()
+    if (unsynced) database.endUnsynced()
   }
 
   /** One operation; with `fenced`, in a savepoint of its own, so that its failure undoes nothing of its neighbours. */

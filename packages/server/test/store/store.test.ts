@@ -71,6 +71,21 @@ for (const [where, extra] of [
   })
 }
 
+test('what can be made anew waits for no disk, what is in the same transaction does', async () => {
+  const scope = testScope()
+  const store = await openStore(scope, { folder: folder(), definitions: [notes] })
+  const anna = store.account(notes, 'anna')
+  const [LATER, NOW] = [1, 2]
+  assert.equal(await anna.kept({ text: 'one' }), NOW)
+  assert.equal(await anna.derived({ text: 'two' }), LATER)
+  assert.deepEqual(await Promise.all([anna.derived({ text: 'three' }), anna.all()]), [LATER, ['one', 'two', 'three']])
+  assert.deepEqual(await Promise.all([anna.derived({ text: 'four' }), anna.kept({ text: 'five' })]), [NOW, NOW])
+  await assert.rejects(anna.derived({ text: 'refused' }), { code: 'refused' })
+  assert.equal(await anna.kept({ text: 'six' }), NOW)
+  assert.deepEqual(await anna.all(), ['one', 'two', 'three', 'four', 'five', 'six'])
+  await scope.close()
+})
+
 for (const [where, extra] of [
   ['in this thread', {}],
   ['in worker threads', { worker, threads: 2 }],

@@ -1,6 +1,6 @@
 // The index follows the messages, one slice of work at a time.
 
-import { type Transaction, write } from '../../../store/contracts.ts'
+import { derived, type Transaction } from '../../../store/contracts.ts'
 import { Batch } from './batch.ts'
 import { type Elsewhere, readEmail } from './email.ts'
 import { workOn } from './merge.ts'
@@ -31,7 +31,7 @@ export interface Caught {
 }
 
 /** Works a slice on what the index lacks: emails that came, merges that are due, chunks that nobody needs. Answers at once when there is nothing to do. */
-export const searchCatchUp = write(catchUp, { given: ({ fetched }) => [fetched?.octets] })
+export const searchCatchUp = derived(catchUp, { given: ({ fetched }) => [fetched?.octets] })
 
 async function catchUp(tx: Transaction, { fetched }: { fetched?: Fetched | undefined }): Promise<Caught> {
   const known = await tx.get('SELECT 1 FROM mail_search WHERE id = 1 AND version = ?', INDEX_VERSION)
@@ -93,4 +93,4 @@ async function indexEmails(
 }
 
 /** Drops the index, so that catching up makes it anew. */
-export const searchReindex = write(async (tx, _order: Record<string, never>): Promise<void> => startAnew(tx))
+export const searchReindex = derived(async (tx, _order: Record<string, never>): Promise<void> => startAnew(tx))
