@@ -31,6 +31,8 @@ export interface Transaction {
   readonly database: string
   /** Milliseconds since the epoch, the same throughout one transaction. */
   readonly now: number
+  /** Grows when something was undone here: what an operation keeps in memory of the rows that it saw is then worth nothing. */
+  readonly undone: number
 }
 
 /** Something that was committed. `kind` names the room, e.g. `mail`; the rest is that room's own, structured-cloneable. */

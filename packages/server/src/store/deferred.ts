@@ -127,16 +127,16 @@ async function attempt<Fenced extends boolean>(
       const [seq, kind, , , store, name, args, now] = entry
       database.now = now
       last.set(kind, seq)
-      if (fenced) database.run('SAVEPOINT one')
+      if (fenced) database.fence()
       try {
         const operation = operations(store, name)
         if (operation === undefined) throw new Error(`the store has no operation ${store}.${name}`)
         await operation.run(database, args as never)
-        if (fenced) database.run('RELEASE one')
+        if (fenced) database.endFence()
       } catch (error) {
         // A full disk is nobody's fault: all of it is tried again later.
         if (!fenced || !database.inTransaction || isFault(error)) throw error
-        database.script('ROLLBACK TO one; RELEASE one')
+        database.undoFence()
         failed.push({ entry, error })
       }
     }
@@ -144,7 +144,7 @@ async function attempt<Fenced extends boolean>(
     database.commitUnsynced()
     return failed
   } catch (error) {
-    if (database.inTransaction) database.rollback()
+    database.rollback()
     database.endUnsynced()
     if (fenced || isFault(error)) throw error
     return undefined as Fenced extends true ? never : undefined

@@ -411,7 +411,7 @@ export class Engine {
 
   #giveUp(database: SqliteDatabase, unsynced: boolean): void {
     database.dropChanges(0)
-    if (database.inTransaction) database.rollback()
+    database.rollback()
     if (unsynced) database.endUnsynced()
   }
 
@@ -422,13 +422,13 @@ export class Engine {
     const fence = fenced && operation.mode !== 'read'
     const published = database.published
     try {
-      if (fence) database.run('SAVEPOINT one')
+      if (fence) database.fence()
       const result = await operation.run(database, call[5] as never)
-      if (fence) database.run('RELEASE one')
+      if (fence) database.endFence()
       return [call[0], false, result]
     } catch (error) {
       database.dropChanges(published)
-      if (fence && database.inTransaction) database.script('ROLLBACK TO one; RELEASE one')
+      if (fence) database.undoFence()
       return failure(call[0], storeError(error, database.path))
     }
   }

@@ -25,6 +25,7 @@ const KEPT_STATEMENTS = 400
 export class SqliteDatabase implements Transaction {
   readonly database: string
   now = 0
+  undone = 0
   /** The run of the journal that has marked this database last, since it was opened. */
   markedBy: string | undefined
   readonly path: string
@@ -105,8 +106,25 @@ export class SqliteDatabase implements Transaction {
     }
   }
 
+  /** Undoes the transaction, unless SQLite has done that by itself, as it does on some errors, such as a full disk. */
   rollback(): void {
-    this.run('ROLLBACK')
+    this.undone++
+    if (this.inTransaction) this.run('ROLLBACK')
+  }
+
+  /** Begins what can be undone alone; not one inside the other. */
+  fence(): void {
+    this.run('SAVEPOINT one')
+  }
+
+  endFence(): void {
+    this.run('RELEASE one')
+  }
+
+  /** Undoes what was done since `fence`. */
+  undoFence(): void {
+    this.undone++
+    if (this.inTransaction) this.#db.exec('ROLLBACK TO one; RELEASE one')
   }
 
   /** Runs several statements without parameters. */
@@ -136,7 +154,7 @@ export class SqliteDatabase implements Transaction {
     return changes
   }
 
-  /** True while SQLite holds a transaction open; it ends one by itself on some errors, such as a full disk. */
+  /** True while SQLite holds a transaction open. */
   get inTransaction(): boolean {
     return this.#db.isTransaction
   }

@@ -1,12 +1,18 @@
 // Text search: what the index answers is what looking at each message would.
 
 import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { type MailAccount, matchesText, type Mailbox, type TextQuery } from '@aviso/imap'
 import { bodyTexts } from '@aviso/imap/search'
 import { assert as check, asyncProperty, integer } from 'fast-check'
 import type { IndexFound, IndexPlace } from '../../../src/mail/mailboxes/search/queries.ts'
+import { NO_LIMITS } from '../../../src/mail/mailboxes/quota.ts'
 import { mailStore } from '../../../src/mail/mailboxes/store.ts'
+import { migrate } from '../../../src/store/migrate.ts'
+import { SqliteDatabase } from '../../../src/store/sqlite.ts'
 import { account, type House, message, openHouse } from './fixture.ts'
 import { numbers, pick, randomMail, randomQuery } from './random-mail.ts'
 
@@ -285,4 +291,52 @@ describe('search of text', () => {
       await assert.rejects(found(gone, body('x'), [1]), { code: 'NONEXISTENT' })
     })
   })
+})
+
+it('forgets what it gathered of messages that were undone: their numbers are given again', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'aviso-undone-'))
+  const database = new SqliteDatabase(join(folder, 'account.db'), 'anna')
+  try {
+    migrate(database, [mailStore])
+    const { prepare, append, searchCatchUp, searchIndex } = mailStore.operations
+    const within = async <T>(work: () => Promise<T> | T, end: () => void): Promise<T> => {
+      database.begin()
+      const result = await work()
+      end()
+      return result
+    }
+    const commit = (): void => database.commit()
+    const bring = (words: readonly string[]): Promise<unknown> =>
+      Promise.resolve(
+        append.run(database, {
+          name: 'INBOX',
+          messages: words.map((word) => ({
+            message: { bytes: message(word, `${word}\r\n`) },
+            flags: [],
+            internalDate: undefined,
+            zone: undefined,
+          })),
+          limits: NO_LIMITS,
+        }),
+      )
+    const found = async (word: string): Promise<number[]> => {
+      const order = { stream: 0, pattern: Buffer.from(word), place: { after: 0 } }
+      return [...(await searchIndex.run(database, order)).sure]
+    }
+    await within(() => prepare.run(database, { mailboxes: [] }), commit)
+    await within(
+      async () => {
+        await bring(Array.from({ length: 40 }, () => 'undoneword'))
+        await searchCatchUp.run(database, {})
+      },
+      () => database.rollback(),
+    )
+    await within(() => bring(Array.from({ length: 40 }, () => 'keptword')), commit)
+    while ((await within(() => searchCatchUp.run(database, {}), commit)).more);
+    assert.deepEqual(await found('undoneword'), [])
+    assert.equal((await found('keptword')).length, 40)
+  } finally {
+    database.close()
+    rmSync(folder, { recursive: true, force: true })
+  }
 })

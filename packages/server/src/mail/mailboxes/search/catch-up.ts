@@ -61,18 +61,25 @@ async function lacking(tx: Transaction): Promise<number> {
 }
 
 /** What was gathered for the next segment of each database. It is in no table: after a crash or a rollback the same emails are gathered again. */
-const gathered = new WeakMap<Transaction, Batch>()
+const gathered = new WeakMap<Transaction, { readonly batch: Batch; readonly undone: number }>()
+
+function batchFrom(tx: Transaction, from: number): Batch {
+  const { batch, undone } = gathered.get(tx) ?? {}
+  // Emails that were undone may have been among them: their numbers are given again.
+  if (batch?.from === from && undone === tx.undone) return batch
+  const fresh = new Batch(from)
+  gathered.set(tx, { batch: fresh, undone: tx.undone })
+  return fresh
+}
 
 /** Undefined when there is no email to index; the next one, where its octets are needed to go on. */
 async function indexEmails(
   tx: Transaction,
   fetched: Fetched | undefined,
 ): Promise<Pick<Caught, 'elsewhere'> | undefined> {
-  const from = await indexedUpTo(tx)
-  let batch = gathered.get(tx)
-  if (batch?.from !== from) gathered.set(tx, (batch = new Batch(from)))
+  const batch = batchFrom(tx, await indexedUpTo(tx))
   const rows =
-    batch.emails >= SEGMENT_EMAILS
+    batch.closed || batch.emails >= SEGMENT_EMAILS
       ? []
       : await tx.all('SELECT id, size FROM mail_email WHERE id > ? ORDER BY id LIMIT ?', batch.last, SLICE_EMAILS)
   let left = SLICE_OCTETS
@@ -85,8 +92,10 @@ async function indexEmails(
     if (left <= 0) break
   }
   if (rows.length > 0 && (left <= 0 || batch.emails > FEW)) return {}
-  gathered.delete(tx)
   if (batch.emails === 0) return undefined
+  // A few are soon done; of many, each step is a slice.
+  for (let more = true; more;) if ((more = await batch.make()) && batch.emails > FEW) return {}
+  gathered.delete(tx)
   await batch.write(tx)
   await reached(tx, batch.last)
   return {}
