@@ -78,9 +78,10 @@ export class SqliteDatabase implements Transaction {
     this.run('COMMIT')
   }
 
-  /** Begins a transaction that is to end with `commitUnsynced`. */
+  /** Begins a transaction that is to end with `commitUnsynced`. Until then all of it stays in memory: a full disk makes no trouble before. */
   beginUnsynced(): void {
     this.run('PRAGMA synchronous=NORMAL')
+    this.run('PRAGMA cache_spill=OFF')
     this.begin()
   }
 
@@ -93,6 +94,7 @@ export class SqliteDatabase implements Transaction {
   /** Commits are synced again: also after a transaction of `beginUnsynced` was rolled back. */
   endUnsynced(): void {
     this.run('PRAGMA synchronous=FULL')
+    this.run('PRAGMA cache_spill=ON')
   }
 
   /** Returns when all that was committed is safe from power loss. */
@@ -125,6 +127,13 @@ export class SqliteDatabase implements Transaction {
   undoFence(): void {
     this.undone++
     if (this.inTransaction) this.#db.exec('ROLLBACK TO one; RELEASE one')
+  }
+
+  /** Ends a transaction of `beginUnsynced`, of which nothing is left; SQLite may have ended it already. */
+  undo(): void {
+    this.#changes.length = 0
+    this.rollback()
+    this.endUnsynced()
   }
 
   /** Runs several statements without parameters. */

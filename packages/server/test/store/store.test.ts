@@ -76,13 +76,15 @@ test('what can be made anew waits for no disk, what is in the same transaction d
   const store = await openStore(scope, { folder: folder(), definitions: [notes] })
   const anna = store.account(notes, 'anna')
   const [LATER, NOW] = [1, 2]
-  assert.equal(await anna.kept({ text: 'one' }), NOW)
-  assert.equal(await anna.derived({ text: 'two' }), LATER)
-  assert.deepEqual(await Promise.all([anna.derived({ text: 'three' }), anna.all()]), [LATER, ['one', 'two', 'three']])
-  assert.deepEqual(await Promise.all([anna.derived({ text: 'four' }), anna.kept({ text: 'five' })]), [NOW, NOW])
+  // Too long for the journal.
+  const long = 'x'.repeat(600_000)
+  assert.equal(await anna.kept({ text: long }), NOW)
+  assert.equal(await anna.derived({ text: long }), LATER)
+  assert.deepEqual(await Promise.all([anna.derived({ text: 'three' }), anna.all()]), [LATER, [long, long, 'three']])
+  assert.deepEqual(await Promise.all([anna.derived({ text: 'four' }), anna.kept({ text: long })]), [NOW, NOW])
   await assert.rejects(anna.derived({ text: 'refused' }), { code: 'refused' })
-  assert.equal(await anna.kept({ text: 'six' }), NOW)
-  assert.deepEqual(await anna.all(), ['one', 'two', 'three', 'four', 'five', 'six'])
+  assert.equal(await anna.kept({ text: long }), NOW)
+  assert.deepEqual(await anna.all(), [long, long, 'three', 'four', long, long])
   await scope.close()
 })
 
