@@ -25,6 +25,7 @@ const KEPT_STATEMENTS = 400
 export class SqliteDatabase implements Transaction {
   readonly database: string
   now = 0
+  undone = 0
   /** The run of the journal that has marked this database last, since it was opened. */
   markedBy: string | undefined
   readonly path: string
@@ -106,14 +107,31 @@ export class SqliteDatabase implements Transaction {
     }
   }
 
+  /** Undoes the transaction, unless SQLite has done that by itself, as it does on some errors, such as a full disk. */
   rollback(): void {
-    this.run('ROLLBACK')
+    this.undone++
+    if (this.inTransaction) this.run('ROLLBACK')
+  }
+
+  /** Begins what can be undone alone; not one inside the other. */
+  fence(): void {
+    this.run('SAVEPOINT one')
+  }
+
+  endFence(): void {
+    this.run('RELEASE one')
+  }
+
+  /** Undoes what was done since `fence`. */
+  undoFence(): void {
+    this.undone++
+    if (this.inTransaction) this.#db.exec('ROLLBACK TO one; RELEASE one')
   }
 
   /** Ends a transaction of `beginUnsynced`, of which nothing is left; SQLite may have ended it already. */
   undo(): void {
     this.#changes.length = 0
-    if (this.inTransaction) this.rollback()
+    this.rollback()
     this.endUnsynced()
   }
 
@@ -144,7 +162,7 @@ export class SqliteDatabase implements Transaction {
     return changes
   }
 
-  /** True while SQLite holds a transaction open; it ends one by itself on some errors, such as a full disk. */
+  /** True while SQLite holds a transaction open. */
   get inTransaction(): boolean {
     return this.#db.isTransaction
   }

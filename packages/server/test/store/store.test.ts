@@ -71,6 +71,23 @@ for (const [where, extra] of [
   })
 }
 
+test('what can be made anew waits for no disk, what is in the same transaction does', async () => {
+  const scope = testScope()
+  const store = await openStore(scope, { folder: folder(), definitions: [notes] })
+  const anna = store.account(notes, 'anna')
+  const [LATER, NOW] = [1, 2]
+  // Too long for the journal.
+  const long = 'x'.repeat(600_000)
+  assert.equal(await anna.kept({ text: long }), NOW)
+  assert.equal(await anna.derived({ text: long }), LATER)
+  assert.deepEqual(await Promise.all([anna.derived({ text: 'three' }), anna.all()]), [LATER, [long, long, 'three']])
+  assert.deepEqual(await Promise.all([anna.derived({ text: 'four' }), anna.kept({ text: long })]), [NOW, NOW])
+  await assert.rejects(anna.derived({ text: 'refused' }), { code: 'refused' })
+  assert.equal(await anna.kept({ text: long }), NOW)
+  assert.deepEqual(await anna.all(), [long, long, 'three', 'four', long, long])
+  await scope.close()
+})
+
 for (const [where, extra] of [
   ['in this thread', {}],
   ['in worker threads', { worker, threads: 2 }],
