@@ -16,6 +16,7 @@ import { Directory } from './directory.ts'
 import { FailureMemory, failureMemory, LoginGuard } from './guard.ts'
 import { HashingQueue } from './hashing.ts'
 import { RememberedLogins } from './remembered.ts'
+import { type Permission, Roles } from './roles.ts'
 import { AccountRooms, accountRooms } from './rooms.ts'
 import { accountStore } from './store.ts'
 import { Upgrades } from './upgrades.ts'
@@ -63,7 +64,8 @@ export async function openAccounts(scope: Scope, config: AuthConfig): Promise<Op
   }
   const clients = new Clients(scope, config.tokens, rows)
   const upgrades = new Upgrades(scope, config.passwords, rows)
-  const accounts = new HouseAccounts(directory, new Authenticator(house), clients, upgrades)
+  const roles = new Roles(config.roles)
+  const accounts = new HouseAccounts(directory, new Authenticator(house), clients, upgrades, roles)
   scope.defer(
     directory.watch(({ kind, accountId, address }) => {
       if (accountId === undefined || kind === 'created') return
@@ -78,6 +80,7 @@ export async function openAccounts(scope: Scope, config: AuthConfig): Promise<Op
       store,
       rows,
       rooms,
+      roles,
       passwords: config.passwords,
       hashing: new HashingQueue(HASHES_OF_ADMINISTRATORS, Number.POSITIVE_INFINITY),
     },
@@ -98,8 +101,10 @@ class HouseAccounts implements Accounts {
   readonly #authenticator: Authenticator
   readonly clients: Clients
   readonly upgrades: Upgrades
+  readonly roles: Roles
 
-  constructor(directory: Directory, authenticator: Authenticator, clients: Clients, upgrades: Upgrades) {
+  constructor(directory: Directory, authenticator: Authenticator, clients: Clients, upgrades: Upgrades, roles: Roles) {
+    this.roles = roles
     this.clients = clients
     this.upgrades = upgrades
     this.#directory = directory
@@ -112,6 +117,10 @@ class HouseAccounts implements Accounts {
 
   begin(mechanism: string, context: LoginContext): ServerMechanism | undefined {
     return this.#authenticator.begin(mechanism, context)
+  }
+
+  may(account: Account, ...permissions: readonly Permission[]): boolean {
+    return !account.disabled && this.roles.may(account.role, ...permissions)
   }
 
   async byAddress(text: string): Promise<Account | undefined> {

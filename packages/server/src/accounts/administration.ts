@@ -79,6 +79,8 @@ export interface AccountAdmin {
   /** Forgets a client of that id (as listed, or its beginning), or all of them: their tokens are good for nothing any more. Answers how many. */
   revokeClients(address: string, client?: string): Promise<number>
   setRole(address: string, role: Role): Promise<void>
+  /** The roles that accounts can have, and what they may do: permissions by name, `-` before those that are denied. */
+  listRoles(): readonly { readonly role: Role; readonly may: readonly string[] }[]
   /** Disabled accounts cannot log in; their mail is still taken. */
   disableAccount(address: string): Promise<void>
   enableAccount(address: string): Promise<void>

@@ -2,9 +2,13 @@
 
 import type { Announcement, ServerMechanism } from '@aviso/sasl'
 import { serviceKey } from '../kernel/scope.ts'
+import type { Permission, Roles } from './roles.ts'
 
-/** What an account may do: `admin` everything, `user` mail and chat, `limited` local mail and chat only. */
-export type Role = 'admin' | 'user' | 'limited'
+/**
+ * The name of what an account may do, see roles.ts: `admin` everything, `user` mail and chat, `limited` no mail to other domains and no files, `guest` chat here for one session; and
+ * those that the config names.
+ */
+export type Role = string
 
 /** One person (or robot): one mailbox, one chat address. */
 export interface Account {
@@ -118,6 +122,9 @@ export interface Accounts {
   begin(mechanism: string, context: LoginContext): ServerMechanism | undefined
   readonly clients: LoginClients
   readonly upgrades: LoginUpgrades
+  readonly roles: Roles
+  /** True where the account may do it: its role has the first of the permissions that it says anything about. A disabled account may nothing. */
+  may(account: Account, ...permissions: readonly Permission[]): boolean
   /** The account that a successful exchange named; undefined if it has gone or was disabled meanwhile. */
   byAddress(address: string): Promise<Account | undefined>
   byId(id: string): Promise<Account | undefined>

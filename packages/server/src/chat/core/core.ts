@@ -443,12 +443,26 @@ export class Core implements Chat {
 
   /** Sessions of an account that may not go on are closed. */
   accountChanged(change: AccountChange): void {
-    const { kind, accountId } = change
+    const { kind, accountId, address } = change
+    if (accountId === undefined) return
     const why = WHY_CLOSED[kind]
-    if (why === undefined || accountId === undefined) return
+    if (why === undefined) return void this.#refresh(address ?? '')
     for (const online of this.directory.accounts) {
       if (online.account.id !== accountId) continue
       this.#close(online, new StreamError('not-authorized', why), (session) => session.stays?.(change) === true)
+    }
+  }
+
+  /** The role may have changed. Until it is known again, the account may what it might. */
+  async #refresh(address: string): Promise<void> {
+    const online = this.directory.account(address)
+    if (online === undefined) return
+    try {
+      const account = await this.accounts.byId(online.account.id)
+      if (account !== undefined) online.account = account
+    } catch (error) {
+      this.log.error({ err: error, account: address }, 'an account that changed could not be looked up')
+      this.#close(online, new StreamError('internal-server-error', 'log in again'))
     }
   }
 

@@ -68,14 +68,14 @@ export const invites = chatFeature({
       host.command({
         node: `${INVITE}#invite`,
         name: 'Invite somebody',
-        access: 'user',
+        needs: 'invite-contacts',
         run: async ({ account }) =>
           told(await make({ kind: 'contact', inviter: account.address, register: config.accounts })),
       })
     host.command({
       node: `${INVITE}#create-account`,
       name: 'Invite somebody to an account',
-      access: 'admin',
+      needs: 'invite-accounts',
       run: ({ account, domain }: CommandCall) => ({
         form: form({ title: 'Invite somebody to an account' }, [
           { name: 'username', type: 'text-single', label: 'Name, where it is not to be chosen' },
@@ -97,7 +97,7 @@ export const invites = chatFeature({
     host.command({
       node: `${INVITE}#password-reset`,
       name: 'Let somebody set a new password',
-      access: 'admin',
+      needs: 'invite-accounts',
       run: () => ({
         form: form({ title: 'Let somebody set a new password' }, [
           { name: 'accountjid', type: 'jid-single', label: 'Account', required: true },
