@@ -14,6 +14,7 @@ import type { AuthConfig } from './config.ts'
 import { type Account, type AccountChange, Accounts, type LoginContext, type Resolution } from './contracts.ts'
 import { Directory } from './directory.ts'
 import { FailureMemory, failureMemory, LoginGuard } from './guard.ts'
+import { GuestList, guestList } from './guests.ts'
 import { HashingQueue } from './hashing.ts'
 import { RememberedLogins } from './remembered.ts'
 import { type Permission, Roles } from './roles.ts'
@@ -51,11 +52,13 @@ export async function openAccounts(scope: Scope, config: AuthConfig): Promise<Op
     (await rows.secret('decoy')) ?? (await rows.keepSecret({ name: 'decoy', value: fresh })),
     'base64',
   )
+  const guests = await scope.keep(guestList, (life) => new GuestList(life))
   const house: LoginHouse = {
     scope,
     config,
     rows,
     directory,
+    guests,
     guard: new LoginGuard(scope, config.failures, memory, scope.find(Bans)),
     remembered: new RememberedLogins(scope.random, config.remembered),
     hashing: new HashingQueue(config.passwords.concurrency, config.passwords.queue),
@@ -65,7 +68,7 @@ export async function openAccounts(scope: Scope, config: AuthConfig): Promise<Op
   const clients = new Clients(scope, config.tokens, rows)
   const upgrades = new Upgrades(scope, config.passwords, rows)
   const roles = new Roles(config.roles)
-  const accounts = new HouseAccounts(directory, new Authenticator(house), clients, upgrades, roles)
+  const accounts = new HouseAccounts(directory, new Authenticator(house), { clients, upgrades, guests, roles })
   scope.defer(
     directory.watch(({ kind, accountId, address }) => {
       if (accountId === undefined || kind === 'created') return
@@ -74,6 +77,7 @@ export async function openAccounts(scope: Scope, config: AuthConfig): Promise<Op
     }),
   )
   const rooms = new AccountRooms()
+  guests.adopt({ scope, store, rows, rooms })
   const admin = new Administration(
     {
       scope,
@@ -81,6 +85,7 @@ export async function openAccounts(scope: Scope, config: AuthConfig): Promise<Op
       rows,
       rooms,
       roles,
+      guests,
       passwords: config.passwords,
       hashing: new HashingQueue(HASHES_OF_ADMINISTRATORS, Number.POSITIVE_INFINITY),
     },
@@ -101,9 +106,15 @@ class HouseAccounts implements Accounts {
   readonly #authenticator: Authenticator
   readonly clients: Clients
   readonly upgrades: Upgrades
+  readonly guests: GuestList
   readonly roles: Roles
 
-  constructor(directory: Directory, authenticator: Authenticator, clients: Clients, upgrades: Upgrades, roles: Roles) {
+  constructor(
+    directory: Directory,
+    authenticator: Authenticator,
+    { clients, upgrades, guests, roles }: Pick<HouseAccounts, 'clients' | 'upgrades' | 'guests' | 'roles'>,
+  ) {
+    this.guests = guests
     this.roles = roles
     this.clients = clients
     this.upgrades = upgrades
@@ -125,12 +136,13 @@ class HouseAccounts implements Accounts {
 
   async byAddress(text: string): Promise<Account | undefined> {
     const address = canonical(text)
-    const account = address === undefined ? undefined : await this.#directory.byCanonical(address)
+    if (address === undefined) return undefined
+    const account = this.guests.byAddress(address) ?? (await this.#directory.byCanonical(address))
     return account?.disabled === true ? undefined : account
   }
 
-  byId(id: string): Promise<Account | undefined> {
-    return this.#directory.byId(id)
+  async byId(id: string): Promise<Account | undefined> {
+    return this.guests.byId(id) ?? (await this.#directory.byId(id))
   }
 
   isLocal(domain: string): boolean {

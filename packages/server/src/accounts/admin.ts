@@ -166,7 +166,7 @@ export class Administration implements AccountAdmin {
   }
 
   async recover(): Promise<number> {
-    let cleaned = 0
+    let cleaned = await told(this.#house.guests.sweep())
     for (const row of await told(this.#rows.interrupted())) {
       const about = { account: row.id, address: row.address, state: row.state }
       try {

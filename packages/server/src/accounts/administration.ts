@@ -103,7 +103,7 @@ export interface AccountAdmin {
   audit(before?: number, limit?: number): Promise<readonly AuditRow[]>
   /** When an account of that address was erased last; undefined where there was none. Milliseconds since the epoch. */
   erased(address: string): Promise<number | undefined>
-  /** Finishes what a crash interrupted: half made accounts go, half erased ones too. To be called once at start, when all rooms have registered. Tells how many there were. */
+  /** Finishes what a crash interrupted: half made accounts go, half erased ones and guests too. To be called once at start, when all rooms have registered. Tells how many there were. */
   recover(): Promise<number>
 }
 

@@ -16,6 +16,7 @@ import { decoyForms, decoyScram, deriveForm, parseScram, provingForm, type Scram
 import type { Directory } from './directory.ts'
 import { accountOf } from './directory.ts'
 import type { LoginGuard } from './guard.ts'
+import type { GuestList } from './guests.ts'
 import { HashingBusy, type HashingQueue } from './hashing.ts'
 import type { CredentialTexts } from './operations/accounts.ts'
 import type { RememberedLogins } from './remembered.ts'
@@ -37,6 +38,7 @@ export interface LoginHouse {
   readonly config: AuthConfig
   readonly rows: Calls<AccountStore['operations']>
   readonly directory: Directory
+  readonly guests: GuestList
   readonly guard: LoginGuard
   readonly remembered: RememberedLogins
   readonly hashing: HashingQueue
@@ -143,6 +145,17 @@ export class Attempt implements CredentialSource, TokenSource {
       use.used({ mechanism: token.mechanism, issued: token.issued, invalidated: invalidate })
       this.account = accountOf(found.account)
       return Buffer.from(token.secret)
+    })
+  }
+
+  /** Makes an account for who has none. Rejects where there are too many. */
+  guest(): Promise<string> {
+    return this.#noting(async () => {
+      const { domain, guests, remoteAddress } = this.#context
+      if (domain === undefined || guests === undefined) throw new Error('nobody is a guest there')
+      this.account = await this.#house.guests.admit(domain, remoteAddress, guests)
+      this.claimed = this.account.address
+      return this.account.address
     })
   }
 

@@ -37,8 +37,26 @@ export interface LoginContext {
   readonly client?: ClientAgent | undefined
   /** The peer wants to use a token in place of the password (XEP-0484); `client` needs its id then. */
   readonly token?: TokenUse | undefined
+  /** Set where the domain is for people without an account (XEP-0175): nobody else logs in there. */
+  readonly guests?: GuestTerms | undefined
   /** The domain that the peer addressed (XMPP `to`, TLS SNI): completes a login name without `@`. */
   readonly domain?: string
+}
+
+/** How many guests there may be at a time. */
+export interface GuestTerms {
+  /** In the domain. */
+  readonly most: number
+  /** From one address (IPv6: from one /64), in all domains. */
+  readonly perAddress: number
+}
+
+/** Accounts that are made by a login without a name, and erased when their session is over. `Accounts` finds them as any other; nobody else lists them. */
+export interface Guests {
+  /** The guest has a session. */
+  settle(account: Account): void
+  /** The guest's session is over, or there will be none: from now on nobody finds him, and what was kept of him is erased. Nothing happens for other accounts. */
+  leave(account: Account): void
 }
 
 /** A program that logs in: what it says of itself. */
@@ -122,6 +140,7 @@ export interface Accounts {
   begin(mechanism: string, context: LoginContext): ServerMechanism | undefined
   readonly clients: LoginClients
   readonly upgrades: LoginUpgrades
+  readonly guests: Guests
   readonly roles: Roles
   /** True where the account may do it: its role has the first of the permissions that it says anything about. A disabled account may nothing. */
   may(account: Account, ...permissions: readonly Permission[]): boolean

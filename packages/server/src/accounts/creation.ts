@@ -10,6 +10,7 @@ import type { Form } from './config.ts'
 import type { Account } from './contracts.ts'
 import { deriveForms, type PasswordSettings } from './credentials.ts'
 import { AccountError, accountError } from './errors.ts'
+import type { GuestList } from './guests.ts'
 import type { HashingQueue } from './hashing.ts'
 import type { CredentialTexts, NewAccount } from './operations/accounts.ts'
 import type { Roles } from './roles.ts'
@@ -27,6 +28,7 @@ export interface CreationHouse {
   readonly rows: Calls<AccountStore['operations']>
   readonly rooms: AccountRooms
   readonly roles: Roles
+  readonly guests: GuestList
   readonly passwords: PasswordSettings
   /** Administrators' hashes wait as long as they must, apart from the logins. */
   readonly hashing: HashingQueue

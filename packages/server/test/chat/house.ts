@@ -85,6 +85,7 @@ export class FakeAccounts implements Accounts {
   }
 
   readonly roles = new Roles()
+  readonly guests: Accounts['guests'] = { settle: () => {}, leave: () => {} }
 
   may(account: Account, ...permissions: readonly Permission[]): boolean {
     return !account.disabled && this.roles.may(account.role, ...permissions)

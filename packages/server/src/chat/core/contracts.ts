@@ -2,7 +2,7 @@
 
 import type { Element, Jid, StanzaError, UserAgent } from '@aviso/xmpp'
 import type { GenericSchema, InferOutput } from 'valibot'
-import type { Account, Accounts } from '../../accounts/contracts.ts'
+import type { Account, Accounts, GuestTerms } from '../../accounts/contracts.ts'
 import { type AnyModule, defineFamily, defineModule } from '../../kernel/module.ts'
 import { type Scope, type ServiceKey, serviceKey } from '../../kernel/scope.ts'
 import type { Store } from '../../store/contracts.ts'
@@ -364,6 +364,8 @@ export interface Host {
 export interface Chat {
   /** True for the domains of accounts and of services: those that other servers may send to. */
   isServed(domain: string): boolean
+  /** Set for a domain of guests (XEP-0175). */
+  guests(domain: string): GuestTerms | undefined
   /** True for the domains whose accounts chat here. */
   isLocal(domain: string): boolean
   /** The host, for one feature: what it registers goes with its scope. */

@@ -12,7 +12,13 @@ import {
   StanzaError,
   StreamError,
 } from '@aviso/xmpp'
-import { type Account, type AccountChange, Accounts, type AccountRoom } from '../../accounts/contracts.ts'
+import {
+  type Account,
+  type AccountChange,
+  Accounts,
+  type AccountRoom,
+  type GuestTerms,
+} from '../../accounts/contracts.ts'
 import { accountRooms } from '../../accounts/rooms.ts'
 import type { Log } from '../../kernel/log.ts'
 import { randomWord } from '../../kernel/random.ts'
@@ -181,6 +187,10 @@ export class Core implements Chat {
     return this.accounts.isLocal(domain) && this.#hosts.get(domain)?.enabled !== false
   }
 
+  guests(domain: string): GuestTerms | undefined {
+    return this.#hosts.get(domain)?.guests
+  }
+
   /** The limits of one of our domains. */
   limits(domain: string): HostLimits {
     return this.#hosts.get(domain)?.limits ?? this.#limits
@@ -263,6 +273,7 @@ export class Core implements Chat {
       throw StanzaError.of('resource-constraint', 'this account has too many clients connected')
     const session = new Session(id, jid, online, wire, lang, userAgent)
     this.directory.add(session)
+    this.accounts.guests.settle(account)
     this.points.bound.tell(session)
     return session
   }
@@ -283,6 +294,7 @@ export class Core implements Chat {
     }
     this.directory.remove(session)
     core.points.closed.tell(session)
+    if (this.directory.account(session.account.bare) === undefined) this.accounts.guests.leave(session.account.account)
   }
 
   take(session: Session, stanza: Element): void | Promise<void> {

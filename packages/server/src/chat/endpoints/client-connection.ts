@@ -191,6 +191,10 @@ export class ClientConnection implements ServerStreamHandlers, LoginConnection, 
 
   use(session: Session): void {
     this.#session = session
+    const { account } = session.account
+    // A guest who goes on as the one that he was before.
+    if (this.#account !== undefined && this.#account.id !== account.id) this.#terms.accounts.guests.leave(this.#account)
+    this.#account = account
     // Nobody logs in over this connection any more.
     this.#bindings = undefined
     this.#connection.log.debug({ account: session.account.bare, jid: session.full }, 'bound')
@@ -276,6 +280,7 @@ export class ClientConnection implements ServerStreamHandlers, LoginConnection, 
     const broken =
       by === 'lost' || (by === 'error' && error instanceof StreamError && error.condition === 'system-shutdown')
     if (this.#session !== undefined) this.#terms.chat.disconnected(this.#session, this.stream, broken)
+    else if (this.#account !== undefined) this.#terms.accounts.guests.leave(this.#account)
     if (error instanceof StreamError && error.condition === 'internal-server-error')
       this.#connection.log.error({ err: error.cause ?? error, account: this.#account?.address }, 'the stream failed')
     else this.#connection.log.debug({ by: reason.by, why: error?.message, account: this.#account?.address }, 'closed')
@@ -301,6 +306,7 @@ export class ClientConnection implements ServerStreamHandlers, LoginConnection, 
       remoteAddress,
       secure: stream.secure,
       domain: stream.host,
+      guests: this.#terms.chat.guests(stream.host),
       get channelBinding() {
         return bindings()
       },

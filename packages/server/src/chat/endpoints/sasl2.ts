@@ -57,11 +57,13 @@ export class ClientLogin implements Sasl2Handlers {
 
   offer(): ReturnType<Sasl2Handlers['offer']> {
     const { accounts, chat, stream } = this.#connection
-    const tokens = accounts.clients.mechanisms(this.#connection.context())
+    const context = this.#connection.context()
+    const tokens = accounts.clients.mechanisms(context)
+    const upgrades = context.guests === undefined ? accounts.upgrades.offered : []
     const fast = el('fast', { xmlns: NS.fast }, ...tokens.map((name) => el('mechanism', {}, name)))
     return {
       inline: tokens.length === 0 ? chat.inlineOffers(stream.host) : [...chat.inlineOffers(stream.host), fast],
-      others: accounts.upgrades.offered.map((form) => el('upgrade', { xmlns: NS.saslUpgrade }, `${UPGRADE}${form}`)),
+      others: upgrades.map((form) => el('upgrade', { xmlns: NS.saslUpgrade }, `${UPGRADE}${form}`)),
     }
   }
 
