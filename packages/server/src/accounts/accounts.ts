@@ -8,6 +8,7 @@ import { canonical } from './address.ts'
 import { Administration } from './admin.ts'
 import { AccountAdmin } from './administration.ts'
 import type { LoginHouse } from './attempt.ts'
+import { ClientCertificates } from './certificates.ts'
 import { Clients } from './clients.ts'
 import { Authenticator } from './authenticate.ts'
 import type { AuthConfig } from './config.ts'
@@ -53,12 +54,14 @@ export async function openAccounts(scope: Scope, config: AuthConfig): Promise<Op
     'base64',
   )
   const guests = await scope.keep(guestList, (life) => new GuestList(life))
+  const certificates = new ClientCertificates(scope, config.certificates)
   const house: LoginHouse = {
     scope,
     config,
     rows,
     directory,
     guests,
+    certificates,
     guard: new LoginGuard(scope, config.failures, memory, scope.find(Bans)),
     remembered: new RememberedLogins(scope.random, config.remembered),
     hashing: new HashingQueue(config.passwords.concurrency, config.passwords.queue),
@@ -68,7 +71,13 @@ export async function openAccounts(scope: Scope, config: AuthConfig): Promise<Op
   const clients = new Clients(scope, config.tokens, rows)
   const upgrades = new Upgrades(scope, config.passwords, rows)
   const roles = new Roles(config.roles)
-  const accounts = new HouseAccounts(directory, new Authenticator(house), { clients, upgrades, guests, roles })
+  const accounts = new HouseAccounts(directory, new Authenticator(house), {
+    clients,
+    upgrades,
+    guests,
+    roles,
+    certificates,
+  })
   scope.defer(
     directory.watch(({ kind, accountId, address }) => {
       if (accountId === undefined || kind === 'created') return
@@ -101,20 +110,26 @@ export async function openAccounts(scope: Scope, config: AuthConfig): Promise<Op
   return { accounts, admin, rooms }
 }
 
+type Parts = Pick<HouseAccounts, 'clients' | 'upgrades' | 'guests' | 'roles'> & {
+  readonly certificates: ClientCertificates
+}
+
 class HouseAccounts implements Accounts {
   readonly #directory: Directory
   readonly #authenticator: Authenticator
   readonly clients: Clients
   readonly upgrades: Upgrades
   readonly guests: GuestList
+  readonly #certificates: ClientCertificates
   readonly roles: Roles
 
   constructor(
     directory: Directory,
     authenticator: Authenticator,
-    { clients, upgrades, guests, roles }: Pick<HouseAccounts, 'clients' | 'upgrades' | 'guests' | 'roles'>,
+    { clients, upgrades, guests, roles, certificates }: Parts,
   ) {
     this.guests = guests
+    this.#certificates = certificates
     this.roles = roles
     this.clients = clients
     this.upgrades = upgrades
@@ -128,6 +143,10 @@ class HouseAccounts implements Accounts {
 
   begin(mechanism: string, context: LoginContext): ServerMechanism | undefined {
     return this.#authenticator.begin(mechanism, context)
+  }
+
+  clientCertificates(protocol: string): { readonly ca: string } | undefined {
+    return this.#certificates.terms(protocol)
   }
 
   may(account: Account, ...permissions: readonly Permission[]): boolean {

@@ -2,12 +2,14 @@
 
 import type {
   CredentialSource,
+  Identity,
   PasswordVerdict,
   RefusalCondition,
   ScramHash,
   ScramKeys,
   TokenSource,
 } from '@aviso/sasl'
+import type { ClientCertificates } from './certificates.ts'
 import type { Account, LoginContext } from './contracts.ts'
 import type { AuthConfig, Form } from './config.ts'
 import { loginAddress } from './address.ts'
@@ -39,6 +41,7 @@ export interface LoginHouse {
   readonly rows: Calls<AccountStore['operations']>
   readonly directory: Directory
   readonly guests: GuestList
+  readonly certificates: ClientCertificates
   readonly guard: LoginGuard
   readonly remembered: RememberedLogins
   readonly hashing: HashingQueue
@@ -159,13 +162,45 @@ export class Attempt implements CredentialSource, TokenSource {
     })
   }
 
+  /** The account that the certificate names: the one that is asked for, or the only one of the domain. */
+  external(wish: string | undefined): Promise<Identity | 'not-authorized' | 'invalid-authzid'> {
+    return this.#noting(async () => {
+      const { directory, certificates } = this.#house
+      const domain = this.#domain
+      const proven = certificates.addresses(this.#context)
+      const wanted = wish === undefined ? undefined : loginAddress(wish, domain)
+      this.claimed = wanted ?? wish?.slice(0, 128) ?? proven[0]
+      if (wish !== undefined && (wanted === undefined || !proven.includes(wanted))) {
+        this.reason = 'the certificate is for another'
+        return 'invalid-authzid'
+      }
+      const accounts: Account[] = []
+      for (const address of wanted === undefined ? proven.filter((each) => each.endsWith(`@${domain}`)) : [wanted]) {
+        const account = await directory.byCanonical(address)
+        if (account !== undefined) accounts.push(account)
+      }
+      const [account, second] = accounts
+      if (account === undefined || second !== undefined) {
+        this.reason = account === undefined ? 'no such account' : 'the certificate names several accounts'
+        return 'not-authorized'
+      }
+      this.account = account
+      this.claimed = account.address
+      return { authcid: account.address, authzid: undefined }
+    })
+  }
+
+  /** What completes a login name. */
+  get #domain(): string | undefined {
+    const { directory } = this.#house
+    const { domain } = this.#context
+    return domain !== undefined && directory.isLocal(domain) ? domain : directory.domains[0]
+  }
+
   async #approach(authcid: string): Promise<string | undefined> {
-    const { directory, guard } = this.#house
-    const { domain, remoteAddress } = this.#context
-    const address = loginAddress(
-      authcid,
-      domain !== undefined && directory.isLocal(domain) ? domain : directory.domains[0],
-    )
+    const { guard } = this.#house
+    const { remoteAddress } = this.#context
+    const address = loginAddress(authcid, this.#domain)
     this.claimed = address ?? authcid.slice(0, 128)
     if (!(await guard.approach(this.claimed, remoteAddress)))
       throw new LoginDeferred('the account is under attack and too many logins wait for it')

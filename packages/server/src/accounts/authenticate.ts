@@ -44,13 +44,19 @@ export class Authenticator {
     if (context.guests !== undefined) return ['ANONYMOUS']
     const wanted: readonly string[] = config['channel-binding']
     const bindings = wanted.includes(context.protocol) && (context.channelBinding?.size ?? 0) > 0
-    return MECHANISMS.filter((name) => {
+    const proven = this.#house.certificates.addresses(context).some((address) => this.#isOurs(address))
+    const passwords = MECHANISMS.filter((name) => {
       if (!config.mechanisms.includes(name)) return false
       if (name === 'LOGIN') return LOGIN_PROTOCOLS.has(context.protocol)
       if (name === 'PLAIN') return true
       if (name.endsWith('-PLUS') && !bindings) return false
       return config.passwords.forms.some((form) => name.replace('-PLUS', '') === form)
     })
+    return proven ? ['EXTERNAL', ...passwords] : passwords
+  }
+
+  #isOurs(address: string): boolean {
+    return this.#house.directory.isLocal(address.slice(address.lastIndexOf('@') + 1))
   }
 
   begin(mechanism: string, context: LoginContext): ServerMechanism | undefined {
@@ -69,6 +75,7 @@ export class Authenticator {
       channelBinding: offered.some((name) => name.endsWith('-PLUS')) ? channelBindingOf(context) : undefined,
       announced: context.announced,
       guest: () => attempt.guest(),
+      external: (authzid) => attempt.external(authzid),
       nonce: () => this.#house.scope.random.bytes(18).toString('base64'),
     })
     return inner === undefined ? undefined : new GuardedExchange(this.#house, this.#logins, inner, attempt, context)

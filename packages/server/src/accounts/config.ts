@@ -2,6 +2,7 @@
 
 import * as v from 'valibot'
 import { duration } from '../kernel/units.ts'
+import { certificatesConfig } from './certificates.ts'
 import { rolesConfig } from './roles.ts'
 
 const whole = (least: number, most: number, text: string): v.GenericSchema<number> =>
@@ -37,6 +38,7 @@ export const authConfig = v.strictObject({
     ['c2s'],
   ),
   roles: v.optional(rolesConfig, {}),
+  certificates: v.optional(certificatesConfig, {}),
   cleartext: v.optional(
     v.pipe(v.picklist(['never', 'loopback']), v.description('logins without TLS: never, or from this machine only')),
     'never',

@@ -2,6 +2,7 @@
 
 import type { Announcement, ServerMechanism } from '@aviso/sasl'
 import { serviceKey } from '../kernel/scope.ts'
+import type { TlsFacts } from '../net/contracts.ts'
 import type { Permission, Roles } from './roles.ts'
 
 /**
@@ -31,6 +32,8 @@ export interface LoginContext {
   readonly secure: boolean
   /** Channel binding data by type (`tls-exporter`, `tls-server-end-point`), where TLS gives them. */
   readonly channelBinding?: ReadonlyMap<string, Uint8Array> | undefined
+  /** The certificate that the peer has shown in the TLS handshake. */
+  readonly certificate?: TlsFacts['clientCertificate']
   /** The mechanisms and channel bindings that the peer was shown, where SCRAM is to sign them (XEP-0474). */
   readonly announced?: Announcement | undefined
   /** The program that logs in, as it describes itself. */
@@ -141,6 +144,8 @@ export interface Accounts {
   readonly clients: LoginClients
   readonly upgrades: LoginUpgrades
   readonly guests: Guests
+  /** How an endpoint of that protocol asks its clients for certificates, see `ListenOptions`; undefined: not at all. */
+  clientCertificates(protocol: string): { readonly ca: string } | undefined
   readonly roles: Roles
   /** True where the account may do it: its role has the first of the permissions that it says anything about. A disabled account may nothing. */
   may(account: Account, ...permissions: readonly Permission[]): boolean

@@ -85,6 +85,11 @@ export class FakeAccounts implements Accounts {
   }
 
   readonly roles = new Roles()
+
+  clientCertificates(): undefined {
+    return undefined
+  }
+
   readonly guests: Accounts['guests'] = { settle: () => {}, leave: () => {} }
 
   may(account: Account, ...permissions: readonly Permission[]): boolean {

@@ -54,9 +54,12 @@ export const c2s = defineModule({
         channelBinding: () => connection.tls?.channelBinding,
       })
     }
+    const clientCertificates = terms.accounts.clientCertificates('c2s')
     const bound: Bound[] = []
     for (const address of config.listen)
-      bound.push(await network.listen(scope, { protocol: 'c2s', address, tls: 'starttls', proxies, serve }))
+      bound.push(
+        await network.listen(scope, { protocol: 'c2s', address, tls: 'starttls', clientCertificates, proxies, serve }),
+      )
     for (const address of config['listen-tls'])
       bound.push(
         await network.listen(scope, {
@@ -64,6 +67,7 @@ export const c2s = defineModule({
           address,
           tls: 'implicit',
           alpn: ['xmpp-client'],
+          clientCertificates,
           proxies,
           serve,
         }),

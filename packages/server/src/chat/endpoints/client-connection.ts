@@ -298,7 +298,7 @@ export class ClientConnection implements ServerStreamHandlers, LoginConnection, 
   }
 
   #context(stream: ServerStream): LoginContext {
-    const { id, remoteAddress } = this.#connection
+    const { id, remoteAddress, tls } = this.#connection
     const bindings = (): ReadonlyMap<string, Uint8Array> | undefined => this.#channelBinding()
     return {
       protocol: 'c2s',
@@ -309,6 +309,9 @@ export class ClientConnection implements ServerStreamHandlers, LoginConnection, 
       guests: this.#terms.chat.guests(stream.host),
       get channelBinding() {
         return bindings()
+      },
+      get certificate() {
+        return tls?.clientCertificate
       },
     }
   }

@@ -87,10 +87,10 @@ export class ClientLogin implements Sasl2Handlers {
     return accounts.begin(mechanism, { ...login.context, token })
   }
 
-  async task(identity: Identity, { element }: Sasl2Request): Promise<Sasl2Task | undefined> {
+  async task(identity: Identity, { element, mechanism }: Sasl2Request): Promise<Sasl2Task | undefined> {
     const login = this.#login
-    // A token does not prove that its owner knows the password: it must not make a form of one.
-    if (login === undefined || login.used !== undefined) return undefined
+    // What does not prove that its owner knows the password must not make a form of one.
+    if (login === undefined || !(mechanism === 'PLAIN' || mechanism.startsWith('SCRAM-'))) return undefined
     const { accounts } = this.#connection
     for (const wish of element.childrenNamed('upgrade', NS.saslUpgrade)) {
       const name = wish.text().trim()
