@@ -17,6 +17,7 @@ import { Directory } from './directory.ts'
 import { FailureMemory, failureMemory, LoginGuard } from './guard.ts'
 import { GuestList, guestList } from './guests.ts'
 import { HashingQueue } from './hashing.ts'
+import { AccessTokens } from './oauth/tokens.ts'
 import { RememberedLogins } from './remembered.ts'
 import { type Permission, Roles } from './roles.ts'
 import { AccountRooms, accountRooms } from './rooms.ts'
@@ -62,6 +63,7 @@ export async function openAccounts(scope: Scope, config: AuthConfig): Promise<Op
     directory,
     guests,
     certificates,
+    tokens: config.oauth && new AccessTokens(scope, config.oauth),
     guard: new LoginGuard(scope, config.failures, memory, scope.find(Bans)),
     remembered: new RememberedLogins(scope.random, config.remembered),
     hashing: new HashingQueue(config.passwords.concurrency, config.passwords.queue),

@@ -7,7 +7,9 @@ import type {
   RefusalCondition,
   ScramHash,
   ScramKeys,
+  TokenRequest,
   TokenSource,
+  TokenVerdict,
 } from '@aviso/sasl'
 import type { ClientCertificates } from './certificates.ts'
 import type { Account, LoginContext } from './contracts.ts'
@@ -21,6 +23,7 @@ import type { LoginGuard } from './guard.ts'
 import type { GuestList } from './guests.ts'
 import { HashingBusy, type HashingQueue } from './hashing.ts'
 import type { CredentialTexts } from './operations/accounts.ts'
+import type { AccessTokens } from './oauth/tokens.ts'
 import type { RememberedLogins } from './remembered.ts'
 import type { AccountStore } from './store.ts'
 import type { Calls } from '../store/contracts.ts'
@@ -42,6 +45,8 @@ export interface LoginHouse {
   readonly directory: Directory
   readonly guests: GuestList
   readonly certificates: ClientCertificates
+  /** Undefined where no tokens of other servers are taken. */
+  readonly tokens: AccessTokens | undefined
   readonly guard: LoginGuard
   readonly remembered: RememberedLogins
   readonly hashing: HashingQueue
@@ -188,6 +193,41 @@ export class Attempt implements CredentialSource, TokenSource {
       this.claimed = account.address
       return { authcid: account.address, authzid: undefined }
     })
+  }
+
+  /** The account that an access token names. Rejects when that cannot be told now. */
+  bearer({ token, authzid }: TokenRequest): Promise<TokenVerdict> {
+    return this.#noting(async () => {
+      const { tokens, directory } = this.#house
+      if (tokens === undefined) throw new Error('tokens are not taken')
+      if (authzid !== '') this.claimed = loginAddress(authzid, this.#domain) ?? authzid.slice(0, 128)
+      const { scope, 'openid-configuration': openidConfiguration } = tokens.config
+      const telling = {
+        ...(scope.length > 0 && { scope: scope.join(' ') }),
+        ...(openidConfiguration !== undefined && { openidConfiguration }),
+      }
+      const found = await tokens.find(token)
+      if ('refused' in found) {
+        this.reason = found.refused
+        const { status = 'invalid_token', expired } = found
+        return { kind: 'refused', status, ...(expired === true && { condition: 'credentials-expired' }), ...telling }
+      }
+      // Not by the domain that the client asked for: `anna` is one person.
+      const address = loginAddress(found.name, directory.domains[0])
+      this.claimed = address ?? found.name.slice(0, 128)
+      const account = address === undefined ? undefined : await directory.byCanonical(address)
+      if (account === undefined) {
+        this.reason = 'the token names no account of ours'
+        return { kind: 'refused', ...telling }
+      }
+      this.account = account
+      return { kind: 'accepted', authcid: account.address }
+    })
+  }
+
+  /** True where a name that the client gave is the account's. */
+  isSelf(name: string): boolean {
+    return this.account !== undefined && loginAddress(name, this.#domain) === this.account.address
   }
 
   /** What completes a login name. */

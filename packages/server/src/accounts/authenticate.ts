@@ -14,7 +14,6 @@ import {
   type TokenMechanismName,
 } from '@aviso/sasl'
 import type { CounterMetric } from '../kernel/metrics.ts'
-import { canonical } from './address.ts'
 import { Attempt, LoginDeferred, type LoginHouse } from './attempt.ts'
 import { MECHANISMS } from './config.ts'
 import type { Account, LoginContext } from './contracts.ts'
@@ -52,7 +51,13 @@ export class Authenticator {
       if (name.endsWith('-PLUS') && !bindings) return false
       return config.passwords.forms.some((form) => name.replace('-PLUS', '') === form)
     })
-    return proven ? ['EXTERNAL', ...passwords] : passwords
+    return [...(proven ? ['EXTERNAL' as const] : []), ...this.#bearers(context.protocol), ...passwords]
+  }
+
+  /** XOAUTH2 is of mail; it never came to XMPP. */
+  #bearers(protocol: string): readonly MechanismName[] {
+    if (this.#house.tokens?.serves(protocol) !== true) return []
+    return protocol === 'c2s' ? ['OAUTHBEARER'] : ['OAUTHBEARER', 'XOAUTH2']
   }
 
   #isOurs(address: string): boolean {
@@ -70,11 +75,11 @@ export class Authenticator {
       secret: this.#house.secret,
       iterations: this.#house.config.passwords.iterations,
       // One may be named in several ways: `anna`, `Anna@Example.org`. Nobody acts as another.
-      authorize: async (_authcid, wanted) =>
-        attempt.account !== undefined && canonical(wanted) === attempt.account.address,
+      authorize: async (_authcid, wanted) => attempt.isSelf(wanted),
       channelBinding: offered.some((name) => name.endsWith('-PLUS')) ? channelBindingOf(context) : undefined,
       announced: context.announced,
       guest: () => attempt.guest(),
+      verifyToken: (request) => attempt.bearer(request),
       external: (authzid) => attempt.external(authzid),
       nonce: () => this.#house.scope.random.bytes(18).toString('base64'),
     })
