@@ -340,6 +340,10 @@ export interface Host {
   maySeePresence(account: Account, viewer: Jid): Promise<boolean>
   /** What an account has in its roster of somebody; undefined for a stranger. */
   rosterItem(account: Account, contact: string): Promise<RosterItem | undefined>
+  /** Does what the query of a roster set asks for in an account's roster. Rejects with the StanzaError that the asker is to be told. */
+  changeRoster(account: Account, query: Element): Promise<void>
+  /** The broadcast presence of an available session, for nobody yet. */
+  presenceOf(session: Session): Element
   /** Broadcasts the presence of an available session anew, after what `dressing` adds to it has changed. */
   announce(session: Session): void
   /** Something that other features may use, for the domains that this one works for. */
