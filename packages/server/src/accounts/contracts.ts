@@ -165,9 +165,11 @@ export interface Accounts {
 }
 
 export interface AccountChange {
-  readonly kind: 'created' | 'password' | 'disabled' | 'enabled' | 'deleted' | 'domains' | 'aliases'
+  readonly kind: 'created' | 'password' | 'disabled' | 'enabled' | 'deleted' | 'revoked' | 'domains' | 'aliases'
   readonly accountId?: string
   readonly address?: string
+  /** Of `revoked`: the programs that were, as `clientKey` makes them of their ids. */
+  readonly clients?: readonly string[]
 }
 
 export const Accounts = serviceKey<Accounts>('accounts')

@@ -19,6 +19,7 @@ import {
   type AccountRoom,
   type GuestTerms,
 } from '../../accounts/contracts.ts'
+import { clientKey } from '../../accounts/clients.ts'
 import { accountRooms } from '../../accounts/rooms.ts'
 import type { Log } from '../../kernel/log.ts'
 import { randomWord } from '../../kernel/random.ts'
@@ -457,12 +458,22 @@ export class Core implements Chat {
   accountChanged(change: AccountChange): void {
     const { kind, accountId, address } = change
     if (accountId === undefined) return
+    if (kind === 'revoked') return this.#revoked(change)
     const why = WHY_CLOSED[kind]
     if (why === undefined) return void this.#refresh(address ?? '')
     for (const online of this.directory.accounts) {
       if (online.account.id !== accountId) continue
       this.#close(online, new StreamError('not-authorized', why), (session) => session.stays?.(change) === true)
     }
+  }
+
+  /** XEP-0484: the programs that may not go on; those of the account that are others stay. */
+  #revoked({ address = '', clients = [] }: AccountChange): void {
+    const online = this.directory.account(address)
+    if (online === undefined) return
+    const isOther = ({ userAgent }: Session): boolean =>
+      userAgent?.id === undefined || !clients.includes(clientKey(userAgent.id))
+    this.#close(online, new StreamError('not-authorized', 'this client was revoked'), isOther)
   }
 
   /** The role may have changed. Until it is known again, the account may what it might. */
