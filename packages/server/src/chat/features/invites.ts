@@ -110,13 +110,16 @@ export const invites = chatFeature({
       }),
     })
 
-    // XEP-0379 §4.4: who asks with a token of the account's is let in, and asked back. A bad token is no more than none.
+    // XEP-0379 §4.4: who asks with a token of the account's is let in, and asked back. Another one may be of its client's making: it goes on as it is.
+    const passing = new Set<string>()
     host.hooks.receiving.on(({ stanza, account, origin, session }) => {
       if (session !== undefined || stanza.name !== 'presence' || stanza.get('type') !== 'subscribe') return undefined
       const token = stanza.child('preauth', PARS)?.get('token')
       if (token === undefined) return undefined
       const plain = stanza.without((child) => child.is('preauth', PARS))
       const from = origin.jid.bareString
+      const mark = `${from} ${account.id} ${token}`
+      if (passing.has(mark)) return undefined
       return (async () => {
         const invite = await book.find(token, account.domain)
         const good = invite?.kind === 'contact' && invite.inviter === account.address
@@ -130,7 +133,10 @@ export const invites = chatFeature({
             const asker: Origin = { jid: Jid.parse(account.address), reply: () => {} }
             await host.route(back, asker)
           })
-        else await host.route(plain, origin)
+        else {
+          passing.add(mark)
+          await host.route(stanza, origin).finally(() => passing.delete(mark))
+        }
       })()
     }, 20)
   },
