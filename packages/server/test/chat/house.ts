@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { after } from 'node:test'
 import { clientMechanism, serverMechanism } from '@aviso/sasl'
 import { Client, type CloseReason, el, type Element, Jid, readElement, streamHeader } from '@aviso/xmpp'
 import * as v from 'valibot'
@@ -146,6 +147,11 @@ export class FakeNetwork implements Network {
       this.close = () => server.close()
     }
     return { protocol: options.protocol, address: '127.0.0.1', port: this.#port, tls: options.tls }
+  }
+
+  adopt(session: NetSession): () => void {
+    this.sessions.add(session)
+    return () => void this.sessions.delete(session)
   }
 
   close = (): unknown => undefined
@@ -383,6 +389,17 @@ export class House {
         .account(rosterStore, account.id)
         .import({ items: [{ contact, name: contact.split('@')[0] ?? '' }] })
     }
+  }
+}
+
+/** Opens houses that are closed when the tests of the file are over. Called once, at the top of a file of tests. */
+export function opener(): typeof House.open {
+  const houses: House[] = []
+  after(() => Promise.all(houses.map((house) => house.close())))
+  return async (options) => {
+    const house = await House.open(options)
+    houses.push(house)
+    return house
   }
 }
 

@@ -194,6 +194,10 @@ export class Core implements Chat {
     return this.#hosts.get(domain)?.guests
   }
 
+  servicesBelow(domain: string): readonly string[] {
+    return [...this.services.keys()].filter((name) => name.endsWith(`.${domain}`)).sort()
+  }
+
   /** The limits of one of our domains. */
   limits(domain: string): HostLimits {
     return this.#hosts.get(domain)?.limits ?? this.#limits

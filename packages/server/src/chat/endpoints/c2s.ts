@@ -6,6 +6,7 @@ import { duration } from '../../kernel/units.ts'
 import { listenAddress } from '../../net/addresses.ts'
 import { type Bound, type Connection, endpoints, Network, type Session as NetSession } from '../../net/contracts.ts'
 import { proxyProtocol } from '../../net/proxy-protocol.ts'
+import { streamOpening } from './opening.ts'
 import { ClientConnection, clientSettings, Terms } from './client-connection.ts'
 
 const config = v.strictObject({
@@ -52,13 +53,23 @@ export const c2s = defineModule({
         secure: connection.tls !== undefined,
         starttls: { required: config['require-tls'], start: () => connection.startTls() },
         channelBinding: () => connection.tls?.channelBinding,
+        certificate: () => connection.tls?.clientCertificate,
       })
     }
     const clientCertificates = terms.accounts.clientCertificates('c2s')
+    const opening = streamOpening('clients')
     const bound: Bound[] = []
     for (const address of config.listen)
       bound.push(
-        await network.listen(scope, { protocol: 'c2s', address, tls: 'starttls', clientCertificates, proxies, serve }),
+        await network.listen(scope, {
+          protocol: 'c2s',
+          address,
+          tls: 'starttls',
+          opening,
+          clientCertificates,
+          proxies,
+          serve,
+        }),
       )
     for (const address of config['listen-tls'])
       bound.push(
@@ -68,6 +79,7 @@ export const c2s = defineModule({
           tls: 'implicit',
           alpn: ['xmpp-client'],
           clientCertificates,
+          opening,
           proxies,
           serve,
         }),

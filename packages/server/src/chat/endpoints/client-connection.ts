@@ -7,6 +7,7 @@ import {
   type Element,
   type Jid,
   NS,
+  type ReaderLimits,
   type Sasl2Handlers,
   ServerStream,
   type ServerStreamHandlers,
@@ -65,7 +66,7 @@ type Config = v.InferOutput<typeof clientConfig>
 
 /** What carries a client's stream. */
 export interface Carrier {
-  readonly connection: Connection
+  readonly connection: Pick<Connection, 'id' | 'remoteAddress' | 'log'>
   readonly socket: Duplex
   readonly secure: boolean
   readonly starttls?: NonNullable<ServerStreamOptions['starttls']>
@@ -73,6 +74,8 @@ export interface Carrier {
   readonly messages?: boolean
   /** What a password can be bound to; made once: TLS takes its time for it. */
   channelBinding?(): ReadonlyMap<string, Uint8Array> | undefined
+  /** What the client has shown in the TLS handshake. */
+  certificate?(): LoginContext['certificate']
 }
 
 /** What all connections of an endpoint have in common. */
@@ -83,6 +86,8 @@ export class Terms {
   /** By account. */
   readonly pace: Pace
   readonly streamLimits: Partial<ServerStreamLimits>
+  /** For what is read before a stream sees it. */
+  readonly readerLimits: ReaderLimits
   readonly scope: Scope
   readonly streamId: () => string
 
@@ -98,6 +103,7 @@ export class Terms {
       depth: config['max-depth'],
       outgoingBytes: config['max-write-buffer'],
     }
+    this.readerLimits = { ...DEFAULT_PARSER_LIMITS, depth: config['max-depth'] }
     this.streamId = () => randomWord(scope.random, 20)
   }
 }
@@ -106,7 +112,7 @@ export class Terms {
 export class ClientConnection implements ServerStreamHandlers, LoginConnection, NetSession {
   readonly #terms: Terms
   readonly #carrier: Carrier
-  readonly #connection: Connection
+  readonly #connection: Carrier['connection']
   readonly stream: ServerStream
   readonly sasl2: Sasl2Handlers | undefined
   #account: Account | undefined
@@ -138,7 +144,7 @@ export class ClientConnection implements ServerStreamHandlers, LoginConnection, 
 
   /** See net's `Session`. */
   shutdown(): Promise<void> {
-    return shutDown(this.stream, this.#connection)
+    return shutDown(this.stream, this.stream)
   }
 
   // ServerStreamHandlers
@@ -306,7 +312,8 @@ export class ClientConnection implements ServerStreamHandlers, LoginConnection, 
   }
 
   #context(stream: ServerStream): LoginContext {
-    const { id, remoteAddress, tls } = this.#connection
+    const { id, remoteAddress } = this.#connection
+    const carrier = this.#carrier
     const bindings = (): ReadonlyMap<string, Uint8Array> | undefined => this.#channelBinding()
     return {
       protocol: 'c2s',
@@ -319,7 +326,7 @@ export class ClientConnection implements ServerStreamHandlers, LoginConnection, 
         return bindings()
       },
       get certificate() {
-        return tls?.clientCertificate
+        return carrier.certificate?.()
       },
     }
   }
