@@ -92,6 +92,7 @@ export const operations = {
   'account.role': operation(({ accounts }, args: { readonly address: string; readonly role: Role }) =>
     accounts.setRole(args.address, args.role),
   ),
+  'account.roles': operation(async ({ accounts }, _args: undefined) => accounts.listRoles()),
   'account.disable': operation(({ accounts }, args: { readonly address: string }) =>
     accounts.disableAccount(args.address),
   ),

@@ -202,6 +202,8 @@ export interface Bus {
   publish(topic: string, change: Change): void
   /** Calls `listener` for every change on `topic`, in the order of the commits. A listener that throws is logged and harms no other. Returns the way to stop. */
   subscribe(topic: string, listener: (change: Change) => void): () => void
+  /** The same for the changes of all accounts' databases, whichever: for who has to do with many of them. */
+  subscribeAccounts(listener: (account: string, change: Change) => void): () => void
 }
 
 /** The bus topic that carries the committed changes of one account's database. */

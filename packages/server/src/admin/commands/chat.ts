@@ -38,7 +38,7 @@ export function inviteCommand(programme: Programme): Command {
   common(invite.command('account <domain>').description('let somebody make an account'))
     .option('--name <name>', 'the name that the account has to have')
     .option('--contact <address>', 'whose contact the new account becomes')
-    .addOption(new Option('--role <role>', 'what the account may do').choices(['user', 'limited']).default('user'))
+    .option('--role <role>', 'what the account may do', 'user')
     .option('--uses <count>', 'how many accounts may be made with it', '1')
     .addOption(expires())
     .action(
@@ -47,7 +47,7 @@ export function inviteCommand(programme: Programme): Command {
         options: InviteOptions & {
           readonly name?: string
           readonly contact?: string
-          readonly role: 'user' | 'limited'
+          readonly role: string
           readonly uses: string
         },
       ) => {

@@ -53,12 +53,24 @@ export const c2s = defineModule({
         secure: connection.tls !== undefined,
         starttls: { required: config['require-tls'], start: () => connection.startTls() },
         channelBinding: () => connection.tls?.channelBinding,
+        certificate: () => connection.tls?.clientCertificate,
       })
     }
+    const clientCertificates = terms.accounts.clientCertificates('c2s')
     const opening = streamOpening('clients')
     const bound: Bound[] = []
     for (const address of config.listen)
-      bound.push(await network.listen(scope, { protocol: 'c2s', address, tls: 'starttls', opening, proxies, serve }))
+      bound.push(
+        await network.listen(scope, {
+          protocol: 'c2s',
+          address,
+          tls: 'starttls',
+          opening,
+          clientCertificates,
+          proxies,
+          serve,
+        }),
+      )
     for (const address of config['listen-tls'])
       bound.push(
         await network.listen(scope, {
@@ -66,6 +78,7 @@ export const c2s = defineModule({
           address,
           tls: 'implicit',
           alpn: ['xmpp-client'],
+          clientCertificates,
           opening,
           proxies,
           serve,

@@ -74,6 +74,8 @@ export interface Carrier {
   readonly messages?: boolean
   /** What a password can be bound to; made once: TLS takes its time for it. */
   channelBinding?(): ReadonlyMap<string, Uint8Array> | undefined
+  /** What the client has shown in the TLS handshake. */
+  certificate?(): LoginContext['certificate']
 }
 
 /** What all connections of an endpoint have in common. */
@@ -200,6 +202,10 @@ export class ClientConnection implements ServerStreamHandlers, LoginConnection, 
 
   use(session: Session): void {
     this.#session = session
+    const { account } = session.account
+    // A guest who goes on as the one that he was before.
+    if (this.#account !== undefined && this.#account.id !== account.id) this.#terms.accounts.guests.leave(this.#account)
+    this.#account = account
     // Nobody logs in over this connection any more.
     this.#bindings = undefined
     this.#offer = undefined
@@ -293,6 +299,7 @@ export class ClientConnection implements ServerStreamHandlers, LoginConnection, 
     const broken =
       by === 'lost' || (by === 'error' && error instanceof StreamError && error.condition === 'system-shutdown')
     if (this.#session !== undefined) this.#terms.chat.disconnected(this.#session, this.stream, broken)
+    else if (this.#account !== undefined) this.#terms.accounts.guests.leave(this.#account)
     if (error instanceof StreamError && error.condition === 'internal-server-error')
       this.#connection.log.error({ err: error.cause ?? error, account: this.#account?.address }, 'the stream failed')
     else this.#connection.log.debug({ by: reason.by, why: error?.message, account: this.#account?.address }, 'closed')
@@ -311,6 +318,7 @@ export class ClientConnection implements ServerStreamHandlers, LoginConnection, 
 
   #context(stream: ServerStream): LoginContext {
     const { id, remoteAddress } = this.#connection
+    const carrier = this.#carrier
     const bindings = (): ReadonlyMap<string, Uint8Array> | undefined => this.#channelBinding()
     return {
       protocol: 'c2s',
@@ -318,8 +326,12 @@ export class ClientConnection implements ServerStreamHandlers, LoginConnection, 
       remoteAddress,
       secure: stream.secure,
       domain: stream.host,
+      guests: this.#terms.chat.guests(stream.host),
       get channelBinding() {
         return bindings()
+      },
+      get certificate() {
+        return carrier.certificate?.()
       },
     }
   }

@@ -101,7 +101,7 @@ export const httpUpload = chatFeature({
     host.command({
       node: 'urn:aviso:files',
       name: 'Your uploaded files',
-      access: 'account',
+      needs: 'manage-own',
       run: ({ account }) => desk.filesOf(account),
     })
   },
@@ -183,7 +183,8 @@ class SlotDesk {
     // As of now: the role may have changed since the log-in.
     const account = await this.#host.accounts.byId(session.account.account.id)
     if (account === undefined || account.disabled) throw StanzaError.of('forbidden')
-    if (account.role === 'limited' && !this.#settings['limited-accounts'])
+    const limited = account.role === 'limited' && this.#settings['limited-accounts']
+    if (!limited && !this.#host.accounts.may(account, 'upload-files'))
       throw StanzaError.of('forbidden', 'this account may not upload files')
     return account
   }

@@ -85,6 +85,7 @@ export const imap = defineModule({
             address,
             tls,
             alpn: ['imap'],
+            clientCertificates: scope.use(Accounts).clientCertificates('imap'),
             proxies: config['proxy-protocol'],
             serve: (connection) => house.serve(connection),
           }),
