@@ -110,11 +110,18 @@ const cpu = (): number => {
   return (user + system) / 1000
 }
 let begin = performance.now()
+// Past the room, which would have it indexed in step.
 for (let i = 0; i < messages; i += 64)
-  await anna.append(
-    'INBOX',
-    Array.from({ length: Math.min(64, messages - i) }, (_, j) => ({ bytes: mail(i + j), flags: [] })),
-  )
+  await calls.append({
+    name: 'INBOX',
+    messages: Array.from({ length: Math.min(64, messages - i) }, (_, j) => ({
+      message: { bytes: mail(i + j) },
+      flags: [],
+      internalDate: undefined,
+      zone: undefined,
+    })),
+    limits: { octets: undefined, messages: undefined, mailboxes: undefined },
+  })
 console.log(
   `appended ${messages} in ${Math.round(performance.now() - begin)} ms, ${(size() / 2 ** 20).toFixed(0)} MiB, ${memory()}`,
 )

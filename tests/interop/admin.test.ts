@@ -92,7 +92,7 @@ for (const running of [false, true])
         [['account', 'add', 'carla@example.test'], '', 2],
         [['account', 'add', 'carla@example.test', '--password-stdin'], '', 2],
         [['account', 'password', 'nobody@example.test', '--password-stdin'], PASSWORD, 3],
-        [['account', 'role', 'bert@example.test', 'king'], '', 2],
+        [['account', 'role', 'bert@example.test', 'king'], '', 5],
         [['account', 'disable', 'nobody@example.test'], '', 3],
         [['account', 'delete', 'nobody@example.test', '--yes'], '', 3],
         [['alias', 'remove', 'nobody@example.test'], '', 3],

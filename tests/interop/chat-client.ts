@@ -29,7 +29,7 @@ export class ChatClient {
   #errors = ''
 
   constructor(
-    reach: Reach,
+    reach: { readonly ca: string; readonly ports: Pick<Reach['ports'], 'xmpp' | 'xmpps'> },
     account: DemoAccount,
     how: 'starttls' | 'tls',
     resource: string,

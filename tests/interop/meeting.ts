@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { connect } from 'node:net'
 import type { TestContext } from 'node:test'
 import { clientMechanism } from '@aviso/sasl'
-import { Client, type Element } from '@aviso/xmpp'
+import { Client, type ClientOptions, type Element } from '@aviso/xmpp'
 import { certify } from '../../packages/server/test/fixtures/certificates.ts'
 import { Peer, short } from '../../packages/server/test/chat/house.ts'
 import { AUTHORITY, certified, Town, type HouseWish } from '../../packages/server/test/chat/s2s/town.ts'
@@ -67,14 +67,19 @@ export async function meeting(
 export async function visit(port: number, address: string): Promise<Peer> {
   const early: Element[] = []
   const receiver = { take: (stanza: Element): void => void early.push(stanza) }
-  const client = await Client.connect({
+  const options: ClientOptions = {
     domain: 'theirs.example',
     resource: 'r',
     connect: async () => connect(port, '127.0.0.1'),
     sasl: (names) =>
       clientMechanism(names, { authcid: 'bert', password: 'pencil', secure: false, mechanisms: ['SCRAM-SHA-1'] }),
     onStanza: (stanza) => receiver.take(stanza),
-  })
+  }
+  // Whether it has SASL2 or not: our client finds out.
+  const guest = await Client.connect({ ...options, sasl2: { tag: 'test' } })
+  assert.equal(guest.jid.bareString, address)
+  await guest.close()
+  const client = await Client.connect(options)
   assert.equal(client.jid.bareString, address)
   const peer = new Peer(client)
   receiver.take = (stanza) => peer.take(stanza)

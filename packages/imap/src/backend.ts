@@ -316,4 +316,9 @@ export interface Mailbox {
   find?(query: TextQuery, uids: readonly number[]): AsyncIterable<FoundBatch>
   /** The message as it came, whole, or the octets [start, end). Undefined when it is gone for good. */
   raw(uid: number, start?: number, end?: number): Promise<Bytes | undefined>
+  /**
+   * The messages `uids` (ascending), whole, in their order; undefined for those that `raw` has to be asked for, such as large ones. The server asks for no more at once than it wants to hold.
+   * Absent: it asks `raw` for each.
+   */
+  rawMany?(uids: readonly number[]): Promise<readonly (Bytes | undefined)[]>
 }

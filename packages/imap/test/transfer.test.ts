@@ -69,8 +69,8 @@ test('21, 22, 23, 24: what others expunge is told when it may be, in numbers tha
   // The old numbers still name the old messages, gone ones too.
   assert.match(await c.ask('a FETCH 2,4 UID'), /^\* 2 FETCH \(UID 2\)\r\n\* 4 FETCH \(UID 4\)\r\na OK/)
   assert.match(await c.ask('b FETCH 3 BODY.PEEK[TEXT]'), /body 3/)
-  assert.doesNotMatch(await c.ask('c STORE 4 +FLAGS \\Seen'), /EXPUNGE/)
-  assert.doesNotMatch(await c.ask('d SEARCH ALL'), /EXPUNGE/)
+  assert.doesNotMatch(await c.ask('c STORE 4 +FLAGS \\Seen'), / EXPUNGE\r/)
+  assert.doesNotMatch(await c.ask('d SEARCH ALL'), / EXPUNGE\r/)
   // COPY of a gone and a live one takes the live one; of gone ones only, it says so.
   assert.match(await c.ask('e UID COPY 3,4 box'), /\* 3 EXPUNGE\r\n\* 1 EXPUNGE\r\ne OK \[COPYUID 1002 4 1\]/)
   await other.ask('c UID STORE 2 +FLAGS.SILENT \\Deleted')

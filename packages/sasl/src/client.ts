@@ -3,6 +3,7 @@
 import type { Announcement } from './announcement.ts'
 import type { ChannelBinding } from './channel-binding.ts'
 import { type ClientMechanism, MECHANISMS, type MechanismName } from './contract.ts'
+import { anonymousClient } from './mechanisms/anonymous.ts'
 import { externalClient } from './mechanisms/external.ts'
 import { loginClient } from './mechanisms/login.ts'
 import { oauthBearerClient, xoauth2Client } from './mechanisms/oauth.ts'
@@ -18,6 +19,8 @@ export interface ClientOptions {
   readonly authzid?: string
   /** OAuth 2 access token. */
   readonly token?: string
+  /** Log in as nobody, where nothing else will do. */
+  readonly anonymous?: boolean
   /** Log in by the client certificate of the connection. */
   readonly external?: boolean
   /** The connection is encrypted and the server's certificate was verified: only then passwords and tokens go over in clear. */
@@ -76,7 +79,7 @@ function begin(
         ? loginClient(authcid, password)
         : undefined
     case 'ANONYMOUS':
-      return undefined
+      return options.anonymous === true ? anonymousClient() : undefined
     default: {
       if (authcid === undefined || password === undefined) return undefined
       const plus = name.endsWith('-PLUS')

@@ -114,6 +114,15 @@ test('EXTERNAL: what the certificate proves', async () => {
   assert.equal(await say('EXTERNAL', [''], { external: async () => 'not-authorized' }), 'not-authorized')
 })
 
+test('ANONYMOUS: the client has nothing to say, and takes it where nothing better will do', async () => {
+  const client = clientMechanism(['ANONYMOUS', 'PLAIN'], { anonymous: true, secure: true })
+  assert.equal(client?.name, 'ANONYMOUS')
+  assert.equal((await client.start())?.length, 0)
+  await assert.rejects(client.next(Buffer.from('?')), /sent a challenge/)
+  await client.success()
+  assert.equal(clientMechanism(['ANONYMOUS'], { secure: true }), undefined)
+})
+
 test('ANONYMOUS: a guest', async () => {
   const guest = async (trace: string) => `guest of ${trace}`
   assert.equal(await say('ANONYMOUS', ['me'], { guest }), 'guest of me')

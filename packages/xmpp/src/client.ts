@@ -2,6 +2,7 @@
 
 import type { ClientMechanism } from '@aviso/sasl'
 import type { Duplex } from 'node:stream'
+import { authenticate, authenticate2, type Sasl2Options } from './client-login.ts'
 import { el, type Element } from './element.ts'
 import { Jid } from './jid.ts'
 import { NS } from './namespaces.ts'
@@ -11,7 +12,6 @@ import { Connection } from './stream/connection.ts'
 import { type CloseReason, type ConnectionLimits, systemTimers, type Timers } from './stream/contracts.ts'
 import { streamHeader } from './stream/header.ts'
 import type { Defer } from './stream/outbox.ts'
-import { saslOctets, saslText } from './stream/sasl.ts'
 import { DEFAULT_PARSER_LIMITS } from './stream-parser.ts'
 
 export interface ClientOptions {
@@ -27,6 +27,8 @@ export interface ClientOptions {
   startTls?(socket: Duplex): Promise<Duplex>
   /** Chooses among the mechanisms offered; undefined for none of them. */
   sasl(mechanisms: readonly string[], socket: Duplex): ClientMechanism | undefined
+  /** Logs in by SASL2 where the server has it; as ever otherwise. `resource` is for servers that have it not. */
+  readonly sasl2?: Sasl2Options
   /** Takes the stanzas that come in, instead of iteration over the client. */
   readonly onStanza?: (stanza: Element) => void
   readonly limits?: Partial<ConnectionLimits>
@@ -34,17 +36,6 @@ export interface ClientOptions {
   readonly defer?: Defer
   /** For the whole log-in and for each IQ request. Milliseconds. */
   readonly timeout?: number
-}
-
-/** The log-in was refused: the SASL failure condition, with the server's words. */
-export class AuthenticationError extends Error {
-  override readonly name = 'AuthenticationError'
-  readonly condition: string
-
-  constructor(condition: string, text = '') {
-    super(text === '' ? condition : `${condition}: ${text}`)
-    this.condition = condition
-  }
 }
 
 interface Request {
@@ -69,6 +60,7 @@ export class Client implements AsyncIterable<Element> {
   readonly #early: Element[] = []
   #negotiating = true
   #jid: Jid | undefined
+  #bound: Element | undefined
   #reason: CloseReason | undefined
   #counter = 0
   readonly #ended: ((reason: CloseReason) => void)[] = []
@@ -117,6 +109,11 @@ export class Client implements AsyncIterable<Element> {
   get jid(): Jid {
     if (this.#jid === undefined) throw new Error('not bound yet')
     return this.#jid
+  }
+
+  /** What the server said of what was to be switched on with the resource (XEP-0386); undefined where it bound none with the log-in. */
+  get bound(): Element | undefined {
+    return this.#bound
   }
 
   get socket(): Duplex {
@@ -214,52 +211,42 @@ export class Client implements AsyncIterable<Element> {
       secure = true
       features = await this.#open()
     }
-    await this.#authenticate(features)
-    this.#connection.restart()
-    features = await this.#open()
-    if (features.child('bind', NS.bind) !== undefined) await this.#bind()
+    features = await this.#authenticate(features)
+    if (this.#jid === undefined && features.child('bind', NS.bind) !== undefined) await this.#bind()
     this.#negotiating = false
     for (const element of this.#early.splice(0)) this.#element(element)
   }
 
   async #open(): Promise<Element> {
     this.#connection.send(streamHeader({ namespace: NS.client, to: this.#options.domain, lang: 'en' }))
+    return this.#features()
+  }
+
+  async #features(): Promise<Element> {
     const features = await this.#answer()
     if (!features.is('features', NS.streams)) throw new StreamError('bad-format', 'stream features expected')
     return features
   }
 
-  async #authenticate(features: Element): Promise<void> {
-    const offered =
-      features
-        .child('mechanisms', NS.sasl)
-        ?.childrenNamed('mechanism')
-        .map((mechanism) => mechanism.text()) ?? []
-    const mechanism = this.#options.sasl(offered, this.#connection.socket)
-    if (mechanism === undefined)
-      throw new AuthenticationError('invalid-mechanism', `offered were: ${offered.join(' ')}`)
-    const initial = await mechanism.start()
-    this.#connection.send(
-      el(
-        'auth',
-        { xmlns: NS.sasl, mechanism: mechanism.name },
-        initial === undefined ? '' : saslText(initial),
-      ).toString(),
-    )
-    for (;;) {
-      const answer = await this.#answer()
-      if (answer.is('failure', NS.sasl)) {
-        throw new AuthenticationError(answer.firstElement?.name ?? 'not-authorized', answer.childText('text') ?? '')
-      }
-      const octets = saslOctets(answer)
-      if (octets === undefined) throw new AuthenticationError('incorrect-encoding')
-      if (answer.is('success', NS.sasl)) return mechanism.success(octets === 'absent' ? undefined : octets)
-      if (!answer.is('challenge', NS.sasl)) throw new AuthenticationError('malformed-request')
-      const response = await mechanism.next(octets === 'absent' ? new Uint8Array() : octets)
-      this.#connection.send(
-        el('response', { xmlns: NS.sasl }, response.length === 0 ? '' : saslText(response)).toString(),
-      )
+  /** Logs in, in the newest way that both have; answers the features that there are then. */
+  async #authenticate(features: Element): Promise<Element> {
+    const { sasl2 } = this.#options
+    const negotiation = {
+      socket: this.#connection.socket,
+      send: (element: Element) => void this.#connection.send(element.toString()),
+      answer: () => this.#answer(),
+      sasl: this.#options.sasl.bind(this.#options),
     }
+    const login = sasl2 && (await authenticate2(negotiation, features, sasl2))
+    if (login === undefined) {
+      await authenticate(negotiation, features)
+      this.#connection.restart()
+      return this.#open()
+    }
+    this.#jid = login.jid
+    this.#bound = login.bound
+    // The stream goes on as it is (XEP-0388 §2.6).
+    return this.#features()
   }
 
   async #bind(): Promise<void> {

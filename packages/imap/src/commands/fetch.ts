@@ -18,6 +18,11 @@ const BATCH = 2048
 const AHEAD = 32
 /** Octets read ahead, about. */
 const AHEAD_OCTETS = 2 * PIECE
+/** Messages, and octets of them, that the store is asked for together; twice as many are in memory. */
+const TOGETHER = 64
+const TOGETHER_OCTETS = PIECE / 2
+/** With fewer messages, one is asked for after the other. */
+const FEW = 4
 
 const define = (uid: boolean) =>
   defineCommand({
@@ -57,11 +62,23 @@ export async function fetchMessages(
   await new Fetch(session, items).run(set, true, { vanished: false })
 }
 
-/** A message whose octets are on their way. */
-interface Ahead {
+interface Located {
   readonly position: number
   readonly row: MessageRow
+}
+
+interface Described extends Located {
   readonly meta: MessageMeta
+}
+
+/** Messages whose octets were asked for together. */
+interface Together {
+  readonly some: readonly Described[]
+  readonly answer: Promise<readonly (Uint8Array | undefined)[]>
+}
+
+/** A message whose octets are on their way. */
+interface Ahead extends Described {
   readonly contents: Promise<Contents | undefined>
 }
 
@@ -90,14 +107,15 @@ class Fetch {
     if (limit !== undefined && partial !== undefined && partial.to - partial.from >= limit)
       throw no(`At most ${limit} messages can be fetched at once: ask for fewer`, `MESSAGELIMIT ${limit}`)
     if (vanished && changedSince !== undefined) await tellVanishedEarlier(this.#session, this.#view, set, changedSince)
-    if (changedSince !== undefined) spans = this.#changed(spans, changedSince)
+    if (changedSince !== undefined) spans = this.#view.changedAmong(spans, changedSince)
     if (partial !== undefined) spans = partialSpans(spans, partial)
     const { spans: few, code } = limited(this.#view, spans, limit)
     spans = [...few]
     if (this.#items.some((item) => isOctetsItem(item) && !item.peek) && !this.#view.readOnly)
       await this.#markSeen(spans)
     const cursor = this.#view.cursor(spans)
-    if (neededFields(this.#items).length === 0 && !this.#response.needsOctets) await this.#columns(cursor)
+    if (code !== undefined) await this.#newestFirst(cursor)
+    else if (neededFields(this.#items).length === 0 && !this.#response.needsOctets) await this.#columns(cursor)
     else if (this.#response.needsOctets) await this.#messages(cursor)
     else await this.#rendered(spans)
     const missing: Completion = {
@@ -108,17 +126,29 @@ class Fetch {
     return withLimit(this.#session, code, this.#missing ? missing : {})
   }
 
-  /** The positions whose mod-sequence is above `since`. */
-  #changed(spans: readonly Span[], since: number): Span[] {
-    const out: { start: number; end: number }[] = []
-    const cursor = this.#view.cursor(spans)
-    while (cursor.next()) {
-      if (cursor.modseq <= since) continue
-      const last = out.at(-1)
-      if (last !== undefined && last.end === cursor.position) last.end++
-      else out.push({ start: cursor.position, end: cursor.position + 1 })
+  /** What the limit has cut off: the client goes on below the last message that it hears of, also where the connection ends before the command does (RFC 9738 §3.1). */
+  async #newestFirst(cursor: RowCursor): Promise<void> {
+    const messages: Located[] = []
+    while (cursor.next()) messages.push({ position: cursor.position, row: cursor.row() })
+    const fields = neededFields(this.#items)
+    for (let end = messages.length; end > 0; end -= BATCH) {
+      const batch = messages.slice(Math.max(0, end - BATCH), end)
+      const metas = new Map<number, MessageMeta>()
+      if (fields.length > 0)
+        for await (const some of this.#view.mailbox.meta(
+          batch.map(({ row }) => row.uid),
+          fields,
+        ))
+          for (const meta of some) metas.set(meta.uid, meta)
+      for (const { position, row } of batch.reverse()) {
+        const meta = fields.length > 0 ? metas.get(row.uid) : { uid: row.uid }
+        if (meta === undefined) this.#missing = true
+        else if (this.#response.needsOctets) await this.#message({ position, row, meta })
+        else this.#response.row(position, row, meta)
+        if (this.#session.winded) await this.#session.breathe()
+      }
     }
-    return out
+    while (this.#ahead.length > 0) await this.#writeNext()
   }
 
   /** Everything asked for is in the columns: no message is touched. */
@@ -164,23 +194,20 @@ class Fetch {
   async #messages(cursor: RowCursor): Promise<void> {
     const fields = neededFields(this.#items)
     for (let more = true; more;) {
-      const batch: { readonly position: number; readonly row: MessageRow }[] = []
+      const batch: Located[] = []
       while (batch.length < BATCH && (more = cursor.next()))
         batch.push({ position: cursor.position, row: cursor.row() })
-      if (fields.length === 0)
-        for (const { position, row } of batch) await this.#message(position, row, { uid: row.uid })
+      if (fields.length === 0) await this.#read(batch.map((one) => ({ ...one, meta: { uid: one.row.uid } })))
       else if (batch.length > 0) await this.#batch(batch, fields)
     }
     while (this.#ahead.length > 0) await this.#writeNext()
   }
 
-  async #batch(
-    batch: readonly { readonly position: number; readonly row: MessageRow }[],
-    fields: ReturnType<typeof neededFields>,
-  ): Promise<void> {
+  async #batch(batch: readonly Located[], fields: ReturnType<typeof neededFields>): Promise<void> {
     let at = 0
     const uids = batch.map(({ row }) => row.uid)
     for await (const metas of this.#view.mailbox.meta(uids, fields)) {
+      const messages: Described[] = []
       for (let i = 0; i < metas.length; i++) {
         const meta = metas[i] as MessageMeta
         while (at < batch.length && (batch[at]?.row.uid ?? 0) < meta.uid) {
@@ -190,14 +217,45 @@ class Fetch {
         const found = batch[at]
         if (found === undefined || found.row.uid !== meta.uid) continue
         at++
-        await this.#message(found.position, found.row, meta)
+        messages.push({ ...found, meta })
       }
+      await this.#read(messages)
     }
     if (at < batch.length) this.#missing = true
   }
 
-  async #message(position: number, row: MessageRow, meta: MessageMeta): Promise<void> {
-    const contents = this.#response.contents(row, meta)
+  /** Reads the messages, in their order, and writes them: many together where the store can do that and they are wanted whole. */
+  async #read(messages: readonly Described[]): Promise<void> {
+    const { mailbox } = this.#view
+    if (mailbox.rawMany === undefined || !this.#response.needsWhole || messages.length < FEW) {
+      for (const message of messages) await this.#message(message)
+      return
+    }
+    const ask = (start: number): Together | undefined => {
+      const some: Described[] = []
+      for (let octets = 0; some.length < TOGETHER && octets < TOGETHER_OCTETS;) {
+        const message = messages[start + some.length]
+        if (message === undefined || message.row.size > TOGETHER_OCTETS) break
+        some.push(message)
+        octets += message.row.size
+      }
+      if (some.length === 0) return undefined
+      const answer = Promise.resolve(mailbox.rawMany?.(some.map(({ row }) => row.uid)) ?? [])
+      answer.catch(() => undefined)
+      return { some, answer }
+    }
+    let at = 0
+    for (let next = ask(0); at < messages.length;) {
+      const { some, answer } = next ?? { some: messages.slice(at, at + 1), answer: [] }
+      const octets = await answer
+      at += some.length
+      next = ask(at)
+      for (const [i, message] of some.entries()) await this.#message(message, octets[i])
+    }
+  }
+
+  async #message({ position, row, meta }: Described, bytes?: Uint8Array): Promise<void> {
+    const contents = this.#response.contents(row, meta, bytes)
     // What failed is told when its turn comes; if the command ends before that, nobody is there to hear.
     contents.catch(() => undefined)
     // A part is cut from the whole message, so a message counts with its whole size: large ones are read one after the other.

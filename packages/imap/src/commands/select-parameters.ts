@@ -109,15 +109,13 @@ export async function tellSince(session: ImapServerSession, view: MailboxView, k
   if (known.uidValidity !== view.mailbox.uidValidity) return
   const from = known.pairs === undefined ? 0 : knownUpTo(view, known.pairs)
   await tellVanishedEarlier(session, view, known.uids, known.modseq, from)
-  const cursor = view.cursor([{ start: 0, end: view.count }])
+  const cursor = view.cursor(view.changedAmong([{ start: 0, end: view.count }], known.modseq))
   let count = 0
   while (cursor.next()) {
-    if (cursor.modseq > known.modseq) {
-      const uid = session.uidOnly ? '' : `UID ${cursor.uid} `
-      session.out.text(
-        `${fetchOpening(session, cursor.position, cursor.uid)}${uid}FLAGS ${formatFlags(view, cursor.uid, cursor.flags)} MODSEQ (${cursor.modseq}))\r\n`,
-      )
-    }
+    const uid = session.uidOnly ? '' : `UID ${cursor.uid} `
+    session.out.text(
+      `${fetchOpening(session, cursor.position, cursor.uid)}${uid}FLAGS ${formatFlags(view, cursor.uid, cursor.flags)} MODSEQ (${cursor.modseq}))\r\n`,
+    )
     if ((++count & 255) === 0 && session.winded) await session.breathe()
   }
 }

@@ -29,6 +29,8 @@ export class FetchResponse {
   readonly seen = new Set<number>()
   /** Some item is made of the octets of a message: use `message`, else `row` will do. */
   readonly needsOctets: boolean
+  /** What `contents` reads is most of the message. */
+  readonly needsWhole: boolean
   readonly #session: ImapServerSession
   readonly #view: MailboxView
   readonly #items: readonly FetchItem[]
@@ -45,7 +47,11 @@ export class FetchResponse {
     this.#view = session.view
     this.#items = items
     for (const item of items) if (isFieldsItem(item)) this.#filters.set(item, new FieldFilter(item.section.fields))
-    this.needsOctets = items.some((item) => isOctetsItem(item) && !this.#filters.has(item))
+    const octets = items.filter((item) => isOctetsItem(item)).filter((item) => !this.#filters.has(item))
+    this.needsOctets = octets.length > 0
+    this.needsWhole = octets.some(
+      (item) => item.partial === undefined && !(item.kind === 'BODY[]' && needsHeaderOnly(item.section)),
+    )
   }
 
   /** The response of a message of which nothing but its row and `meta` is needed. */
@@ -169,14 +175,14 @@ export class FetchResponse {
 
   /**
    * Reads what the sections need before the response begins, so that a message that is gone (undefined) leaves no half a response. May run for
-   * several messages at a time. Rejects with NO where a part cannot be decoded.
+   * several messages at a time. `bytes`: the message, where it was read already. Rejects with NO where a part cannot be decoded.
    */
-  async contents(row: MessageRow, meta: MessageMeta): Promise<Contents | undefined> {
+  async contents(row: MessageRow, meta: MessageMeta, bytes?: Uint8Array): Promise<Contents | undefined> {
     const contents = new Map<OctetsItem, Content>()
     let reader: MessageReader | undefined
     for (const item of this.#items) {
       if (!isOctetsItem(item) || this.#filters.has(item)) continue
-      reader ??= new MessageReader(this.#view.mailbox, row.uid, row.size, meta.header)
+      reader ??= new MessageReader(this.#view.mailbox, row.uid, row.size, meta.header, bytes)
       const found = item.kind === 'BODY[]' ? await reader.section(item.section) : await reader.binary(item.part)
       if (found.kind === 'gone') return undefined
       if (found.kind === 'absent') {

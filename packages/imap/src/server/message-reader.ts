@@ -35,12 +35,13 @@ export class MessageReader {
   #bytes: Uint8Array | undefined
   #root: Part | undefined
 
-  /** `size` is RFC822.SIZE; `header` the header block, if the store gave it. */
-  constructor(mailbox: Mailbox, uid: number, size: number, header: Uint8Array | undefined) {
+  /** `size` is RFC822.SIZE; `header` the header block, if the store gave it; `bytes` the whole message, if it was read already. */
+  constructor(mailbox: Mailbox, uid: number, size: number, header: Uint8Array | undefined, bytes?: Uint8Array) {
     this.#mailbox = mailbox
     this.#uid = uid
     this.#size = size
     this.#header = header
+    this.#bytes = bytes
   }
 
   async section(section: Section): Promise<SectionContent> {

@@ -59,7 +59,9 @@ export class CommandRunner {
       const run = command.prepare(parser)
       const done = (await run(this.#session, tag)) ?? {}
       await this.#tellNews(command, done.news)
-      outcome = done
+      // RFC 5530 §3: what cannot be told now is hinted at, so that the client asks for it (NOOP).
+      const hint = done.code === undefined && command.news === 'no-expunge' && this.#session.expungesWait
+      outcome = hint ? { ...done, code: 'EXPUNGEISSUED' } : done
     } catch (error) {
       if (error instanceof StreamClosed) throw error
       outcome = refusalOf(this.#session, error)

@@ -108,6 +108,11 @@ export class ImapServerSession {
     return this.#view !== undefined
   }
 
+  /** Messages of the selected mailbox are gone, and the client has not been told. */
+  get expungesWait(): boolean {
+    return this.#view !== undefined && this.#view.expunged.size > 0
+  }
+
   /** The view, for a command that changes mail. */
   get writableView(): MailboxView {
     const view = this.view

@@ -129,6 +129,41 @@ export class MailboxView {
     return new RowCursor(spans, this.#count, this.#uids, this.#snapshot, this.#overlay)
   }
 
+  /** Those of the positions whose mod-sequence is above `since`. */
+  changedAmong(spans: readonly Span[], since: number): Span[] {
+    const changed: { start: number; end: number }[] = []
+    const add = (position: number): void => {
+      const last = changed.at(-1)
+      if (last?.end === position) last.end++
+      else changed.push({ start: position, end: position + 1 })
+    }
+    // What came since lies over the snapshot: a client that is up to date has no row looked at.
+    if (this.#snapshot.highestModseq <= since) {
+      const newer: number[] = []
+      for (const { uid, modseq } of this.#overlay.values()) if (modseq > since) newer.push(this.position(uid))
+      newer.sort((a, b) => a - b)
+      let at = 0
+      for (const { start, end } of spans) {
+        while (at < newer.length && (newer[at] ?? 0) < start) at++
+        for (; at < newer.length && (newer[at] ?? 0) < end; at++) add(newer[at] ?? 0)
+      }
+      return changed
+    }
+    const { uids, modseqs } = this.#snapshot
+    const own = this.#uids
+    const overlay = this.#overlay.size === 0 ? undefined : this.#overlay
+    for (const { start, end } of spans) {
+      let at = lowerBound(uids, own[start] ?? 0)
+      for (let position = start; position < end && position < this.#count; position++) {
+        const uid = own[position] ?? 0
+        while (at < uids.length && (uids[at] ?? 0) < uid) at++
+        const modseq = overlay?.get(uid)?.modseq ?? (uids[at] === uid ? (modseqs[at] ?? 0) : 0)
+        if (modseq > since) add(position)
+      }
+    }
+    return changed
+  }
+
   isRecent(uid: number): boolean {
     for (const range of this.#recent) if (uid >= range.from && uid < range.to) return true
     return false

@@ -1,6 +1,6 @@
 // RFC 4505: ANONYMOUS
 
-import { SaslFailure, type ServerMechanism } from '../contract.ts'
+import { type ClientMechanism, SaslFailure, type ServerMechanism } from '../contract.ts'
 import { EMPTY, serverExchange } from '../exchange.ts'
 import { decodeText } from '../prepare.ts'
 
@@ -14,4 +14,18 @@ export function anonymousServer(guest: GuestIdentity): ServerMechanism {
       throw new SaslFailure('malformed-request', 'The trace is not one line of text.')
     return { identity: { authcid: await guest(trace), authzid: undefined } }
   })
+}
+
+/** The client says nothing about itself. */
+export function anonymousClient(): ClientMechanism {
+  return {
+    name: 'ANONYMOUS',
+    async start() {
+      return Buffer.alloc(0)
+    },
+    async next() {
+      throw new SaslFailure('malformed-request', 'The server sent a challenge, which ANONYMOUS has not.')
+    },
+    async success() {},
+  }
 }

@@ -8,14 +8,18 @@ import { canonical } from './address.ts'
 import { Administration } from './admin.ts'
 import { AccountAdmin } from './administration.ts'
 import type { LoginHouse } from './attempt.ts'
+import { ClientCertificates } from './certificates.ts'
 import { Clients } from './clients.ts'
 import { Authenticator } from './authenticate.ts'
 import type { AuthConfig } from './config.ts'
 import { type Account, type AccountChange, Accounts, type LoginContext, type Resolution } from './contracts.ts'
 import { Directory } from './directory.ts'
 import { FailureMemory, failureMemory, LoginGuard } from './guard.ts'
+import { GuestList, guestList } from './guests.ts'
 import { HashingQueue } from './hashing.ts'
+import { AccessTokens } from './oauth/tokens.ts'
 import { RememberedLogins } from './remembered.ts'
+import { type Permission, Roles } from './roles.ts'
 import { AccountRooms, accountRooms } from './rooms.ts'
 import { accountStore } from './store.ts'
 import { Upgrades } from './upgrades.ts'
@@ -50,11 +54,16 @@ export async function openAccounts(scope: Scope, config: AuthConfig): Promise<Op
     (await rows.secret('decoy')) ?? (await rows.keepSecret({ name: 'decoy', value: fresh })),
     'base64',
   )
+  const guests = await scope.keep(guestList, (life) => new GuestList(life))
+  const certificates = new ClientCertificates(scope, config.certificates)
   const house: LoginHouse = {
     scope,
     config,
     rows,
     directory,
+    guests,
+    certificates,
+    tokens: config.oauth && new AccessTokens(scope, config.oauth),
     guard: new LoginGuard(scope, config.failures, memory, scope.find(Bans)),
     remembered: new RememberedLogins(scope.random, config.remembered),
     hashing: new HashingQueue(config.passwords.concurrency, config.passwords.queue),
@@ -63,7 +72,14 @@ export async function openAccounts(scope: Scope, config: AuthConfig): Promise<Op
   }
   const clients = new Clients(scope, config.tokens, rows)
   const upgrades = new Upgrades(scope, config.passwords, rows)
-  const accounts = new HouseAccounts(directory, new Authenticator(house), clients, upgrades)
+  const roles = new Roles(config.roles)
+  const accounts = new HouseAccounts(directory, new Authenticator(house), {
+    clients,
+    upgrades,
+    guests,
+    roles,
+    certificates,
+  })
   scope.defer(
     directory.watch(({ kind, accountId, address }) => {
       if (accountId === undefined || kind === 'created') return
@@ -72,12 +88,15 @@ export async function openAccounts(scope: Scope, config: AuthConfig): Promise<Op
     }),
   )
   const rooms = new AccountRooms()
+  guests.adopt({ scope, store, rows, rooms })
   const admin = new Administration(
     {
       scope,
       store,
       rows,
       rooms,
+      roles,
+      guests,
       passwords: config.passwords,
       hashing: new HashingQueue(HASHES_OF_ADMINISTRATORS, Number.POSITIVE_INFINITY),
     },
@@ -93,13 +112,27 @@ export async function openAccounts(scope: Scope, config: AuthConfig): Promise<Op
   return { accounts, admin, rooms }
 }
 
+type Parts = Pick<HouseAccounts, 'clients' | 'upgrades' | 'guests' | 'roles'> & {
+  readonly certificates: ClientCertificates
+}
+
 class HouseAccounts implements Accounts {
   readonly #directory: Directory
   readonly #authenticator: Authenticator
   readonly clients: Clients
   readonly upgrades: Upgrades
+  readonly guests: GuestList
+  readonly #certificates: ClientCertificates
+  readonly roles: Roles
 
-  constructor(directory: Directory, authenticator: Authenticator, clients: Clients, upgrades: Upgrades) {
+  constructor(
+    directory: Directory,
+    authenticator: Authenticator,
+    { clients, upgrades, guests, roles, certificates }: Parts,
+  ) {
+    this.guests = guests
+    this.#certificates = certificates
+    this.roles = roles
     this.clients = clients
     this.upgrades = upgrades
     this.#directory = directory
@@ -114,14 +147,23 @@ class HouseAccounts implements Accounts {
     return this.#authenticator.begin(mechanism, context)
   }
 
+  clientCertificates(protocol: string): { readonly ca: string } | undefined {
+    return this.#certificates.terms(protocol)
+  }
+
+  may(account: Account, ...permissions: readonly Permission[]): boolean {
+    return !account.disabled && this.roles.may(account.role, ...permissions)
+  }
+
   async byAddress(text: string): Promise<Account | undefined> {
     const address = canonical(text)
-    const account = address === undefined ? undefined : await this.#directory.byCanonical(address)
+    if (address === undefined) return undefined
+    const account = this.guests.byAddress(address) ?? (await this.#directory.byCanonical(address))
     return account?.disabled === true ? undefined : account
   }
 
-  byId(id: string): Promise<Account | undefined> {
-    return this.#directory.byId(id)
+  async byId(id: string): Promise<Account | undefined> {
+    return this.guests.byId(id) ?? (await this.#directory.byId(id))
   }
 
   isLocal(domain: string): boolean {

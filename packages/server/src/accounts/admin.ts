@@ -12,7 +12,14 @@ import type {
   Page,
 } from './administration.ts'
 import type { Role } from './contracts.ts'
-import { type CreationHouse, eraseAccount, makeAccounts, newCredentials, prepareAccount } from './creation.ts'
+import {
+  type CreationHouse,
+  eraseAccount,
+  makeAccounts,
+  mustBeRole,
+  newCredentials,
+  prepareAccount,
+} from './creation.ts'
 import { accountOf, type Directory } from './directory.ts'
 import { AccountError, accountError } from './errors.ts'
 import { importAccounts } from './import.ts'
@@ -84,9 +91,13 @@ export class Administration implements AccountAdmin {
 
   async setRole(text: string, role: Role): Promise<void> {
     const { address } = parseAccountAddress(text)
-    if (!['admin', 'user', 'limited'].includes(role))
-      throw new AccountError('invalid', `'${String(role).slice(0, 100)}' is not a role: use admin, user, limited`)
+    mustBeRole(this.#house, role)
     await told(this.#rows.setRole({ address, role, by: this.#by }))
+  }
+
+  listRoles(): ReturnType<AccountAdmin['listRoles']> {
+    const { roles } = this.#house
+    return roles.assignable.map((role) => ({ role, may: roles.described(role) }))
   }
 
   async disableAccount(text: string): Promise<void> {
@@ -155,7 +166,7 @@ export class Administration implements AccountAdmin {
   }
 
   async recover(): Promise<number> {
-    let cleaned = 0
+    let cleaned = await told(this.#house.guests.sweep())
     for (const row of await told(this.#rows.interrupted())) {
       const about = { account: row.id, address: row.address, state: row.state }
       try {

@@ -79,6 +79,8 @@ export interface AccountAdmin {
   /** Forgets a client of that id (as listed, or its beginning), or all of them: their tokens are good for nothing any more. Answers how many. */
   revokeClients(address: string, client?: string): Promise<number>
   setRole(address: string, role: Role): Promise<void>
+  /** The roles that accounts can have, and what they may do: permissions by name, `-` before those that are denied. */
+  listRoles(): readonly { readonly role: Role; readonly may: readonly string[] }[]
   /** Disabled accounts cannot log in; their mail is still taken. */
   disableAccount(address: string): Promise<void>
   enableAccount(address: string): Promise<void>
@@ -101,7 +103,7 @@ export interface AccountAdmin {
   audit(before?: number, limit?: number): Promise<readonly AuditRow[]>
   /** When an account of that address was erased last; undefined where there was none. Milliseconds since the epoch. */
   erased(address: string): Promise<number | undefined>
-  /** Finishes what a crash interrupted: half made accounts go, half erased ones too. To be called once at start, when all rooms have registered. Tells how many there were. */
+  /** Finishes what a crash interrupted: half made accounts go, half erased ones and guests too. To be called once at start, when all rooms have registered. Tells how many there were. */
   recover(): Promise<number>
 }
 

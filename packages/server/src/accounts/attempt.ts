@@ -2,12 +2,16 @@
 
 import type {
   CredentialSource,
+  Identity,
   PasswordVerdict,
   RefusalCondition,
   ScramHash,
   ScramKeys,
+  TokenRequest,
   TokenSource,
+  TokenVerdict,
 } from '@aviso/sasl'
+import type { ClientCertificates } from './certificates.ts'
 import type { Account, LoginContext } from './contracts.ts'
 import type { AuthConfig, Form } from './config.ts'
 import { loginAddress } from './address.ts'
@@ -16,8 +20,10 @@ import { decoyForms, decoyScram, deriveForm, parseScram, provingForm, type Scram
 import type { Directory } from './directory.ts'
 import { accountOf } from './directory.ts'
 import type { LoginGuard } from './guard.ts'
+import type { GuestList } from './guests.ts'
 import { HashingBusy, type HashingQueue } from './hashing.ts'
 import type { CredentialTexts } from './operations/accounts.ts'
+import type { AccessTokens } from './oauth/tokens.ts'
 import type { RememberedLogins } from './remembered.ts'
 import type { AccountStore } from './store.ts'
 import type { Calls } from '../store/contracts.ts'
@@ -37,6 +43,10 @@ export interface LoginHouse {
   readonly config: AuthConfig
   readonly rows: Calls<AccountStore['operations']>
   readonly directory: Directory
+  readonly guests: GuestList
+  readonly certificates: ClientCertificates
+  /** Undefined where no tokens of other servers are taken. */
+  readonly tokens: AccessTokens | undefined
   readonly guard: LoginGuard
   readonly remembered: RememberedLogins
   readonly hashing: HashingQueue
@@ -146,13 +156,91 @@ export class Attempt implements CredentialSource, TokenSource {
     })
   }
 
+  /** Makes an account for who has none. Rejects where there are too many. */
+  guest(): Promise<string> {
+    return this.#noting(async () => {
+      const { domain, guests, remoteAddress } = this.#context
+      if (domain === undefined || guests === undefined) throw new Error('nobody is a guest there')
+      this.account = await this.#house.guests.admit(domain, remoteAddress, guests)
+      this.claimed = this.account.address
+      return this.account.address
+    })
+  }
+
+  /** The account that the certificate names: the one that is asked for, or the only one of the domain. */
+  external(wish: string | undefined): Promise<Identity | 'not-authorized' | 'invalid-authzid'> {
+    return this.#noting(async () => {
+      const { directory, certificates } = this.#house
+      const domain = this.#domain
+      const proven = certificates.addresses(this.#context)
+      const wanted = wish === undefined ? undefined : loginAddress(wish, domain)
+      this.claimed = wanted ?? wish?.slice(0, 128) ?? proven[0]
+      if (wish !== undefined && (wanted === undefined || !proven.includes(wanted))) {
+        this.reason = 'the certificate is for another'
+        return 'invalid-authzid'
+      }
+      const accounts: Account[] = []
+      for (const address of wanted === undefined ? proven.filter((each) => each.endsWith(`@${domain}`)) : [wanted]) {
+        const account = await directory.byCanonical(address)
+        if (account !== undefined) accounts.push(account)
+      }
+      const [account, second] = accounts
+      if (account === undefined || second !== undefined) {
+        this.reason = account === undefined ? 'no such account' : 'the certificate names several accounts'
+        return 'not-authorized'
+      }
+      this.account = account
+      this.claimed = account.address
+      return { authcid: account.address, authzid: undefined }
+    })
+  }
+
+  /** The account that an access token names. Rejects when that cannot be told now. */
+  bearer({ token, authzid }: TokenRequest): Promise<TokenVerdict> {
+    return this.#noting(async () => {
+      const { tokens, directory } = this.#house
+      if (tokens === undefined) throw new Error('tokens are not taken')
+      if (authzid !== '') this.claimed = loginAddress(authzid, this.#domain) ?? authzid.slice(0, 128)
+      const { scope, 'openid-configuration': openidConfiguration } = tokens.config
+      const telling = {
+        ...(scope.length > 0 && { scope: scope.join(' ') }),
+        ...(openidConfiguration !== undefined && { openidConfiguration }),
+      }
+      const found = await tokens.find(token)
+      if ('refused' in found) {
+        this.reason = found.refused
+        const { status = 'invalid_token', expired } = found
+        return { kind: 'refused', status, ...(expired === true && { condition: 'credentials-expired' }), ...telling }
+      }
+      // Not by the domain that the client asked for: `anna` is one person.
+      const address = loginAddress(found.name, directory.domains[0])
+      this.claimed = address ?? found.name.slice(0, 128)
+      const account = address === undefined ? undefined : await directory.byCanonical(address)
+      if (account === undefined) {
+        this.reason = 'the token names no account of ours'
+        return { kind: 'refused', ...telling }
+      }
+      this.account = account
+      return { kind: 'accepted', authcid: account.address }
+    })
+  }
+
+  /** True where a name that the client gave is the account's. */
+  isSelf(name: string): boolean {
+    return this.account !== undefined && loginAddress(name, this.#domain) === this.account.address
+  }
+
+  /** What completes a login name. */
+  get #domain(): string | undefined {
+    const { directory } = this.#house
+    const { domain } = this.#context
+    return domain !== undefined && directory.isLocal(domain) ? domain : directory.domains[0]
+  }
+
   async #approach(authcid: string): Promise<string | undefined> {
-    const { directory, guard } = this.#house
-    const { domain, remoteAddress } = this.#context
-    const address = loginAddress(
-      authcid,
-      domain !== undefined && directory.isLocal(domain) ? domain : directory.domains[0],
-    )
+    const { guard } = this.#house
+    const { remoteAddress } = this.#context
+    const address = loginAddress(authcid, this.#domain)
     this.claimed = address ?? authcid.slice(0, 128)
     if (!(await guard.approach(this.claimed, remoteAddress)))
       throw new LoginDeferred('the account is under attack and too many logins wait for it')

@@ -3,6 +3,7 @@
 import {
   type Failure,
   type FailureCondition,
+  type MechanismName,
   type ServerMechanism,
   type ServerStep,
   serverMechanism,
@@ -13,12 +14,12 @@ import {
   type TokenMechanismName,
 } from '@aviso/sasl'
 import type { CounterMetric } from '../kernel/metrics.ts'
-import { canonical } from './address.ts'
 import { Attempt, LoginDeferred, type LoginHouse } from './attempt.ts'
 import { MECHANISMS } from './config.ts'
-import type { LoginContext } from './contracts.ts'
+import type { Account, LoginContext } from './contracts.ts'
 import { HashingBusy } from './hashing.ts'
 import { channelBindingOf } from './channel-binding.ts'
+import { GUEST } from './roles.ts'
 import { isLoopback } from './neighbourhood.ts'
 
 /** Failures that say something about a password; the others are slips of a client, which no guesser gains from. */
@@ -36,18 +37,31 @@ export class Authenticator {
     this.#logins = house.scope.metrics.counter('aviso_logins_total', 'Attempts to log in', ['protocol', 'outcome'])
   }
 
-  mechanisms(context: LoginContext): readonly (typeof MECHANISMS)[number][] {
+  mechanisms(context: LoginContext): readonly MechanismName[] {
     const { config } = this.#house
     if (!context.secure && !(config.cleartext === 'loopback' && isLoopback(context.remoteAddress))) return []
+    if (context.guests !== undefined) return ['ANONYMOUS']
     const wanted: readonly string[] = config['channel-binding']
     const bindings = wanted.includes(context.protocol) && (context.channelBinding?.size ?? 0) > 0
-    return MECHANISMS.filter((name) => {
+    const proven = this.#house.certificates.addresses(context).some((address) => this.#isOurs(address))
+    const passwords = MECHANISMS.filter((name) => {
       if (!config.mechanisms.includes(name)) return false
       if (name === 'LOGIN') return LOGIN_PROTOCOLS.has(context.protocol)
       if (name === 'PLAIN') return true
       if (name.endsWith('-PLUS') && !bindings) return false
       return config.passwords.forms.some((form) => name.replace('-PLUS', '') === form)
     })
+    return [...(proven ? ['EXTERNAL' as const] : []), ...this.#bearers(context.protocol), ...passwords]
+  }
+
+  /** XOAUTH2 is of mail; it never came to XMPP. */
+  #bearers(protocol: string): readonly MechanismName[] {
+    if (this.#house.tokens?.serves(protocol) !== true) return []
+    return protocol === 'c2s' ? ['OAUTHBEARER'] : ['OAUTHBEARER', 'XOAUTH2']
+  }
+
+  #isOurs(address: string): boolean {
+    return this.#house.directory.isLocal(address.slice(address.lastIndexOf('@') + 1))
   }
 
   begin(mechanism: string, context: LoginContext): ServerMechanism | undefined {
@@ -61,10 +75,12 @@ export class Authenticator {
       secret: this.#house.secret,
       iterations: this.#house.config.passwords.iterations,
       // One may be named in several ways: `anna`, `Anna@Example.org`. Nobody acts as another.
-      authorize: async (_authcid, wanted) =>
-        attempt.account !== undefined && canonical(wanted) === attempt.account.address,
+      authorize: async (_authcid, wanted) => attempt.isSelf(wanted),
       channelBinding: offered.some((name) => name.endsWith('-PLUS')) ? channelBindingOf(context) : undefined,
       announced: context.announced,
+      guest: () => attempt.guest(),
+      verifyToken: (request) => attempt.bearer(request),
+      external: (authzid) => attempt.external(authzid),
       nonce: () => this.#house.scope.random.bytes(18).toString('base64'),
     })
     return inner === undefined ? undefined : new GuardedExchange(this.#house, this.#logins, inner, attempt, context)
@@ -72,7 +88,11 @@ export class Authenticator {
 
   #beginToken(name: TokenMechanismName, attempt: Attempt, context: LoginContext): ServerMechanism | undefined {
     const { config } = this.#house
-    const possible = config.tokens.life > 0 && context.client?.id !== undefined && this.mechanisms(context).length > 0
+    const possible =
+      config.tokens.life > 0 &&
+      context.guests === undefined &&
+      context.client?.id !== undefined &&
+      this.mechanisms(context).length > 0
     if (!possible || !offeredTokenMechanisms(context.channelBinding?.keys() ?? []).includes(name)) return undefined
     attempt.mechanism = name
     const inner = tokenServer(name, attempt, channelBindingOf(context))
@@ -126,6 +146,9 @@ class GuardedExchange implements ServerMechanism {
     // Refused, failed, given up or done: the mechanism inside may still be in the middle, and must not be asked again.
     if (this.#over) return SPENT
     const step = await this.#guarded(run)
+    const { account } = this.#attempt
+    // Nobody will come of it.
+    if (account?.role === GUEST && (this.#over || step.kind === 'failure')) this.#house.guests.leave(account)
     if (this.#over) return SPENT
     if (step.kind !== 'challenge') this.#over = true
     return step
@@ -148,7 +171,7 @@ class GuardedExchange implements ServerMechanism {
   /** The password was right. Is the account still there, and may it log in? */
   async #welcome(step: Success): Promise<Success | Failure> {
     const proven = this.#attempt.account
-    const account = proven === undefined ? undefined : await this.#house.directory.byCanonical(proven.address)
+    const account = proven && (await this.#asOfNow(proven))
     if (this.#over) return SPENT
     if (account === undefined || account.id !== proven?.id) return this.#wrong('not-authorized', 'the account has gone')
     if (account.disabled) return this.#wrong('account-disabled', 'the account is disabled')
@@ -157,6 +180,11 @@ class GuardedExchange implements ServerMechanism {
     this.#house.guard.succeeded(account.address, this.#context.remoteAddress)
     this.#note('success', undefined, account.id, account.address)
     return { ...step, identity: { authcid: account.address, authzid: undefined } }
+  }
+
+  #asOfNow({ id, role, address }: Account): Promise<Account | undefined> | Account | undefined {
+    const { guests, directory } = this.#house
+    return role === GUEST ? guests.byId(id) : directory.byCanonical(address)
   }
 
   async #failed(step: Failure): Promise<Failure> {

@@ -7,6 +7,7 @@ import type { Calls } from '../store/contracts.ts'
 import type { AuthConfig } from './config.ts'
 import type { Account, ClientAgent, GivenToken, LoginClients, LoginContext, UsedToken } from './contracts.ts'
 import { RecentMap } from './recent.ts'
+import { GUEST } from './roles.ts'
 import type { AccountStore } from './store.ts'
 
 const TOKEN_OCTETS = 32
@@ -28,12 +29,13 @@ export class Clients implements LoginClients {
     this.#rows = rows
   }
 
-  mechanisms({ channelBinding }: LoginContext): readonly TokenMechanismName[] {
-    return this.#config.life === 0 ? [] : offeredTokenMechanisms(channelBinding?.keys() ?? [])
+  mechanisms({ channelBinding, guests }: LoginContext): readonly TokenMechanismName[] {
+    return this.#config.life === 0 || guests !== undefined ? [] : offeredTokenMechanisms(channelBinding?.keys() ?? [])
   }
 
   seen(account: Account, client: ClientAgent): void {
-    if (client.id === undefined) return
+    // Of guests nothing is remembered.
+    if (client.id === undefined || account.role === GUEST) return
     const now = this.#scope.clock.now()
     const key = `${account.id} ${client.id}`
     if (now - (this.#seen.get(key) ?? -Infinity) < SEEN_AGAIN_AFTER_MS) return

@@ -2,6 +2,9 @@
 
 import * as v from 'valibot'
 import { duration } from '../kernel/units.ts'
+import { certificatesConfig } from './certificates.ts'
+import { oauthConfig } from './oauth/config.ts'
+import { rolesConfig } from './roles.ts'
 
 const whole = (least: number, most: number, text: string): v.GenericSchema<number> =>
   v.pipe(v.number(), v.integer(), v.minValue(least), v.maxValue(most), v.description(text))
@@ -35,6 +38,9 @@ export const authConfig = v.strictObject({
     ),
     ['c2s'],
   ),
+  roles: v.optional(rolesConfig, {}),
+  certificates: v.optional(certificatesConfig, {}),
+  oauth: v.optional(oauthConfig),
   cleartext: v.optional(
     v.pipe(v.picklist(['never', 'loopback']), v.description('logins without TLS: never, or from this machine only')),
     'never',

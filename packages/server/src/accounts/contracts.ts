@@ -2,9 +2,14 @@
 
 import type { Announcement, ServerMechanism } from '@aviso/sasl'
 import { serviceKey } from '../kernel/scope.ts'
+import type { TlsFacts } from '../net/contracts.ts'
+import type { Permission, Roles } from './roles.ts'
 
-/** What an account may do: `admin` everything, `user` mail and chat, `limited` local mail and chat only. */
-export type Role = 'admin' | 'user' | 'limited'
+/**
+ * The name of what an account may do, see roles.ts: `admin` everything, `user` mail and chat, `limited` no mail to other domains and no files, `guest` chat here for one session; and
+ * those that the config names.
+ */
+export type Role = string
 
 /** One person (or robot): one mailbox, one chat address. */
 export interface Account {
@@ -27,14 +32,34 @@ export interface LoginContext {
   readonly secure: boolean
   /** Channel binding data by type (`tls-exporter`, `tls-server-end-point`), where TLS gives them. */
   readonly channelBinding?: ReadonlyMap<string, Uint8Array> | undefined
+  /** The certificate that the peer has shown in the TLS handshake. */
+  readonly certificate?: TlsFacts['clientCertificate']
   /** The mechanisms and channel bindings that the peer was shown, where SCRAM is to sign them (XEP-0474). */
   readonly announced?: Announcement | undefined
   /** The program that logs in, as it describes itself. */
   readonly client?: ClientAgent | undefined
   /** The peer wants to use a token in place of the password (XEP-0484); `client` needs its id then. */
   readonly token?: TokenUse | undefined
+  /** Set where the domain is for people without an account (XEP-0175): nobody else logs in there. */
+  readonly guests?: GuestTerms | undefined
   /** The domain that the peer addressed (XMPP `to`, TLS SNI): completes a login name without `@`. */
   readonly domain?: string
+}
+
+/** How many guests there may be at a time. */
+export interface GuestTerms {
+  /** In the domain. */
+  readonly most: number
+  /** From one address (IPv6: from one /64), in all domains. */
+  readonly perAddress: number
+}
+
+/** Accounts that are made by a login without a name, and erased when their session is over. `Accounts` finds them as any other; nobody else lists them. */
+export interface Guests {
+  /** The guest has a session. */
+  settle(account: Account): void
+  /** The guest's session is over, or there will be none: from now on nobody finds him, and what was kept of him is erased. Nothing happens for other accounts. */
+  leave(account: Account): void
 }
 
 /** A program that logs in: what it says of itself. */
@@ -118,6 +143,12 @@ export interface Accounts {
   begin(mechanism: string, context: LoginContext): ServerMechanism | undefined
   readonly clients: LoginClients
   readonly upgrades: LoginUpgrades
+  readonly guests: Guests
+  /** How an endpoint of that protocol asks its clients for certificates, see `ListenOptions`; undefined: not at all. */
+  clientCertificates(protocol: string): { readonly ca: string } | undefined
+  readonly roles: Roles
+  /** True where the account may do it: its role has the first of the permissions that it says anything about. A disabled account may nothing. */
+  may(account: Account, ...permissions: readonly Permission[]): boolean
   /** The account that a successful exchange named; undefined if it has gone or was disabled meanwhile. */
   byAddress(address: string): Promise<Account | undefined>
   byId(id: string): Promise<Account | undefined>
@@ -134,9 +165,11 @@ export interface Accounts {
 }
 
 export interface AccountChange {
-  readonly kind: 'created' | 'password' | 'disabled' | 'enabled' | 'deleted' | 'domains' | 'aliases'
+  readonly kind: 'created' | 'password' | 'disabled' | 'enabled' | 'deleted' | 'revoked' | 'domains' | 'aliases'
   readonly accountId?: string
   readonly address?: string
+  /** Of `revoked`: the programs that were, as `clientKey` makes them of their ids. */
+  readonly clients?: readonly string[]
 }
 
 export const Accounts = serviceKey<Accounts>('accounts')

@@ -7,15 +7,16 @@ import type { Calls, Store } from '../store/contracts.ts'
 import { parseAccountAddress } from './address.ts'
 import type { NewAccountRequest } from './administration.ts'
 import type { Form } from './config.ts'
-import type { Account, Role } from './contracts.ts'
+import type { Account } from './contracts.ts'
 import { deriveForms, type PasswordSettings } from './credentials.ts'
 import { AccountError, accountError } from './errors.ts'
+import type { GuestList } from './guests.ts'
 import type { HashingQueue } from './hashing.ts'
 import type { CredentialTexts, NewAccount } from './operations/accounts.ts'
+import type { Roles } from './roles.ts'
 import type { AccountRooms } from './rooms.ts'
 import type { AccountStore } from './store.ts'
 
-const ROLES: readonly Role[] = ['admin', 'user', 'limited']
 const ID_LETTERS = 16
 /** Accounts whose rooms are made side by side: they share the syncs of the store. */
 const ROOMS_AT_ONCE = 32
@@ -26,6 +27,8 @@ export interface CreationHouse {
   readonly store: Store
   readonly rows: Calls<AccountStore['operations']>
   readonly rooms: AccountRooms
+  readonly roles: Roles
+  readonly guests: GuestList
   readonly passwords: PasswordSettings
   /** Administrators' hashes wait as long as they must, apart from the logins. */
   readonly hashing: HashingQueue
@@ -57,10 +60,18 @@ export async function prepareAccount(
   const { local, domain, address } = parseAccountAddress(request.address)
   await house.rooms.admit({ local, domain, address, chosen: request.chosen === true })
   const role = request.role ?? 'user'
-  if (!ROLES.includes(role))
-    throw new AccountError('invalid', `'${String(role).slice(0, 100)}' is not a role: use ${ROLES.join(', ')}`)
+  mustBeRole(house, role)
   const credentials = await newCredentials(house, request.password, forms)
   return { id: randomWord(house.scope.random, ID_LETTERS), local, domain, role, credentials }
+}
+
+/** Throws `AccountError('invalid')` for what no account can have. */
+export function mustBeRole({ roles }: CreationHouse, role: string): void {
+  if (!roles.assignable.includes(role))
+    throw new AccountError(
+      'invalid',
+      `'${String(role).slice(0, 100)}' is not a role: use ${roles.assignable.join(', ')}`,
+    )
 }
 
 /** Makes accounts in every room. One answer for each, in order: undefined when it is there, whole; an error when it is not, nowhere. */

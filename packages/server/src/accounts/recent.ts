@@ -26,6 +26,11 @@ export class RecentMap<K, V> {
     return this.#entries.get(key)
   }
 
+  /** What was used least recently comes first. */
+  values(): Iterable<V> {
+    return this.#entries.values()
+  }
+
   set(key: K, value: V): void {
     this.#entries.delete(key)
     if (this.#most === 0) return

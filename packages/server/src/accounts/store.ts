@@ -4,6 +4,7 @@ import { defineStore, read, write } from '../store/contracts.ts'
 import { accountOperations } from './operations/accounts.ts'
 import { addressOperations } from './operations/addresses.ts'
 import { clientOperations } from './operations/clients.ts'
+import { guestOperations } from './operations/guests.ts'
 import { auditOperations } from './operations/audit.ts'
 
 const TABLES = `
@@ -84,15 +85,29 @@ CREATE TABLE accounts_token (
 CREATE INDEX accounts_token_expires ON accounts_token (expires);
 `
 
+const GUESTS = `
+CREATE TABLE accounts_guest (
+  id TEXT PRIMARY KEY,
+  address TEXT NOT NULL,
+  created BIGINT NOT NULL
+);
+`
+
 export const accountStore = defineStore({
   name: 'accounts',
   scale: 'core',
-  migrations: [TABLES, 'CREATE INDEX accounts_tombstone_address ON accounts_tombstone (address, deleted);', CLIENTS],
+  migrations: [
+    TABLES,
+    'CREATE INDEX accounts_tombstone_address ON accounts_tombstone (address, deleted);',
+    CLIENTS,
+    GUESTS,
+  ],
   operations: {
     ...accountOperations,
     ...addressOperations,
     ...auditOperations,
     ...clientOperations,
+    ...guestOperations,
 
     /** A secret of this server that was kept before; undefined when there is none yet. */
     secret: read(async (tx, name: string): Promise<string | undefined> => {

@@ -92,6 +92,7 @@ export const operations = {
   'account.role': operation(({ accounts }, args: { readonly address: string; readonly role: Role }) =>
     accounts.setRole(args.address, args.role),
   ),
+  'account.roles': operation(async ({ accounts }, _args: undefined) => accounts.listRoles()),
   'account.disable': operation(({ accounts }, args: { readonly address: string }) =>
     accounts.disableAccount(args.address),
   ),
@@ -175,6 +176,10 @@ export const operations = {
   'files.list': operation(
     ({ chat }, args: { readonly address?: string; readonly before?: number; readonly limit?: number }) =>
       chat.files.list(args),
+  ),
+  'chat.services': operation(({ chat }, { domain }: { readonly domain: string }) => chat.services(domain)),
+  'files.examine': operation(({ chat }, args: { readonly address: string; readonly repair: boolean }) =>
+    chat.files.examine(args.address, args.repair),
   ),
   'files.usage': operation(({ chat }, args: { readonly address?: string }) => chat.files.usage(args.address)),
   'files.delete': operation(

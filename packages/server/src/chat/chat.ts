@@ -24,7 +24,11 @@ export async function openChat(
 ): Promise<() => Promise<void>> {
   const settings = Object.entries(hosts).map(([domain, own]): [string, HostSettings] => [
     domain,
-    { enabled: own.enabled, limits: limitsOf(own, limits) },
+    {
+      enabled: own.enabled,
+      guests: own.guests ? { most: own['max-guests'], perAddress: own['guests-per-address'] } : undefined,
+      limits: limitsOf(own, limits),
+    },
   ])
   const core = await openCore(scope, limits, new Map(settings))
   scope.provide(Chat, core)
@@ -37,7 +41,7 @@ export async function openChat(
   if (web !== undefined) scope.provide(webConnections, new WebConnections(web))
   if (web !== undefined) openFileDoor(scope.child('chat.files.door'), web, shelf)
   if (s2s.enabled) await openS2s(scope, s2s)
-  for (const { name, chosen, domains } of instances(features, hosts)) {
+  for (const { name, chosen, domains } of instances(features, withoutAccounts(hosts))) {
     const inner = scope.child(`chat.${name}`)
     if (domains !== undefined) inner.provide(Domains, domains)
     await chosen.module.create(chosen.config, inner)
@@ -52,6 +56,18 @@ interface Instance {
   /** Undefined: all. */
   readonly domains: Domains | undefined
 }
+
+/** Where everybody is a guest there is nothing to register, and no account to look after. */
+const FOR_ACCOUNTS = ['registration', 'account-management', 'invites'] as const
+
+const withoutAccounts = (hosts: ChatConfig['hosts']): ChatConfig['hosts'] =>
+  Object.fromEntries(
+    Object.entries(hosts).map(([domain, host]) => {
+      if (!host.guests) return [domain, host]
+      const off = FOR_ACCOUNTS.map((name) => [name, undefined] as const)
+      return [domain, { ...host, features: new Map([...host.features, ...off]) }]
+    }),
+  )
 
 /** Each feature once for all domains without other settings for it, and once for each of those. */
 function* instances(features: readonly Chosen<ChatFeature>[], hosts: ChatConfig['hosts']): Iterable<Instance> {

@@ -31,6 +31,8 @@ export interface Transaction {
   readonly database: string
   /** Milliseconds since the epoch, the same throughout one transaction. */
   readonly now: number
+  /** Grows when something was undone here: what an operation keeps in memory of the rows that it saw is then worth nothing. */
+  readonly undone: number
 }
 
 /** Something that was committed. `kind` names the room, e.g. `mail`; the rest is that room's own, structured-cloneable. */
@@ -46,6 +48,8 @@ export const LOST = 'lost'
  * on the same store. Arguments and result are structured-cloneable. A throw rolls back this operation alone. */
 export interface Operation<Arguments, Result> extends Moves<Arguments, Awaited<Result>> {
   readonly mode: 'read' | 'write' | 'append'
+  /** A `write` of what can be made anew of the rest: its promise resolves when the change is made, and a power failure may undo it. What else is in its transaction is safe all the same. */
+  readonly derived?: boolean
   run(tx: Transaction, args: Arguments): Soon<Result>
   /** Of an `append`: many at once, in their order. */
   runAll?(tx: Transaction, all: readonly Arguments[]): Soon<void>
@@ -72,6 +76,12 @@ export const write = <A, R>(
   run: (tx: Transaction, args: A) => Soon<R>,
   moves: Moves<A, Awaited<R>> = {},
 ): Operation<A, R> => ({ ...moves, mode: 'write', run })
+
+/** An operation that writes only what can be made anew, such as an index: nobody waits for the disk on its account. */
+export const derived = <A, R>(
+  run: (tx: Transaction, args: A) => Soon<R>,
+  moves: Moves<A, Awaited<R>> = {},
+): Operation<A, R> => ({ ...moves, mode: 'write', derived: true, run })
 
 /**
  * A write that answers nothing, publishes nothing and cannot be refused, such as a line in an archive: calls of this kind are gathered in a journal that one sync makes safe for all databases, and
@@ -183,6 +193,8 @@ export interface Files {
   open(name: string): Promise<FileHandle | undefined>
   /** Does nothing where there is no such file. */
   delete(name: string): Promise<void>
+  /** All that are there, with their octets. */
+  list(): Promise<readonly { readonly name: string; readonly size: number }[]>
 }
 
 /** Tells what was committed. In one process by default; between machines later, with the same promise: after commit, never before, at least once. */
@@ -190,6 +202,8 @@ export interface Bus {
   publish(topic: string, change: Change): void
   /** Calls `listener` for every change on `topic`, in the order of the commits. A listener that throws is logged and harms no other. Returns the way to stop. */
   subscribe(topic: string, listener: (change: Change) => void): () => void
+  /** The same for the changes of all accounts' databases, whichever: for who has to do with many of them. */
+  subscribeAccounts(listener: (account: string, change: Change) => void): () => void
 }
 
 /** The bus topic that carries the committed changes of one account's database. */

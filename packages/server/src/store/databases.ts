@@ -19,6 +19,9 @@ export function databasePath(folder: string, scale: Scale, database: string): st
   return join(folder, 'accounts', database.slice(-2), database, 'account.db')
 }
 
+/** Never closed: its lock tells a second server that the folder is taken. */
+const CORE = 'core/core'
+
 /** What is to be done with a database before something else is. */
 interface Before {
   /** It is about to be closed: what waits for it is to be carried out. */
@@ -70,26 +73,27 @@ export class Databases {
   async open(key: string, scale: Scale, name: string): Promise<SqliteDatabase> {
     let database = this.#open.get(key)
     if (database !== undefined) {
-      this.#open.delete(key)
-      this.#open.set(key, database)
+      this.#touch(key, database)
       return database
     }
-    const path = databasePath(this.#folder, scale, name)
-    database = new SqliteDatabase(path, name)
+    let path = ''
     try {
+      path = databasePath(this.#folder, scale, name)
+      database = new SqliteDatabase(path, name)
       migrate(
         database,
         this.#definitions.filter((definition) => definition.scale === scale),
       )
     } catch (error) {
-      database.close()
+      database?.close()
       throw storeError(error, path)
     }
-    this.#open.set(key, database)
+    this.#touch(key, database)
     this.warmUp(database)
     if (this.#open.size > this.#most) {
-      const [oldest] = this.#open.keys()
-      if (oldest !== undefined) await this.close(oldest)
+      const [oldest, second] = this.#open.keys()
+      const last = oldest === CORE ? second : oldest
+      if (last !== undefined) await this.close(last)
     }
     return database
   }
@@ -110,6 +114,12 @@ export class Databases {
       this.#before.cooling(coldest)
       coldest.shrink()
     }
+  }
+
+  /** It is the one that was used last. */
+  #touch(key: string, database: SqliteDatabase): void {
+    this.#open.delete(key)
+    this.#open.set(key, database)
   }
 
   async close(key: string): Promise<void> {

@@ -152,17 +152,17 @@ async function attempt<Fenced extends boolean>(
       at += several.length
       const [, , , , store, name, args, now] = entry
       database.now = now
-      if (fenced) database.run('SAVEPOINT one')
+      if (fenced) database.fence()
       try {
         const operation = operations(store, name)
         if (operation === undefined) throw new Error(`the store has no operation ${store}.${name}`)
         if (several.length === 1) await operation.run(database, args as never)
         else await operation.runAll?.(database, several.map((each) => each[6]) as never[])
-        if (fenced) database.run('RELEASE one')
+        if (fenced) database.endFence()
       } catch (error) {
         // A full disk is nobody's fault: all of it is tried again later.
         if (!fenced || !database.inTransaction || isFault(error)) throw error
-        database.script('ROLLBACK TO one; RELEASE one')
+        database.undoFence()
         failed.push({ entry, error })
       }
     }

@@ -102,7 +102,10 @@ export class Engine {
     // What is asked of a database behind an append finds it there, and safe: a round of its own.
     const behind = [...groups.values()].filter(({ key }) => appending.keys.has(key))
     for (const { key } of behind) groups.delete(key)
-    await this.#rounds([...groups.values()], now, tell, appending)
+    // Those that are open first: where more accounts are in use than may be open, each round would else close those that it is about to need.
+    const open = [...groups.values()].filter(({ key }) => this.#databases.peek(key) !== undefined)
+    for (const { key } of open) groups.delete(key)
+    await this.#rounds([...open, ...groups.values()], now, tell, appending)
     await this.#rounds(behind, now, tell)
     const broken = this.#broken
     this.#broken = []

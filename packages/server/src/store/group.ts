@@ -42,7 +42,7 @@ export class Group {
 
   /** True for a group that the journal can make safe: it writes, and not so much that writing it twice would cost more than a sync. `alone`: nobody shares that. */
   isJournaled(alone: boolean): boolean {
-    if (this.calls[0]?.[1] === 'core' || this.readsOnly) return false
+    if (this.calls[0]?.[1] === 'core' || this.#isDerived) return false
     let size = 0
     for (const call of this.calls) {
       if (!this.writes(call)) continue
@@ -53,7 +53,12 @@ export class Group {
     return size <= (alone ? TWICE_ALONE : TWICE)
   }
 
-  /** Runs the group in a transaction of its own, which is safe from power loss at the end. Never rejects. */
+  /** True for a group that writes only what can be made anew, or nothing. */
+  get #isDerived(): boolean {
+    return this.calls.every((call) => !this.writes(call) || this.operation(call)?.derived === true)
+  }
+
+  /** Runs the group in a transaction of its own, which is safe from power loss at the end, unless it can all be made anew. Never rejects. */
   async run(database: SqliteDatabase): Promise<Committed> {
     return this.#done(database, await this.#run(database))
   }
@@ -98,18 +103,22 @@ export class Group {
     fenced: Fenced,
   ): Promise<readonly Outcome[] | (Fenced extends true ? never : undefined)> {
     const outcomes: Outcome[] = []
+    const unsynced = this.#isDerived
     const giveUp = (): void => {
+      if (unsynced) return database.undo()
       database.dropChanges(0)
-      if (database.inTransaction) database.rollback()
+      database.rollback()
     }
     try {
-      database.begin()
+      if (unsynced) database.beginUnsynced()
+      else database.begin()
       if (!(await this.#runAll(database, fenced, outcomes))) {
         giveUp()
         // A single operation that failed leaves nothing worth a sync.
         return this.calls.length === 1 ? outcomes : (undefined as Fenced extends true ? never : undefined)
       }
-      database.commit()
+      if (unsynced) database.commitUnsynced()
+      else database.commit()
       return outcomes
     } catch (error) {
       giveUp()
@@ -145,13 +154,13 @@ export class Group {
     const fence = fenced && operation.mode !== 'read'
     const published = database.published
     try {
-      if (fence) database.run('SAVEPOINT one')
+      if (fence) database.fence()
       const result = await operation.run(database, call[5] as never)
-      if (fence) database.run('RELEASE one')
+      if (fence) database.endFence()
       return [call[0], false, result]
     } catch (error) {
       database.dropChanges(published)
-      if (fence && database.inTransaction) database.script('ROLLBACK TO one; RELEASE one')
+      if (fence) database.undoFence()
       return failure(call[0], storeError(error, database.path))
     }
   }

@@ -25,6 +25,7 @@ const KEPT_STATEMENTS = 400
 export class SqliteDatabase implements Transaction {
   readonly database: string
   now = 0
+  undone = 0
   /** The run of the journal that has marked this database last, since it was opened. */
   markedBy: string | undefined
   readonly path: string
@@ -40,9 +41,8 @@ export class SqliteDatabase implements Transaction {
       const folder = dirname(path)
       if (!existsSync(folder)) makeFolder(folder)
       this.#db = new DatabaseSync(path)
-      // Before the first page: SQLite would else take memory for twenty of them at once, and keep it.
-      this.#db.exec('PRAGMA cache_size=1')
-      this.#db.exec('PRAGMA locking_mode=EXCLUSIVE')
+      // Before anything is read: else the shared-memory index is made after all. Then before the first page: SQLite would else take memory for twenty of them at once, and keep it.
+      this.#db.exec('PRAGMA locking_mode=EXCLUSIVE; PRAGMA cache_size=1')
       this.#db.exec(
         'PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA cache_size=-1024; PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit=4194304',
       )
@@ -107,14 +107,31 @@ export class SqliteDatabase implements Transaction {
     }
   }
 
+  /** Undoes the transaction, unless SQLite has done that by itself, as it does on some errors, such as a full disk. */
   rollback(): void {
-    this.run('ROLLBACK')
+    this.undone++
+    if (this.inTransaction) this.run('ROLLBACK')
+  }
+
+  /** Begins what can be undone alone; not one inside the other. */
+  fence(): void {
+    this.run('SAVEPOINT one')
+  }
+
+  endFence(): void {
+    this.run('RELEASE one')
+  }
+
+  /** Undoes what was done since `fence`. */
+  undoFence(): void {
+    this.undone++
+    if (this.inTransaction) this.#db.exec('ROLLBACK TO one; RELEASE one')
   }
 
   /** Ends a transaction of `beginUnsynced`, of which nothing is left; SQLite may have ended it already. */
   undo(): void {
     this.#changes.length = 0
-    if (this.inTransaction) this.rollback()
+    this.rollback()
     this.endUnsynced()
   }
 
@@ -145,7 +162,7 @@ export class SqliteDatabase implements Transaction {
     return changes
   }
 
-  /** True while SQLite holds a transaction open; it ends one by itself on some errors, such as a full disk. */
+  /** True while SQLite holds a transaction open. */
   get inTransaction(): boolean {
     return this.#db.isTransaction
   }

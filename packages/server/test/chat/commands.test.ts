@@ -241,7 +241,7 @@ const wizard = chatFeature({
         return number < 3 ? stage(number + 1, total) : finished(`${total}`)
       },
     })
-    host.command({ node: 'wizard', name: 'Wizard', access: 'account', run: () => stage(1, 0) })
+    host.command({ node: 'wizard', name: 'Wizard', needs: 'manage-own', run: () => stage(1, 0) })
   },
 })
 
@@ -295,4 +295,55 @@ test('a command of several forms goes forward, back, and away', async () => {
   await assert.rejects(send(bert, `node='wizard' sessionid='${oldest?.get('sessionid')}'`, submitted({ n: '1' })), {
     condition: 'bad-request',
   })
+})
+
+test('a role of the config: some of what administrators may do', async () => {
+  const house = await open({
+    roles: { helper: { allow: [`command:${ADMIN}#user-stats`], deny: ['invite-contacts'] } },
+    featureConfig: {
+      rules: { rules: [{ name: 'quiet', if: { role: ['helper'], kind: ['message'] }, do: { bounce: {} } }] },
+    },
+  })
+  const bert = await house.arrive(BERT, 'hill')
+  const offered = async (): Promise<string[]> => {
+    const query = `<query xmlns='http://jabber.org/protocol/disco#items' node='${COMMANDS}'/>`
+    const { elements } = await bert.request('get', query, 'example.org')
+    return elements[0]?.elements.map((item) => item.get('node') ?? '') ?? []
+  }
+  assert.ok((await offered()).includes('urn:xmpp:invite#invite'))
+  await house.admin.setRole(BERT, 'helper')
+  const now = await offered()
+  assert.equal(now.includes('urn:xmpp:invite#invite'), false)
+  assert.deepEqual(
+    now.filter((node) => node.startsWith(ADMIN)),
+    [`${ADMIN}#user-stats`],
+  )
+  await assert.rejects(admin(bert, 'delete-user'), /forbidden/)
+  assert.equal((await admin(bert, 'user-stats', { accountjid: ANNA })).get('status'), 'completed')
+  // The rules know the role as well, of who was here before.
+  bert.send(`<message to='${ANNA}' type='chat'><body>hi</body></message>`)
+  assert.equal(short(await bert.next()), `message error ${ANNA} policy-violation`)
+})
+
+test('a role that may not write to other servers', async () => {
+  const house = await open({ roles: { inward: { deny: ['chat-elsewhere'] } } })
+  const bert = await house.arrive(BERT, 'hill')
+  const wrote = async (): Promise<string> => {
+    bert.send(`<message to='dora@example.com' type='chat'><body>hi</body></message>`)
+    return short(await bert.next())
+  }
+  assert.match(await wrote(), /remote-server-not-found/)
+  await house.admin.setRole(BERT, 'inward')
+  await bert.sync()
+  assert.match(await wrote(), /not-allowed/)
+  await assert.rejects(bert.request('get', `<ping xmlns='urn:xmpp:ping'/>`, 'example.com'), /not-allowed/)
+  bert.send(`<presence to='dora@example.com' type='subscribe'/>`)
+  assert.match((await bert.news()).at(-1) ?? '', /presence error dora@example.com not-allowed/)
+})
+
+test('rules, registrations and roles that do not fit each other keep the server from starting', async () => {
+  const rule = { name: 'r', if: { role: ['helpr'] }, do: { drop: true } }
+  await assert.rejects(open({ featureConfig: { rules: { rules: [rule] } } }), /the rule 'r' names the role 'helpr'/)
+  await assert.rejects(open({ featureConfig: { registration: { role: 'admin' } } }), /may administer the server/)
+  await assert.rejects(open({ featureConfig: { registration: { role: 'usr' } } }), /'usr' is not a role/)
 })

@@ -81,6 +81,11 @@ test('ping, version, time, session', async () => {
   for (const to of ['example.org', ANNA, BERT]) await anna.request('get', `<ping xmlns='urn:xmpp:ping'/>`, to)
   const version = (await anna.request('get', `<query xmlns='jabber:iq:version'/>`, 'example.org')).firstElement
   assert.deepEqual([version?.childText('name'), version?.childText('version')], ['Aviso', 'hidden'])
+  assert.deepEqual(
+    version?.elements.map((element) => element.name),
+    ['name', 'version'],
+    'nothing of the system',
+  )
   const time = (await anna.request('get', `<time xmlns='urn:xmpp:time'/>`, 'example.org')).firstElement
   assert.deepEqual([time?.childText('utc'), time?.childText('tzo')], ['2026-01-01T00:00:00.000Z', 'Z'])
   await anna.request('set', `<session xmlns='urn:ietf:params:xml:ns:xmpp-session'/>`)

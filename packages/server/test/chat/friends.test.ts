@@ -66,7 +66,7 @@ test('a request waits for its answer at each login, whole, also over a restart',
   const house = await open()
   const anna = await house.arrive(ANNA, 'sea')
   anna.send(
-    `<presence type='subscribe' to='${BERT}' id='r7'><nick xmlns='http://jabber.org/protocol/nick'>Änne</nick></presence>`,
+    `<presence type='subscribe' to='${BERT}' id='r7'><nick xmlns='http://jabber.org/protocol/nick'>Änne</nick><preauth xmlns='urn:xmpp:pars:0' token='1tMFqYDdKhfe2pwp'/></presence>`,
   )
   await anna.sync()
   for (let login = 0; login < 2; login++) {
@@ -76,6 +76,8 @@ test('a request waits for its answer at each login, whole, also over a restart',
     assert.equal(short(stanzas), `presence subscribe ${ANNA}`)
     assert.equal(stanzas.childText('nick', 'http://jabber.org/protocol/nick'), 'Änne')
     assert.equal(stanzas.get('id'), 'r7')
+    // As it came, an invitation that nobody here has made included.
+    assert.equal(stanzas.child('preauth', 'urn:xmpp:pars:0')?.get('token'), '1tMFqYDdKhfe2pwp')
     if (login === 0) await house.crashAndStart()
     else {
       bert.send(`<presence type='unsubscribed' to='${ANNA}'/>`)

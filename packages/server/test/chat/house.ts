@@ -12,6 +12,7 @@ import { openAccounts } from '../../src/accounts/accounts.ts'
 import type { AccountAdmin } from '../../src/accounts/administration.ts'
 import { authConfig, type Form } from '../../src/accounts/config.ts'
 import { type Account, type AccountChange, Accounts } from '../../src/accounts/contracts.ts'
+import { type Permission, Roles } from '../../src/accounts/roles.ts'
 import { Chat, type ChatFeature } from '../../src/chat/core/contracts.ts'
 import { openChat } from '../../src/chat/chat.ts'
 import type { Core } from '../../src/chat/core/core.ts'
@@ -84,6 +85,18 @@ export class FakeAccounts implements Accounts {
     })
   }
 
+  readonly roles = new Roles()
+
+  clientCertificates(): undefined {
+    return undefined
+  }
+
+  readonly guests: Accounts['guests'] = { settle: () => {}, leave: () => {} }
+
+  may(account: Account, ...permissions: readonly Permission[]): boolean {
+    return !account.disabled && this.roles.may(account.role, ...permissions)
+  }
+
   readonly clients: Accounts['clients'] = { mechanisms: () => [], seen: () => {}, give: async () => undefined }
   readonly upgrades: Accounts['upgrades'] = { offered: [], begin: async () => undefined }
 
@@ -134,6 +147,11 @@ export class FakeNetwork implements Network {
       this.close = () => server.close()
     }
     return { protocol: options.protocol, address: '127.0.0.1', port: this.#port, tls: options.tls }
+  }
+
+  adopt(session: NetSession): () => void {
+    this.sessions.add(session)
+    return () => void this.sessions.delete(session)
   }
 
   close = (): unknown => undefined
@@ -198,6 +216,8 @@ export interface HouseOptions {
   readonly real?: boolean
   /** The forms of passwords in it. */
   readonly forms?: readonly Form[]
+  /** The roles of its config. */
+  readonly roles?: v.InferInput<typeof authConfig>['roles']
 }
 
 export class House {
@@ -246,7 +266,9 @@ export class House {
   async #openAccounts(): Promise<void> {
     const passwords = { minimum: 6, forms: [...(this.options.forms ?? ['SCRAM-SHA-1' as const])], iterations: 4096 }
     const failures = { 'first-delay': '1ms', 'longest-delay': '1ms' }
-    const opened = await openAccounts(this.root, v.parse(authConfig, { cleartext: 'loopback', passwords, failures }))
+    const { roles } = this.options
+    const config = v.parse(authConfig, { cleartext: 'loopback', passwords, failures, roles })
+    const opened = await openAccounts(this.root, config)
     this.admin = opened.admin
     if (opened.accounts.domains().length > 0) return
     for (const domain of this.accounts.domains()) await this.admin.addDomain(domain)

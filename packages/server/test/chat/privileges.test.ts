@@ -49,7 +49,7 @@ test('a component is told what it may do, and who is there', async (t) => {
   const [told] = await gate.until(/<message.*?<\/message>/)
   assert.match(told, /from='one\.example'/)
   for (const perm of [
-    `<perm access='roster' type='get' push='false'/>`,
+    `<perm access='roster' type='get' push='true'/>`,
     `<perm access='message' type='outgoing'/>`,
     `<perm access='iq'><namespace ns='urn:xmpp:ping' type='get'/>`,
     `<perm access='presence' type='managed_entity'/>`,
@@ -151,4 +151,134 @@ test('a component without privileges is told of none, and has none', async (t) =
   await gate.until(/<iq[^>]*type='error'[^>]*>/)
   assert.deepEqual(await anna.news(), [])
   assert.ok(!gate.text.includes('<privilege'))
+})
+
+/** All that the component was sent until the server has answered a question of its own. */
+async function said(gate: RawStream): Promise<string> {
+  gate.write(`<iq from='${GATE}' to='one.example' id='zz' type='get'><ping xmlns='urn:xmpp:ping'/></iq>`)
+  const [text] = await gate.until(/^[^]*<iq[^>]*id='zz'[^>]*>/)
+  return text
+}
+
+const roster = (type: 'get' | 'set', item = '', to = 'anna@one.example'): string =>
+  `<iq from='${GATE}' to='${to}' id='r' type='${type}'><query xmlns='jabber:iq:roster'>${item}</query></iq>`
+
+test('a component writes the roster of an account: its clients and the component are told', async (t) => {
+  const { one, connected } = await open(t, { 'one.example': { roster: 'both' } })
+  const gate = await connected()
+  await gate.until(/<perm access='roster' type='both' push='true'\/>/)
+  const anna = await one.arrive('anna')
+  gate.write(roster('set', `<item jid='romeo@example.net' name='Romeo'><group>Friends</group></item>`))
+  const told = await said(gate)
+  assert.match(told, /<iq[^>]*id='r'[^>]*\/>/)
+  assert.match((await anna.news()).join(), /iq set romeo@example\.net none/)
+  const [push = ''] = /<iq[^>]*type='set'.*?<\/iq>/.exec(told) ?? []
+  assert.match(push, /from='anna@one\.example'/)
+  assert.match(push, new RegExp(`to='${GATE.replaceAll('.', '\\.')}'`))
+  assert.match(push, /<item jid='romeo@example\.net'[^>]*name='Romeo'[^>]*><group>Friends<\/group><\/item>/)
+  // What a client changes, the component hears of too.
+  await anna.rosterSet(`<item jid='nurse@example.net' name='Nurse'/>`)
+  await gate.until(/<iq[^>]*type='set'.*?<item jid='nurse@example\.net'.*?<\/iq>/)
+  // And of accounts that nobody is logged in to.
+  await anna.client.close()
+  gate.write(roster('set', `<item jid='romeo@example.net' subscription='remove'/>`))
+  assert.match(await said(gate), /<item jid='romeo@example\.net' subscription='remove'\/>/)
+  gate.write(roster('get'))
+  const [read] = await gate.until(/<iq[^>]*type='result'[^>]*><query xmlns='jabber:iq:roster'.*?<\/iq>/)
+  assert.match(read, /nurse/)
+  assert.doesNotMatch(read, /romeo/)
+})
+
+test('what is wrong with a roster set is told, and nothing is changed', async (t) => {
+  const { one, connected } = await open(t, { 'one.example': { roster: 'both', 'roster-pushes': false } })
+  const gate = await connected()
+  await gate.until(/<perm access='roster' type='both' push='false'\/>/)
+  one.accounts.add('anna@one.example')
+  const wrong: readonly (readonly [string, string])[] = [
+    ['', 'bad-request'],
+    [`<item jid='a@example.net'/><item jid='b@example.net'/>`, 'bad-request'],
+    [`<item jid='@@'/>`, 'jid-malformed'],
+    [`<item jid='anna@one.example'/>`, 'not-allowed'],
+    [`<item jid='a@example.net'><group>x</group><group>x</group></item>`, 'bad-request'],
+    [`<item jid='a@example.net' subscription='remove'/>`, 'item-not-found'],
+  ]
+  for (const [item, condition] of wrong) {
+    gate.write(roster('set', item))
+    const [error] = await gate.until(/<iq[^>]*type='error'.*?<\/iq>/)
+    assert.ok(error.includes(`<${condition} `), `${condition} in ${error}`)
+  }
+  gate.write(roster('set', `<item jid='a@example.net'/>`, 'nobody@one.example'))
+  await gate.until(/<iq[^>]*type='error'[^>]*>.*?<forbidden.*?<\/iq>/)
+  gate.write(roster('set', `<item jid='a@example.net'/>`))
+  await gate.until(/<iq[^>]*type='result'[^>]*\/>/)
+  gate.write(roster('get'))
+  const [, before = ''] = await gate.until(/^(.*?)<iq[^>]*><query xmlns='jabber:iq:roster'><item jid='a@example\.net'/)
+  assert.doesNotMatch(before, /type='set'/, 'no push where it is not wished')
+})
+
+test('who may write rosters may not read them, and hears of none', async (t) => {
+  const { one, connected } = await open(t, { 'one.example': { roster: 'set' } })
+  const gate = await connected()
+  await gate.until(/<perm access='roster' type='set' push='false'\/>/)
+  one.accounts.add('anna@one.example')
+  gate.write(roster('get'))
+  await gate.until(/<iq[^>]*type='error'[^>]*>.*?<forbidden.*?<\/iq>/)
+  gate.write(roster('set', `<item jid='a@example.net'/>`))
+  await gate.until(/<iq[^>]*type='result'/)
+  gate.write(roster('set', `<item jid='b@example.net'/>`))
+  const [said] = await gate.until(/<iq[^>]*type='result'[^>]*>/)
+  assert.doesNotMatch(said, /<item/)
+})
+
+test('the presence of contacts elsewhere: once each, and again to who connects later', async (t) => {
+  const { town, one, connected } = await open(t, { 'one.example': { roster: 'get', presence: 'roster' } })
+  const gate = await connected()
+  await gate.until(/<perm access='presence' type='roster'\/>/)
+  const two = await town.open('two.example')
+  const anna = await one.arrive('anna')
+  const dora = await one.arrive('dora')
+  const romeo = await two.arrive('romeo')
+  const stranger = await two.arrive('stranger')
+  for (const peer of [anna, dora]) {
+    peer.send(`<presence to='romeo@two.example' type='subscribe'/>`)
+    while (!/presence subscribe /.test(short(await romeo.next())));
+    romeo.send(`<presence to='${peer.bare}' type='subscribed'/>`)
+    while (!/presence romeo@two\.example\/r/.test(short(await peer.next())));
+  }
+  await gate.until(/<presence[^>]*from='romeo@two\.example\/r'/)
+  gate.text = ''
+  stranger.send(`<presence to='anna@one.example'/>`)
+  while (!/stranger/.test(short(await anna.next())));
+  romeo.send('<presence><show>away</show></presence>')
+  const [away] = await gate.until(/<presence[^>]*from='romeo@two\.example\/r'[^>]*><show>away<\/show><\/presence>/)
+  assert.match(away, new RegExp(`to='${GATE.replaceAll('.', '\\.')}'`))
+  for (const peer of [anna, dora]) while (!/romeo/.test(short(await peer.next())));
+  await anna.sync()
+  // Anna has gone, and would see him still.
+  await anna.client.close()
+  await dora.client.close()
+  romeo.send('<presence><show>dnd</show></presence>')
+  const [rest] = await gate.until(/^.*?<show>dnd<\/show><\/presence>/)
+  assert.doesNotMatch(rest, /stranger|<show>away/)
+  gate.socket.destroy()
+  const again = await connected()
+  await again.until(/<presence[^>]*from='romeo@two\.example\/r'[^>]*><show>dnd/)
+  await romeo.client.close()
+  await again.until(
+    /<presence[^>]*from='romeo@two\.example\/r'[^>]*type='unavailable'|<presence[^>]*type='unavailable'[^>]*from='romeo@two\.example\/r'/,
+  )
+})
+
+test('contacts’ presence without leave to read rosters keeps the server from starting', async (t) => {
+  const problems = async (privileges: object): Promise<string> => {
+    try {
+      await open(t, { 'one.example': privileges })
+      return ''
+    } catch (error) {
+      return String(error)
+    }
+  }
+  assert.match(await problems({ presence: 'roster' }), /needs leave to read rosters/)
+  assert.match(await problems({ presence: 'roster', roster: 'set' }), /needs leave to read rosters/)
+  assert.equal(await problems({ presence: 'roster', roster: 'both' }), '')
 })

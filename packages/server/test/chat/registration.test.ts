@@ -269,6 +269,14 @@ test('an account is closed by its owner, who hears that it is done; its name res
   await assert.rejects(house.admin.showAccount(BERT), { code: 'not-found' })
   for (let turn = 0; turn < 20 && (await house.admin.erased(BERT)) === undefined; turn++) await anna.sync()
   assert.ok((await anna.news()).includes(`presence unsubscribed ${BERT}`))
+  // Who asks for him learns no more than of a name that never was.
+  const probed = async (bare: string): Promise<string[]> => {
+    anna.send(`<presence type='probe' to='${bare}'/>`)
+    anna.send(`<message type='chat' to='${bare}'><body>there?</body></message>`)
+    return (await anna.news()).map((line) => line.replaceAll(bare, 'him'))
+  }
+  assert.deepEqual(await probed(BERT), await probed('nobody@example.org'))
+  assert.equal((await probed(BERT))[0], 'presence unsubscribed him')
 
   const newcomer = await Newcomer.at(house)
   assert.match(await newcomer.register('bert'), /<conflict.*belonged to somebody else/s)

@@ -6,6 +6,7 @@ import { clientMechanism, saltedPassword, tokenClient } from '@aviso/sasl'
 import { NS } from '@aviso/xmpp'
 import type { Form } from '../../src/accounts/config.ts'
 import { Accounts, type LoginContext } from '../../src/accounts/contracts.ts'
+import { clientKey } from '../../src/accounts/clients.ts'
 import { accountStore } from '../../src/accounts/store.ts'
 import { recordingLog } from '../../src/kernel/log.ts'
 import { House, RawStream } from './house.ts'
@@ -183,6 +184,25 @@ test('tokens die with the password, with the account, and by an administrator', 
   await assert.rejects(house.admin.revokeClients(ANNA, ''))
   assert.equal(await house.admin.revokeClients(ANNA), 1)
   assert.deepEqual(await house.admin.listClients(ANNA), [])
+})
+
+test('a client that is revoked has to go, and the others of the account stay', async () => {
+  const house = await open()
+  const bind = `<bind xmlns='${NS.bind2}'><tag>Awesome</tag><enable xmlns='${NS.streamManagement}' resume='true'/></bind>`
+  const login = (id: string): ReturnType<typeof attempt> => attempt(house, withPassword(agent(id) + WISH + bind))
+  const phone = await login(PHONE)
+  await login(TABLET)
+  const other = await house.arrive(ANNA, 'without an id')
+  await house.admin.revokeClients(ANNA, clientKey(PHONE))
+  await phone.stream.until(/<stream:error><not-authorized [^]*this client was revoked/)
+  const left = house.chat.directory.account(ANNA)?.sessions ?? []
+  assert.deepEqual(left.map(({ userAgent }) => userAgent?.id).sort(), [TABLET, undefined])
+  await other.sync()
+  // After a restart the one that was away is known still.
+  await house.restart()
+  assert.equal(house.chat.directory.account(ANNA)?.sessions.length, 1)
+  await house.admin.revokeClients(ANNA, clientKey(TABLET))
+  assert.equal(house.chat.directory.account(ANNA), undefined)
 })
 
 test('who logged in before the password was changed gets no token after it', async () => {

@@ -1,6 +1,6 @@
 // A small store for the tests of the store itself: notes of an account.
 
-import { append, defineStore, read, StoreError, write } from '../../src/store/contracts.ts'
+import { append, defineStore, derived, read, StoreError, type Transaction, write } from '../../src/store/contracts.ts'
 
 export const notes = defineStore({
   name: 'notes',
@@ -15,6 +15,9 @@ export const notes = defineStore({
       if (args.text === 'broken') throw new Error('defect')
       return Number(row?.[0])
     }),
+    /** The same in two ways: whether the commit is synced. */
+    kept: write(async (tx, args: { readonly text: string }) => note(tx, args.text)),
+    derived: derived(async (tx, args: { readonly text: string }) => note(tx, args.text)),
     /** Of several, each with octets that are looked at only. */
     addAll: write(
       async (tx, { all }: { readonly all: readonly { readonly text: string; readonly hint: Float64Array }[] }) => {
@@ -40,6 +43,13 @@ export const notes = defineStore({
     ),
   },
 })
+
+/** Adds a note, and tells how its transaction is synced: 2 with the commit, 1 later. */
+async function note(tx: Transaction, text: string): Promise<number> {
+  await tx.run('INSERT INTO note (text) VALUES (?)', text)
+  if (text === 'refused') throw new StoreError('refused', 'this note is refused')
+  return Number((await tx.get('PRAGMA synchronous'))?.[0])
+}
 
 /** The same tables one version on. */
 export const notesGrown = defineStore({

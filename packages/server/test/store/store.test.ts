@@ -71,6 +71,23 @@ for (const [where, extra] of [
   })
 }
 
+test('what can be made anew waits for no disk, what is in the same transaction does', async () => {
+  const scope = testScope()
+  const store = await openStore(scope, { folder: folder(), definitions: [notes] })
+  const anna = store.account(notes, 'anna')
+  const [LATER, NOW] = [1, 2]
+  // Too long for the journal.
+  const long = 'x'.repeat(600_000)
+  assert.equal(await anna.kept({ text: long }), NOW)
+  assert.equal(await anna.derived({ text: long }), LATER)
+  assert.deepEqual(await Promise.all([anna.derived({ text: 'three' }), anna.all()]), [LATER, [long, long, 'three']])
+  assert.deepEqual(await Promise.all([anna.derived({ text: 'four' }), anna.kept({ text: long })]), [NOW, NOW])
+  await assert.rejects(anna.derived({ text: 'refused' }), { code: 'refused' })
+  assert.equal(await anna.kept({ text: long }), NOW)
+  assert.deepEqual(await anna.all(), [long, long, 'three', 'four', long, long])
+  await scope.close()
+})
+
 for (const [where, extra] of [
   ['in this thread', {}],
   ['in worker threads', { worker, threads: 2 }],
@@ -147,6 +164,17 @@ test('accounts that rest let go of their pages and read them again', async () =>
   for (const account of accounts) assert.deepEqual(await account.all(), ['one', 'two'])
   assert.equal((await store.figures()).open, 51)
   await scope.close()
+})
+
+test('the database that holds the lock stays open, however many others come', async () => {
+  const scope = testScope()
+  const data = folder()
+  const store = await openStore(scope, { folder: data, definitions: [notes], open: 4 })
+  for (let index = 0; index < 20; index++) await store.account(notes, `account${index}`).add({ text: 'a' })
+  assert.equal((await store.figures()).open, 4)
+  const second = testScope()
+  await assert.rejects(openStore(second, { folder: data, definitions: [notes] }), { code: 'unavailable' })
+  await Promise.all([scope.close(), second.close()])
 })
 
 test('an upgrade puts a copy aside first, and an older program then refuses the newer tables', async () => {

@@ -125,6 +125,31 @@ export function messages(kit: Kit): void {
     assert.equal(await mailbox.raw(uid + 1000), undefined)
   })
 
+  kit.story('rawMany answers each message, or leaves it to raw', async (account) => {
+    const bytes = Array.from({ length: 40 }, (_, i) => message(`n${i}`, 'x'.repeat(i % 7 === 3 ? 9000 : i * 30)))
+    const large = new Uint8Array(Math.min(400_000, account.appendLimit)).fill(32)
+    large.set(message('large', ''))
+    bytes[20] = large
+    const { uids } = await account.append(
+      'INBOX',
+      bytes.map((one) => ({ bytes: one, flags: [] })),
+    )
+    const mailbox = await account.open('INBOX')
+    if (mailbox.rawMany === undefined) return
+    const gone = uids.slice(5, 8)
+    await mailbox.store(gone, { action: 'add', flags: ['\\Deleted'] })
+    await mailbox.expunge(gone)
+    const asked = [...uids.filter((_, i) => i % 3 !== 1), (uids.at(-1) ?? 0) + 1000]
+    const many = await mailbox.rawMany(asked)
+    assert.equal(many.length, asked.length)
+    for (const [i, uid] of asked.entries()) {
+      const found = many[i]
+      if (found === undefined) assert.ok(gone.includes(uid) || uid === uids[20] || uid > (uids.at(-1) ?? 0))
+      else assert.ok(Buffer.compare(found, bytes[uids.indexOf(uid)] ?? new Uint8Array()) === 0, `message ${uid}`)
+    }
+    assert.ok(many.filter((one) => one !== undefined).length > 20)
+  })
+
   kit.story('a message longer than any inline row comes back octet for octet', async (account) => {
     const size = Math.min(900_000, account.appendLimit)
     const bytes = new Uint8Array(size)

@@ -1,7 +1,7 @@
 // SQL of the programs that log in to an account, and of the tokens they log in with (XEP-0484).
 
 import { read, type SqlRow, type Transaction, write } from '../../store/contracts.ts'
-import { type AccountRow, visible, visibleByAddress } from './accounts.ts'
+import { type AccountRow, publish, visible, visibleByAddress } from './accounts.ts'
 import { audit } from './audit.ts'
 
 export interface ClientRow {
@@ -208,7 +208,9 @@ export const clientOperations = {
       const rows = await tx.all('SELECT client FROM accounts_client WHERE account = ?', id)
       const revoked = rows.map(([name]) => String(name)).filter((name) => name.startsWith(client ?? ''))
       for (const name of revoked) await dropClient(tx, id, name)
-      if (revoked.length > 0) await audit(tx, by, 'clients revoked', address, revoked.join(' ').slice(0, 500))
+      if (revoked.length === 0) return 0
+      await audit(tx, by, 'clients revoked', address, revoked.join(' ').slice(0, 500))
+      publish(tx, { kind: 'revoked', accountId: id, address, clients: revoked })
       return revoked.length
     },
   ),

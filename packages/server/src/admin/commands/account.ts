@@ -10,7 +10,7 @@ import { quotaCommand } from './account-quota.ts'
 import { newPassword, show, table, UsageError, when } from '../terminal.ts'
 
 const roleOption = (): Option =>
-  new Option('--role <role>', 'what the account may do').choices(['user', 'admin', 'limited']).default('user')
+  new Option('--role <role>', 'what the account may do: `aviso account roles` lists them').default('user')
 
 interface PasswordOptions extends CommonOptions {
   readonly passwordStdin?: boolean
@@ -91,13 +91,25 @@ export function accountCommand(programme: Programme): Command {
     })
 
   common(
-    account.command('role <address> <role>').description('change what an account may do: user, admin or limited'),
+    account
+      .command('role <address> <role>')
+      .description('change what an account may do: user, admin, limited, or a role of the config'),
   ).action(async (address: string, role: string, options: CommonOptions) => {
-    if (role !== 'user' && role !== 'admin' && role !== 'limited')
-      throw new UsageError(`expected one of user, admin, limited; found ${role}`)
     await withAdmin(programme, options, (admin) => admin.ask('account.role', { address, role }))
     show(options.json === true, { address, role }, () => `${address} is now: ${role}.`)
   })
+
+  common(account.command('roles').description('the roles that accounts can have, and what they may do')).action(
+    async (options: CommonOptions) => {
+      const roles = await withAdmin(programme, options, (admin) => admin.ask('account.roles', undefined))
+      show(options.json === true, roles, () =>
+        table(
+          ['role', 'may'],
+          roles.map(({ role, may }) => [role, may.join(', ')]),
+        ),
+      )
+    },
+  )
 
   for (const [name, operation, summary, done] of [
     ['disable', 'account.disable', 'no logins any more; mail is still taken', 'cannot log in any more'],

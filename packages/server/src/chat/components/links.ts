@@ -1,7 +1,6 @@
 // Which components are connected: over all generations of the config, as their connections outlive a reload.
 
 import type { Element, StreamError } from '@aviso/xmpp'
-import { serviceKey } from '../../kernel/scope.ts'
 
 /** The connection of a component. */
 export interface ComponentLink {
@@ -12,5 +11,3 @@ export interface ComponentLink {
 
 /** By domain. */
 export type ComponentLinks = Map<string, ComponentLink>
-
-export const ComponentLinks = serviceKey<ComponentLinks>('component-links')

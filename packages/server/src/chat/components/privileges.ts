@@ -1,6 +1,17 @@
 // XEP-0356: what components may do in the name of our accounts
 
-import { Attributes, el, Element, errorReply, Jid, NS, resultReply, StanzaError } from '@aviso/xmpp'
+import {
+  Attributes,
+  DEFAULT_PARSER_LIMITS,
+  el,
+  Element,
+  errorReply,
+  Jid,
+  NS,
+  readElement,
+  resultReply,
+  StanzaError,
+} from '@aviso/xmpp'
 import * as v from 'valibot'
 import type { Account } from '../../accounts/contracts.ts'
 import type { Timer } from '../../kernel/clock.ts'
@@ -9,29 +20,59 @@ import type { Scope } from '../../kernel/scope.ts'
 import { Chat, type Host, type StanzaEvent } from '../core/contracts.ts'
 import { Roster } from '../core/roster.ts'
 import { rosterStore } from '../core/roster.store.ts'
+import { ContactPresence } from './contact-presence.ts'
+import type { ComponentLink } from './links.ts'
+import { pushRosters } from './roster-pushes.ts'
 import { domainSetting } from '../domain-setting.ts'
 
+const NOTHING_AROUND = { xmlns: '', bindings: [] }
 const PRIVILEGE = 'urn:xmpp:privilege:2'
 /** Requests in the name of accounts that wait for their answers. */
 const MAX_WAITING = 1000
 const ANSWER_MS = 60_000
 
-const privilege = v.strictObject({
-  roster: v.optional(v.pipe(v.picklist(['get']), v.description('it may read the rosters of accounts'))),
-  message: v.optional(
-    v.pipe(v.picklist(['outgoing']), v.description('it may send messages in the name of the domain and its accounts')),
-  ),
-  iq: v.optional(
-    v.pipe(
-      v.record(v.string(), v.picklist(['get', 'set', 'both'])),
-      v.description('by namespace: requests that it may make in the name of accounts'),
+/** True where rosters may be read. */
+const reads = (roster: string | undefined): boolean => roster === 'get' || roster === 'both'
+
+const privilege = v.pipe(
+  v.strictObject({
+    roster: v.optional(
+      v.pipe(
+        v.picklist(['get', 'set', 'both']),
+        v.description('it may read the rosters of accounts, write them, or both'),
+      ),
     ),
-    {},
+    'roster-pushes': v.optional(
+      v.pipe(v.boolean(), v.description('it is told what changes in the rosters that it may read')),
+      true,
+    ),
+    message: v.optional(
+      v.pipe(
+        v.picklist(['outgoing']),
+        v.description('it may send messages in the name of the domain and its accounts'),
+      ),
+    ),
+    iq: v.optional(
+      v.pipe(
+        v.record(v.string(), v.picklist(['get', 'set', 'both'])),
+        v.description('by namespace: requests that it may make in the name of accounts'),
+      ),
+      {},
+    ),
+    presence: v.optional(
+      v.pipe(
+        v.picklist(['managed_entity', 'roster']),
+        v.description(
+          'it is told when clients of accounts come and go; with `roster`, those of their contacts too, which needs leave to read rosters',
+        ),
+      ),
+    ),
+  }),
+  v.check(
+    ({ roster, presence }) => presence !== 'roster' || reads(roster),
+    'presence: roster needs leave to read rosters: roster: get, or both',
   ),
-  presence: v.optional(
-    v.pipe(v.picklist(['managed_entity']), v.description('it is told when clients of accounts come and go')),
-  ),
-})
+)
 type Privilege = v.InferOutput<typeof privilege>
 
 /** By domain. */
@@ -51,6 +92,7 @@ export class Privileges {
   readonly #component: string
   readonly #granted: ReadonlyMap<string, Privilege>
   readonly #send: (stanza: Element) => boolean
+  readonly #contacts: ContactPresence | undefined
   /** By the id that we gave the request. */
   readonly #waiting = new Map<string, (event: StanzaEvent) => void>()
 
@@ -58,15 +100,33 @@ export class Privileges {
     scope: Scope,
     component: string,
     granted: Readonly<Record<string, Privilege>>,
-    send: (stanza: Element) => boolean,
+    link: () => ComponentLink | undefined,
   ) {
     this.#scope = scope
     this.#chat = scope.use(Chat)
     this.#host = this.#chat.host(scope)
     this.#component = component
     this.#granted = new Map(Object.entries(granted))
-    this.#send = send
+    this.#send = (stanza) => link()?.send(stanza) === true
     if (this.#granted.size === 0) return
+    const told = (domain: string, what: (granted: Privilege) => boolean): boolean => {
+      const found = this.#granted.get(domain)
+      return found !== undefined && what(found)
+    }
+    const isPushed = (one: Privilege): boolean => reads(one.roster) && one['roster-pushes']
+    if ([...this.#granted.values()].some(isPushed))
+      pushRosters(scope, this.#host, {
+        component,
+        covers: (domain) => told(domain, isPushed),
+        connected: () => link() !== undefined,
+        send: (xml) => void link()?.send(readElement(xml, NOTHING_AROUND, DEFAULT_PARSER_LIMITS)),
+      })
+    const isTold = (one: Privilege): boolean => one.presence === 'roster'
+    if ([...this.#granted.values()].some(isTold))
+      this.#contacts = new ContactPresence(scope, this.#host, {
+        covers: (domain) => told(domain, isTold),
+        send: (presence) => void this.#send(presence.with({ to: component })),
+      })
     const { hooks } = this.#host
     hooks.available.on(({ session, stanza }) => this.#tell(session.jid.domain, stanza))
     hooks.unavailable.on(({ session, stanza }) => this.#tell(session.jid.domain, stanza.with({ from: session.full })))
@@ -75,10 +135,10 @@ export class Privileges {
 
   /** Tells the component, which has just connected, what it may do, and whose clients are there. */
   advertise(): void {
-    for (const [domain, { roster, message, iq, presence }] of this.#granted) {
+    for (const [domain, { roster, 'roster-pushes': pushed, message, iq, presence }] of this.#granted) {
       const namespaces = Object.entries(iq).map(([ns, type]) => el('namespace', { ns, type }))
       const perms = [
-        roster && el('perm', { access: 'roster', type: roster, push: 'false' }),
+        roster && el('perm', { access: 'roster', type: roster, push: String(reads(roster) && pushed) }),
         message && el('perm', { access: 'message', type: message }),
         namespaces.length > 0 && el('perm', { access: 'iq' }, ...namespaces),
         presence && el('perm', { access: 'presence', type: presence }),
@@ -92,6 +152,7 @@ export class Privileges {
       for (const online of this.#host.online())
         if (online.account.domain === domain) this.#host.sendPresence(online, to, false)
     }
+    this.#contacts?.all()
   }
 
   /** Takes what a component asks for by its privileges; undefined for everything else. What goes wrong is told to the component. `from` is stamped. */
@@ -185,8 +246,15 @@ export class Privileges {
 
   /** §4.3 */
   async #roster(request: Element, type: 'get' | 'set', to: Jid, granted: Privilege): Promise<void> {
-    if (granted.roster === undefined || type !== 'get') throw StanzaError.of('forbidden')
-    const { id } = await this.#account(to)
+    if (granted.roster !== 'both' && granted.roster !== type) throw StanzaError.of('forbidden')
+    const account = await this.#account(to)
+    const { id } = account
+    if (type === 'set') {
+      const query = request.child('query', NS.roster)
+      if (query === undefined) throw StanzaError.of('bad-request')
+      await this.#host.changeRoster(account, query)
+      return void this.#send(resultReply(request))
+    }
     const roster = new Roster(await this.#host.store.account(rosterStore, id).load())
     this.#send(resultReply(request, new Element('query', NS.roster, Attributes.of({}), [], roster.itemsXml())))
   }

@@ -1,18 +1,17 @@
 // XEP-0050: what a command is, for the features that offer some
 
 import type { Element, Jid } from '@aviso/xmpp'
-import type { Account } from '../../accounts/contracts.ts'
+import type { Account, Accounts } from '../../accounts/contracts.ts'
+import type { Permission } from '../../accounts/roles.ts'
 import { type Domains, isFor } from './domains.ts'
 import type { Submission } from './forms.ts'
-
-/** Who may see and run a command: every account, those that are not `limited`, or administrators. */
-export type CommandAccess = 'account' | 'user' | 'admin'
 
 export interface Command {
   readonly node: string
   /** As clients show it. */
   readonly name: string
-  readonly access: CommandAccess
+  /** What an account needs to see and run it, where its role says nothing of `command:` and the node. */
+  readonly needs: Permission
   /** The first stage. Throws a StanzaError, which the client is told. */
   run(call: CommandCall): Stage | Promise<Stage>
 }
@@ -72,9 +71,6 @@ export class CommandRegistry {
   }
 }
 
-const RANK = { limited: 0, user: 1, admin: 2 } as const
-const NEEDED = { account: 0, user: 1, admin: 2 } as const
-
 /** True when the account may see and run the command. */
-export const mayRun = (account: Account, { access }: Command): boolean =>
-  !account.disabled && RANK[account.role] >= NEEDED[access]
+export const mayRun = (accounts: Accounts, account: Account, { node, needs }: Command): boolean =>
+  accounts.may(account, `command:${node}`, needs)

@@ -2,7 +2,7 @@
 
 import type { Element, Jid, StanzaError, Underway, UserAgent } from '@aviso/xmpp'
 import type { GenericSchema, InferOutput } from 'valibot'
-import type { Account, Accounts } from '../../accounts/contracts.ts'
+import type { Account, Accounts, GuestTerms } from '../../accounts/contracts.ts'
 import { type AnyModule, defineFamily, defineModule } from '../../kernel/module.ts'
 import { type Scope, type ServiceKey, serviceKey } from '../../kernel/scope.ts'
 import type { Store } from '../../store/contracts.ts'
@@ -347,6 +347,10 @@ export interface Host {
   maySeePresence(account: Account, viewer: Jid): Promise<boolean>
   /** What an account has in its roster of somebody; undefined for a stranger. */
   rosterItem(account: Account, contact: string): Promise<RosterItem | undefined>
+  /** Does what the query of a roster set asks for in an account's roster. Rejects with the StanzaError that the asker is to be told. */
+  changeRoster(account: Account, query: Element): Promise<void>
+  /** The broadcast presence of an available session, for nobody yet. */
+  presenceOf(session: Session): Element
   /** Broadcasts the presence of an available session anew, after what `dressing` adds to it has changed. */
   announce(session: Session): void
   /** Something that other features may use, for the domains that this one works for. */
@@ -371,8 +375,12 @@ export interface Host {
 export interface Chat {
   /** True for the domains of accounts and of services: those that other servers may send to. */
   isServed(domain: string): boolean
+  /** Set for a domain of guests (XEP-0175). */
+  guests(domain: string): GuestTerms | undefined
   /** True for the domains whose accounts chat here. */
   isLocal(domain: string): boolean
+  /** The domains of services below one of accounts: `rooms.example.org` ... */
+  servicesBelow(domain: string): readonly string[]
   /** The host, for one feature: what it registers goes with its scope. */
   host(scope: Scope): Host
   /** The stream features to offer at this stage, beyond those of the stream itself. */

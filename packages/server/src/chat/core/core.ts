@@ -13,7 +13,14 @@ import {
   StreamError,
   Underway,
 } from '@aviso/xmpp'
-import { type Account, type AccountChange, Accounts, type AccountRoom } from '../../accounts/contracts.ts'
+import {
+  type Account,
+  type AccountChange,
+  Accounts,
+  type AccountRoom,
+  type GuestTerms,
+} from '../../accounts/contracts.ts'
+import { clientKey } from '../../accounts/clients.ts'
 import { accountRooms } from '../../accounts/rooms.ts'
 import type { Log } from '../../kernel/log.ts'
 import { randomWord } from '../../kernel/random.ts'
@@ -183,6 +190,14 @@ export class Core implements Chat {
     return this.accounts.isLocal(domain) && this.#hosts.get(domain)?.enabled !== false
   }
 
+  guests(domain: string): GuestTerms | undefined {
+    return this.#hosts.get(domain)?.guests
+  }
+
+  servicesBelow(domain: string): readonly string[] {
+    return [...this.services.keys()].filter((name) => name.endsWith(`.${domain}`)).sort()
+  }
+
   /** The limits of one of our domains. */
   limits(domain: string): HostLimits {
     return this.#hosts.get(domain)?.limits ?? this.#limits
@@ -265,6 +280,7 @@ export class Core implements Chat {
       throw StanzaError.of('resource-constraint', 'this account has too many clients connected')
     const session = new Session(id, jid, online, wire, lang, userAgent)
     this.directory.add(session)
+    this.accounts.guests.settle(account)
     this.points.bound.tell(session)
     return session
   }
@@ -285,6 +301,7 @@ export class Core implements Chat {
     }
     this.directory.remove(session)
     core.points.closed.tell(session)
+    if (this.directory.account(session.account.bare) === undefined) this.accounts.guests.leave(session.account.account)
   }
 
   take(session: Session, stanza: Element): void | Promise<void> | Underway {
@@ -296,6 +313,8 @@ export class Core implements Chat {
     try {
       const preparing = session.prepared()
       prepared = preparing === undefined
+      // With what is read for the preparations: one look into the account's database.
+      if (!prepared && needsRoster(stanza)) core.loadRoster(session.account).catch(nothing)
       const taken =
         preparing === undefined ? core.#take(session, stanza) : preparing.then(() => core.#take(session, stanza))
       pending = taken ?? undefined
@@ -473,12 +492,36 @@ export class Core implements Chat {
 
   /** Sessions of an account that may not go on are closed. */
   accountChanged(change: AccountChange): void {
-    const { kind, accountId } = change
+    const { kind, accountId, address } = change
+    if (accountId === undefined) return
+    if (kind === 'revoked') return this.#revoked(change)
     const why = WHY_CLOSED[kind]
-    if (why === undefined || accountId === undefined) return
+    if (why === undefined) return void this.#refresh(address ?? '')
     for (const online of this.directory.accounts) {
       if (online.account.id !== accountId) continue
       this.#close(online, new StreamError('not-authorized', why), (session) => session.stays?.(change) === true)
+    }
+  }
+
+  /** XEP-0484: the programs that may not go on; those of the account that are others stay. */
+  #revoked({ address = '', clients = [] }: AccountChange): void {
+    const online = this.directory.account(address)
+    if (online === undefined) return
+    const isOther = ({ userAgent }: Session): boolean =>
+      userAgent?.id === undefined || !clients.includes(clientKey(userAgent.id))
+    this.#close(online, new StreamError('not-authorized', 'this client was revoked'), isOther)
+  }
+
+  /** The role may have changed. Until it is known again, the account may what it might. */
+  async #refresh(address: string): Promise<void> {
+    const online = this.directory.account(address)
+    if (online === undefined) return
+    try {
+      const account = await this.accounts.byId(online.account.id)
+      if (account !== undefined) online.account = account
+    } catch (error) {
+      this.log.error({ err: error, account: address }, 'an account that changed could not be looked up')
+      this.#close(online, new StreamError('internal-server-error', 'log in again'))
     }
   }
 
@@ -516,6 +559,9 @@ function entered(
 }
 
 const nothing = (): void => {}
+
+const needsRoster = (stanza: Element): boolean =>
+  stanza.name === 'presence' ? stanza.get('to') === undefined : stanza.firstElement?.is('query', NS.roster) === true
 
 /** @throws JidError: not every mail address is a JID (`o'brien@`) */
 export const accountJid = ({ local, domain }: Account): Jid => Jid.of(local, domain)

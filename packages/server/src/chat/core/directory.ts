@@ -18,7 +18,8 @@ const NOBODY: readonly Session[] = Object.freeze([])
 
 /** An account that has sessions: they share its roster. */
 export class OnlineAccount {
-  readonly account: Account
+  /** As it was when it was looked up last: a role that changes is another one at once. */
+  account: Account
   /** Bare. */
   readonly jid: Jid
   readonly bare: string

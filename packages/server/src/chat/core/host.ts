@@ -8,6 +8,7 @@ import { Domains, isFor } from './domains.ts'
 import { hooksFor } from './points.ts'
 import { probeFor, sendPresenceOf } from './presence.ts'
 import { redeliver } from './redelivery.ts'
+import { changeRoster } from './roster-requests.ts'
 import { route } from './router.ts'
 import { suspend, wake } from './suspended.ts'
 
@@ -79,6 +80,9 @@ export function hostFor(core: Core, scope: Scope): Host {
     sessions: (bare) => directory.account(bare)?.sessions ?? [],
     maySeePresence: (account, viewer) => core.maySeePresence(account, viewer),
     rosterItem: (account, contact) => core.rosterItem(account, contact),
+    changeRoster: (account, query) =>
+      changeRoster(core.successor, account, query, { jid: Jid.of(account.local, account.domain), reply: () => {} }),
+    presenceOf: (session) => core.presenceOf(session, session.account.bare).with({ to: undefined }),
     announce: (session) => core.successor.announce(session),
     offer: (key, value) => scope.defer(core.offers.add(key, value, domains)),
     find: (key, domain) => core.offers.all(key, domain).at(-1),

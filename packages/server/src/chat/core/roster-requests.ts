@@ -59,30 +59,32 @@ function versionNumber(account: Account, version: string): number | undefined {
 /** §2.3, §2.4, §2.5. */
 async function rosterSet(core: Core, iq: IqRequest): Promise<Element> {
   const session = sessionOf(iq)
-  const items = iq.payload.childrenNamed('item')
-  const item = items[0]
-  if (item === undefined || items.length > 1 || iq.payload.elements.length > 1)
-    throw StanzaError.of('bad-request', 'one item at a time')
-  const contact = contactOf(item)
-  if (contact.bareString === session.account.bare) throw StanzaError.of('not-allowed', 'this is yourself')
   // Loaded, so that the push can go out.
   await core.loadRoster(session.account)
-  if (item.get('subscription') === 'remove') {
-    await remove(core, session, contact)
-    return iq.result()
-  }
+  await changeRoster(core, session.account.account, iq.payload, session)
+  return iq.result()
+}
+
+/** Does what the query of a roster set asks for, in the name of `origin`. Rejects with the StanzaError that the asker is to be told. */
+export async function changeRoster(core: Core, account: Account, query: Element, origin: Origin): Promise<void> {
+  const items = query.childrenNamed('item')
+  const item = items[0]
+  if (item === undefined || items.length > 1 || query.elements.length > 1)
+    throw StanzaError.of('bad-request', 'one item at a time')
+  const contact = contactOf(item)
+  if (contact.bareString === account.address) throw StanzaError.of('not-allowed', 'this is yourself')
+  if (item.get('subscription') === 'remove') return remove(core, account, contact, origin)
   const name = item.get('name') ?? ''
   if (Buffer.byteLength(name) > MAX_NAME) throw StanzaError.of('not-acceptable', 'the name is too long')
-  const limits = core.limits(session.jid.domain)
+  const limits = core.limits(account.domain)
   await asRosterCall(
-    core.store.account(rosterStore, session.account.account.id).set({
+    core.store.account(rosterStore, account.id).set({
       contact: contact.bareString,
       name,
       groups: groupsOf(item, limits['roster-groups']),
       limit: limits['roster-items'],
     }),
   )
-  return iq.result()
 }
 
 function contactOf(item: Element): Jid {
@@ -109,15 +111,13 @@ function groupsOf(item: Element, limit: number): readonly string[] {
 }
 
 /** §2.5 */
-async function remove(core: Core, session: Session, contact: Jid): Promise<void> {
-  const { account } = session
-  const before = await asRosterCall(
-    core.store.account(rosterStore, account.account.id).remove({ contact: contact.bareString }),
-  )
+async function remove(core: Core, account: Account, contact: Jid, origin: Origin): Promise<void> {
+  const before = await asRosterCall(core.store.account(rosterStore, account.id).remove({ contact: contact.bareString }))
   if (before === undefined) throw StanzaError.of('item-not-found')
-  if (before & FROM) sendPresenceOf(core, account, contact, true)
+  const online = core.directory.account(account.address)
+  if (online !== undefined && before & FROM) sendPresenceOf(core, online, contact, true)
   try {
-    await cancelSubscriptions(core, session, account.jid, contact, cancellations(before))
+    await cancelSubscriptions(core, origin, Jid.of(account.local, account.domain), contact, cancellations(before))
   } catch (error) {
     // The contact is gone from the roster, whether its server hears of it or not.
     if (!(error instanceof StanzaError)) throw error

@@ -1,6 +1,7 @@
 // RFC 6121 §2: an account's roster in memory, shared by its sessions, and its items as XML text.
 
 import { escapeAttribute, escapeText } from '@aviso/xmpp'
+import { sharedText } from '../../kernel/shared-text.ts'
 import type { LoadedRoster, RosterChange, RosterRow } from './roster.store.ts'
 import { APPROVED, FROM, LISTED, PENDING_IN, PENDING_OUT, subscriptionName } from './subscriptions.ts'
 
@@ -86,7 +87,7 @@ export class Roster {
     if (this.state(contact) & PENDING_IN) this.#requests--
     if (state & PENDING_IN) this.#requests++
     if (state === 0) this.#items.delete(contact)
-    else this.#items.set(contact, pack({ name, groups, state }))
+    else this.#items.set(sharedText(contact), sharedText(pack({ name, groups, state })))
   }
 }
 

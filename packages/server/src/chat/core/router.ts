@@ -94,6 +94,11 @@ function messageToHost(message: Element): void {
 export function routeElsewhere(core: Core, origin: Origin, stanza: Element, to: Jid): void | Promise<void> {
   const service = core.services.get(to.domain)
   if (service !== undefined) return service({ stanza, origin, to })
+  const account = origin.session?.account.account
+  if (account !== undefined && !core.accounts.may(account, 'chat-elsewhere')) {
+    if (isSilent(stanza)) return undefined
+    throw StanzaError.of('not-allowed', 'you may not write to people of other servers')
+  }
   const answer = core.points.remote.ask({ stanza, origin, to })
   if (answer !== undefined) return answer === 'handled' ? undefined : answer
   if (isSilent(stanza)) return undefined

@@ -77,6 +77,7 @@ export class Session {
   /** By the slot's name: what was kept over a restart and not asked for since. */
   #lasting: Map<string, unknown> | undefined
   #preparations: (() => Promise<void>)[] | undefined
+  #preparing: Promise<void> | undefined
 
   constructor(id: string, jid: Jid, account: OnlineAccount, wire: Wire, lang?: string, userAgent?: UserAgent) {
     this.id = id
@@ -159,15 +160,28 @@ export class Session {
 
   /** Runs what was to be prepared; undefined where there is nothing (left). */
   prepared(): Promise<void> | undefined {
-    return this.#preparations === undefined ? undefined : this.#prepare(this.#preparations)
+    if (this.#preparing !== undefined) return this.#preparing
+    if (this.#preparations === undefined) return undefined
+    this.#preparing = this.#prepare().finally(() => (this.#preparing = undefined))
+    return this.#preparing
   }
 
-  async #prepare(preparations: (() => Promise<void>)[]): Promise<void> {
-    for (let next = preparations[0]; next !== undefined; next = preparations[0]) {
-      await next()
-      if (preparations[0] === next) preparations.shift()
+  /** All at once: what is read for them is read in one go. */
+  async #prepare(): Promise<void> {
+    for (let wanted = this.#preparations; wanted !== undefined; wanted = this.#preparations) {
+      this.#preparations = undefined
+      const failed: unknown[] = []
+      const one = async (load: () => Promise<void>): Promise<void> => {
+        try {
+          await load()
+        } catch (error) {
+          failed.push(error)
+          this.prepare(load)
+        }
+      }
+      await Promise.all(wanted.map(one))
+      if (failed.length > 0) throw failed[0]
     }
-    this.#preparations = undefined
   }
 
   /**

@@ -1,6 +1,7 @@
 // What the config says of the core: the limits of all domains, and what one domain may set for itself.
 
 import * as v from 'valibot'
+import type { GuestTerms } from '../../accounts/contracts.ts'
 import { size } from '../../kernel/units.ts'
 
 const count = v.pipe(v.number(), v.integer('expected a whole number'), v.minValue(1, 'expected at least 1'))
@@ -43,6 +44,20 @@ export const hostConfig = v.strictObject({
     ),
     true,
   ),
+  guests: v.optional(
+    v.pipe(
+      v.boolean(),
+      v.description(
+        'true: the domain is for people without an account (XEP-0175). Each gets an address for as long as he is there; nobody logs in here with a password',
+      ),
+    ),
+    false,
+  ),
+  'max-guests': v.optional(v.pipe(count, v.description('how many guests there may be at a time')), 1000),
+  'guests-per-address': v.optional(
+    v.pipe(count, v.description('the same from one network address, in all domains')),
+    10,
+  ),
   'sessions-per-account': v.optional(sessionsPerAccount),
   'resource-conflict': v.optional(resourceConflict),
   'presence-octets': v.optional(presenceOctets),
@@ -53,6 +68,8 @@ export const hostConfig = v.strictObject({
 /** The settings of one domain. */
 export interface HostSettings {
   readonly enabled: boolean
+  /** Set where the domain is for guests, and for nobody else. */
+  readonly guests?: GuestTerms | undefined
   readonly limits: HostLimits
 }
 

@@ -13,6 +13,13 @@ export const suspendedSession = v.object({
   id: v.string(),
   resource: v.string(),
   lang: v.optional(v.string()),
+  userAgent: v.optional(
+    v.object({
+      id: v.exactOptional(v.string()),
+      software: v.exactOptional(v.string()),
+      device: v.exactOptional(v.string()),
+    }),
+  ),
   presence: v.optional(v.string()),
   priority: v.number(),
   interested: v.boolean(),
@@ -26,11 +33,12 @@ export type SuspendedSession = v.InferOutput<typeof suspendedSession>
 export function suspend(core: Core, session: Session): SuspendedSession {
   session.over = true
   core.directory.remove(session)
-  const { id, jid, lang, presence, priority, interested, directed, handled, lasting } = session
+  const { id, jid, lang, userAgent, presence, priority, interested, directed, handled, lasting } = session
   return {
     id,
     resource: jid.resource,
     lang,
+    userAgent,
     presence,
     priority,
     interested,
@@ -45,11 +53,11 @@ export function suspend(core: Core, session: Session): SuspendedSession {
  * @throws StanzaError conflict where its resource is in use
  */
 export async function wake(core: Core, account: Account, suspended: SuspendedSession): Promise<Session> {
-  const { id, resource, lang, presence } = suspended
+  const { id, resource, lang, userAgent, presence } = suspended
   const bare = accountJid(account)
   const jid = bare.withResource(resource)
   if (core.directory.session(jid.toString()) !== undefined) throw StanzaError.of('conflict')
-  const session = new Session(id, jid, core.directory.online(account, bare), NOWHERE, lang)
+  const session = new Session(id, jid, core.directory.online(account, bare), NOWHERE, lang, userAgent)
   session.away = true
   session.woken = true
   session.interested = suspended.interested

@@ -6,6 +6,7 @@ import { duration } from '../../kernel/units.ts'
 import { listenAddress } from '../../net/addresses.ts'
 import { type Bound, type Connection, endpoints, Network, type Session as NetSession } from '../../net/contracts.ts'
 import { proxyProtocol } from '../../net/proxy-protocol.ts'
+import { streamOpening } from './opening.ts'
 import { ClientConnection, clientSettings, Terms } from './client-connection.ts'
 
 const config = v.strictObject({
@@ -52,11 +53,24 @@ export const c2s = defineModule({
         secure: connection.tls !== undefined,
         starttls: { required: config['require-tls'], start: () => connection.startTls() },
         channelBinding: () => connection.tls?.channelBinding,
+        certificate: () => connection.tls?.clientCertificate,
       })
     }
+    const clientCertificates = terms.accounts.clientCertificates('c2s')
+    const opening = streamOpening('clients')
     const bound: Bound[] = []
     for (const address of config.listen)
-      bound.push(await network.listen(scope, { protocol: 'c2s', address, tls: 'starttls', proxies, serve }))
+      bound.push(
+        await network.listen(scope, {
+          protocol: 'c2s',
+          address,
+          tls: 'starttls',
+          opening,
+          clientCertificates,
+          proxies,
+          serve,
+        }),
+      )
     for (const address of config['listen-tls'])
       bound.push(
         await network.listen(scope, {
@@ -64,6 +78,8 @@ export const c2s = defineModule({
           address,
           tls: 'implicit',
           alpn: ['xmpp-client'],
+          clientCertificates,
+          opening,
           proxies,
           serve,
         }),

@@ -7,6 +7,7 @@ import {
   type Element,
   type Jid,
   NS,
+  type ReaderLimits,
   type Sasl2Handlers,
   ServerStream,
   type ServerStreamHandlers,
@@ -65,7 +66,7 @@ type Config = v.InferOutput<typeof clientConfig>
 
 /** What carries a client's stream. */
 export interface Carrier {
-  readonly connection: Connection
+  readonly connection: Pick<Connection, 'id' | 'remoteAddress' | 'log'>
   readonly socket: Duplex
   readonly secure: boolean
   readonly starttls?: NonNullable<ServerStreamOptions['starttls']>
@@ -73,6 +74,8 @@ export interface Carrier {
   readonly messages?: boolean
   /** What a password can be bound to; made once: TLS takes its time for it. */
   channelBinding?(): ReadonlyMap<string, Uint8Array> | undefined
+  /** What the client has shown in the TLS handshake. */
+  certificate?(): LoginContext['certificate']
 }
 
 /** What all connections of an endpoint have in common. */
@@ -83,6 +86,8 @@ export class Terms {
   /** By account. */
   readonly pace: Pace
   readonly streamLimits: Partial<ServerStreamLimits>
+  /** For what is read before a stream sees it. */
+  readonly readerLimits: ReaderLimits
   readonly scope: Scope
   readonly streamId: () => string
 
@@ -98,6 +103,7 @@ export class Terms {
       depth: config['max-depth'],
       outgoingBytes: config['max-write-buffer'],
     }
+    this.readerLimits = { ...DEFAULT_PARSER_LIMITS, depth: config['max-depth'] }
     this.streamId = () => randomWord(scope.random, 20)
   }
 }
@@ -106,11 +112,13 @@ export class Terms {
 export class ClientConnection implements ServerStreamHandlers, LoginConnection, NetSession {
   readonly #terms: Terms
   readonly #carrier: Carrier
-  readonly #connection: Connection
+  readonly #connection: Carrier['connection']
   readonly stream: ServerStream
   readonly sasl2: Sasl2Handlers | undefined
   #account: Account | undefined
   #bindings: ReadonlyMap<string, Uint8Array> | undefined
+  /** What is offered in the clear, or over TLS: asked for several times a login. */
+  #offer: { readonly secure: boolean; readonly mechanisms: readonly string[] } | undefined
   #session: Session | undefined
 
   constructor(terms: Terms, carrier: Carrier) {
@@ -138,7 +146,7 @@ export class ClientConnection implements ServerStreamHandlers, LoginConnection, 
 
   /** See net's `Session`. */
   shutdown(): Promise<void> {
-    return shutDown(this.stream, this.#connection)
+    return shutDown(this.stream, this.stream)
   }
 
   // ServerStreamHandlers
@@ -149,8 +157,10 @@ export class ClientConnection implements ServerStreamHandlers, LoginConnection, 
 
   mechanisms(stream: ServerStream): readonly string[] {
     const { accounts, config } = this.#terms
-    if (!stream.secure && config['require-tls']) return []
-    return accounts.mechanisms(this.#context(stream))
+    const { secure } = stream
+    if (!secure && config['require-tls']) return []
+    if (this.#offer?.secure !== secure) this.#offer = { secure, mechanisms: accounts.mechanisms(this.#context(stream)) }
+    return this.#offer.mechanisms
   }
 
   begin(mechanism: string): ServerMechanism | undefined {
@@ -192,8 +202,13 @@ export class ClientConnection implements ServerStreamHandlers, LoginConnection, 
 
   use(session: Session): void {
     this.#session = session
+    const { account } = session.account
+    // A guest who goes on as the one that he was before.
+    if (this.#account !== undefined && this.#account.id !== account.id) this.#terms.accounts.guests.leave(this.#account)
+    this.#account = account
     // Nobody logs in over this connection any more.
     this.#bindings = undefined
+    this.#offer = undefined
     this.#connection.log.debug({ account: session.account.bare, jid: session.full }, 'bound')
     if (this.stream.state === 'closed') this.#terms.chat.disconnected(session, this.stream, true)
   }
@@ -284,6 +299,7 @@ export class ClientConnection implements ServerStreamHandlers, LoginConnection, 
     const broken =
       by === 'lost' || (by === 'error' && error instanceof StreamError && error.condition === 'system-shutdown')
     if (this.#session !== undefined) this.#terms.chat.disconnected(this.#session, this.stream, broken)
+    else if (this.#account !== undefined) this.#terms.accounts.guests.leave(this.#account)
     if (error instanceof StreamError && error.condition === 'internal-server-error')
       this.#connection.log.error({ err: error.cause ?? error, account: this.#account?.address }, 'the stream failed')
     else this.#connection.log.debug({ by: reason.by, why: error?.message, account: this.#account?.address }, 'closed')
@@ -302,6 +318,7 @@ export class ClientConnection implements ServerStreamHandlers, LoginConnection, 
 
   #context(stream: ServerStream): LoginContext {
     const { id, remoteAddress } = this.#connection
+    const carrier = this.#carrier
     const bindings = (): ReadonlyMap<string, Uint8Array> | undefined => this.#channelBinding()
     return {
       protocol: 'c2s',
@@ -309,8 +326,12 @@ export class ClientConnection implements ServerStreamHandlers, LoginConnection, 
       remoteAddress,
       secure: stream.secure,
       domain: stream.host,
+      guests: this.#terms.chat.guests(stream.host),
       get channelBinding() {
         return bindings()
+      },
+      get certificate() {
+        return carrier.certificate?.()
       },
     }
   }

@@ -10,15 +10,16 @@ import {
   StanzaError,
   StreamError,
 } from '@aviso/xmpp'
+import { isDeepStrictEqual } from 'node:util'
 import * as v from 'valibot'
 import { defineModule } from '../../kernel/module.ts'
 import type { CounterMetric } from '../../kernel/metrics.ts'
 import { randomWord } from '../../kernel/random.ts'
-import type { Scope } from '../../kernel/scope.ts'
+import { type Scope, serviceKey } from '../../kernel/scope.ts'
 import { duration, size } from '../../kernel/units.ts'
 import { listenAddress } from '../../net/addresses.ts'
 import { type Bound, type Connection, endpoints, Network, type Session as NetSession } from '../../net/contracts.ts'
-import { type ComponentLink, ComponentLinks } from '../components/links.ts'
+import type { ComponentLink, ComponentLinks } from '../components/links.ts'
 import { Privileges, privileges } from '../components/privileges.ts'
 import { Chat, type Origin, type StanzaEvent } from '../core/contracts.ts'
 import { Domains } from '../core/domains.ts'
@@ -73,12 +74,20 @@ const config = v.strictObject({
 })
 type Config = v.InferOutput<typeof config>
 
-/** What all connections of an endpoint have in common. */
+/** Over all generations of the config. */
+interface Desk {
+  readonly links: ComponentLinks
+  /** Of the newest generation that has begun. */
+  terms: Terms | undefined
+}
+const DESK = serviceKey<Desk>('component-desk')
+
+/** What all connections of one generation have in common. */
 interface Terms {
   readonly scope: Scope
   readonly config: Config
   readonly chat: Chat
-  readonly links: ComponentLinks
+  readonly desk: Desk
   readonly components: ReadonlyMap<string, Component>
   readonly privileges: ReadonlyMap<string, Privileges>
   readonly stanzas: CounterMetric
@@ -94,16 +103,16 @@ export const componentEndpoint = defineModule({
   async create(config, scope) {
     const network = scope.use(Network)
     const chat = scope.use(Chat)
-    const links = await scope.keep(ComponentLinks, (): ComponentLinks => new Map())
+    const desk = await scope.keep(DESK, (): Desk => ({ links: new Map(), terms: undefined }))
     const terms: Terms = {
       scope,
       config,
       chat,
-      links,
+      desk,
       privileges: new Map(
         config.components.map(({ domain, privileges: granted }) => [
           domain,
-          new Privileges(scope, domain, granted, (stanza) => links.get(domain)?.send(stanza) === true),
+          new Privileges(scope, domain, granted, () => desk.links.get(domain)),
         ]),
       ),
       components: new Map(config.components.map((one) => [one.domain, one])),
@@ -116,6 +125,7 @@ export const componentEndpoint = defineModule({
         'result',
       ]),
     }
+    chat.host(scope).beginning(async () => takeOver(terms))
     for (const { domain, name } of config.components) {
       chat.host(scope).serve(domain, (event) => deliver(terms, domain, event))
       // The domain that it stands below tells of it.
@@ -137,8 +147,21 @@ export const componentEndpoint = defineModule({
   },
 })
 
+/** Who is connected goes on under the rules of the new generation, unless it is to prove itself anew. */
+function takeOver(terms: Terms): void {
+  const { desk, components, privileges: granted } = terms
+  const before = desk.terms
+  desk.terms = terms
+  for (const [domain, link] of desk.links) {
+    const [was, is] = [before?.components.get(domain), components.get(domain)]
+    if (is === undefined) link.close(new StreamError('host-gone', `${domain} is no component any more`))
+    else if (was?.secret !== is.secret) link.close(new StreamError('reset', 'the secret has changed'))
+    else if (!isDeepStrictEqual(was.privileges, is.privileges)) granted.get(domain)?.advertise()
+  }
+}
+
 /** Gives a component what is for it. Nothing waits for one that is not there. */
-function deliver({ links, stanzas }: Terms, domain: string, { stanza, to }: StanzaEvent): void {
+function deliver({ desk: { links }, stanzas }: Terms, domain: string, { stanza, to }: StanzaEvent): void {
   const isSent = links.get(domain)?.send(stanza.with({ to: to.toString() })) === true
   if (isSent) stanzas.inc({ component: domain, direction: 'out' })
   else if (!isSilent(stanza)) throw StanzaError.of('remote-server-timeout', `${domain} is not connected`)
@@ -146,13 +169,16 @@ function deliver({ links, stanzas }: Terms, domain: string, { stanza, to }: Stan
 
 /** One component's connection. */
 class ComponentConnection implements ComponentStreamHandlers, NetSession, ComponentLink {
-  readonly #terms: Terms
+  readonly #desk: Desk
+  /** Those that it began with. */
+  readonly #first: Terms
   readonly #connection: Connection
   readonly #stream: ComponentStream
 
   constructor(terms: Terms, connection: Connection) {
-    const { config, scope } = terms
-    this.#terms = terms
+    const { config, scope, desk } = terms
+    this.#desk = desk
+    this.#first = terms
     this.#connection = connection
     this.#stream = new ComponentStream(
       {
@@ -169,6 +195,11 @@ class ComponentConnection implements ComponentStreamHandlers, NetSession, Compon
   /** See net's `Session`. */
   shutdown(): Promise<void> {
     return shutDown(this.#stream, this.#connection)
+  }
+
+  /** Those of the newest generation: a connection outlives a reload. */
+  get #terms(): Terms {
+    return this.#desk.terms ?? this.#first
   }
 
   // ComponentLink
@@ -188,7 +219,8 @@ class ComponentConnection implements ComponentStreamHandlers, NetSession, Compon
   }
 
   authenticated({ domain }: ComponentStream): void {
-    const { links, components, streams } = this.#terms
+    const { desk, components, streams } = this.#terms
+    const { links } = desk
     const before = links.get(domain)
     if (before !== undefined && components.get(domain)?.conflict !== 'replace')
       throw new StreamError('conflict', 'this component is connected already')
@@ -217,7 +249,8 @@ class ComponentConnection implements ComponentStreamHandlers, NetSession, Compon
   }
 
   closed({ by, error }: CloseReason, { domain }: ComponentStream): void {
-    const { links, streams } = this.#terms
+    const { desk, streams } = this.#terms
+    const { links } = desk
     const { log, remoteAddress } = this.#connection
     const facts = { component: domain, remote: remoteAddress, by, why: error?.message }
     if (error instanceof StreamError && error.condition === 'internal-server-error')

@@ -57,11 +57,13 @@ export class ClientLogin implements Sasl2Handlers {
 
   offer(): ReturnType<Sasl2Handlers['offer']> {
     const { accounts, chat, stream } = this.#connection
-    const tokens = accounts.clients.mechanisms(this.#connection.context())
+    const context = this.#connection.context()
+    const tokens = accounts.clients.mechanisms(context)
+    const upgrades = context.guests === undefined ? accounts.upgrades.offered : []
     const fast = el('fast', { xmlns: NS.fast }, ...tokens.map((name) => el('mechanism', {}, name)))
     return {
       inline: tokens.length === 0 ? chat.inlineOffers(stream.host) : [...chat.inlineOffers(stream.host), fast],
-      others: accounts.upgrades.offered.map((form) => el('upgrade', { xmlns: NS.saslUpgrade }, `${UPGRADE}${form}`)),
+      others: upgrades.map((form) => el('upgrade', { xmlns: NS.saslUpgrade }, `${UPGRADE}${form}`)),
     }
   }
 
@@ -85,10 +87,10 @@ export class ClientLogin implements Sasl2Handlers {
     return accounts.begin(mechanism, { ...login.context, token })
   }
 
-  async task(identity: Identity, { element }: Sasl2Request): Promise<Sasl2Task | undefined> {
+  async task(identity: Identity, { element, mechanism }: Sasl2Request): Promise<Sasl2Task | undefined> {
     const login = this.#login
-    // A token does not prove that its owner knows the password: it must not make a form of one.
-    if (login === undefined || login.used !== undefined) return undefined
+    // What does not prove that its owner knows the password must not make a form of one.
+    if (login === undefined || !(mechanism === 'PLAIN' || mechanism.startsWith('SCRAM-'))) return undefined
     const { accounts } = this.#connection
     for (const wish of element.childrenNamed('upgrade', NS.saslUpgrade)) {
       const name = wish.text().trim()

@@ -19,7 +19,7 @@ export const ask = (
 export const adminCommand = (node: string, name: string, run: Command['run']): Command => ({
   node: `${ADMIN}#${node}`,
   name,
-  access: 'admin',
+  needs: 'administer',
   run,
 })
 

@@ -38,7 +38,7 @@ export const commands = chatFeature({
     }
     const allowed = (account: Account, command: Command | undefined): Command => {
       if (command === undefined) throw StanzaError.of('item-not-found')
-      if (!mayRun(account, command)) throw StanzaError.of('forbidden')
+      if (!mayRun(host.accounts, account, command)) throw StanzaError.of('forbidden')
       return command
     }
 
@@ -47,7 +47,7 @@ export const commands = chatFeature({
       items: async (iq) => {
         const account = await asker(iq)
         return [...host.commands(iq.to.domain).values()]
-          .filter((command) => mayRun(account, command))
+          .filter((command) => mayRun(host.accounts, account, command))
           .map(({ node, name }) => ({ jid: iq.to.domain, node, name }))
       },
     })

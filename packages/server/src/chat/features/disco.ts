@@ -2,6 +2,8 @@
 
 import { el, NS, StanzaError } from '@aviso/xmpp'
 import * as v from 'valibot'
+import type { Role } from '../../accounts/contracts.ts'
+import { GUEST } from '../../accounts/roles.ts'
 import { chatFeature, type DiscoInfo, type DiscoNode, type DiscoSubject, type IqRequest } from '../core/contracts.ts'
 import { description, listing } from '../core/disco.ts'
 import { CAPS, CAPS2, hashes, verification } from './capabilities.ts'
@@ -31,7 +33,6 @@ export const disco = chatFeature({
 
   attach(host, config) {
     host.disco.identity({ category: 'server', type: 'im', name: config.name })
-    host.disco.identity({ category: 'account', type: 'registered' }, ['account'])
     host.disco.feature(NS.discoInfo, BOTH)
     host.disco.feature(NS.discoItems, BOTH)
     host.disco.feature(CAPS)
@@ -46,9 +47,12 @@ export const disco = chatFeature({
         forms: described.forms(),
       }
     }
-    const ofAccount = (domain: string): DiscoInfo => {
+    const ofAccount = (domain: string, role: Role | undefined): DiscoInfo => {
       const described = host.described(domain)
-      return { identities: described.identities('account'), features: described.features('account') }
+      // XEP-0175 §4
+      const type = role === GUEST ? 'anonymous' : 'registered'
+      const identities = [{ category: 'account', type }, ...described.identities('account')]
+      return { identities, features: described.features('account') }
     }
     /** By domain; of ours there are few. */
     const known = new Map<string, Capabilities>()
@@ -115,7 +119,7 @@ export const disco = chatFeature({
     host.iq.get(NS.discoInfo, 'query', ['account'], async (iq) => {
       const node = await accountNode(iq)
       if (node !== undefined) return iq.result(description(await node.info(iq), iq.payload.get('node')))
-      return iq.result(description(ofAccount(iq.to.domain)))
+      return iq.result(description(ofAccount(iq.to.domain, iq.account?.role)))
     })
     host.iq.get(NS.discoItems, 'query', ['account'], async (iq) => {
       const node = await accountNode(iq)

@@ -68,14 +68,14 @@ export const invites = chatFeature({
       host.command({
         node: `${INVITE}#invite`,
         name: 'Invite somebody',
-        access: 'user',
+        needs: 'invite-contacts',
         run: async ({ account }) =>
           told(await make({ kind: 'contact', inviter: account.address, register: config.accounts })),
       })
     host.command({
       node: `${INVITE}#create-account`,
       name: 'Invite somebody to an account',
-      access: 'admin',
+      needs: 'invite-accounts',
       run: ({ account, domain }: CommandCall) => ({
         form: form({ title: 'Invite somebody to an account' }, [
           { name: 'username', type: 'text-single', label: 'Name, where it is not to be chosen' },
@@ -97,7 +97,7 @@ export const invites = chatFeature({
     host.command({
       node: `${INVITE}#password-reset`,
       name: 'Let somebody set a new password',
-      access: 'admin',
+      needs: 'invite-accounts',
       run: () => ({
         form: form({ title: 'Let somebody set a new password' }, [
           { name: 'accountjid', type: 'jid-single', label: 'Account', required: true },
@@ -110,13 +110,16 @@ export const invites = chatFeature({
       }),
     })
 
-    // XEP-0379 §4.4: who asks with a token of the account's is let in, and asked back. A bad token is no more than none.
+    // XEP-0379 §4.4: who asks with a token of the account's is let in, and asked back. Another one may be of its client's making: it goes on as it is.
+    const passing = new Set<string>()
     host.hooks.receiving.on(({ stanza, account, origin, session }) => {
       if (session !== undefined || stanza.name !== 'presence' || stanza.get('type') !== 'subscribe') return undefined
       const token = stanza.child('preauth', PARS)?.get('token')
       if (token === undefined) return undefined
       const plain = stanza.without((child) => child.is('preauth', PARS))
       const from = origin.jid.bareString
+      const mark = `${from} ${account.id} ${token}`
+      if (passing.has(mark)) return undefined
       return (async () => {
         const invite = await book.find(token, account.domain)
         const good = invite?.kind === 'contact' && invite.inviter === account.address
@@ -130,7 +133,10 @@ export const invites = chatFeature({
             const asker: Origin = { jid: Jid.parse(account.address), reply: () => {} }
             await host.route(back, asker)
           })
-        else await host.route(plain, origin)
+        else {
+          passing.add(mark)
+          await host.route(stanza, origin).finally(() => passing.delete(mark))
+        }
       })()
     }, 20)
   },

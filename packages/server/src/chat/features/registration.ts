@@ -23,10 +23,7 @@ export const registration = chatFeature({
     open: v.optional(v.pipe(v.boolean(), v.description('anybody may make an account')), false),
     invited: v.optional(v.pipe(v.boolean(), v.description('who has an invitation may make an account')), true),
     role: v.optional(
-      v.pipe(
-        v.picklist(['user', 'limited']),
-        v.description('what accounts may do that were made without an invitation'),
-      ),
+      v.pipe(v.string(), v.description('the role of accounts that are made without an invitation')),
       'user',
     ),
     'per-address': count('how many accounts may be made from one address in the time of `window`', 3),
@@ -39,6 +36,7 @@ export const registration = chatFeature({
 
   attach(host, config, scope) {
     if (!config.open && !config.invited) return
+    host.accounts.roles.mustBeHarmless(config.role)
     const book = new Invites(host.store, host.accounts, scope.clock, scope.random)
     const per = config.window
     const limits = createLimits(scope.clock, {

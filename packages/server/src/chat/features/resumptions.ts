@@ -1,6 +1,8 @@
 // XEP-0198 §5: the streams that may be resumed. They outlive a reload of the configuration.
 
+import type { Account } from '../../accounts/contracts.ts'
 import { RecentMap } from '../../accounts/recent.ts'
+import { GUEST } from '../../accounts/roles.ts'
 import type { Clock, Timer } from '../../kernel/clock.ts'
 import { serviceKey } from '../../kernel/scope.ts'
 import type { ManagedStream } from './managed-stream.ts'
@@ -45,10 +47,12 @@ export class Resumptions {
     this.#streams.set(stream.id, stream)
   }
 
-  /** The stream with that id, if it is the account's. */
-  find(id: string, account: string): ManagedStream | undefined {
+  /** The stream with that id, if it is the account's. Guests have nothing but the id, which is a secret, to show that they are the same (XEP-0198 §11). */
+  find(id: string, { id: account, role, domain }: Account): ManagedStream | undefined {
     const stream = this.#streams.get(id)
-    return stream?.session.account.account.id === account ? stream : undefined
+    const owner = stream?.session.account.account
+    const same = owner?.id === account || (role === GUEST && owner?.role === GUEST && owner.domain === domain)
+    return same ? stream : undefined
   }
 
   /** How many stanzas of a stream that is over were handled. */

@@ -1,13 +1,14 @@
 // Rules of the administrator's: which stanzas go on, and which do not
 
 import { el, type Element, Jid, NS, StanzaError } from '@aviso/xmpp'
+import { GUEST } from '../../accounts/roles.ts'
 import { createLimits } from '../../net/limits.ts'
 import { chatFeature, type Entered, type Handled, type Host, type StanzaEvent } from '../core/contracts.ts'
 import { rosterStore } from '../core/roster.store.ts'
 import { serverOrigin } from '../core/server-voice.ts'
 import { FROM, isSubscriptionType, LISTED, TO } from '../core/subscriptions.ts'
 import { type Direction, type Soon, soon, type Subject, typeOf } from '../rules/conditions.ts'
-import { rulesConfig } from '../rules/config.ts'
+import { type RulesConfig, rulesConfig } from '../rules/config.ts'
 import { RuleDesk, type RuleTrier } from '../rules/desk.ts'
 import { type Deeds, Rules, type Verdict } from '../rules/rules.ts'
 import { reportsStore } from './reports.store.ts'
@@ -67,6 +68,7 @@ export const rules = chatFeature({
           .catch((error: unknown) => log.warn({ err: error, to }, 'the copy of a message was not delivered'))
       },
     }
+    mustBeRoles(config, host)
     const engine = new Rules(config, { scope, rosterState: (subject) => rosterState(host, subject) }, deeds)
 
     const subjectOf = (stanza: Element, from: Jid, to: Jid, event?: StanzaEvent, dry = false): Subject => ({
@@ -183,4 +185,13 @@ function rosterState(host: Host, { from, to, direction }: Subject): Soon<number>
   return host.accounts
     .byAddress(owner.bareString)
     .then((account) => (account === undefined ? 0 : host.store.account(rosterStore, account.id).state({ contact })))
+}
+
+/** A condition that names a role which no account has would never hold. */
+function mustBeRoles({ rules }: RulesConfig, { accounts }: Host): void {
+  const known = [GUEST, ...accounts.roles.assignable]
+  for (const { name, if: when, unless } of rules)
+    for (const role of [...(when?.role ?? []), ...(unless?.role ?? [])])
+      if (!known.includes(role))
+        throw new RangeError(`the rule '${name}' names the role '${role}': there are ${known.join(', ')}`)
 }

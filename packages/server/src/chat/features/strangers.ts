@@ -286,7 +286,7 @@ export const strangers = chatFeature({
     host.command({
       node: 'urn:aviso:strangers',
       name: 'Messages of strangers',
-      access: 'account',
+      needs: 'manage-own',
       run: async ({ account }) => {
         const senders = await desk.senders(account)
         if (senders.length === 0) return finished('No messages of strangers are held for you.')

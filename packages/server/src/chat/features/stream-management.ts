@@ -2,6 +2,7 @@
 
 import { el, type Element, Jid, NS, StanzaError, type StanzaCondition, StreamError } from '@aviso/xmpp'
 import * as v from 'valibot'
+import { GUEST } from '../../accounts/roles.ts'
 import { randomWord } from '../../kernel/random.ts'
 import { duration, size } from '../../kernel/units.ts'
 import { chatFeature } from '../core/contracts.ts'
@@ -186,7 +187,7 @@ export const streamManagement = chatFeature({
       }
       if (h === undefined || previous === '') return refuse('bad-request', 'previd and h are needed')
       // Somebody else's is as good as none.
-      const stream = resumptions.find(previous, account.id)
+      const stream = resumptions.find(previous, account)
       if (stream === undefined || stream.session.over) return refuse('item-not-found')
       const { session } = stream
       stream.acknowledge(h)
@@ -284,7 +285,10 @@ export const streamManagement = chatFeature({
       // What is being handled still counts, and may reach the others.
       await Promise.all(streams.map(({ session }) => session.pending?.catch(() => {})))
       await settled()
-      for (const stream of mine(resumptions.away)) if (!stream.complete) host.end(stream.session)
+      for (const stream of mine(resumptions.away)) {
+        const guest = stream.session.account.account.role === GUEST
+        if (guest || !stream.complete) host.end(stream.session)
+      }
       const accounts = new Map<Suspension, OnlineAccount>()
       for (const stream of mine(resumptions.away)) {
         const { id, session, state } = stream

@@ -51,11 +51,14 @@ export const vcard = chatFeature({
       await setCard(events, account, card, nodes)
       await keep(account, '')
     }
-    host.hooks.bound.on(({ account: { account, sessions } }) => {
+    host.hooks.bound.on((session) => {
+      const { account, sessions } = session.account
       const events = eventsFor(account)
       if (events === undefined || sessions.length > 1) return
-      move(account, events).catch((error: unknown) =>
-        log.warn({ err: error, account: account.address }, 'the card could not be made a vCard4'),
+      session.prepare(() =>
+        move(account, events).catch((error: unknown) =>
+          log.warn({ err: error, account: account.address }, 'the card could not be made a vCard4'),
+        ),
       )
     })
 

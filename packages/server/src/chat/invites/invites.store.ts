@@ -14,8 +14,8 @@ export interface Invite {
   readonly inviter: string
   /** The address that the new account has to have (`account`), or whose password is set (`reset`); '' for a free choice. */
   readonly address: string
-  /** What the new account may do. */
-  readonly role: 'user' | 'limited'
+  /** Of the new account. */
+  readonly role: string
   /** A `contact` invitation may be used to make an account, too. */
   readonly register: boolean
   /** Milliseconds since the epoch. */
@@ -33,7 +33,7 @@ const inviteOf = (row: SqlRow): Invite => ({
   domain: String(row[2]),
   inviter: String(row[3]),
   address: String(row[4]),
-  role: row[5] as Invite['role'],
+  role: String(row[5]),
   register: row[6] === 1,
   created: Number(row[7]),
   expires: Number(row[8]),

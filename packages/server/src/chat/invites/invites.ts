@@ -40,11 +40,11 @@ export interface MadeInvite extends Invite {
 
 export class Invites {
   readonly #store: Store
-  readonly #accounts: Pick<Accounts, 'byAddress' | 'isLocal'>
+  readonly #accounts: Pick<Accounts, 'byAddress' | 'isLocal' | 'roles'>
   readonly #clock: Clock
   readonly #random: Random
 
-  constructor(store: Store, accounts: Pick<Accounts, 'byAddress' | 'isLocal'>, clock: Clock, random: Random) {
+  constructor(store: Store, accounts: Pick<Accounts, 'byAddress' | 'isLocal' | 'roles'>, clock: Clock, random: Random) {
     this.#store = store
     this.#accounts = accounts
     this.#clock = clock
@@ -67,6 +67,8 @@ export class Invites {
       throw new AccountError('not-found', `'${domain.slice(0, 100)}' is not a domain of this server`)
     if (address !== '' && domainOf(address) !== domain)
       throw new AccountError('invalid', `${address} is not an address of ${domain}`)
+    const role = wish.role ?? 'user'
+    this.#mustBeHarmless(role)
     const created = this.#clock.now()
     const invite: Invite = {
       token: randomWord(this.#random, TOKEN_LETTERS),
@@ -74,7 +76,7 @@ export class Invites {
       domain,
       inviter,
       address,
-      role: wish.role ?? 'user',
+      role,
       register: wish.kind === 'account' || (wish.kind === 'contact' && wish.register === true),
       created,
       expires: created + (wish.lifetime ?? (wish.kind === 'reset' ? DAY : 7 * DAY)),
@@ -86,6 +88,14 @@ export class Invites {
       throw accountError(error)
     }
     return { ...invite, uri: uriOf(invite) }
+  }
+
+  #mustBeHarmless(role: string): void {
+    try {
+      this.#accounts.roles.mustBeHarmless(role)
+    } catch (error) {
+      throw new AccountError('invalid', (error as RangeError).message, { cause: error })
+    }
   }
 
   /** The invitation of that token, if it can be used at that domain. */

@@ -58,8 +58,9 @@ export class ServicePlace implements Place {
     const jid = from.bareString
     const account = await this.#account(jid)
     const { create, owners } = this.#rules
-    const owner = owners.has(jid) || (account?.role === 'admin' && !account.disabled)
-    const user = account !== undefined && account.role !== 'limited' && !account.disabled
+    const { accounts } = this.#host
+    const owner = owners.has(jid) || (account !== undefined && accounts.may(account, 'administer-nodes'))
+    const user = account !== undefined && accounts.may(account, 'create-nodes')
     const creates = owner || create === 'anybody' || (create === 'user' && user)
     const deciding = node === undefined || owner ? [] : await this.nodes.decisive({ node })
     let presence = false

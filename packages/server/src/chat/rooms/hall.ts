@@ -2,6 +2,7 @@
 
 import { createHash } from 'node:crypto'
 import { type Element, Jid, StanzaError } from '@aviso/xmpp'
+import type { Accounts } from '../../accounts/contracts.ts'
 import { randomWord, type Random } from '../../kernel/random.ts'
 import type { Clock } from '../../kernel/clock.ts'
 import type { Log } from '../../kernel/log.ts'
@@ -112,14 +113,20 @@ export class Hall {
       throw new StanzaError('wait', 'policy-violation', 'this is too much at once: try again later')
   }
 
+  /** The accounts of the server. */
+  get accounts(): Accounts {
+    return this.#now.host.accounts
+  }
+
   isLocal(bare: string): boolean {
-    return this.#now.host.accounts.isLocal(bare.slice(bare.indexOf('@') + 1))
+    return this.accounts.isLocal(bare.slice(bare.indexOf('@') + 1))
   }
 
   /** True for administrators of the server, where they own each room. */
   rulesRooms(bare: string): boolean {
     if (!this.settings['admins-are-owners']) return false
-    return this.#now.host.sessions(bare)[0]?.account.account.role === 'admin'
+    const account = this.#now.host.sessions(bare)[0]?.account.account
+    return account !== undefined && this.accounts.may(account, 'administer-rooms')
   }
 
   /** Wakes somebody who is not in a room. */

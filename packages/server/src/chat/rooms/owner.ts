@@ -43,7 +43,8 @@ export async function ownerAsks(room: Room, iq: IqRequest): Promise<Element> {
 
 async function configure(room: Room, filled: Submission, iq: IqRequest): Promise<void> {
   const { settings } = room.hall
-  const admin = iq.origin.session?.account.account.role === 'admin'
+  const account = iq.origin.session?.account.account
+  const admin = account !== undefined && room.hall.accounts.may(account, 'administer-rooms')
   const config = submittedConfig(room.config, filled, {
     persistent: admin || settings['allow-persistent'],
     public: admin || settings['allow-public'],

@@ -243,12 +243,13 @@ async function enterLoaded(hall: Hall, event: StanzaEvent, found: Room | Tombsto
 }
 
 /** Who may make rooms. */
-function isCreator({ settings }: Hall, { origin }: StanzaEvent): boolean {
+function isCreator({ settings, accounts }: Hall, { origin }: StanzaEvent): boolean {
   const account = origin.session?.account.account
+  if (account !== undefined && accounts.may(account, 'administer-rooms')) return true
   return {
     anybody: true,
-    local: account !== undefined,
-    admins: account?.role === 'admin',
+    local: account !== undefined && accounts.may(account, 'create-rooms'),
+    admins: false,
   }[settings.create]
 }
 

@@ -64,10 +64,7 @@ const conditions = v.pipe(
     ),
     from: party('who sent it'),
     to: party('whom it is for'),
-    role: one(
-      v.picklist(['admin', 'user', 'limited']),
-      'what the account may do whose client sent it; other senders have no role',
-    ),
+    role: one(v.string(), 'what the account may do whose client sent it; other senders have no role'),
     'in-roster': v.optional(
       v.pipe(
         v.boolean(),

@@ -7,7 +7,8 @@ import type { Clock } from '../../kernel/clock.ts'
 import type { Network } from '../../net/contracts.ts'
 import { chainOf, daneMatches } from '../../net/dane.ts'
 import type { Assurance, Hop } from './hops.ts'
-import { alternativeNames, isFor, isForHost } from './identity.ts'
+import { alternativeNames } from '../../net/alternative-names.ts'
+import { isFor, isForHost } from './identity.ts'
 
 export interface DialTools {
   readonly clock: Clock

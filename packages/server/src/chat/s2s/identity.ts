@@ -1,6 +1,7 @@
 // RFC 6120 §13.7.1.2, XEP-0178: the domains that a certificate is for
 
 import type { X509Certificate } from 'node:crypto'
+import { alternativeNames } from '../../net/alternative-names.ts'
 
 /** True if the certificate is for the domain (A-labels, lower case): a dNSName (a wildcard stands for the left-most label), an xmppAddr or an SRVName of `_xmpp-server`. Common names do not count. */
 export function isFor(certificate: X509Certificate, domain: string): boolean {
@@ -32,18 +33,4 @@ function matchesWildcard(pattern: string, domain: string): boolean {
   const dot = domain.indexOf('.')
   // Nobody may have a certificate for all of `.org`.
   return dot > 0 && pattern === `*${domain.slice(dot)}` && domain.indexOf('.', dot + 1) > 0
-}
-
-/**
- * Node's text of the subjectAltName: `DNS:a.example, othername:XmppAddr:b.example`. A value with characters that could be taken for another entry stands in quotes
- * (CVE-2021-44532); no domain needs any, so those are left out.
- */
-export function alternativeNames(text: string): readonly (readonly [kind: string, value: string])[] {
-  const names: (readonly [string, string])[] = []
-  const entry = /(?:^|, )((?:othername:)?[A-Za-z0-9 -]+):(?:"(?:[^"\\]|\\.)*"|([^",]*))(?=, |$)/gy
-  for (let match = entry.exec(text); match !== null; match = entry.exec(text)) {
-    const [, kind, value] = match
-    if (kind !== undefined && value !== undefined) names.push([kind, value])
-  }
-  return names
 }

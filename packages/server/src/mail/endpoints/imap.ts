@@ -1,6 +1,13 @@
 // RFC 9051 and RFC 3501: reading mail
 
-import { BackendError, ImapServerSession, LiteralBudget, type MailAccount, type SaslMechanisms } from '@aviso/imap'
+import {
+  BackendError,
+  type ImapLimits,
+  ImapServerSession,
+  LiteralBudget,
+  type MailAccount,
+  type SaslMechanisms,
+} from '@aviso/imap'
 import type { Identity } from '@aviso/sasl'
 import * as v from 'valibot'
 import { Accounts } from '../../accounts/contracts.ts'
@@ -38,6 +45,16 @@ export const imap = defineModule({
       duration('31m'),
       v.description('how long a client may stay silent; RFC 9051 asks for 30 minutes at least'),
     ),
+    'message-limit': v.optional(
+      v.pipe(
+        v.number(),
+        v.integer(),
+        v.minValue(1000),
+        v.description(
+          'how many messages one command may work on (MESSAGELIMIT, RFC 9738): programs that know it ask for the rest, others may miss some; without it all',
+        ),
+      ),
+    ),
     'refuse-8bit-headers': v.optional(
       v.pipe(
         v.boolean(),
@@ -53,7 +70,7 @@ export const imap = defineModule({
   async create(config, scope) {
     const network = scope.use(Network)
     const house = new ImapHouse(scope, {
-      idleTimeout: config['idle-timeout'],
+      limits: { idleTimeout: config['idle-timeout'], messageLimit: config['message-limit'] },
       refuse8BitHeaders: config['refuse-8bit-headers'],
     })
     const bound: Bound[] = []
@@ -68,6 +85,7 @@ export const imap = defineModule({
             address,
             tls,
             alpn: ['imap'],
+            clientCertificates: scope.use(Accounts).clientCertificates('imap'),
             proxies: config['proxy-protocol'],
             serve: (connection) => house.serve(connection),
           }),
@@ -77,8 +95,7 @@ export const imap = defineModule({
 })
 
 interface Policy {
-  /** Milliseconds. */
-  readonly idleTimeout: number
+  readonly limits: Pick<ImapLimits, 'idleTimeout' | 'messageLimit'>
   readonly refuse8BitHeaders: boolean
 }
 
@@ -112,7 +129,7 @@ class ImapHouse {
     const session: ImapServerSession = new ImapServerSession(connection.socket, {
       hostname: this.#hostname,
       id: { name: 'Aviso' },
-      limits: { idleTimeout: this.#policy.idleTimeout },
+      limits: this.#policy.limits,
       refuse8BitHeaders: this.#policy.refuse8BitHeaders,
       literalBudget: this.#literals,
       busy: () => this.#strain.late,

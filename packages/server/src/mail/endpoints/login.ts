@@ -17,5 +17,8 @@ export function loginContext(
     get channelBinding() {
       return tls?.channelBinding
     },
+    get certificate() {
+      return tls?.clientCertificate
+    },
   }
 }

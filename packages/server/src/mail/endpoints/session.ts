@@ -86,6 +86,7 @@ export async function listenSmtp(scope: Scope, endpoint: SmtpEndpoint): Promise<
         address,
         tls,
         proxies: endpoint.settings['proxy-protocol'],
+        clientCertificates: endpoint.login ? scope.use(Accounts).clientCertificates(endpoint.protocol) : undefined,
         serve: (connection) => server.serve(connection),
       }),
     )

@@ -27,6 +27,8 @@ export interface AccountSurroundings extends Surroundings {
   readonly sharesChanged?: () => Promise<void>
   /** Called when the mail is used: a login alone opens no database. */
   readonly used: () => void
+  /** Called when messages were brought in; the next may come when it resolves. */
+  readonly grown: (messages: number) => Promise<void>
   readonly bus: Bus
 }
 
@@ -129,7 +131,7 @@ export class StoredMailAccount implements MailAccount {
     for (const { bytes } of messages)
       if (bytes.byteLength > this.appendLimit)
         throw new BackendError('TOOBIG', `Messages may have ${this.appendLimit} octets at most`)
-    const { account, calls, limits, visitor, used } = this.#around
+    const { account, calls, limits, visitor, used, grown } = this.#around
     used()
     const { large, snapshots } = await this.#around.shared
     const { mailbox, uidValidity, firstUid } = await large.keep(
@@ -149,6 +151,7 @@ export class StoredMailAccount implements MailAccount {
         ),
     )
     snapshots.changed(account, calls, mailbox, messages.length)
+    await grown(messages.length)
     return { uidValidity, uids: messages.map((_, i) => firstUid + i) }
   }
 

@@ -302,7 +302,7 @@ function faultOf(
   if (header.byteLength !== headerSize)
     return `its header has ${header.byteLength} octets, and should have ${headerSize}`
   try {
-    const length = header.byteLength + opened(codec, content).byteLength
+    const length = header.byteLength + opened(codec, content, size - headerSize).byteLength
     return length === size ? undefined : `it has ${length} octets, and should have ${size}`
   } catch (error) {
     return `it cannot be opened (${error instanceof Error ? error.message : String(error)})`

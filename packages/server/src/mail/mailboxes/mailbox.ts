@@ -329,6 +329,15 @@ export class StoredMailbox implements Mailbox {
     throw new BackendError('CORRUPTION', `The octets of message ${uid} are missing: they were in the blob ${got.blob}`)
   }
 
+  async rawMany(uids: readonly number[]): Promise<readonly (Bytes | undefined)[]> {
+    await this.#allowed()
+    const { octets, lengths } = await answered(
+      this.#calls.rawMany({ mailbox: this.#number, uids: Uint32Array.from(uids) }),
+    )
+    let at = 0
+    return Array.from(lengths, (length) => (length < 0 ? undefined : octets.subarray(at, (at += length))))
+  }
+
   #changed(mailbox: number, rows: number): void {
     this.#shared.snapshots.changed(this.#around.account, this.#calls, mailbox, rows)
   }

@@ -179,6 +179,7 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
       touch(account.id)
       void sharing?.heal(account)
     },
+    grown: (messages) => indexer.grown(account.id, messages),
   })
   const sharing = options.neighbours === undefined ? undefined : new Sharing(scope, store, options.neighbours)
 
@@ -201,7 +202,10 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
 
     async import(accountId, order) {
       touch(accountId)
-      return importInto(accountId, store.account(mailStore, accountId), await shared, order, { appendLimit, limits })
+      const calls = store.account(mailStore, accountId)
+      const imported = await importInto(accountId, calls, await shared, order, { appendLimit, limits })
+      await indexer.grown(accountId, imported.length)
+      return imported
     },
 
     async forgetImports(accountId) {

@@ -1,7 +1,7 @@
 // Operations that tell how a mailbox is and what changed in it. None reads more rows than a few milliseconds allow: what is more comes in pages.
 
 import type { FlagSet } from '@aviso/imap'
-import { read, type SqlRow, type Transaction, write } from '../../store/contracts.ts'
+import { derived, read, type SqlRow, type Transaction } from '../../store/contracts.ts'
 import { type Columns, ColumnsBuilder, distinct, lowerBound, mergeColumns, NO_ROWS, unpackColumns } from './columns.ts'
 import { BLOCK, firstUid, type FlagBlock, FlagBlocks, readBlock } from './flag-blocks.ts'
 import { allKeywords } from './flags.ts'
@@ -324,7 +324,7 @@ export interface PackOrder {
 }
 
 /** Keeps packed columns for the snapshots to come, unless newer ones are there. */
-export const pack = write(async (tx, { mailbox: id, modseq, columns }: PackOrder): Promise<void> => {
+export const pack = derived(async (tx, { mailbox: id, modseq, columns }: PackOrder): Promise<void> => {
   const mailbox = await mailboxById(tx, id)
   if (modseq > mailbox.modseq) return
   await tx.run(

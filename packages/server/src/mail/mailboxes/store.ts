@@ -30,7 +30,7 @@ import {
 import { append, copy, deliver, discard, expunge, move, replace } from './message-operations.ts'
 import { keys } from './keys-operations.ts'
 import { meta } from './meta-operations.ts'
-import { raw } from './octet-operations.ts'
+import { raw, rawMany } from './octet-operations.ts'
 import { quota, setQuota } from './quota.ts'
 import { catchUp, prerender, rendered } from './rendering-operations.ts'
 import {
@@ -86,6 +86,7 @@ export const mailStore = defineStore({
     meta,
     keys,
     raw,
+    rawMany,
     prerender,
     catchUp,
     rendered,

@@ -190,7 +190,7 @@ export class Itinerary {
     if (this.#options.relay) return
     if (account === undefined)
       throw new SmtpError(550, '5.7.1', `${address.domain} is not served here, and relaying needs a login`)
-    if (account.role === 'limited')
+    if (!this.#options.accounts.may(account, 'mail-elsewhere'))
       throw new SmtpError(550, '5.7.1', `The account ${account.address} may send to local addresses only`)
   }
 

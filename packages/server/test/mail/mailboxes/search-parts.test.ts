@@ -86,14 +86,14 @@ const words = (terms: readonly Listed[]): Record<string, readonly number[]> =>
 test('words, pairs of scripts without spaces, and what is too long', async () => {
   const { terms, complete } = await tableOf([
     'foo-bar foo 漢字文 😀 x',
-    `bar ${'y'.repeat(64)} ภา`,
-    `z${'y'.repeat(64)} foo`,
+    `bar ${'y'.repeat(512)} ภา`,
+    `z${'y'.repeat(512)} foo`,
   ])
   assert.deepEqual(words(terms), {
     bar: [0, 1],
     foo: [0, 2],
     x: [0],
-    ['y'.repeat(64)]: [1],
+    ['y'.repeat(512)]: [1],
     ภา: [1],
     字文: [0],
     漢字: [0],

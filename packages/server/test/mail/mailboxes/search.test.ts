@@ -1,12 +1,18 @@
 // Text search: what the index answers is what looking at each message would.
 
 import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { matchesText, type Mailbox, type TextQuery } from '@aviso/imap'
+import { type MailAccount, matchesText, type Mailbox, type TextQuery } from '@aviso/imap'
 import { bodyTexts } from '@aviso/imap/search'
 import { assert as check, asyncProperty, integer } from 'fast-check'
 import type { IndexFound, IndexPlace } from '../../../src/mail/mailboxes/search/queries.ts'
+import { NO_LIMITS } from '../../../src/mail/mailboxes/quota.ts'
 import { mailStore } from '../../../src/mail/mailboxes/store.ts'
+import { migrate } from '../../../src/store/migrate.ts'
+import { SqliteDatabase } from '../../../src/store/sqlite.ts'
 import { account, type House, message, openHouse } from './fixture.ts'
 import { numbers, pick, randomMail, randomQuery } from './random-mail.ts'
 
@@ -45,10 +51,16 @@ async function deliver(house: House, bytes: Uint8Array, mailbox = 'INBOX'): Prom
 
 /** So many messages that the index is asked at all. */
 async function fill(house: House, count = 60): Promise<void> {
-  const inbox = house.open()
-  await inbox.append(
+  await fillWith(house.open(), count)
+}
+
+async function fillWith(anna: MailAccount, count: number, from = 0): Promise<void> {
+  await anna.append(
     'INBOX',
-    Array.from({ length: count }, (_, i) => ({ bytes: message(`number ${i}`, `Message ${i} of some\r\n`), flags: [] })),
+    Array.from({ length: count }, (_, i) => ({
+      bytes: message(`number ${from + i}`, `Message ${from + i} of some\r\n`),
+      flags: [],
+    })),
   )
 }
 
@@ -224,6 +236,22 @@ describe('search of text', () => {
     })
   })
 
+  it('is in step with mail that comes in heaps: who brings it takes part in indexing it', async () => {
+    await withHouse(async (house) => {
+      const anna = house.open()
+      let most = 0
+      for (let brought = 0; brought < 2400; brought += 200) {
+        await fillWith(anna, 200, brought)
+        const { debt } = await house.store.account(mailStore, 'anna').searchCatchUp({})
+        most = Math.max(most, debt)
+      }
+      assert.ok(most > 700 && most < 1400, `${most} emails waited`)
+      const inbox = await anna.open('INBOX')
+      assert.deepEqual(await found(inbox, body('message 7 ')), [8])
+      assert.deepEqual(await found(inbox, body('message 2399 ')), [2400])
+    })
+  })
+
   it('is answered in slices, each going on where the last one stopped', async () => {
     await withHouse(async (house) => {
       const random = numbers(5)
@@ -263,4 +291,52 @@ describe('search of text', () => {
       await assert.rejects(found(gone, body('x'), [1]), { code: 'NONEXISTENT' })
     })
   })
+})
+
+it('forgets what it gathered of messages that were undone: their numbers are given again', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'aviso-undone-'))
+  const database = new SqliteDatabase(join(folder, 'account.db'), 'anna')
+  try {
+    migrate(database, [mailStore])
+    const { prepare, append, searchCatchUp, searchIndex } = mailStore.operations
+    const within = async <T>(work: () => Promise<T> | T, end: () => void): Promise<T> => {
+      database.begin()
+      const result = await work()
+      end()
+      return result
+    }
+    const commit = (): void => database.commit()
+    const bring = (words: readonly string[]): Promise<unknown> =>
+      Promise.resolve(
+        append.run(database, {
+          name: 'INBOX',
+          messages: words.map((word) => ({
+            message: { bytes: message(word, `${word}\r\n`) },
+            flags: [],
+            internalDate: undefined,
+            zone: undefined,
+          })),
+          limits: NO_LIMITS,
+        }),
+      )
+    const found = async (word: string): Promise<number[]> => {
+      const order = { stream: 0, pattern: Buffer.from(word), place: { after: 0 } }
+      return [...(await searchIndex.run(database, order)).sure]
+    }
+    await within(() => prepare.run(database, { mailboxes: [] }), commit)
+    await within(
+      async () => {
+        await bring(Array.from({ length: 40 }, () => 'undoneword'))
+        await searchCatchUp.run(database, {})
+      },
+      () => database.rollback(),
+    )
+    await within(() => bring(Array.from({ length: 40 }, () => 'keptword')), commit)
+    while ((await within(() => searchCatchUp.run(database, {}), commit)).more);
+    assert.deepEqual(await found('undoneword'), [])
+    assert.equal((await found('keptword')).length, 40)
+  } finally {
+    database.close()
+    rmSync(folder, { recursive: true, force: true })
+  }
 })

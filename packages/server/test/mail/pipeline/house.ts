@@ -8,6 +8,7 @@ import { parseMailAddress } from '@aviso/mime'
 import { type MailParameters, type RecipientParameters, SmtpError } from '@aviso/smtp'
 import * as v from 'valibot'
 import { type Account, Accounts, type Resolution, type Role } from '../../../src/accounts/contracts.ts'
+import { type Permission, Roles } from '../../../src/accounts/roles.ts'
 import { AccountRooms } from '../../../src/accounts/rooms.ts'
 import { tables } from '../../../src/accounts/tables/contracts.ts'
 import { tableModules } from '../../../src/accounts/tables/modules.ts'
@@ -87,6 +88,10 @@ class FakeAccounts {
     const account = { id, address: `${local}@example.org`, local, domain: 'example.org', role, disabled: false }
     this.list.set(account.address, account)
     return account
+  }
+
+  may(account: Account, ...permissions: readonly Permission[]): boolean {
+    return new Roles().may(account.role, ...permissions)
   }
 
   async resolve(address: string): Promise<Resolution> {

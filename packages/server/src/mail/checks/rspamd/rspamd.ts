@@ -1,11 +1,11 @@
 // rspamd: asks its /checkv2 (https://rspamd.com/doc/architecture/protocol.html)
 
 import * as v from 'valibot'
-import type { Clock } from '../../../kernel/clock.ts'
 import { duration, size } from '../../../kernel/units.ts'
 import { DnsError, Resolver } from '../../../net/dns/contracts.ts'
 import { plainAddress } from '../../../net/addresses.ts'
-import { accept, type Mail, mailCheck, type Message, type Verdict } from '../../pipeline/contracts.ts'
+import { accept, type Mail, mailCheck, type Verdict } from '../../pipeline/contracts.ts'
+import { fetchText } from '../../../net/fetch-text.ts'
 import { MailSettings } from '../../settings.ts'
 import { action, carryOut, type Reply } from '../action.ts'
 import { reverseNames } from '../reverse-name.ts'
@@ -86,9 +86,11 @@ export const rspamd = mailCheck({
       async content(mail, message): Promise<Verdict> {
         if (message.size > config['max-size']) return accept('too large to be looked at')
         const headers = await headersFor(mail)
+        const bounds = { clock: scope.clock, timeout: config.timeout, most: MAX_ANSWER }
         let answer: RspamdAnswer
         try {
-          answer = parseAnswer(await post(url, headers, message, scope.clock, config.timeout))
+          const body = (await message.whole()) as Uint8Array<ArrayBuffer>
+          answer = parseAnswer(await fetchText(url, { method: 'POST', headers, body }, bounds))
         } catch (error) {
           const why = error instanceof Error ? causes(error) : String(error)
           scope.log.error({ mail: mail.id, reason: why }, 'rspamd gives no answer')
@@ -152,34 +154,6 @@ function judge(
   // An action of rspamd's own making, that nobody here knows.
   if (setting === undefined) return carryOut(config.failure, reply, `unknown action ${why}`)
   return carryOut(config[setting], reply, why)
-}
-
-/** Resolves with the body of the answer. Rejects when there is none in time, or it is no 200. */
-async function post(url: URL, headers: Headers, message: Message, clock: Clock, timeout: number): Promise<string> {
-  const abort = new AbortController()
-  const timer = clock.timeout(timeout, () => abort.abort(new Error(`nothing came within ${timeout / 1000} s`)))
-  try {
-    const response = await fetch(url, {
-      method: 'POST',
-      headers,
-      body: (await message.whole()) as Uint8Array<ArrayBuffer>,
-      signal: abort.signal,
-      redirect: 'error',
-    })
-    const pieces: Uint8Array[] = []
-    let length = 0
-    for await (const piece of response.body ?? []) {
-      length += piece.byteLength
-      if (length > MAX_ANSWER) throw new Error(`an answer of more than ${MAX_ANSWER} octets`)
-      pieces.push(piece)
-    }
-    const text = Buffer.concat(pieces).toString('utf8')
-    if (!response.ok) throw new Error(`HTTP ${response.status} ${text.slice(0, 200)}`)
-    return text
-  } finally {
-    timer.cancel()
-    abort.abort()
-  }
 }
 
 /** RFC 9110 §5.5: what a header of HTTP can carry; UTF-8 goes octet by octet. */

@@ -3,7 +3,16 @@
 import { bodyTexts, HeaderText } from '@aviso/imap/search'
 import { parseStructure, type Part } from '@aviso/mime'
 import type { Transaction } from '../../../store/contracts.ts'
-import { ANYTHING, LONG_VALUE, STREAM, StreamWriter, VALUE_EDGE, VALUE_STREAMS } from './chunks.ts'
+import {
+  addChunk,
+  ANYTHING,
+  type Chunk,
+  LONG_VALUE,
+  STREAM,
+  StreamWriter,
+  VALUE_EDGE,
+  VALUE_STREAMS,
+} from './chunks.ts'
 import { Numbers } from './octets.ts'
 import { addSegment, levelOf, SEGMENT } from './segments.ts'
 import { TermTable } from './term-table.ts'
@@ -55,6 +64,8 @@ export class Batch {
   readonly #values = new Map<number, { readonly email: number; readonly values: Uint8Array }[]>()
   /** Every email up to this one is in the index, or in no need of it. */
   readonly from: number
+  readonly #chunks: Chunk[] = []
+  #made = 0
   #first: number | undefined
   #last: number
   #emails = 0
@@ -70,6 +81,11 @@ export class Batch {
 
   get emails(): number {
     return this.#emails
+  }
+
+  /** Nothing is added any more. */
+  get closed(): boolean {
+    return this.#made > 0
   }
 
   /** `octets` undefined: they cannot be had, so the email may match anything. */
@@ -101,26 +117,33 @@ export class Batch {
     else list.push({ email, values })
   }
 
+  /** Makes another part of the segment: its words and values are put in order. False when all is made, and `write` may come. */
+  async make(): Promise<boolean> {
+    const first = this.#first ?? 0
+    const writer = (stream: number): StreamWriter =>
+      new StreamWriter(first, stream, (chunk) => void this.#chunks.push(chunk))
+    const step = this.#made++
+    if (step === 0) await this.#body.write(writer(STREAM.body))
+    else if (step === 1) await this.#header.write(writer(STREAM.header))
+    else if (step === 2)
+      for (const [stream, list] of this.#values) {
+        const values = writer(stream)
+        for (const one of list) {
+          values.value(one.values, 0, one.values.byteLength, one.email)
+          if (values.full) await values.flush()
+        }
+        await values.flush()
+      }
+    return step < 2
+  }
+
   /** Writes the segment. */
   async write(tx: Transaction): Promise<void> {
     const first = this.#first
     if (first === undefined) return
-    const segment = await addSegment(tx, SEGMENT.live, {
-      level: levelOf(this.#emails),
-      first,
-      last: this.#last,
-      emails: this.#emails,
-    })
-    await this.#body.write(new StreamWriter(tx, segment, STREAM.body))
-    await this.#header.write(new StreamWriter(tx, segment, STREAM.header))
-    for (const [stream, list] of this.#values) {
-      const writer = new StreamWriter(tx, segment, stream)
-      for (const { email, values } of list) {
-        writer.value(values, 0, values.byteLength, email)
-        if (writer.full) await writer.flush()
-      }
-      await writer.flush()
-    }
+    const order = { level: levelOf(this.#emails), first, last: this.#last, emails: this.#emails }
+    const { id } = await addSegment(tx, SEGMENT.live, order)
+    for (const chunk of this.#chunks) await addChunk(tx, id, chunk)
   }
 }
 

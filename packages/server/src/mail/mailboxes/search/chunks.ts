@@ -38,11 +38,34 @@ export interface Place {
   readonly first: number
 }
 
-/** Writes one stream of a segment, in the order of its keys. */
+/** A chunk on its way into the database. */
+export interface Chunk {
+  readonly stream: number
+  readonly chunk: number
+  /** The last key in the order of the stream. */
+  readonly last: Uint8Array
+  readonly keys: Uint8Array
+  readonly postings: Uint8Array
+}
+
+/** Puts a chunk into a segment. */
+export async function addChunk(tx: Transaction, segment: number, one: Chunk): Promise<void> {
+  await tx.run(
+    'INSERT INTO mail_search_chunk (segment, stream, chunk, last, keys, postings) VALUES (?, ?, ?, ?, ?, ?)',
+    segment,
+    one.stream,
+    one.chunk,
+    one.last,
+    one.keys,
+    one.postings,
+  )
+}
+
+/** Makes the chunks of one stream of a segment, in the order of its keys. */
 export class StreamWriter {
-  readonly #tx: Transaction
-  readonly #segment: Place
+  readonly #first: number
   readonly #stream: number
+  readonly #put: (chunk: Chunk) => Promise<void> | void
   readonly #keys = new Octets()
   readonly #lengths = new Octets()
   readonly #postings = new Octets()
@@ -52,10 +75,11 @@ export class StreamWriter {
   /** Octets written so far. */
   written = 0
 
-  constructor(tx: Transaction, segment: Place, stream: number, chunk = 0) {
-    this.#tx = tx
-    this.#segment = segment
+  /** `first`: the first email of the segment; `put` takes each chunk; `chunk`: the number of the first one. */
+  constructor(first: number, stream: number, put: (chunk: Chunk) => Promise<void> | void, chunk = 0) {
+    this.#first = first
     this.#stream = stream
+    this.#put = put
     this.#chunk = chunk
   }
 
@@ -91,7 +115,7 @@ export class StreamWriter {
     let last: Uint8Array
     if (count > 0) {
       this.#postings.numbers(values, 0, count)
-      last = emailKey(this.#segment.first + (values[count - 1] ?? 0))
+      last = emailKey(this.#first + (values[count - 1] ?? 0))
       this.#emails.count = 0
     } else {
       last = keys.subarray(keys.lastIndexOf(TERM_EDGE, keys.byteLength - 2) + 1, keys.byteLength - 1)
@@ -101,15 +125,7 @@ export class StreamWriter {
       this.#postings.append(all)
     }
     const postings = this.#postings.take()
-    await this.#tx.run(
-      'INSERT INTO mail_search_chunk (segment, stream, chunk, last, keys, postings) VALUES (?, ?, ?, ?, ?, ?)',
-      this.#segment.id,
-      this.#stream,
-      this.#chunk++,
-      last,
-      keys,
-      postings,
-    )
+    await this.#put({ stream: this.#stream, chunk: this.#chunk++, last, keys, postings })
     this.written += keys.byteLength + postings.byteLength
   }
 }

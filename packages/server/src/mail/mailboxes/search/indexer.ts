@@ -20,6 +20,11 @@ export interface IndexerOptions {
 const BUSY_REST = 4
 const REST = 0.1
 
+/** With more to be indexed and merged than this, who brings mail takes part in the work. */
+const MOST_DEBT = 1024
+/** How many slices that are for each email brought: a little more than the email will need itself, so that the debt gets less. */
+const SHARE = 1 / 5
+
 /** Milliseconds between two looks at all accounts, at least. */
 const SPACING = 100
 
@@ -30,6 +35,10 @@ interface Followed {
   since: number | undefined
   /** When the last change came. */
   last: number
+  /** Emails that its index lacks, or that are to be merged yet: as they were when it was worked at last, and those that were brought since. */
+  debt: number
+  /** Slices that those who bring mail have to work. */
+  share: number
 }
 
 /** One for each generation of the configuration; two of them may work on an account at the same time. */
@@ -59,7 +68,7 @@ export class Indexer {
   follow(account: string): void {
     if (this.#scope.signal.aborted || this.#followed.has(account)) return
     const now = this.#scope.clock.monotonic()
-    const followed: Followed = { stop: () => undefined, since: now, last: now }
+    const followed: Followed = { stop: () => undefined, since: now, last: now, debt: 0, share: 0 }
     followed.stop = this.#store.bus.subscribe(accountTopic(account), (change: Change) => {
       if (change.kind !== 'mail') return
       followed.last = this.#scope.clock.monotonic()
@@ -68,6 +77,28 @@ export class Indexer {
     })
     this.#followed.set(account, followed)
     this.#wakeAt(this.#due(now, now))
+  }
+
+  /**
+   * So many emails were brought into the account, many at once perhaps. Resolves when more may come: a heap of mail that is not indexed makes every search slow, and the background rests while
+   * it grows. Never rejects.
+   */
+  async grown(account: string, emails: number): Promise<void> {
+    const followed = this.#followed.get(account)
+    if (followed === undefined) return
+    followed.debt += emails
+    if (followed.debt <= MOST_DEBT) {
+      followed.share = 0
+      return
+    }
+    followed.share += emails * SHARE
+    try {
+      for (; followed.share >= 1 && followed.debt > MOST_DEBT; followed.share--)
+        if (!(await this.#slice(account))) return
+    } catch (error) {
+      followed.share = 0
+      this.#failed(account, error)
+    }
   }
 
   /** The account is gone. */
@@ -81,20 +112,35 @@ export class Indexer {
    * `BackendError`.
    */
   async catchUp(account: string, rest = (_busy: boolean): number => 0): Promise<void> {
-    const calls = this.#store.account(mailStore, account)
-    let fetched: { readonly email: number; readonly octets: Uint8Array | undefined } | undefined
     let asked = this.#store.asked(account)
     while (!this.#scope.signal.aborted) {
       const begin = this.#scope.clock.monotonic()
-      const { more, elsewhere } = await answered(calls.searchCatchUp({ fetched }))
-      if (!more) return
-      fetched = elsewhere && { email: elsewhere.email, octets: await this.#octets(account, elsewhere) }
+      if (!(await this.#slice(account))) return
       // A worker that is busy takes longer to answer: then it is left alone for longer, too.
       const before = asked + 1
       asked = this.#store.asked(account)
       const times = rest(asked !== before)
       if (times > 0) await this.#pause(Math.min(1000, times * (this.#scope.clock.monotonic() - begin)))
     }
+  }
+
+  /** Works a slice. False when nothing is left to do. */
+  async #slice(account: string): Promise<boolean> {
+    const calls = this.#store.account(mailStore, account)
+    let caught = await answered(calls.searchCatchUp({}))
+    if (caught.elsewhere !== undefined) {
+      const { elsewhere } = caught
+      const fetched = { email: elsewhere.email, octets: await this.#octets(account, elsewhere) }
+      caught = await answered(calls.searchCatchUp({ fetched }))
+    }
+    const followed = this.#followed.get(account)
+    if (followed !== undefined) followed.debt = caught.debt
+    return caught.more
+  }
+
+  #failed(account: string, error: unknown): void {
+    if (this.#scope.signal.aborted) return
+    this.#scope.log.warn({ err: error, account }, 'indexing the mail of an account failed')
   }
 
   /** Makes the account's index anew. */
@@ -148,7 +194,7 @@ export class Indexer {
           await this.catchUp(account, rest)
         } catch (error) {
           if (this.#scope.signal.aborted) return
-          this.#scope.log.warn({ err: error, account }, 'indexing the mail of an account failed')
+          this.#failed(account, error)
         }
       }
     } finally {

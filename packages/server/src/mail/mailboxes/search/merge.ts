@@ -1,7 +1,7 @@
 // Several segments become one, a slice at a time: what was written so far tells where to go on.
 
 import type { Transaction } from '../../../store/contracts.ts'
-import { reachedIn, STREAM, StreamReader, StreamWriter, WORD_STREAMS } from './chunks.ts'
+import { addChunk, reachedIn, STREAM, StreamReader, StreamWriter, WORD_STREAMS } from './chunks.ts'
 import { compareOctets, Numbers } from './octets.ts'
 import { deadOf, endMerge, type Merge } from './segments.ts'
 
@@ -30,7 +30,7 @@ async function mergeWords(
   most: number,
 ): Promise<number> {
   const { after, chunk } = await reachedIn(tx, target.id, stream)
-  const writer = new StreamWriter(tx, target, stream, chunk)
+  const writer = new StreamWriter(target.first, stream, (one) => addChunk(tx, target.id, one), chunk)
   const readers: StreamReader[] = []
   for (const source of sources) {
     const reader = new StreamReader(tx, source, stream, after)
@@ -86,7 +86,7 @@ async function mergeValues(
   most: number,
 ): Promise<number> {
   const { after, chunk } = await reachedIn(tx, target.id, stream)
-  const writer = new StreamWriter(tx, target, stream, chunk)
+  const writer = new StreamWriter(target.first, stream, (one) => addChunk(tx, target.id, one), chunk)
   for (const source of sources) {
     const reader = new StreamReader(tx, source, stream, after)
     await reader.load()

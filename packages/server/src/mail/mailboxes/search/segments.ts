@@ -3,7 +3,7 @@
 import type { Transaction } from '../../../store/contracts.ts'
 
 /** Goes up when words are found differently, or kept differently: an index of another version is made anew. */
-export const INDEX_VERSION = 1
+export const INDEX_VERSION = 2
 
 /** Live ones answer searches. Those being made hold part of what they will, those that are gone only wait to be deleted. */
 export const SEGMENT = { live: 0, making: 1, gone: 2 } as const

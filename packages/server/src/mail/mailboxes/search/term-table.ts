@@ -4,8 +4,8 @@ import type { StreamWriter } from './chunks.ts'
 import { kindOf, SEPARATOR, SPACED, UNSPACED } from './kinds.ts'
 import { compareOctets } from './octets.ts'
 
-/** Longer words are not in the index: their emails are marked, and looked at themselves. In UTF-16 units. */
-const LONGEST_WORD = 64
+/** Longer words are not in the index: their emails are marked, and looked at themselves. In UTF-16 units: enough for signatures and tracking links, which are in nearly every mail. */
+const LONGEST_WORD = 512
 /** A word has at most so many octets of UTF-8. */
 const WORD_OCTETS = LONGEST_WORD * 3
 

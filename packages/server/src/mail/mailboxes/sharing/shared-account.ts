@@ -21,7 +21,7 @@ import { answered } from '../answers.ts'
 import { mailboxId, type Place } from '../mailbox.ts'
 import { canonicalName, parents } from '../names.ts'
 import { ordered } from './rights.ts'
-import type { Sharing } from './sharing.ts'
+import type { Sharers, Sharing } from './sharing.ts'
 
 const OTHERS = 'Other Users/'
 
@@ -50,7 +50,7 @@ export class SharedMailAccount implements MailAccount {
   readonly #own: StoredMailAccount
   readonly #stops = new Set<() => void>()
   /** Owners, and which of their mailboxes are shared with this user, as far as was found out last. */
-  #sharers: ReadonlyMap<string, ReadonlySet<number>> = new Map()
+  #sharers: Sharers = new Map()
   /** The changes of all these are being listened to when this resolves. */
   #following: Promise<void> = Promise.resolve()
 
@@ -108,7 +108,7 @@ export class SharedMailAccount implements MailAccount {
     return { mail: owner === undefined ? this.#own : this.#mail(owner), owner, name }
   }
 
-  async #findSharers(): Promise<ReadonlyMap<string, ReadonlySet<number>>> {
+  async #findSharers(): Promise<Sharers> {
     return (this.#sharers = await this.#around.sharing.sharers(this.#around.account))
   }
 

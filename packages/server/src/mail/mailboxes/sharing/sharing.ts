@@ -2,8 +2,9 @@
 
 import { BackendError } from '@aviso/imap'
 import type { Account, Accounts } from '../../../accounts/contracts.ts'
+import { RecentMap } from '../../../accounts/recent.ts'
 import { type Scope, serviceKey } from '../../../kernel/scope.ts'
-import { type Calls, CORE_TOPIC, type Change, type Store } from '../../../store/contracts.ts'
+import { type Calls, CORE_TOPIC, type Change, LOST, type Store } from '../../../store/contracts.ts'
 import { answered } from '../answers.ts'
 import type { MailCalls } from '../calls.ts'
 import { mailStore } from '../store.ts'
@@ -16,6 +17,12 @@ export type Neighbours = Pick<Accounts, 'byAddress' | 'byId' | 'watch'>
 
 /** Owners asked at the same time for what they share. */
 const AT_ONCE = 16
+
+/** Accounts of which is remembered who shares with them. */
+const REMEMBERED = 4096
+
+/** Owners, and the numbers of their mailboxes. */
+export type Sharers = ReadonlyMap<string, ReadonlySet<number>>
 
 /** Lasts for the process, over all generations of the configuration. */
 interface Memory {
@@ -45,6 +52,10 @@ export class Sharing {
   readonly #neighbours: Neighbours
   readonly #shares: Calls<typeof shareStore.operations>
   readonly #memory: Promise<Memory>
+  /** By account: who shares with it, so that a login need not ask. */
+  readonly #sharers = new RecentMap<string, Sharers>(REMEMBERED)
+  /** Grows when somebody shares something else, so that what was read before it is not remembered after it. */
+  #round = 0
   #gone: ReadonlySet<string> = new Set()
 
   constructor(scope: Scope, store: Store, neighbours: Neighbours) {
@@ -53,6 +64,13 @@ export class Sharing {
     this.#neighbours = neighbours
     this.#shares = store.core(shareStore)
     this.#memory = scope.keep(Memory, () => ({ comparing: new Map(), agreed: new Set(), gone: new Set() }))
+    scope.defer(
+      store.bus.subscribe(CORE_TOPIC, (change: Change) => {
+        if (!isSharesChange(change) && change.kind !== LOST) return
+        this.#round++
+        this.#sharers.clear()
+      }),
+    )
     void this.#follow()
   }
 
@@ -123,7 +141,10 @@ export class Sharing {
   }
 
   /** Owners, and the numbers of the mailboxes that they share with the account, as the core database has it. */
-  async sharers(account: Account): Promise<ReadonlyMap<string, ReadonlySet<number>>> {
+  async sharers(account: Account): Promise<Sharers> {
+    const remembered = this.#sharers.get(account.id)
+    if (remembered !== undefined) return remembered
+    const round = this.#round
     const owners = new Map<string, Set<number>>()
     for (const { owner, mailbox } of await answered(
       this.#shares.sharedWith({ account: account.id, domain: account.domain }),
@@ -132,6 +153,7 @@ export class Sharing {
       if (known === undefined) owners.set(owner, new Set([mailbox]))
       else known.add(mailbox)
     }
+    if (round === this.#round) this.#sharers.set(account.id, owners)
     return owners
   }
 
@@ -202,6 +224,7 @@ export class Sharing {
     for (const owner of await answered(this.#shares.ownersSharingWith({ account: account.id })))
       if (!memory.gone.has(owner)) await answered(this.mailOf(owner).forgetVisitor({ account: account.id }))
     await answered(this.#shares.forget({ account: account.id }))
+    this.#sharers.delete(account.id)
     memory.agreed.delete(account.id)
     memory.gone.add(account.id)
   }

@@ -1,0 +1,102 @@
+// XEP-0178, RFC 4422 appendix A: logins by a certificate that the client showed in the TLS handshake
+
+import { readFileSync } from 'node:fs'
+import { X509Certificate } from 'node:crypto'
+import * as v from 'valibot'
+import { configPath } from '../kernel/config/folder.ts'
+import type { Clock } from '../kernel/clock.ts'
+import type { Scope } from '../kernel/scope.ts'
+import { alternativeNames } from '../net/alternative-names.ts'
+import { StartError } from '../net/start-error.ts'
+import { canonical } from './address.ts'
+import type { LoginContext } from './contracts.ts'
+
+/** The part `certificates` of the config. */
+export const certificatesConfig = v.pipe(
+  v.strictObject({
+    authorities: v.optional(
+      v.pipe(
+        v.string(),
+        v.minLength(1),
+        v.description(
+          'PEM file of the authorities whose certificates log in; clients are asked for one then. It names the account by its XMPP address (xmppAddr) or mail address',
+        ),
+      ),
+    ),
+    endpoints: v.optional(
+      v.pipe(
+        v.array(v.picklist(['c2s', 'imap', 'submission'])),
+        v.description('where clients are asked for a certificate'),
+      ),
+      ['c2s', 'imap', 'submission'],
+    ),
+    refused: v.optional(
+      v.pipe(
+        v.array(
+          v.pipe(
+            v.string(),
+            v.regex(/^(?:[0-9a-f]{2}:?){32}$/i, 'expected a SHA-256 fingerprint, 64 hexadecimal digits'),
+            v.transform((text) => text.replaceAll(':', '').toUpperCase()),
+          ),
+        ),
+        v.description('SHA-256 fingerprints of certificates that were lost, and log in no more'),
+      ),
+      [],
+    ),
+  }),
+  v.description('Logins by certificates of clients (SASL EXTERNAL).'),
+)
+export type CertificatesConfig = v.InferOutput<typeof certificatesConfig>
+
+export class ClientCertificates {
+  readonly #config: CertificatesConfig
+  readonly #ca: string | undefined
+  readonly #clock: Clock
+
+  /** Reads the authorities. Throws a StartError where that cannot be done. */
+  constructor(scope: Scope, config: CertificatesConfig) {
+    this.#config = config
+    this.#clock = scope.clock
+    this.#ca = config.authorities === undefined ? undefined : readAuthorities(configPath(scope, config.authorities))
+  }
+
+  /** How a listener of that protocol asks for certificates; undefined: not at all. */
+  terms(protocol: string): { readonly ca: string } | undefined {
+    const wanted: readonly string[] = this.#config.endpoints
+    return this.#ca !== undefined && wanted.includes(protocol) ? { ca: this.#ca } : undefined
+  }
+
+  /** The addresses that the peer's certificate proves, in canonical form. */
+  addresses(context: LoginContext): readonly string[] {
+    if (this.terms(context.protocol) === undefined) return []
+    const shown = context.certificate
+    if (shown === undefined || !shown.trusted) return []
+    const { certificate } = shown
+    if (this.#config.refused.includes(certificate.fingerprint256.replaceAll(':', ''))) return []
+    // A TLS session that is resumed was looked at when it began.
+    const now = this.#clock.now()
+    if (now < Date.parse(certificate.validFrom) || now > Date.parse(certificate.validTo)) return []
+    const found = new Set<string>()
+    for (const [kind, value] of alternativeNames(certificate.subjectAltName ?? '')) {
+      const address =
+        (kind === 'othername:XmppAddr' || kind === 'email') && value.includes('@') ? canonical(value) : undefined
+      if (address !== undefined) found.add(address)
+    }
+    return [...found]
+  }
+}
+
+function readAuthorities(path: string): string {
+  try {
+    const pem = readFileSync(path, 'utf8')
+    // What is no certificate would be passed over in silence.
+    const { ca } = new X509Certificate(pem)
+    if (!ca) throw new Error('the first certificate in it is not that of an authority')
+    return pem
+  } catch (error) {
+    throw new StartError(
+      `the authorities of accounts.certificates cannot be read from ${path}: ${(error as Error).message}`,
+      { cause: error },
+    )
+  }
+}
