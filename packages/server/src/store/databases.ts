@@ -1,8 +1,9 @@
 // The databases that one engine has open.
 
-import { rmSync } from 'node:fs'
+import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { type Scale, type StoreDefinition, StoreError } from './contracts.ts'
+import { syncFolder } from './journal.ts'
 import { migrate } from './migrate.ts'
 import { SqliteDatabase, storeError } from './sqlite.ts'
 
@@ -19,11 +20,16 @@ export function databasePath(folder: string, scale: Scale, database: string): st
   return join(folder, 'accounts', database.slice(-2), database, 'account.db')
 }
 
+/** How many are tried at most when one is to be closed. */
+const TRIED = 4
+
 /** Never closed: its lock tells a second server that the folder is taken. */
 const CORE = 'core/core'
 
 /** What is to be done with a database before something else is. */
 interface Before {
+  /** It was just opened, and nothing was asked of it yet. Where this rejects, it cannot be had. */
+  opened(key: string, database: SqliteDatabase): Promise<void>
   /** It is about to be closed: what waits for it is to be carried out. */
   closing(key: string, database: SqliteDatabase): Promise<void>
   /** It is about to let go of its pages: a transaction is to be ended. Must not throw. */
@@ -76,6 +82,7 @@ export class Databases {
       this.#touch(key, database)
       return database
     }
+    await this.#makeRoom()
     let path = ''
     try {
       path = databasePath(this.#folder, scale, name)
@@ -84,18 +91,30 @@ export class Databases {
         database,
         this.#definitions.filter((definition) => definition.scale === scale),
       )
+      await this.#before.opened(key, database)
     } catch (error) {
       database?.close()
       throw storeError(error, path)
     }
     this.#touch(key, database)
     this.warmUp(database)
-    if (this.#open.size > this.#most) {
-      const [oldest, second] = this.#open.keys()
-      const last = oldest === CORE ? second : oldest
-      if (last !== undefined) await this.close(last)
-    }
     return database
+  }
+
+  /** Closes who was used least lately, so that there is room for one more. Who cannot be brought up to date stays open and harms nobody, as long as there are not too many of them: then what the disk says is thrown. */
+  async #makeRoom(): Promise<void> {
+    let tried = 0
+    for (const [key, database] of this.#open) {
+      if (this.#open.size < this.#most || tried === TRIED) return
+      if (key === CORE || this.#before.held(database)) continue
+      tried++
+      try {
+        await this.close(key)
+      } catch (error) {
+        if (this.#open.size >= this.#most * 2) throw error
+        this.#touch(key, database)
+      }
+    }
   }
 
   /** Pages of the database are about to be read, or were: one that has rested longest lets go of its own. */
@@ -127,21 +146,41 @@ export class Databases {
     if (database === undefined) return
     // Should it fail, the journal has it for the next start.
     await this.#before.closing(key, database)
-    this.#shut(key)
+    this.#shut(key, database)
   }
 
-  /** Closes the account's database and removes its folder. */
-  erase(account: string): void {
-    this.#shut(`account/${account}`)
-    rmSync(dirname(databasePath(this.#folder, 'account', account)), { recursive: true, force: true })
+  /** Closes the account's database and removes its folder; returns when it stays gone. `aside`: a name that nobody uses. */
+  erase(account: string, aside: string): void {
+    const folder = dirname(databasePath(this.#folder, 'account', account))
+    this.abandon(`account/${account}`)
+    if (!existsSync(folder)) return
+    // At once, so that no power loss leaves a part; what lies there goes at the next start at the latest.
+    const gone = join(this.#folder, 'tmp', aside)
+    mkdirSync(dirname(gone), { recursive: true, mode: 0o700 })
+    try {
+      renameSync(folder, gone)
+    } catch {
+      // It is a mount, or on another one.
+      rmSync(folder, { recursive: true, force: true })
+    }
+    syncFolder(dirname(folder))
+    rmSync(gone, { recursive: true, force: true })
   }
 
-  /** Closes a database of which nothing waits: SQLite takes its log into it, and syncs. */
-  #shut(key: string): void {
+  /** Closes the database as it is, with nothing of what is open in it: the journal has it. */
+  abandon(key: string): void {
     const database = this.#open.get(key)
     this.#open.delete(key)
-    if (database !== undefined) this.#warm.delete(database)
-    database?.close()
+    if (database === undefined) return
+    this.#warm.delete(database)
+    database.close()
+  }
+
+  /** Closes a database of which nothing waits: SQLite takes its log into it, and syncs. Throws what the disk says. */
+  #shut(key: string, database: SqliteDatabase): void {
+    this.abandon(key)
+    // Is it still there, SQLite could not do that, and did not say so.
+    database.syncLog()
     this.#closed(key)
   }
 }

@@ -21,10 +21,12 @@ export class Group {
   readonly key: string
   readonly calls: Call[] = []
   readonly #operations: Operations
+  readonly #now: number
 
-  constructor(key: string, operations: Operations) {
+  constructor(key: string, operations: Operations, now: number) {
     this.key = key
     this.#operations = operations
+    this.#now = now
   }
 
   operation(call: Call | undefined): Operation<never, unknown> | undefined {
@@ -60,6 +62,7 @@ export class Group {
 
   /** Runs the group in a transaction of its own, which is safe from power loss at the end, unless it can all be made anew. Never rejects. */
   async run(database: SqliteDatabase): Promise<Committed> {
+    database.now = this.#now
     return this.#done(database, await this.#run(database))
   }
 
@@ -69,6 +72,7 @@ export class Group {
    */
   async runOpen(database: SqliteDatabase, fenced: boolean): Promise<Committed | undefined> {
     const outcomes: Outcome[] = []
+    database.now = this.#now
     try {
       if (!database.inTransaction) database.beginUnsynced()
       if (!(await this.#runAll(database, fenced, outcomes))) {

@@ -24,9 +24,10 @@ import {
 } from './contracts.ts'
 import type { Broken, Fault } from './calls.ts'
 import { databasePath } from './databases.ts'
-import { Engine, journalFolder } from './engine.ts'
+import { Engine } from './engine.ts'
 import { leftJournals } from './journal.ts'
 import { Outbox, type SentBatch } from './outbox.ts'
+import { journalFolder } from './replay.ts'
 import { storeError } from './sqlite.ts'
 import type { Answer, Order, WorkerData } from './worker.ts'
 
@@ -140,8 +141,11 @@ class SqliteStore implements Store {
     const { folder, definitions } = this.#options
     if (leftJournals(journalFolder(folder)).length > 0) {
       const engine = new Engine({ folder, definitions, open: REPLAYED, run: runName() })
-      this.#complain(await engine.replay())
-      await engine.close()
+      try {
+        this.#complain(await engine.replay())
+      } finally {
+        await engine.close()
+      }
     }
     this.#scope.interval(TIDY_MS, () => {
       for (const lane of this.#lanes) if (lane.started) lane.post({ kind: 'tidy', now: this.#scope.clock.now() })
@@ -178,7 +182,12 @@ class SqliteStore implements Store {
   }
 
   async eraseAccount(account: string): Promise<void> {
-    await this.#order(this.#laneOf('account', account), (id) => ({ kind: 'erase', id, account }))
+    await this.#order(this.#laneOf('account', account), (id) => ({
+      kind: 'erase',
+      id,
+      account,
+      now: this.#scope.clock.now(),
+    }))
   }
 
   get crowded(): boolean {
@@ -195,13 +204,17 @@ class SqliteStore implements Store {
   async close(): Promise<void> {
     this.#flush()
     this.#closed = true
-    await Promise.all(
+    const ends = await Promise.allSettled(
       this.#lanes.map(async (lane, index) => {
         if (!lane.started) return
-        await this.#order(index, (id) => ({ kind: 'close', id }))
-        await lane.stop()
+        try {
+          await this.#order(index, (id) => ({ kind: 'close', id }))
+        } finally {
+          await lane.stop()
+        }
       }),
     )
+    for (const end of ends) if (end.status === 'rejected') throw end.reason
   }
 
   #bind<Ops extends Operations>(definition: StoreDefinition<Ops>, scale: Scale, database: string): Calls<Ops> {
@@ -308,7 +321,9 @@ class SqliteStore implements Store {
     }
   }
 
+  /** Asks something else of a lane, behind the calls that were made. */
   #order(lane: number, make: (id: number) => Order): Promise<unknown> {
+    this.#flush()
     const id = this.#nextId++
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { lane, resolve, reject, what: 'control' })
@@ -481,7 +496,7 @@ function inlineLane(engine: Engine, answer: (answer: Answer) => void): Lane {
     }
     let error: string | undefined
     try {
-      if (order.kind === 'erase') engine.erase(order.account)
+      if (order.kind === 'erase') engine.erase(order.account, order.now)
       if (order.kind === 'close') await engine.close()
     } catch (cause) {
       error = cause instanceof Error ? cause.message : String(cause)
