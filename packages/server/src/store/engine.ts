@@ -186,7 +186,7 @@ export class Engine {
     const database = await this.#databases.open(key, scale, name)
     if (!group.readsOnly && this.#unsynced.has(database)) this.#sync(database)
     // What the journal could not take, and did not let go of, must not come after what is done now.
-    if (!group.readsOnly && !journaled && scale !== 'core') this.#journal.mend()
+    if (!group.readsOnly && !journaled && scale !== 'core') this.#mend()
     const unsettled = this.#open.get(database)
     if (journaled && unsettled === undefined && this.#isFull) throw tooMuch()
     // With a full disk, what is kept in memory must have an end; what is there can be read.
@@ -368,6 +368,15 @@ export class Engine {
       return undefined
     } catch (error) {
       return storeError(error, journalFolder(this.#options.folder)) as Error
+    }
+  }
+
+  /** Throws what the disk says. */
+  #mend(): void {
+    try {
+      this.#journal.mend()
+    } catch (error) {
+      throw storeError(error, journalFolder(this.#options.folder))
     }
   }
 

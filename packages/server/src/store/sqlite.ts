@@ -268,6 +268,8 @@ export function storeError(error: unknown, path: string): unknown {
         `cannot write ${path} (${system}): check its owner and mode, and that the disk is not mounted read-only`,
         { cause: error },
       )
+    if (system === 'EIO')
+      return new StoreError('unavailable', `reading or writing ${path} failed: check the disk`, { cause: error })
     return error
   }
   switch (code & 0xff) {

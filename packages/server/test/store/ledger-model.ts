@@ -74,10 +74,10 @@ export class Model {
   settle(table: string, lines: readonly Line[]): void {
     const own = this.#of(table)
     const old = new Set(own.before?.map(({ text }) => text))
-    const list = lines.some(({ text }) => old.has(text)) ? (own.before ?? []) : own.attempts
-    const kept = own.before === undefined ? list.filter(({ state }) => state === 'kept') : []
+    const list = lines.some(({ text }) => old.has(text)) ? [...(own.before ?? []), ...own.attempts] : own.attempts
+    const kept = own.attempts.filter(({ state }) => state === 'kept')
     const refused = list.filter(({ state }) => state === 'refused').map(({ text }) => text)
-    check(lines, list, kept, new Set(refused), list)
+    check(lines, list, kept, new Set(refused), [])
     const found = new Map(lines.map((line) => [line.text, line]))
     this.#tables.set(table, {
       attempts: list.map(({ text }) => {

@@ -215,17 +215,21 @@ async function lives(random: Random, disk: Disk | undefined): Promise<void> {
   }
 }
 
+/** In every run of the tests. */
+const SECONDS = 4
+
 test('lives on a disk that fails, with power that goes, in this thread', async (context) => {
-  await fuzz(context, async (random) => {
+  const round = async (random: Random): Promise<void> => {
     const disk = new Disk(random)
     try {
       await lives(random, disk)
     } finally {
       disk.restore()
     }
-  })
+  }
+  await fuzz(context, round, SECONDS)
 })
 
 test('lives in worker threads that die', async (context) => {
-  await fuzz(context, (random) => lives(random, undefined))
+  await fuzz(context, (random) => lives(random, undefined), SECONDS)
 })
