@@ -2,6 +2,7 @@
 
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { closeSafe, syncLogs } from './closing.ts'
 import { type Scale, type StoreDefinition, StoreError } from './contracts.ts'
 import { syncFolder } from './journal.ts'
 import { migrate } from './migrate.ts'
@@ -28,6 +29,8 @@ const CORE = 'core/core'
 
 /** What is to be done with a database before something else is. */
 interface Before {
+  /** It is about to be opened, or made. Throws where it cannot be had. */
+  opening(key: string): void
   /** It was just opened, and nothing was asked of it yet. Where this rejects, it cannot be had. */
   opened(key: string, database: SqliteDatabase): Promise<void>
   /** It is about to be closed: what waits for it is to be carried out. */
@@ -66,10 +69,6 @@ export class Databases {
     return this.#open.size
   }
 
-  get keys(): readonly string[] {
-    return [...this.#open.keys()]
-  }
-
   /** The database, if it is open. */
   peek(key: string): SqliteDatabase | undefined {
     return this.#open.get(key)
@@ -86,6 +85,7 @@ export class Databases {
     let path = ''
     try {
       path = databasePath(this.#folder, scale, name)
+      this.#before.opening(key)
       database = new SqliteDatabase(path, name)
       migrate(
         database,
@@ -147,6 +147,36 @@ export class Databases {
     // Should it fail, the journal has it for the next start.
     await this.#before.closing(key, database)
     this.#shut(key, database)
+  }
+
+  /** Closes all; answers why some could not be brought up to date: the journal has those for the next start. From the moment when all logs are synced nothing else is needed but time. */
+  async closeAll(): Promise<readonly unknown[]> {
+    const faults: unknown[] = []
+    const closing: SqliteDatabase[] = []
+    const keys = new Map<SqliteDatabase, string>()
+    for (const [key, database] of this.#open) {
+      keys.set(database, key)
+      try {
+        await this.#before.closing(key, database)
+        closing.push(database)
+      } catch (error) {
+        faults.push(error)
+        this.abandon(key)
+      }
+    }
+    const safe: SqliteDatabase[] = []
+    const isSafe = (database: SqliteDatabase): void => {
+      safe.push(database)
+      this.#closed(keys.get(database) ?? '')
+    }
+    await syncLogs(closing, isSafe, (database, error) => {
+      faults.push(storeError(error, database.path))
+      this.abandon(keys.get(database) ?? '')
+    })
+    this.#open.clear()
+    this.#warm.clear()
+    await closeSafe(safe)
+    return faults
   }
 
   /** Closes the account's database and removes its folder; returns when it stays gone. `aside`: a name that nobody uses. */

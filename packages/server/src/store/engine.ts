@@ -47,6 +47,8 @@ export class Engine {
   readonly #held = new Set<SqliteDatabase>()
   /** Databases that were committed, but could not be synced, with something that is not in the journal: nothing may be built on that. */
   readonly #unsynced = new Set<SqliteDatabase>()
+  /** Databases that were erased, and when, which the journal does not know yet. */
+  readonly #erased = new Map<string, number>()
   /** Databases that could not be brought up to date, and when that is tried again. */
   readonly #postponed = new Map<string, number>()
   #seq = 0
@@ -60,6 +62,7 @@ export class Engine {
     this.#databases = new Databases(
       { ...options, definitions: [...definitions, ...journalStores] },
       {
+        opening: (key) => this.#markErased(key),
         opened: (key, database) => carryOutHeld(folder, key, database, this.#find, this.#complaints),
         closing: (key, database) => this.#finish(key, database),
         cooling: (database) => this.#open.cool(database),
@@ -307,29 +310,30 @@ export class Engine {
       this.#open.forget(database)
       this.#unsynced.delete(database)
     }
-    const seq = ++this.#seq
     try {
-      this.#databases.erase(account, `${this.#journal.run}-${seq}`)
+      this.#databases.erase(account, `${this.#journal.run}-${++this.#seq}`)
       dropHeld(this.#options.folder, key)
-      // Should there be an account of that name again, what was done in this one is not done there.
-      if (this.#journal.files > 0)
-        this.#journal.write([], [[seq, 'erased', 'account', account, '', '', undefined, now]], [])
-      this.#journal.release(key)
+      this.#erased.set(key, now)
+      this.#markErased(key)
     } catch (error) {
       throw storeError(error, key)
     }
   }
 
+  /** Should there be an account of that name again, what was done in the one that was erased is not done there. Throws what the disk says: there cannot be one then. */
+  #markErased(key: string): void {
+    const at = this.#erased.get(key)
+    if (at === undefined) return
+    const [scale, name] = scaleAndName(key)
+    if (this.#journal.files > 0)
+      this.#journal.write([], [[++this.#seq, 'erased', scale, name, '', '', undefined, at]], [])
+    this.#erased.delete(key)
+    this.#journal.release(key)
+  }
+
   /** Closes all databases. Throws where one could not be brought up to date: the journal has it for the next start. */
   async close(): Promise<void> {
-    const faults: unknown[] = []
-    for (const key of this.#databases.keys)
-      try {
-        await this.#databases.close(key)
-      } catch (error) {
-        faults.push(error)
-        this.#databases.abandon(key)
-      }
+    const faults = await this.#databases.closeAll()
     this.#journal.close()
     if (faults.length > 0) throw faults[0]
   }
@@ -414,6 +418,10 @@ export class Engine {
   /** Makes safe in the database what the journal has for it. Where that fails, others are tried before it, and it is told. */
   async #bringUpToDate(key: string, now: number): Promise<boolean> {
     try {
+      if (this.#erased.has(key)) {
+        this.#markErased(key)
+        return true
+      }
       const database = await this.#databases.open(key, ...scaleAndName(key))
       await this.#finish(key, database)
       database.syncLog()

@@ -1,7 +1,8 @@
 // A disk for tests in this thread: it knows what was synced, fails when it is told to, and can lose what no sync has kept.
 
-import fs, { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import fs, { cpSync, existsSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
+import { type FileHandle, open } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { mock } from 'node:test'
 import type { Random } from '@aviso/mime/testing'
@@ -30,9 +31,17 @@ export class Disk {
   readonly #paths = new Map<number, string>()
   readonly #real = { ...fs }
 
-  constructor(random: Random) {
+  private constructor(random: Random) {
     this.#watchFiles(random)
     this.#watchDatabases()
+  }
+
+  static async of(random: Random): Promise<Disk> {
+    const disk = new Disk(random)
+    const file = await open('/dev/null')
+    await file.close()
+    disk.#watchHandles(Object.getPrototypeOf(file) as FileHandle)
+    return disk
   }
 
   /** The disk is an ordinary one again. */
@@ -66,9 +75,13 @@ export class Disk {
         mkdirSync(dirname(to), { recursive: true })
         writeFileSync(to, synced.main)
         if (synced.log !== undefined) writeFileSync(`${to}-wal`, synced.log)
-        // Since then pages have come over from the log, which takes syncs.
-      } else if (main.equals(synced.main)) {
-        const log = bytes(`${path}-wal`)
+        continue
+      }
+      const log = bytes(`${path}-wal`)
+      if (!main.equals(synced.main)) {
+        // Pages have come over from the log since. As long as it is the one that was synced, it may be that not all of them are there.
+        if (log !== undefined && synced.log?.equals(log) === true) writeFileSync(to, torn(synced.main, main, random))
+      } else {
         const kept = synced.log ?? Buffer.alloc(0)
         if (log?.subarray(0, kept.length).equals(kept) === true) writeFileSync(`${to}-wal`, torn(kept, log, random))
       }
@@ -109,6 +122,22 @@ export class Disk {
       },
     })
     syncBuiltinESMExports()
+  }
+
+  /** What is synced in the background. */
+  #watchHandles(prototype: FileHandle): void {
+    const { datasync } = prototype
+    const sync = (handle: FileHandle): void => {
+      const path = readlinkSync(`/proc/self/fd/${handle.fd}`)
+      if (!/\.db(?:-wal)?$/.test(path)) return
+      this.syncing()
+      if (this.fails('log', path)) throw Object.assign(new Error('EIO: i/o error'), { code: 'EIO' })
+      this.#keep(path.replace(/-wal$/, ''))
+    }
+    mock.method(prototype, 'datasync', async function (this: FileHandle) {
+      sync(this)
+      await datasync.call(this)
+    })
   }
 
   /** The folder was synced: what is gone from it stays gone. */

@@ -12,6 +12,7 @@ import fs, {
   rmSync,
   writeFileSync,
 } from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
 import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
 import { mock, test } from 'node:test'
@@ -106,6 +107,30 @@ test('a database that cannot be committed harms itself alone, and loses nothing'
   assert.equal(journals(data).length, 1)
   assert.deepEqual(await found(data, 'b'), ['0', '1'])
   assert.deepEqual(await found(data), ['first', 'safe in the journal'])
+})
+
+test('a database that cannot be synced at the stop keeps its log', async () => {
+  const file = await open('/dev/null')
+  await file.close()
+  const prototype = Object.getPrototypeOf(file) as FileHandle
+  const { datasync } = prototype
+  let data = ''
+  const mocked = mock.method(prototype, 'datasync', async function (this: FileHandle) {
+    if (readlinkSync(`/proc/self/fd/${this.fd}`).endsWith(DATABASE)) throw new Error('EIO: i/o error')
+    await datasync.call(this)
+  })
+  try {
+    await use({}, async (store, folderOf) => {
+      data = folderOf
+      await store.account(notes, 'bert').add({ text: 'b' })
+      await store.account(notes, ANNA).add({ text: 'a' })
+    })
+  } finally {
+    mocked.mock.restore()
+  }
+  assert.equal(existsSync(join(data, `${DATABASE}-wal`)), true)
+  assert.deepEqual(readdirSync(join(data, 'accounts', 'rt', 'bert')), ['account.db'])
+  assert.deepEqual(await found(data), ['first', 'a'])
 })
 
 test('lines for a database that does not take them are refused when enough of them wait', () =>

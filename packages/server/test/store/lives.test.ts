@@ -182,7 +182,8 @@ async function live({ data, model }: Left, random: Random, clock: HandClock, dis
     }
     const stops = left.lost === undefined && random.once(2)
     if (disk !== undefined && !stops) lose()
-    if (disk !== undefined) disk.syncing = () => {}
+    if (disk !== undefined)
+      disk.syncing = stops && random.once(2) ? () => (random.once(5) ? lose() : undefined) : () => {}
     await life.settled()
     if (!stops) lose()
     if (disk !== undefined && random.once(2)) disk.fails = () => false
@@ -220,7 +221,7 @@ const SECONDS = 4
 
 test('lives on a disk that fails, with power that goes, in this thread', async (context) => {
   const round = async (random: Random): Promise<void> => {
-    const disk = new Disk(random)
+    const disk = await Disk.of(random)
     try {
       await lives(random, disk)
     } finally {
