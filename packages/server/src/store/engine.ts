@@ -4,14 +4,15 @@ import { type Batch, type Broken, type Call, failure, type Outcome, type RoundDo
 import { type Change, type Operation, type Scale, type StoreDefinition, StoreError } from './contracts.ts'
 import { Appending } from './appending.ts'
 import { Databases } from './databases.ts'
-import { carryOut, journalStores, markApplied, WaitingLines, WAITS } from './deferred.ts'
-import { type Committed, Group, refused } from './group.ts'
+import { carryOut, journalStores, markApplied, WaitingLines } from './deferred.ts'
+import { type Committed, type Group, groupsOf, refused } from './group.ts'
 import { type Entry, Journal } from './journal.ts'
 import { placesOf, scaleAndName } from './lines.ts'
 import { free, memoryOf } from './moving.ts'
 import { carryOutHeld, Complaints, dropHeld, journalFolder, replay } from './replay.ts'
 import { type SqliteDatabase, storeError } from './sqlite.ts'
 import { OpenTransactions } from './unsettled.ts'
+import { Upkeep } from './upkeep.ts'
 
 export interface EngineOptions {
   /** The data folder. */
@@ -25,12 +26,6 @@ export interface EngineOptions {
 
 /** Databases of which calls share one sync of the journal: all of them are open then, with what is not committed in memory. */
 const AT_ONCE = 256
-
-/** Databases that one round brings up to date for the journal's sake, beyond what it was asked for. */
-const TIDIED_AT_ONCE = 4
-
-/** Octets that may be kept in memory of what is in the journal and not yet in its database: beyond it, who waits longest is brought up to date. */
-const KEPT = 32 * 1024 * 1024
 
 /** The databases of one worker. Not re-entrant: one `run` at a time. */
 export class Engine {
@@ -49,8 +44,7 @@ export class Engine {
   readonly #unsynced = new Set<SqliteDatabase>()
   /** Databases that were erased, and when, which the journal does not know yet. */
   readonly #erased = new Map<string, number>()
-  /** Databases that could not be brought up to date, and when that is tried again. */
-  readonly #postponed = new Map<string, number>()
+  readonly #upkeep: Upkeep
   #seq = 0
 
   constructor(options: EngineOptions) {
@@ -70,6 +64,14 @@ export class Engine {
       },
       (key) => this.#journal.release(key),
     )
+    this.#upkeep = new Upkeep({
+      waiting: this.#waiting,
+      open: this.#open,
+      journal: this.#journal,
+      databases: this.#databases,
+      complaints: this.#complaints,
+      bringUpToDate: (key) => this.#bringUpToDate(key),
+    })
     for (const { name, operations } of definitions) this.#operations.set(name, new Map(Object.entries(operations)))
   }
 
@@ -89,13 +91,7 @@ export class Engine {
         if (!failed) returned.push(...(group.operation(group.calls[index])?.returned?.(result) ?? []))
       for (const change of made) changes.push([scale, name, change])
     }
-    const groups = new Map<string, Group>()
-    for (const call of calls) {
-      const key = `${call[1]}/${call[2]}`
-      let group = groups.get(key)
-      if (group === undefined) groups.set(key, (group = new Group(key, this.#find, now)))
-      group.calls.push(call)
-    }
+    const groups = groupsOf(calls, this.#find, now)
     const appending = await Appending.of(
       batches,
       now,
@@ -110,7 +106,7 @@ export class Engine {
     for (const { key } of open) groups.delete(key)
     await this.#rounds([...open, ...groups.values()], now, tell, appending)
     await this.#rounds(behind, now, tell)
-    await this.#relieve(now)
+    await this.#upkeep.relieve(now)
     const moving = memoryOf(returned)
     // Megabytes that would lie here until V8 looks for them: an idle thread does not.
     for (const [, , , store, operation, args] of calls)
@@ -158,7 +154,7 @@ export class Engine {
         continue
       }
       const committed = await this.#runOpen(group, database)
-      const own = this.#entriesOf(committed, now)
+      const own = group.entries(committed.outcomes, () => ++this.#seq)
       if (own.length === 0) {
         // Nothing to be found in the journal, nothing to be committed.
         if (database.inTransaction && this.#open.get(database) === undefined) database.undo()
@@ -191,9 +187,9 @@ export class Engine {
     // What the journal could not take, and did not let go of, must not come after what is done now.
     if (!group.readsOnly && !journaled && scale !== 'core') this.#mend()
     const unsettled = this.#open.get(database)
-    if (journaled && unsettled === undefined && this.#isFull) throw tooMuch()
+    if (journaled && unsettled === undefined && this.#upkeep.isFull) throw tooMuch()
     // With a full disk, what is kept in memory must have an end; what is there can be read.
-    if (unsettled !== undefined && !group.readsOnly && (!journaled || unsettled.enough || this.#isFull))
+    if (unsettled !== undefined && !group.readsOnly && (!journaled || unsettled.enough || this.#upkeep.isFull))
       await this.#open.settle(database)
     else await this.#open.redo(database)
     const waiting = this.#waiting.get(key)
@@ -204,7 +200,7 @@ export class Engine {
 
   /** Looks whether the database takes lines. Throws what the disk says. */
   async #takesLines(key: string): Promise<void> {
-    if (this.#isFull) throw tooMuch()
+    if (this.#upkeep.isFull) throw tooMuch()
     const database = await this.#databases.open(key, ...scaleAndName(key))
     if (this.#unsynced.has(database)) this.#sync(database)
     if (this.#waiting.get(key)?.enough === true) await this.#carryOut(key, database)
@@ -222,16 +218,6 @@ export class Engine {
     }
     committed = await group.runOpen(database, true)
     return committed ?? { group, outcomes: [], changes: [] }
-  }
-
-  #entriesOf({ group, outcomes }: Committed, now: number): readonly Entry[] {
-    const entries: Entry[] = []
-    for (const [index, call] of group.calls.entries()) {
-      if (!group.writes(call) || outcomes[index]?.[1] !== false) continue
-      const [, scale, name, store, operation, args] = call
-      entries.push([++this.#seq, 'done', scale, name, store, operation, args, now])
-    }
-    return entries
   }
 
   /** What was done is safe: its transaction stays open as long as that is worth it. */
@@ -282,25 +268,6 @@ export class Engine {
     }
   }
 
-  /** True where so much is kept that nothing can be added, as the databases do not take it. */
-  get #isFull(): boolean {
-    return this.#kept > 2 * KEPT
-  }
-
-  get #kept(): number {
-    return this.#open.length + this.#waiting.length
-  }
-
-  /** Brings databases up to date until little enough is kept. */
-  async #relieve(now: number): Promise<void> {
-    while (this.#kept > KEPT) {
-      const [lines] = this.#waiting.all()
-      const [open] = this.#open.all()
-      const key = lines !== undefined && (open === undefined || lines[1].since <= open.since) ? lines[0] : open?.key
-      if (key === undefined || !(await this.#bringUpToDate(key, now))) return
-    }
-  }
-
   /** Closes the account's database and removes its folder; returns when it stays gone. Throws what the disk says. */
   erase(account: string, now: number): void {
     const key = `account/${account}`
@@ -338,24 +305,9 @@ export class Engine {
     if (faults.length > 0) throw faults[0]
   }
 
-  /** Brings some databases up to date that have waited long, or that an old file of the journal waits for; with `leisure`, any that the journal waits for. */
+  /** Does what waits to be done in some databases (`Upkeep`). */
   async tidy(now: number, leisure: boolean): Promise<readonly Broken[]> {
-    const due: string[] = []
-    for (const [key, { since }] of this.#waiting.all()) {
-      if (due.length === TIDIED_AT_ONCE || now - since < WAITS) break
-      due.push(key)
-    }
-    for (const { key, since } of this.#open.all()) {
-      if (due.length >= TIDIED_AT_ONCE || now - since < WAITS) break
-      if (!due.includes(key)) due.push(key)
-    }
-    for (const key of this.#journal.needed(!leisure)) {
-      if (due.length >= TIDIED_AT_ONCE) break
-      // What waits has its own time.
-      if ((leisure && this.#waits(key)) || due.includes(key)) continue
-      if ((this.#postponed.get(key) ?? 0) <= now) due.push(key)
-    }
-    for (const key of due) await this.#bringUpToDate(key, now)
+    await this.#upkeep.tidy(now, leisure)
     return this.#complaints.take()
   }
 
@@ -384,12 +336,6 @@ export class Engine {
     }
   }
 
-  /** True where something has its own time to be committed or carried out. */
-  #waits(key: string): boolean {
-    const database = this.#databases.peek(key)
-    return this.#waiting.get(key) !== undefined || (database !== undefined && this.#open.get(database) !== undefined)
-  }
-
   /** Carries out what the journal has. Throws what the disk says. */
   async #fromJournal(database: SqliteDatabase, entries: readonly Entry[], open = false): Promise<void> {
     try {
@@ -415,27 +361,12 @@ export class Engine {
     this.#waiting.forget(key)
   }
 
-  /** Makes safe in the database what the journal has for it. Where that fails, others are tried before it, and it is told. */
-  async #bringUpToDate(key: string, now: number): Promise<boolean> {
-    try {
-      if (this.#erased.has(key)) {
-        this.#markErased(key)
-        return true
-      }
-      const database = await this.#databases.open(key, ...scaleAndName(key))
-      await this.#finish(key, database)
-      database.syncLog()
-      this.#journal.release(key)
-      this.#postponed.delete(key)
-      return true
-    } catch (error) {
-      this.#postponed.set(key, now + WAITS)
-      this.#waiting.postpone(key, now)
-      const database = this.#databases.peek(key)
-      if (database !== undefined) this.#open.postpone(database, now)
-      this.#complaints.add('the journal', key, error)
-      return false
-    }
+  async #bringUpToDate(key: string): Promise<void> {
+    if (this.#erased.has(key)) return this.#markErased(key)
+    const database = await this.#databases.open(key, ...scaleAndName(key))
+    await this.#finish(key, database)
+    database.syncLog()
+    this.#journal.release(key)
   }
 
   readonly #find = (store: string, name: string): Operation<never, unknown> | undefined =>

@@ -4,6 +4,7 @@ import type { Call, Outcome } from './calls.ts'
 import { failure } from './calls.ts'
 import { type Change, type Operation, StoreError } from './contracts.ts'
 import { type Operations, sizeOf } from './deferred.ts'
+import type { Entry } from './journal.ts'
 import { type SqliteDatabase, storeError } from './sqlite.ts'
 
 /** Octets of arguments that are rather synced in their database than written twice; of those that share their sync with nobody. */
@@ -15,6 +16,18 @@ export interface Committed {
   readonly group: Group
   readonly outcomes: readonly Outcome[]
   readonly changes: readonly Change[]
+}
+
+/** The calls by their databases, those of each in their order. */
+export function groupsOf(calls: readonly Call[], operations: Operations, now: number): Map<string, Group> {
+  const groups = new Map<string, Group>()
+  for (const call of calls) {
+    const key = `${call[1]}/${call[2]}`
+    let group = groups.get(key)
+    if (group === undefined) groups.set(key, (group = new Group(key, operations, now)))
+    group.calls.push(call)
+  }
+  return groups
 }
 
 export class Group {
@@ -58,6 +71,17 @@ export class Group {
   /** True for a group that writes only what can be made anew, or nothing. */
   get #isDerived(): boolean {
     return this.calls.every((call) => !this.writes(call) || this.operation(call)?.derived === true)
+  }
+
+  /** What the journal is to have of it when that was its outcome; `next` numbers it. */
+  entries(outcomes: readonly Outcome[], next: () => number): readonly Entry[] {
+    const entries: Entry[] = []
+    for (const [index, call] of this.calls.entries()) {
+      if (!this.writes(call) || outcomes[index]?.[1] !== false) continue
+      const [, scale, name, store, operation, args] = call
+      entries.push([next(), 'done', scale, name, store, operation, args, this.#now])
+    }
+    return entries
   }
 
   /** Runs the group in a transaction of its own, which is safe from power loss at the end, unless it can all be made anew. Never rejects. */
