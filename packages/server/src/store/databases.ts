@@ -28,6 +28,8 @@ interface Before {
   closing(key: string, database: SqliteDatabase): Promise<void>
   /** It is about to let go of its pages: a transaction is to be ended. Must not throw. */
   cooling(database: SqliteDatabase): void
+  /** True as long as it must keep its transaction. */
+  held(database: SqliteDatabase): boolean
 }
 
 export class Databases {
@@ -100,12 +102,18 @@ export class Databases {
   warmUp(database: SqliteDatabase): void {
     this.#warm.delete(database)
     this.#warm.add(database)
-    if (this.#warm.size <= WARM) return
-    const [coldest] = this.#warm
-    if (coldest === undefined) return
-    this.#warm.delete(coldest)
-    this.#before.cooling(coldest)
-    coldest.shrink()
+    this.cool()
+  }
+
+  /** Those that have rested longest let go of their pages, where they are too many. */
+  cool(): void {
+    for (const coldest of this.#warm) {
+      // Who was used after it is held too.
+      if (this.#warm.size <= WARM || this.#before.held(coldest)) return
+      this.#warm.delete(coldest)
+      this.#before.cooling(coldest)
+      coldest.shrink()
+    }
   }
 
   /** It is the one that was used last. */

@@ -36,6 +36,9 @@ export interface EngineOptions {
 /** Where the journals lie. */
 export const journalFolder = (folder: string): string => join(folder, 'journal')
 
+/** Databases of which calls share one sync of the journal: all of them are open then, with what is not committed in memory. */
+const AT_ONCE = 256
+
 /** Databases that one round brings up to date for the journal's sake, beyond what it was asked for. */
 const TIDIED_AT_ONCE = 4
 
@@ -49,6 +52,8 @@ export class Engine {
   readonly #waiting = new Map<string, Waiting>()
   /** What is in the journal and in transactions that are not committed yet. */
   readonly #unsettled = new Map<SqliteDatabase, Unsettled>()
+  /** Databases in which something was done that is not in the journal yet: they keep their transaction. */
+  readonly #unsafe = new Set<SqliteDatabase>()
   /** Databases that could not be brought up to date, and when that is tried again. */
   readonly #postponed = new Map<string, number>()
   #seq = 0
@@ -62,6 +67,7 @@ export class Engine {
       {
         closing: (key, database) => this.#finish(key, database),
         cooling: (database) => this.#cool(database),
+        held: (database) => this.#unsafe.has(database),
       },
       (key) => this.#journal.release(key),
     )
@@ -99,8 +105,8 @@ export class Engine {
     // Those that are open first: where more accounts are in use than may be open, each round would else close those that it is about to need.
     const open = [...groups.values()].filter(({ key }) => this.#databases.peek(key) !== undefined)
     for (const { key } of open) groups.delete(key)
-    await this.#round([...open, ...groups.values()], now, tell, appending)
-    await this.#round(behind, now, tell)
+    await this.#rounds([...open, ...groups.values()], now, tell, appending)
+    await this.#rounds(behind, now, tell)
     const broken = this.#broken
     this.#broken = []
     const moving = memoryOf(returned)
@@ -111,7 +117,19 @@ export class Engine {
     return { outcomes, batches: appending.outcomes, changes, broken, moving }
   }
 
-  /** Runs groups, each on a database of its own, and makes safe what is appended. */
+  /** Runs groups, each on a database of its own, and makes safe what is appended: as many at a time as can be open. */
+  async #rounds(
+    groups: readonly Group[],
+    now: number,
+    tell: (committed: Committed) => void,
+    appending?: Appending,
+  ): Promise<void> {
+    const most = Math.min(AT_ONCE, this.#options.open)
+    await this.#round(groups.slice(0, most), now, tell, appending)
+    for (let at = most; at < groups.length; at += most) await this.#round(groups.slice(at, at + most), now, tell)
+  }
+
+  /** One sync of the journal. Until it is done, the databases of the groups stay open, and their transactions too. */
   async #round(
     groups: readonly Group[],
     now: number,
@@ -147,12 +165,16 @@ export class Engine {
       }
       entries.push(...own)
       unsafe.push({ committed, database, entries: own })
+      this.#unsafe.add(database)
     }
     if (!appends && entries.length === 0) return
     const keys = [...(appending?.keys ?? []), ...unsafe.map(({ committed }) => committed.group.key)]
     const fault = this.#write(appending?.octets ?? [], entries, keys)
-    for (const one of unsafe)
+    for (const one of unsafe) {
       tell(fault === undefined ? await this.#journaled(one, now) : await this.#alone(one, fault))
+      this.#unsafe.delete(one.database)
+    }
+    this.#databases.cool()
     if (appending === undefined) return
     if (fault === undefined) await this.#keep(appending, now)
     else appending.refuse(fault)

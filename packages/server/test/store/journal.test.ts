@@ -1,37 +1,15 @@
 // Calls that are safe before they are carried out, through crashes of every kind.
 
 import assert from 'node:assert/strict'
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs'
-import { tmpdir } from 'node:os'
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, test } from 'node:test'
-import { type Store, StoreError } from '../../src/store/contracts.ts'
+import { test } from 'node:test'
+import { StoreError } from '../../src/store/contracts.ts'
 import { Journal, leftJournals, readJournal } from '../../src/store/journal.ts'
-import { openStore } from '../../src/store/open.ts'
-import { HandClock } from '../../src/kernel/clock.ts'
-import { testScope } from '../fixtures/scope.ts'
 import { notes } from './notes.ts'
-
-const folders: string[] = []
-const folder = (): string => {
-  const made = mkdtempSync(join(tmpdir(), 'aviso-journal-'))
-  folders.push(made)
-  return made
-}
-after(() => folders.forEach((made) => rmSync(made, { recursive: true, force: true })))
+import { ANNA, copyOf, folder, found, journals, use } from './power.ts'
 
 const worker = new URL('./worker.ts', import.meta.url)
-const ANNA = 'anna'
 const DATABASE = join('accounts', 'na', 'anna', 'account.db')
 
 /** What is written of a journal: behind it lie zeros. */
@@ -40,41 +18,6 @@ function written(path: string): number {
   let end = octets.length
   while (end > 0 && octets[end - 1] === 0) end--
   return end
-}
-
-const journals = (data: string): string[] => leftJournals(join(data, 'journal')).map(({ path }) => path)
-
-/** What a restart on a copy of the folder finds. */
-async function found(data: string, account = ANNA): Promise<readonly string[]> {
-  const scope = testScope()
-  const store = await openStore(scope, { folder: data, definitions: [notes] })
-  const all = await store.account(notes, account).all()
-  await scope.close()
-  assert.deepEqual(journals(data), [], 'nothing is left to replay')
-  return all
-}
-
-/** The folder as a power loss would leave it: the files as they are now. */
-function copyOf(data: string): string {
-  const copy = folder()
-  cpSync(data, copy, { recursive: true })
-  return copy
-}
-
-const use = async (
-  extra: object,
-  story: (store: Store, data: string, clock: HandClock) => Promise<void>,
-): Promise<void> => {
-  const data = folder()
-  const clock = new HandClock()
-  const scope = testScope({ clock })
-  const store = await openStore(scope, { folder: data, definitions: [notes], ...extra })
-  try {
-    await store.account(notes, ANNA).add({ text: 'first' })
-    await story(store, data, clock)
-  } finally {
-    await scope.close()
-  }
 }
 
 for (const [where, extra] of [

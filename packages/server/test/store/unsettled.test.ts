@@ -1,0 +1,27 @@
+// Transactions that stay open, and what may happen to them.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { openStore } from '../../src/store/open.ts'
+import { testScope } from '../fixtures/scope.ts'
+import { notes } from './notes.ts'
+import { copyOf, use } from './power.ts'
+
+const users = (count: number): string[] => Array.from({ length: count }, (_, index) => `user${index}`)
+
+for (const [what, open, count] of [
+  ['as many databases as may be open', 4, 4],
+  ['more databases than may be open', 4, 12],
+  ['more databases than keep their pages', 100, 40],
+] as const)
+  test(`calls on ${what} at once: each is there, once, at once and after a power loss`, () =>
+    use({ open }, async (store, data) => {
+      const all = users(count).map((user) => store.account(notes, user))
+      for (const text of ['a', 'b', 'c']) await Promise.all(all.map((one) => one.add({ text })))
+      const lost = copyOf(data)
+      for (const one of all) assert.deepEqual(await one.all(), ['a', 'b', 'c'])
+      const scope = testScope()
+      const again = await openStore(scope, { folder: lost, definitions: [notes] })
+      for (const user of users(count)) assert.deepEqual(await again.account(notes, user).all(), ['a', 'b', 'c'])
+      await scope.close()
+    }))
