@@ -90,10 +90,9 @@ export class Databases {
     }
     this.#touch(key, database)
     this.warmUp(database)
-    if (this.#open.size > this.#most) {
-      const [oldest, second] = this.#open.keys()
-      const last = oldest === CORE ? second : oldest
-      if (last !== undefined) await this.close(last)
+    for (const [rested, other] of this.#open) {
+      if (this.#open.size <= this.#most || other === database) break
+      if (rested !== CORE && !this.#before.held(other)) await this.close(rested)
     }
     return database
   }
