@@ -6,7 +6,6 @@ import { answered } from './answers.ts'
 import type { MailCalls } from './calls.ts'
 import { renderStale } from './catch-up.ts'
 import type { MetaPart, NumberField, OctetField } from './meta-operations.ts'
-import { KEY_SEPARATOR } from './octets.ts'
 
 /** UIDs asked for in one call: an answer is full before that many. */
 const ASKED_AT_ONCE = 4096
@@ -116,6 +115,5 @@ export async function* keysOf(
   field: KeyField,
 ): AsyncGenerator<MessageKeyBatch> {
   const answers = answersAbout(source, uids, (some) => source.calls.keys({ mailbox, uids: some, field }))
-  for await (const { uids: found, keys } of answers)
-    if (found.length > 0) yield { uids: found, keys: keys.split(KEY_SEPARATOR) }
+  for await (const { uids: found, keys } of answers) if (found.length > 0) yield { uids: found, keys }
 }
