@@ -79,13 +79,15 @@ async function unpack(
   batch: MessageMeta[],
 ): Promise<void> {
   type Row = { uid: number } & { -readonly [Field in keyof Omit<MessageMeta, 'uid'>]: MessageMeta[Field] }
-  const rows: Row[] = Array.from(part.uids, (uid) => ({ uid }))
+  // Loops by number: those over entries take twice as long.
+  const rows: Row[] = []
+  for (let i = 0; i < part.uids.length; i++) rows.push({ uid: part.uids[i] ?? 0 })
   for (const [f, field] of order.octets.entries()) {
     const { octets, lengths } = part.octets[f] ?? { octets: new Uint8Array(), lengths: new Uint32Array() }
     let at = 0
-    for (const [i, row] of rows.entries()) {
+    for (let i = 0; i < rows.length; i++) {
       const end = at + (lengths[i] ?? 0)
-      row[field] = octets.subarray(at, end)
+      ;(rows[i] as Row)[field] = octets.subarray(at, end)
       at = end
     }
   }
