@@ -30,35 +30,37 @@ let count = 0
 /** One mail to one recipient. */
 async function put(first: number): Promise<number> {
   const i = count++
-  const [destination] = await calls.put({
-    mail: {
-      id: `mail${i}`,
-      created: first,
-      reversePath: 'anna@example.org',
-      sender: 'anna@example.org',
-      parameters: '{"body":"7BIT","smtpUtf8":false,"requireTls":false}',
-      client: '{"session":"s","protocol":"submission","remoteAddress":"","hello":"","extended":true}',
-      quarantined: false,
-      size: bytes.byteLength,
-      head: 18,
-      blob: null,
-    },
-    bytes: new Uint8Array(bytes),
-    recipients: [
-      {
-        address: `u${i}@d${i % DESTINATIONS}.example`,
-        recipient: `u${i}@d${i % DESTINATIONS}.example`,
-        account: '',
-        parameters: '{}',
-        target: 'remote',
-        destination: `d${i % DESTINATIONS}.example`,
-        held: false,
+  const [destination] = await calls.put([
+    {
+      mail: {
+        id: `mail${i}`,
+        created: first,
+        reversePath: 'anna@example.org',
+        sender: 'anna@example.org',
+        parameters: '{"body":"7BIT","smtpUtf8":false,"requireTls":false}',
+        client: '{"session":"s","protocol":"submission","remoteAddress":"","hello":"","extended":true}',
+        quarantined: false,
+        size: bytes.byteLength,
+        head: 18,
+        blob: null,
       },
-    ],
-    first,
-    wake: first + 4 * FAR,
-    expires: first + 120 * FAR,
-  })
+      bytes: new Uint8Array(bytes),
+      recipients: [
+        {
+          address: `u${i}@d${i % DESTINATIONS}.example`,
+          recipient: `u${i}@d${i % DESTINATIONS}.example`,
+          account: '',
+          parameters: '{}',
+          target: 'remote',
+          destination: `d${i % DESTINATIONS}.example`,
+          held: false,
+        },
+      ],
+      first,
+      wake: first + 4 * FAR,
+      expires: first + 120 * FAR,
+    },
+  ])
   return destination?.id ?? 0
 }
 

@@ -11,9 +11,13 @@ import type { DemoAccount, Reach } from './server.ts'
 export const PYTHON = '/usr/bin/python3'
 const SCRIPT = fileURLToPath(new URL('clients/chat.py', import.meta.url))
 
-/** For `skip:`. */
-export const needsSlixmpp = (): string | false =>
-  needs(PYTHON) || (spawnSync(PYTHON, ['-c', 'import slixmpp']).status === 0 ? false : 'needs python3-slixmpp')
+/** For `skip:`; `more`: what some of its plug-ins need besides. */
+export const needsSlixmpp = (...more: readonly string[]): string | false =>
+  needs(PYTHON) ||
+  (['slixmpp', ...more]
+    .filter((module) => spawnSync(PYTHON, ['-c', `import ${module}`]).status !== 0)
+    .map((module) => `needs python3-${module}`)[0] ??
+    false)
 
 export type ChatEvent = readonly [name: string, ...rest: readonly unknown[]]
 

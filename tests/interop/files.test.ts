@@ -15,7 +15,7 @@ const SCRIPT = fileURLToPath(new URL('clients/files.py', import.meta.url))
 const ANNA = 'anna@example.test'
 const PASSWORD = 'correct horse battery'
 
-describe('files', { skip: needsSlixmpp() || needs('curl') }, () => {
+describe('files', { skip: needsSlixmpp('aiohttp') || needs('curl') }, () => {
   const folder = temporaryFolder()
   const content = randomBytes(3_000_000)
   const file = join(folder.path, 'ein Bild.png')

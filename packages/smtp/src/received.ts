@@ -28,6 +28,8 @@ export interface ReceivedClauses {
   readonly recipients?: readonly string[]
   /** Cipher suite, as the `tls` clause of RFC 8314 §7.4. */
   readonly tls?: string
+  /** RFC 6710: the priority of the transaction, from -9 to 9. */
+  readonly priority?: number
   readonly date: Date
 }
 
@@ -43,6 +45,7 @@ export function receivedField(clauses: ReceivedClauses): string {
   }
   field += `by ${word(clauses.by)} with ${word(clauses.with)} id ${word(clauses.id)}`
   if (clauses.tls !== undefined) field += `\r\n\ttls ${word(clauses.tls)}`
+  if (clauses.priority !== undefined) field += `\r\n\tpriority ${clauses.priority}`
   const recipient = recipients?.length === 1 ? recipients[0] : undefined
   if (recipient !== undefined) field += `\r\n\tfor <${recipient.replace(/[\p{Cc}<>]/gu, '')}>`
   return `${field};\r\n\t${dateTime(clauses.date)}\r\n`

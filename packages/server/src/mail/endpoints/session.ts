@@ -71,7 +71,7 @@ export interface SmtpEndpoint {
   readonly recipients: number
   readonly settings: Settings
   /** What is offered beyond what every session has. */
-  readonly extensions?: Pick<Partial<Extensions>, 'deliverBy' | 'futureRelease'>
+  readonly extensions?: Pick<Partial<Extensions>, 'deliverBy' | 'futureRelease' | 'priority'>
 }
 
 /** Listens until the scope closes. */

@@ -45,7 +45,7 @@ export const submission = defineModule({
         login: true,
         recipients: config['max-recipients'],
         settings: config,
-        extensions: { deliverBy: true, futureRelease: Math.floor(config['future-release'] / 1000) },
+        extensions: { deliverBy: true, priority: true, futureRelease: Math.floor(config['future-release'] / 1000) },
       }),
     }
   },

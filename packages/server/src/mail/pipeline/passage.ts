@@ -198,14 +198,22 @@ export class Passage implements Mail {
   async #commit(legs: readonly Leg[], copies: ReadonlyMap<Way, Message>): Promise<readonly Outcome[]> {
     const all: Outcome[] = []
     const failed: { readonly leg: Leg; readonly outcome: Outcome }[] = []
-    for (const leg of legs.toSorted((a, b) => Number(b.to.target.queued) - Number(a.to.target.queued)))
+    const queued = legs.filter(({ to }) => to.target.queued)
+    const kept = await this.#pipeline.options.queue.commit(queued.map(({ delivery }) => delivery))
+    for (const [i, { to, routed }] of queued.entries())
+      for (const outcome of complete(routed, kept[i] ?? [])) {
+        this.#chronicle.landed(to.key, outcome)
+        if (outcome.failure !== undefined) throw outcome.failure
+        all.push(outcome)
+      }
+    for (const leg of legs) {
+      if (leg.to.target.queued) continue
       for (const outcome of complete(leg.routed, await leg.delivery.commit())) {
         this.#chronicle.landed(leg.to.key, outcome)
         all.push(outcome)
-        if (outcome.failure === undefined) continue
-        if (leg.to.target.queued) throw outcome.failure
-        failed.push({ leg, outcome })
+        if (outcome.failure !== undefined) failed.push({ leg, outcome })
       }
+    }
     await this.#tellOfSuccess(legs, copies, all)
     if (this.#each || failed.length === 0) return all
     if (failed.length === all.length && failed[0]?.outcome.failure !== undefined) throw failed[0].outcome.failure

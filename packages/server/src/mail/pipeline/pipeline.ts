@@ -5,7 +5,7 @@ import type { MailParameters } from '@aviso/smtp'
 import type { Accounts } from '../../accounts/contracts.ts'
 import type { CounterMetric } from '../../kernel/metrics.ts'
 import type { Scope } from '../../kernel/scope.ts'
-import type { Client, Mail, Routed } from './contracts.ts'
+import type { Client, Delivery, Mail, Outcome, Routed } from './contracts.ts'
 import type { Message } from './message.ts'
 import type { MailLimits } from './limits.ts'
 import { Passage } from './passage.ts'
@@ -39,6 +39,11 @@ export interface PipelineOptions {
 export interface QueueDoor {
   /** A target that keeps mail for `target` until it is delivered or bounced. */
   for(target: NamedTarget): NamedTarget
+  /**
+   * Commits deliveries that its targets began: all of them are kept, or none. Answers the outcomes of each. Resolves when everything is safe from power loss; rejects
+   * when nothing is kept.
+   */
+  commit(deliveries: readonly Delivery[]): Promise<readonly (readonly Outcome[])[]>
   /** These recipients have the mail, without waiting for it: tells the sender, if that was asked for (RFC 3461 §4.1, SUCCESS). Resolves when that is safe. */
   delivered(mail: Mail, message: Message, routed: readonly Routed[]): Promise<void>
 }

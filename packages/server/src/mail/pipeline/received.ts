@@ -29,6 +29,7 @@ export function received(mail: Mail, hostname: string): string {
     id: mail.id,
     recipients: mail.recipients.map(({ address }) => address.toString()),
     ...(client.tls === undefined ? {} : { tls: client.tls.cipher }),
+    ...(parameters.priority === undefined ? {} : { priority: parameters.priority }),
     date: new Date(mail.received),
   })
   return field.slice(0, -2)

@@ -1,6 +1,6 @@
 // Delivers to the mailboxes of local accounts.
 
-import { BackendError, type FlagSet } from '@aviso/imap'
+import { BackendError, type FlagSet, LiteralBudget } from '@aviso/imap'
 import { SmtpError } from '@aviso/smtp'
 import type { Account } from '../../accounts/contracts.ts'
 import type { Log } from '../../kernel/log.ts'
@@ -9,19 +9,24 @@ import type { Delivery, Mail, MailTarget, Message, Outcome, Routed } from '../pi
 import { asSmtpError } from '../pipeline/refusal.ts'
 import type { MailboxFilter } from './filter.ts'
 
+/** Octets of long mails that are held in memory at the same time, on their way into mailboxes; the next ones wait for their turn. */
+const MEMORY = 128 * 1024 * 1024
+
 export class MailboxTarget implements MailTarget {
   readonly queued = false
   readonly #mailboxes: Mailboxes
   readonly #filter: MailboxFilter | undefined
+  readonly #memory: LiteralBudget
 
   /** `filter` chooses mailbox and flags of what is not quarantined; without one everything comes to INBOX. */
-  constructor(mailboxes: Mailboxes, filter?: MailboxFilter) {
+  constructor(mailboxes: Mailboxes, filter?: MailboxFilter, memory = MEMORY) {
     this.#mailboxes = mailboxes
     this.#filter = filter
+    this.#memory = new LiteralBudget(memory)
   }
 
   begin(mail: Mail): Delivery {
-    return new MailboxDelivery(this.#mailboxes, mail, this.#filter)
+    return new MailboxDelivery(this.#mailboxes, mail, this.#filter, this.#memory)
   }
 }
 
@@ -30,14 +35,15 @@ class MailboxDelivery implements Delivery {
   readonly #mail: Mail
   readonly #filter: MailboxFilter | undefined
   readonly #recipients: { readonly account: Account; readonly routed: Routed }[] = []
+  readonly #memory: LiteralBudget
   #message: Message | undefined
-  #bytes: Uint8Array | undefined
   #quarantined = false
 
-  constructor(mailboxes: Mailboxes, mail: Mail, filter: MailboxFilter | undefined) {
+  constructor(mailboxes: Mailboxes, mail: Mail, filter: MailboxFilter | undefined, memory: LiteralBudget) {
     this.#mailboxes = mailboxes
     this.#mail = mail
     this.#filter = filter
+    this.#memory = memory
   }
 
   add(routed: Routed): void {
@@ -46,36 +52,59 @@ class MailboxDelivery implements Delivery {
     this.#recipients.push({ account: routed.account, routed })
   }
 
-  async body(message: Message, quarantined: boolean): Promise<void> {
-    // RFC 5321 §4.4: the last server puts the reverse-path on top.
-    this.#bytes = await message.whole(Buffer.from(`Return-Path: <${this.#mail.sender?.toString() ?? ''}>\r\n`, 'utf8'))
-    if (this.#filter !== undefined) this.#message = message
+  body(message: Message, quarantined: boolean): void {
+    this.#message = message
     this.#quarantined = quarantined
   }
 
   async commit(): Promise<readonly Outcome[]> {
+    const message = this.#message
+    if (message === undefined) throw new Error('a delivery without a body')
+    const share = this.#memory.share()
+    try {
+      await share.take(message.size)
+      // RFC 5321 §4.4: the last server puts the reverse-path on top.
+      const bytes = await message.whole(
+        Buffer.from(`Return-Path: <${this.#mail.sender?.toString() ?? ''}>\r\n`, 'utf8'),
+      )
+      return await this.#deliverAll(message, bytes)
+    } catch (error) {
+      // Others may have the mail by now: that it cannot be read is no answer for all of them.
+      this.#mail.client.log.error({ err: error, mail: this.#mail.id }, 'a mail cannot be read')
+      const failure = asSmtpError(error)
+      return this.#recipients.map(({ routed }) => ({ routed, failure }))
+    } finally {
+      share.release()
+    }
+  }
+
+  abort(): void {
+    this.#message = undefined
+  }
+
+  #deliverAll(message: Message, bytes: Uint8Array): Promise<readonly Outcome[]> {
     // Two addresses of one account are one mailbox: it gets the mail once.
     const delivered = new Map<string, Promise<SmtpError | undefined>>()
     return Promise.all(
       this.#recipients.map(async ({ account, routed }): Promise<Outcome> => {
         let done = delivered.get(account.id)
-        if (done === undefined) delivered.set(account.id, (done = this.#deliver(account, routed)))
+        if (done === undefined) delivered.set(account.id, (done = this.#deliver(account, routed, message, bytes)))
         return { routed, failure: await done }
       }),
     )
   }
 
-  abort(): void {
-    this.#message = undefined
-    this.#bytes = undefined
-  }
-
-  async #deliver(account: Account, routed: Routed): Promise<SmtpError | undefined> {
+  async #deliver(
+    account: Account,
+    routed: Routed,
+    message: Message,
+    bytes: Uint8Array,
+  ): Promise<SmtpError | undefined> {
     const { id, received, client } = this.#mail
     try {
-      const { mailbox, flags } = await this.#file(account, routed)
+      const { mailbox, flags } = await this.#file(account, routed, message)
       await this.#mailboxes.deliver(account.id, {
-        bytes: this.#bytes ?? new Uint8Array(),
+        bytes,
         mailbox,
         flags: flags ?? [],
         internalDate: received,
@@ -92,10 +121,11 @@ class MailboxDelivery implements Delivery {
   async #file(
     account: Account,
     routed: Routed,
+    message: Message,
   ): Promise<{ readonly mailbox: string; readonly flags: FlagSet | undefined }> {
     if (this.#quarantined) return { mailbox: 'Junk', flags: undefined }
-    if (this.#filter === undefined || this.#message === undefined) return { mailbox: 'INBOX', flags: undefined }
-    const { mailbox, flags } = await this.#filter.file(this.#mail, this.#message, routed, account)
+    if (this.#filter === undefined) return { mailbox: 'INBOX', flags: undefined }
+    const { mailbox, flags } = await this.#filter.file(this.#mail, message, routed, account)
     if (mailbox === undefined || mailbox.toUpperCase() === 'INBOX') return { mailbox: 'INBOX', flags }
     if ((await this.#mailboxes.open(account).list()).some(({ name }) => name === mailbox)) return { mailbox, flags }
     this.#mail.client.log.warn(

@@ -3,6 +3,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { SmtpError } from '@aviso/smtp'
+import type { PutOrder } from '../../../src/mail/targets/queue/put-operations.ts'
+import { QUEUE, spoolStore } from '../../../src/mail/targets/queue/store.ts'
 import { DAY, greylisted, HOUR, MINUTE, openQueueHouse, unknownUser, unreachable } from './fixture.ts'
 
 const MINUTES = (count: number): number => count * MINUTE
@@ -106,6 +108,69 @@ describe('delivery', () => {
       'zoe@far.example remote',
     ])
     assert.equal(new Set(lines.map(({ mail }) => mail)).size, 1)
+  })
+
+  test('RFC 6710: what is urgent overtakes what waits, and what can wait lets others go first for a little while', async (t) => {
+    const house = await openQueueHouse(t, { config: { queue: { parallel: { 'per-destination': 1 } } } })
+    let open = (_failure: undefined): void => {}
+    house.world.answers.set('first@far.example', new Promise((resolve) => (open = resolve)))
+    const priorities = {
+      'first@far.example': 0,
+      'idle@far.example': -9,
+      'usual@far.example': 0,
+      'urgent@far.example': 9,
+    }
+    for (const [to, priority] of Object.entries(priorities)) {
+      await house.anna([to], { parameters: { priority } })
+      await house.settle()
+    }
+    house.world.answers.clear()
+    open(undefined)
+    await house.until(async () => house.world.got.length === 3)
+    assert.deepEqual(house.world.reached, ['first@far.example', 'urgent@far.example', 'usual@far.example'])
+    await house.pass(2 * MINUTE)
+    await house.until(async () => house.world.got.length === 4)
+    assert.equal(house.world.reached[3], 'idle@far.example')
+    assert.match(house.world.got[1]?.message ?? '', /\r\n\tpriority 9[;\r]/)
+  })
+
+  test('copies for several targets are kept together or not at all', async (t) => {
+    const house = await openQueueHouse(t)
+    const calls = house.real.service(spoolStore, QUEUE)
+    const order = (id: string, expires: number): PutOrder => ({
+      mail: {
+        id,
+        created: 0,
+        reversePath: 'anna@example.org',
+        sender: 'anna@example.org',
+        parameters: '{}',
+        client: '{}',
+        quarantined: false,
+        size: 3,
+        head: 3,
+        blob: null,
+      },
+      bytes: Buffer.from('Hi!'),
+      recipients: [
+        {
+          address: `${id}@far.example`,
+          recipient: `${id}@far.example`,
+          account: '',
+          parameters: '{}',
+          target: 'sink',
+          destination: 'far.example',
+          held: true,
+        },
+      ],
+      first: 0,
+      wake: 0,
+      expires,
+    })
+    // What the database does not take stands for a disk that is full in the middle.
+    await assert.rejects(calls.put([order('one', 1), order('two', Number.NaN)]))
+    assert.deepEqual(await house.waiting(), [])
+    await calls.put([order('one', 1), order('two', 1)])
+    assert.deepEqual([...(await house.waiting())].sort(), ['one@far.example', 'two@far.example'])
   })
 
   test('a large mail lies in a blob, comes out whole, and the blob goes', async (t) => {

@@ -101,12 +101,13 @@ export class Dispatcher {
     }
   }
 
-  /** Somebody is due at these destinations. */
-  wake(destinations: readonly Destination[]): void {
+  /** Somebody is due at these destinations; `urgent`: and overtakes those who wait there. */
+  wake(destinations: readonly Destination[], urgent = false): void {
     if (this.worker === undefined) return
     for (const destination of destinations) {
       const lane = this.#lanes.get(destination.id)
       if (lane === undefined) this.#open(destination)
+      else if (urgent) this.#again(lane)
       else {
         lane.stale = true
         this.#advance(lane)
@@ -116,12 +117,15 @@ export class Dispatcher {
 
   /** Looks anew at everything that is due: somebody changed it. */
   refresh(): void {
-    for (const lane of this.#lanes.values()) {
-      lane.forget()
-      this.#ready.delete(lane)
-      this.#advance(lane)
-    }
+    for (const lane of this.#lanes.values()) this.#again(lane)
     void this.#load()
+  }
+
+  /** Reads from the beginning who is due there. */
+  #again(lane: Lane): void {
+    lane.forget()
+    this.#ready.delete(lane)
+    this.#advance(lane)
   }
 
   #open(destination: Destination): void {

@@ -39,33 +39,35 @@ export async function moveFromCore(
         const now = scope.clock.now()
         const { lines } = await calls.list({ filter: { ids: [id] }, after: [-1, -1], limit: 1 })
         if (lines.length > 0) return
-        await calls.put({
-          mail: {
-            id,
-            created,
-            reversePath: sender,
-            sender,
-            parameters: mail.parameters,
-            client: JSON.stringify(client),
-            quarantined: mail.quarantined,
-            size: mail.size,
-            head: Message.of(bytes).head.byteLength,
-            blob,
+        await calls.put([
+          {
+            mail: {
+              id,
+              created,
+              reversePath: sender,
+              sender,
+              parameters: mail.parameters,
+              client: JSON.stringify(client),
+              quarantined: mail.quarantined,
+              size: mail.size,
+              head: Message.of(bytes).head.byteLength,
+              blob,
+            },
+            bytes: mail.bytes,
+            recipients: recipients.map(({ address, account, parameters }) => ({
+              address,
+              recipient: address,
+              account,
+              parameters,
+              target: account === '' ? 'remote' : 'mailbox',
+              destination: account === '' ? (parseMailAddress(address)?.domain ?? '') : '',
+              held: false,
+            })),
+            first: now,
+            wake: now + expire,
+            expires: now + expire,
           },
-          bytes: mail.bytes,
-          recipients: recipients.map(({ address, account, parameters }) => ({
-            address,
-            recipient: address,
-            account,
-            parameters,
-            target: account === '' ? 'remote' : 'mailbox',
-            destination: account === '' ? (parseMailAddress(address)?.domain ?? '') : '',
-            held: false,
-          })),
-          first: now,
-          wake: now + expire,
-          expires: now + expire,
-        })
+        ])
       })
     await old.moved({ id })
     moved++

@@ -16,11 +16,18 @@ export interface PutOrder {
   readonly expires: number
 }
 
+/** Takes mails, all or none of them; answers where somebody waits for now. */
+export const put = write(async (tx, orders: readonly PutOrder[]): Promise<readonly Destination[]> => {
+  const destinations = new Map<number, Destination>()
+  for (const order of orders) for (const one of await keep(tx, order)) destinations.set(one.id, one)
+  return [...destinations.values()]
+})
+
 /**
  * Takes a mail for all its recipients; answers where they wait for. A notification of ours that comes through the pipeline for the second time, as we were killed
  * when it came for the first, is taken for those recipients only that it was not taken for then.
  */
-export const put = write(async (tx, order: PutOrder): Promise<readonly Destination[]> => {
+async function keep(tx: Transaction, order: PutOrder): Promise<readonly Destination[]> {
   const recipients = await notTaken(tx, order.mail.id, order.recipients)
   if (recipients.length === 0) return []
   const seq = await insertMail(tx, order.mail, order.bytes, recipients.length)
@@ -63,7 +70,7 @@ export const put = write(async (tx, order: PutOrder): Promise<readonly Destinati
   return [...destinations.values()]
     .filter(({ attempts }) => attempts > 0)
     .map(({ id, target, name }) => ({ id, target, name }))
-})
+}
 
 /** What the sender wants to hear of recipients that the mail reached without waiting (RFC 3461 §4.1, SUCCESS). `bytes`: the header of the mail. */
 export const tell = write(

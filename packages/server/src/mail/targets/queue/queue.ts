@@ -151,32 +151,47 @@ export class Queue implements QueueDoor {
     this.#shared.reports.look()
   }
 
-  /** Takes a mail. Resolves when it is safe. */
-  async take(
-    mail: Mail,
-    { key, target }: NamedTarget,
-    recipients: readonly Routed[],
-    message: Message,
-    quarantined: boolean,
-  ): Promise<void> {
-    const held = await this.#held(mail, recipients)
-    const order = (blob: string | null, bytes: Uint8Array | null): PutOrder => ({
-      mail: { ...described(mail, message, quarantined), blob },
-      bytes,
+  async commit(deliveries: readonly Delivery[]): Promise<readonly (readonly Outcome[])[]> {
+    const ours = deliveries.map((delivery) => {
+      if (!(delivery instanceof QueueDelivery)) throw new TypeError('a delivery that is not for the queue')
+      return delivery
+    })
+    await this.take(ours.flatMap((delivery) => delivery.parcel() ?? []))
+    return ours.map((delivery) => delivery.outcomes())
+  }
+
+  /** Takes mails, all or none of them. Resolves when they are safe. */
+  async take(parcels: readonly Parcel[]): Promise<void> {
+    if (parcels.length === 0) return
+    const held = await Promise.all(parcels.map(({ mail, recipients }) => this.#held(mail, recipients)))
+    const put = async (): Promise<void> => {
+      const orders: PutOrder[] = []
+      for (const [i, parcel] of parcels.entries()) orders.push(await this.#order(parcel, held[i] ?? []))
+      const urgent = parcels.some(({ mail }) => (mail.parameters.priority ?? 0) > 0)
+      this.#shared.dispatcher.wake(await this.#calls.put(orders), urgent)
+    }
+    return parcels.every(({ message }) => message.size <= INLINE) ? put() : this.#store.keeper.hold(put)
+  }
+
+  async #order({ mail, to, recipients, message, quarantined }: Parcel, held: readonly boolean[]): Promise<PutOrder> {
+    const inline = message.size <= INLINE
+    return {
+      mail: {
+        ...described(mail, message, quarantined),
+        blob: inline ? null : await this.#store.blobs.putStream(message.chunks()),
+      },
+      bytes: inline ? Uint8Array.from(await message.whole()) : null,
       recipients: recipients.map(({ recipient, address, account }, i) => ({
         address: address.toString(),
         recipient: recipient.address.toString(),
         account: account?.id ?? '',
         parameters: JSON.stringify(recipient.parameters),
-        target: key,
-        destination: target.byDomain === true ? address.domain : '',
+        target: to.key,
+        destination: to.target.byDomain === true ? address.domain : '',
         held: held[i] ?? false,
       })),
       ...this.#times(mail),
-    })
-    const put = async (made: PutOrder): Promise<void> => this.#shared.dispatcher.wake(await this.#calls.put(made))
-    if (message.size <= INLINE) return put(order(null, Uint8Array.from(await message.whole())))
-    return this.#store.keeper.hold(async () => put(order(await this.#store.blobs.putStream(message.chunks()), null)))
+    }
   }
 
   /** When to try first, when to tell of a delay, when to give up. */
@@ -184,9 +199,10 @@ export class Queue implements QueueDoor {
     const { expire, 'delay-warning': warning } = this.#parts.config
     const now = this.#scope.clock.now()
     // RFC 4865: not before that time, and the waiting begins then.
-    const first = Math.max(now, parameters.holdUntil?.getTime() ?? now)
-    let expires = first + expire
-    let wake = warning === 0 ? expires : Math.min(expires, first + warning)
+    const begin = Math.max(now, parameters.holdUntil?.getTime() ?? now)
+    const first = begin - headStart(parameters.priority ?? 0)
+    let expires = begin + expire
+    let wake = warning === 0 ? expires : Math.min(expires, begin + warning)
     // RFC 2852 §4.1: given back when the time is over, or told to be late.
     const by = parameters.deliverBy
     if (by?.late === 'return') expires = Math.min(expires, received + by.seconds * 1000)
@@ -202,6 +218,12 @@ export class Queue implements QueueDoor {
   }
 }
 
+/**
+ * RFC 6710: milliseconds of waiting that a mail of this priority is taken to have behind it, as those who have waited longest come first. What is less urgent than
+ * usual lets others go first for a little while instead; so nobody waits for ever.
+ */
+const headStart = (priority: number): number => (priority > 0 ? priority * 600_000 : priority * 10_000)
+
 /** The mail as the queue writes it down. */
 const described = (mail: Mail, message: Message, quarantined: boolean): Omit<QueuedMail, 'seq'> => ({
   id: mail.id,
@@ -215,6 +237,15 @@ const described = (mail: Mail, message: Message, quarantined: boolean): Omit<Que
   head: message.head.byteLength,
   blob: null,
 })
+
+/** A mail for the queue. */
+interface Parcel {
+  readonly mail: Mail
+  readonly to: NamedTarget
+  readonly recipients: readonly Routed[]
+  readonly message: Message
+  readonly quarantined: boolean
+}
 
 class QueueDelivery implements Delivery {
   readonly #queue: Queue
@@ -239,11 +270,22 @@ class QueueDelivery implements Delivery {
     this.#quarantined = quarantined
   }
 
-  async commit(): Promise<readonly Outcome[]> {
-    if (this.#message === undefined) throw new Error('a queued mail without a body')
-    if (this.#recipients.length > 0)
-      await this.#queue.take(this.#mail, this.#to, this.#recipients, this.#message, this.#quarantined)
+  /** What is to be kept; undefined without recipients. */
+  parcel(): Parcel | undefined {
+    const [recipients, message] = [this.#recipients, this.#message]
+    if (message === undefined) throw new Error('a queued mail without a body')
+    if (recipients.length === 0) return undefined
+    return { mail: this.#mail, to: this.#to, recipients, message, quarantined: this.#quarantined }
+  }
+
+  /** Kept for all. */
+  outcomes(): readonly Outcome[] {
     return this.#recipients.map((routed) => ({ routed, failure: undefined }))
+  }
+
+  async commit(): Promise<readonly Outcome[]> {
+    const [outcomes] = await this.#queue.commit([this])
+    return outcomes ?? []
   }
 
   abort(): void {
