@@ -263,6 +263,14 @@ test('texts get the ranks that a plain sort gives them, in slices', async () => 
   assert.ok(waits >= 5)
 })
 
+test('texts that are longer than what is folded in one go are ranked as a plain sort does', async () => {
+  const texts = Array.from({ length: 400 }, (_, i) => `${'\u00e9'.repeat((i * 37) % 700)}${(i * 13) % 50}`)
+  assert.deepEqual(
+    await ranksOfTexts([...texts, 'x'.repeat(40_000), '', 'X'.repeat(40_000)]),
+    plainRanks([...texts, 'x'.repeat(40_000), '', 'X'.repeat(40_000)]),
+  )
+})
+
 test('texts that begin alike for long, or go on where others end, are ranked as a plain sort does', async () => {
   const piece = fc.constantFrom(
     '',

@@ -6,6 +6,8 @@ import type { Pace } from '../search/pace.ts'
 import { sortedBy } from './radix.ts'
 import { collated } from './strings.ts'
 
+/** Characters that are folded in one go, about: a tenth of a millisecond's work, or a millisecond's where they are not ASCII. */
+const AT_ONCE = 32_768
 /** So few are compared; more are sorted by the characters that follow. */
 const FEW = 64
 
@@ -28,25 +30,41 @@ export class KeyTexts {
     this.#end = new Uint32Array(count)
   }
 
-  /** Takes keys with separators between them; the index of each is said to `set` next. */
+  /** Takes keys with separators between them; which index each has is said to `set` next, or that it has none to `skip`. */
   begin(keys: string): { set(index: number): void; skip(): void } {
-    const text = collated(keys)
-    // Folding has left neither more nor fewer separators.
-    if (!isAscii(text)) this.#unit = ANY
-    const piece = this.#pieces.push(text) - 1
-    let start = 0
+    let taken = 0
+    let text = ''
+    let start = 1
+    /** Where the next key ends, in the piece that was folded last: it begins at `start`. */
+    const next = (): number => {
+      if (start > text.length) {
+        const end = keyEnd(keys, taken + AT_ONCE)
+        text = this.#take(keys.slice(taken, end))
+        taken = end + 1
+        start = 0
+      }
+      return keyEnd(text, start)
+    }
     return {
       set: (index) => {
-        const end = keyEnd(text, start)
-        this.#piece[index] = piece
+        const end = next()
+        this.#piece[index] = this.#pieces.length - 1
         this.#start[index] = start
         this.#end[index] = end
         start = end + 1
       },
       skip: () => {
-        start = keyEnd(text, start) + 1
+        start = next() + 1
       },
     }
+  }
+
+  /** Folding leaves neither more nor fewer separators. */
+  #take(keys: string): string {
+    const text = collated(keys)
+    if (!isAscii(text)) this.#unit = ANY
+    this.#pieces.push(text)
+    return text
   }
 
   at(index: number): string {

@@ -44,7 +44,7 @@ async function readKeys(mailbox: Mailbox, field: KeyField, uids: ArrayLike<numbe
       while ((uids[at] ?? Infinity) < uid) at++
       if (uids[at] === uid) keys.set(at)
       else keys.skip()
-      if ((i & 255) === 255 && pace.winded) await pace.breathe()
+      if ((i & 31) === 31 && pace.winded) await pace.breathe()
     }
     if (pace.winded) await pace.breathe()
   }
