@@ -12,6 +12,7 @@ import { imapCrowd } from './measurements/imap-crowd.ts'
 import { imapLarge } from './measurements/imap-large.ts'
 import { imapReading } from './measurements/imap-reading.ts'
 import { mailIn } from './measurements/mail-in.ts'
+import { mailOut } from './measurements/mail-out.ts'
 import { slowConnections } from './measurements/slow-connections.ts'
 import { start } from './measurements/start.ts'
 import { isInMemory } from './process-figures.ts'
@@ -21,6 +22,7 @@ import { findProgramme, provision } from './server.ts'
 const measurements: readonly Measurement[] = [
   start,
   mailIn,
+  mailOut,
   slowConnections,
   imapReading,
   imapLarge,

@@ -1,6 +1,6 @@
 // What the operating system tells of a process. Linux only: elsewhere every figure is undefined, and the table says n/a.
 
-import { readFileSync, statfsSync } from 'node:fs'
+import { readdirSync, readFileSync, statfsSync } from 'node:fs'
 
 export interface MemoryFigures {
   /** Octets in RAM, pages shared with others counted by their share. */
@@ -20,6 +20,25 @@ export function cpuSeconds(pid: number): number | undefined {
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   const ticks = [11, 12, 13, 14].reduce((sum, index) => sum + Number(fields[index] ?? 0), 0)
   return ticks / TICKS
+}
+
+/** As {@link cpuSeconds}, of a process and of all that came from it and are there. */
+export function cpuSecondsOfTree(pid: number): number | undefined {
+  let sum = cpuSeconds(pid)
+  if (sum === undefined) return undefined
+  const children = new Map<number, number[]>()
+  for (const name of readdirSync('/proc')) {
+    const stat = /^\d+$/.test(name) ? readProc(`/proc/${name}/stat`) : undefined
+    if (stat === undefined) continue
+    const parent = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1])
+    children.set(parent, [...(children.get(parent) ?? []), Number(name)])
+  }
+  const waiting = [...(children.get(pid) ?? [])]
+  for (let child = waiting.pop(); child !== undefined; child = waiting.pop()) {
+    sum += cpuSeconds(child) ?? 0
+    waiting.push(...(children.get(child) ?? []))
+  }
+  return sum
 }
 
 export function memory(pid: number): MemoryFigures | undefined {

@@ -36,7 +36,7 @@ endpoints:
   s2s: false
   http: false
   metrics: false
-chat: { features: { archive: $archive } }
+chat: { features: { archive: $archive, rooms: { defaults: { archive: $archive } } } }
 END
     ;;
   provision)

@@ -79,9 +79,15 @@ export class ManagedClient {
   }
 
   /** Sends messages, and asks for the acknowledgement. */
-  send(messages: readonly { readonly name: string; readonly to: string }[]): void {
+  send(messages: readonly { readonly name: string; readonly to: string }[], type: 'chat' | 'groupchat' = 'chat'): void {
     for (const { name, to } of messages)
-      this.#send(name, el('message', { type: 'chat', to, id: name }, el('body', {}, name)).toString(NS.client))
+      this.#send(name, el('message', { type, to, id: name }, el('body', {}, name)).toString(NS.client))
+    this.#request()
+  }
+
+  /** Sends presence to somebody, such as a room to be entered. */
+  direct(to: string, content: Element): void {
+    this.#send('', el('presence', { to }, content).toString(NS.client))
     this.#request()
   }
 

@@ -71,6 +71,11 @@ listen:
     module: ejabberd_s2s_in
 modules:
   mod_disco: {}
+  mod_mam: {}
+  mod_muc:
+    host: "rooms.${wish.domain}"
+    default_room_options:
+      mam: true
   mod_ping: {}
   mod_roster: {}
 ${wish.strict ? '' : '  mod_s2s_dialback: {}\n'}  mod_vcard: {}

@@ -68,7 +68,8 @@ export class Postfix {
     return this.#read('log') + Buffer.concat(this.#said).toString()
   }
 
-  get #master(): number | undefined {
+  /** The process that all others of it come from; undefined when it does not run. */
+  get master(): number | undefined {
     const pid = Number(this.#read('queue/pid/master.pid').trim())
     return pid > 1 ? pid : undefined
   }
@@ -93,7 +94,7 @@ export class Postfix {
 
   async stop(): Promise<void> {
     // Its master is no child of the command that started it; `postfix stop` would wait for a log that nobody writes any more.
-    const master = this.#master
+    const master = this.master
     if (master !== undefined) process.kill(master, 'SIGTERM')
     this.#process.kill('SIGTERM')
     // Its last children write while they end.

@@ -56,6 +56,12 @@ const configOf = (wish: ForeignWish, { path, clients, servers }: Premises): stri
       ', "dialback", "s2s_bidi", "vcard", "version", "pep" }',
     `s2s_secure_auth = ${String(wish.strict)}`,
     `VirtualHost "${wish.domain}"`,
-    `  ssl = { certificate = "${path}/cert.pem", key = "${path}/key.pem", cafile = "${path}/ca.pem" }`,
+    `  ${tls(path)}`,
+    `Component "rooms.${wish.domain}" "muc"`,
+    `  ${tls(path)}`,
+    '  modules_enabled = { "muc_mam" }',
     '',
   ].join('\n')
+
+const tls = (path: string): string =>
+  `ssl = { certificate = "${path}/cert.pem", key = "${path}/key.pem", cafile = "${path}/ca.pem" }`

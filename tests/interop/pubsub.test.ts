@@ -55,6 +55,22 @@ describe('personal events', { skip: needsSlixmpp() }, () => {
     b.do('get-devices', anna)
     assert.deepEqual((await b.next('device-list', anna))[2], ['27182'])
 
+    // The keys themselves, as both kinds of OMEMO publish them; a stranger takes those of the device that he wants.
+    for (const [kind, device, key] of [
+      ['old', '27182', 'b2xk'],
+      ['new', '27182', 'bmV3'],
+      ['new', '31415', 'b3RoZXI='],
+    ] as const) {
+      a.do('set-bundle', kind, device, key)
+      await a.next('bundle-set')
+    }
+    b.do('get-bundle', anna, 'old', '27182')
+    assert.deepEqual((await b.next('bundle'))[1], [['current', 'b2xk']])
+    b.do('get-bundle', anna, 'new', '27182')
+    assert.deepEqual((await b.next('bundle'))[1], [['27182', 'bmV3']])
+    b.do('get-bundle', anna, 'old', '99')
+    await b.next('iq-error', 'service-unavailable')
+
     // They become friends: Bert is told of what is there already.
     b.do('presence', anna, 'subscribe')
     await a.next('subscribe', bert)

@@ -3,6 +3,7 @@
 import { accountStore } from './accounts/store.ts'
 import { rosterStore } from './chat/core/roster.store.ts'
 import { blockingStore } from './chat/features/blocking.store.ts'
+import { bookmarksStore } from './chat/features/bookmarks.store.ts'
 import { archiveStore } from './chat/archive/archive.store.ts'
 import { lastActivityStore } from './chat/features/last-activity.store.ts'
 import { noticesStore } from './chat/features/notices.store.ts'
@@ -58,6 +59,7 @@ export const stores: readonly StoreDefinition[] = [
   roomsStore,
   strangersStore,
   personalNodesStore,
+  bookmarksStore,
   serviceNodesStore,
   capabilitiesStore,
 ]

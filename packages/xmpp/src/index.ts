@@ -16,15 +16,16 @@ export {
   type StanzaErrorDetail,
   type StanzaErrorType,
 } from './stanza-error.ts'
-export { systemTimers, type CloseReason, type ConnectionLimits, type Timers } from './stream/connection.ts'
+export { systemTimers, type CloseReason, type ConnectionLimits, type Timers } from './stream/contracts.ts'
 export {
   DEFAULT_STREAM_LIMITS,
-  ServerStream,
   type ServerStreamHandlers,
   type ServerStreamLimits,
   type ServerStreamOptions,
   type StreamState,
-} from './stream/server-stream.ts'
+} from './stream/server-contracts.ts'
+export { ServerStream } from './stream/server-stream.ts'
+export { Underway } from './stream/underway.ts'
 export {
   DEFAULT_PEER_LIMITS,
   PeerStream,

@@ -13,6 +13,7 @@ import {
   ServerStream,
   StanzaError,
   StreamError,
+  Underway,
   el,
   type ClientOptions,
   type CloseReason,
@@ -308,6 +309,73 @@ describe('stanzas', () => {
     )
     assert.equal(stream.socket.isPaused(), false)
   })
+  it('messages that are underway hold up only what may not follow them; the rest, and the end, come when they have arrived', async () => {
+    const seen: string[] = []
+    const releases: (() => void)[] = []
+    const { peer, closed } = house(
+      {},
+      {
+        stanza: (stanza) => {
+          const id = stanza.get('id') ?? ''
+          seen.push(id)
+          if (stanza.name === 'iq') return undefined
+          return new Underway(new Promise((resolve) => releases.push(resolve))).with(1)
+        },
+        mayFollow: (message) => message.get('type') !== 'groupchat',
+        closed: (reason) => {
+          seen.push('closed')
+          closed.push(reason)
+        },
+      },
+    )
+    const settle = async (count: number): Promise<void> => {
+      while (seen.length < count) await new Promise(setImmediate)
+      for (let turns = 0; turns < 3; turns++) await new Promise(setImmediate)
+    }
+    await loggedIn(peer)
+    peer.send("<message id='1'/><message id='2'/><iq id='3'/><message id='4'/><message id='5' type='groupchat'/>")
+    await settle(2)
+    assert.deepEqual(seen, ['1', '2'])
+    releases[0]?.()
+    await settle(2)
+    assert.deepEqual(seen, ['1', '2'], 'one of them is not there yet')
+    releases[1]?.()
+    await settle(4)
+    assert.deepEqual(seen, ['1', '2', '3', '4'])
+    releases[2]?.()
+    await settle(5)
+    peer.send('</stream:stream>')
+    await settle(5)
+    assert.deepEqual(seen, ['1', '2', '3', '4', '5'])
+    releases[3]?.()
+    await settle(6)
+    assert.deepEqual(seen, ['1', '2', '3', '4', '5', 'closed'])
+    assert.equal(closed[0]?.by, 'peer')
+  })
+  it('no more is underway than a bound, and one that fails ends the stream', async () => {
+    const fails: ((error: Error) => void)[] = []
+    const { peer, closed } = house(
+      {},
+      {
+        stanza: () => {
+          return new Underway(new Promise((_resolve, reject) => fails.push(reject))).with(1)
+        },
+        mayFollow: () => true,
+      },
+    )
+    await loggedIn(peer)
+    peer.send("<message id='m'/>".repeat(100))
+    while (fails.length === 0) await new Promise(setImmediate)
+    for (let turns = 0; turns < 3; turns++) await new Promise(setImmediate)
+    assert.equal(fails.length, 32)
+    fails[7]?.(new Error('defect'))
+    const error = await streamError(peer)
+    assert.equal(error.condition, 'internal-server-error')
+    for (const fail of fails) fail(new Error('defect'))
+    for (let turns = 0; turns < 3; turns++) await new Promise(setImmediate)
+    assert.equal(fails.length, 32)
+    assert.equal(closed.length, 1)
+  })
   it('of one turn of the loop leave in one write', async () => {
     const { peer, stream } = house()
     await loggedIn(peer)
@@ -435,6 +503,21 @@ describe('the end of a stream', () => {
     peer.socket.end()
     while (closed.length === 0) await new Promise(setImmediate)
     assert.deepEqual(seen, ['1', '2', '3'])
+  })
+  it('the connection ends while messages are underway: it is over when they have arrived', async () => {
+    let arrive = (): void => {}
+    const { peer, closed } = house(
+      {},
+      { stanza: () => new Underway(new Promise((resolve) => (arrive = resolve))).with(1), mayFollow: () => true },
+    )
+    await loggedIn(peer)
+    peer.send("<message id='1'/>")
+    peer.socket.end()
+    for (let turns = 0; turns < 5; turns++) await new Promise(setImmediate)
+    assert.equal(closed.length, 0)
+    arrive()
+    while (closed.length === 0) await new Promise(setImmediate)
+    assert.equal(closed[0]?.by, 'lost')
   })
   it('the peer sends a stream error', async () => {
     const { peer, closed } = house()

@@ -1,9 +1,12 @@
-"""Personal events (XEP-0163) for the client of chat.py: avatars, bookmarks, device lists."""
+"""Personal events (XEP-0163) for the client of chat.py: avatars, bookmarks, device lists and bundles."""
 
 import hashlib
 from xml.etree import ElementTree
 
 DEVICES = "eu.siacs.conversations.axolotl.devicelist"
+BUNDLES_0 = "eu.siacs.conversations.axolotl.bundles:"
+OMEMO_2 = "urn:xmpp:omemo:2"
+BUNDLES_2 = OMEMO_2 + ":bundles"
 BOOKMARKS = "urn:xmpp:bookmarks:1"
 OPTIONS = "http://jabber.org/protocol/pubsub#publish-options"
 
@@ -78,6 +81,19 @@ async def obey(client, tell, command, args):
         result = await pubsub.get_items(args[0], DEVICES)
         devices = [item["payload"][0].get("id") for item in result["pubsub"]["items"]]
         tell("device-list", args[0], devices)
+    elif command == "set-bundle":
+        # Of the two kinds of OMEMO: a node for each device, and one node with an item for each.
+        old, device, key = args[0] == "old", args[1], args[2]
+        node, item = (BUNDLES_0 + device, "current") if old else (BUNDLES_2, device)
+        xml = ElementTree.fromstring("<bundle xmlns='%s'><ik>%s</ik></bundle>" % ("eu.siacs.conversations.axolotl" if old else OMEMO_2, key))
+        fields = {"access_model": "open", "persist_items": "true"} if old else {"access_model": "open", "persist_items": "true", "max_items": "max"}
+        await pubsub.publish(client.boundjid.bare, node, id=item, payload=xml, options=options(client, fields))
+        tell("bundle-set")
+    elif command == "get-bundle":
+        old, device = args[1] == "old", args[2]
+        node, items = (BUNDLES_0 + device, None) if old else (BUNDLES_2, [device])
+        result = await pubsub.get_items(args[0], node, item_ids=items)
+        tell("bundle", [[item["id"], item["payload"][0].text] for item in result["pubsub"]["items"]])
     elif command == "open-devices":
         form = await pubsub.get_node_config(client.boundjid.bare, DEVICES)
         form = form["pubsub_owner"]["configure"]["form"]

@@ -47,6 +47,8 @@ export const LOST = 'lost'
 export interface Operation<Arguments, Result> extends Moves<Arguments, Awaited<Result>> {
   readonly mode: 'read' | 'write' | 'append'
   run(tx: Transaction, args: Arguments): Soon<Result>
+  /** Of an `append`: many at once, in their order. */
+  runAll?(tx: Transaction, all: readonly Arguments[]): Soon<void>
 }
 
 /**
@@ -73,12 +75,14 @@ export const write = <A, R>(
 
 /**
  * A write that answers nothing, publishes nothing and cannot be refused, such as a line in an archive: calls of this kind are gathered in a journal that one sync makes safe for all databases, and
- * are carried out many at a time. What one throws is logged, and the call is put aside.
+ * are carried out many at a time, in one run or several. What one throws is logged, and the call is put aside. The arguments are kept as JSON; of the time they must tell all that is to be known.
  */
-export const append = <A>(run: (tx: Transaction, args: A) => Soon<void>): Operation<A, void> => ({
-  mode: 'append',
-  run,
-})
+export const append = <A>(
+  runAll: (tx: Transaction, all: readonly A[]) => Soon<void>,
+): Operation<A extends Flat<A> ? A : never, void> => ({ mode: 'append', run: (tx, args) => runAll(tx, [args]), runAll })
+
+/** What JSON tells as it is. */
+type Flat<A> = { readonly [Key in keyof A]: string | number | boolean | null | undefined }
 
 /** Which databases a store's tables live in: every account's own, the server's `core`, or a named service's. */
 export type Scale = 'account' | 'core' | 'service'
@@ -142,6 +146,8 @@ export interface Store {
   accountFiles(account: string): Files
   readonly keeper: BlobKeeper
   readonly bus: Bus
+  /** So much waits for the disk that who can wait with more should. */
+  readonly crowded: boolean
   /** For status pages and metrics: open databases and operations waiting. */
   figures(): Promise<StoreFigures>
 }

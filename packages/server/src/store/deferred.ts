@@ -3,12 +3,15 @@
 import type { Operation } from './contracts.ts'
 import { defineStore } from './contracts.ts'
 import type { Entry, EntryKind, Journal } from './journal.ts'
+import { type LinePlace, readLines } from './lines.ts'
 import type { SqliteDatabase } from './sqlite.ts'
 
 /** So many of one database are carried out at once. */
 const MANY = 256
-/** The same in characters of their arguments, roughly. */
+/** The same in octets. */
 const LONG = 512 * 1024
+/** Octets that are taken for the first of them. */
+const SMALL = 1024
 /** How long one may wait, in milliseconds. */
 export const WAITS = 10_000
 
@@ -26,27 +29,40 @@ const applied = (scale: 'account' | 'service') =>
 /** Tables that the journal needs in the databases themselves. */
 export const journalStores = [applied('account'), applied('service')] as const
 
-/** The calls that wait for one database, in their order. */
+/** The lines that wait for one database, in their order. */
 export class Waiting {
-  readonly entries: Entry[] = []
   readonly stores = new Set<string>()
   /** When the first one came. */
   since: number
+  #octets = Buffer.allocUnsafeSlow(SMALL)
   #length = 0
+  #count = 0
 
   constructor(since: number) {
     this.since = since
   }
 
-  add(entry: Entry): void {
-    this.entries.push(entry)
-    this.stores.add(entry[4])
-    this.#length += sizeOf(entry[6])
+  /** Takes a copy: the batch may be of many databases. */
+  add(batch: Buffer, { start, end, store }: LinePlace): void {
+    const length = this.#length + end - start
+    if (length > this.#octets.length) {
+      const grown = Buffer.allocUnsafeSlow(Math.max(length, this.#octets.length * 2))
+      this.#octets.copy(grown, 0, 0, this.#length)
+      this.#octets = grown
+    }
+    batch.copy(this.#octets, this.#length, start, end)
+    this.#length = length
+    this.#count++
+    this.stores.add(store)
+  }
+
+  get entries(): readonly Entry[] {
+    return readLines(this.#octets.subarray(0, this.#length))
   }
 
   /** True when there is enough to be worth a transaction. */
   get enough(): boolean {
-    return this.entries.length >= MANY || this.#length >= LONG
+    return this.#count >= MANY || this.#length >= LONG
   }
 }
 
@@ -98,40 +114,50 @@ export interface Failed {
 
 /**
  * Carries out what the journal has for a database, each call once whatever happened before, in one transaction. The sync is left to the database's next one, or to
- * `SqliteDatabase.syncLog`: until then the journal has it.
+ * `SqliteDatabase.syncLog`: until then the journal has it. With `open`, that transaction is left open, and unmarked.
  */
 export async function carryOut(
   database: SqliteDatabase,
   operations: Operations,
   { run }: Pick<Journal, 'run'>,
   entries: readonly Entry[],
+  open = false,
 ): Promise<readonly Failed[]> {
   const known = isApplied(database, run)
   const left = entries.filter((entry) => !known(entry))
   if (left.length === 0) return []
-  return (await attempt(database, operations, run, left, false)) ?? attempt(database, operations, run, left, true)
+  const end = (): void => {
+    if (open) return
+    const last = new Map<EntryKind, number>()
+    for (const [seq, kind] of left) last.set(kind, seq)
+    for (const [kind, seq] of last) markApplied(database, run, kind, seq)
+    database.commitUnsynced()
+  }
+  return (await attempt(database, operations, left, end, false)) ?? attempt(database, operations, left, end, true)
 }
 
 async function attempt<Fenced extends boolean>(
   database: SqliteDatabase,
   operations: Operations,
-  run: string,
   entries: readonly Entry[],
+  end: () => void,
   fenced: Fenced,
 ): Promise<readonly Failed[] | (Fenced extends true ? never : undefined)> {
   const failed: Failed[] = []
-  const last = new Map<EntryKind, number>()
-  database.beginUnsynced()
   try {
-    for (const entry of entries) {
-      const [seq, kind, , , store, name, args, now] = entry
+    database.beginUnsynced()
+    for (let at = 0; at < entries.length;) {
+      const several = fenced ? entries.slice(at, at + 1) : alike(entries, at, operations)
+      const entry = several[0] as Entry
+      at += several.length
+      const [, , , , store, name, args, now] = entry
       database.now = now
-      last.set(kind, seq)
       if (fenced) database.run('SAVEPOINT one')
       try {
         const operation = operations(store, name)
         if (operation === undefined) throw new Error(`the store has no operation ${store}.${name}`)
-        await operation.run(database, args as never)
+        if (several.length === 1) await operation.run(database, args as never)
+        else await operation.runAll?.(database, several.map((each) => each[6]) as never[])
         if (fenced) database.run('RELEASE one')
       } catch (error) {
         // A full disk is nobody's fault: all of it is tried again later.
@@ -140,17 +166,24 @@ async function attempt<Fenced extends boolean>(
         failed.push({ entry, error })
       }
     }
-    for (const [kind, seq] of last) markApplied(database, run, kind, seq)
-    database.commitUnsynced()
+    end()
     return failed
   } catch (error) {
-    if (database.inTransaction) database.rollback()
-    database.endUnsynced()
+    database.undo()
     if (fenced || isFault(error)) throw error
     return undefined as Fenced extends true ? never : undefined
   } finally {
     database.dropChanges(0)
   }
+}
+
+/** The entries from `at` on that can be carried out at once. */
+function alike(entries: readonly Entry[], at: number, operations: Operations): readonly Entry[] {
+  const [, , , , store, name] = entries[at] as Entry
+  let end = at + 1
+  if (operations(store, name)?.runAll !== undefined)
+    while (entries[end]?.[4] === store && entries[end]?.[5] === name) end++
+  return entries.slice(at, end)
 }
 
 /** SQLite's or the system's complaint about the disk, and no complaint of an operation. */

@@ -1,53 +1,27 @@
 // What a store worker does: takes the operations that wait, groups them by database, and commits each group once.
 
 import { appendFileSync, existsSync, rmSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
+import {
+  type Batch,
+  type BatchOutcome,
+  type Broken,
+  type Call,
+  failure,
+  type Fault,
+  faultOf,
+  type Outcome,
+  type RoundDone,
+} from './calls.ts'
 import type { Change, Operation, Scale, StoreDefinition } from './contracts.ts'
-import { StoreError } from './contracts.ts'
-import { carryOut, journalStores, markApplied, sizeOf, Waiting, WAITS } from './deferred.ts'
+import { databasePath, Databases } from './databases.ts'
+import { carryOut, journalStores, Waiting, WAITS } from './deferred.ts'
+import { type Committed, Group, refused } from './group.ts'
 import { type Entry, Journal, leftJournals, readJournal } from './journal.ts'
-import { migrate } from './migrate.ts'
+import { number, placesOf, scaleAndName, without } from './lines.ts'
 import { free, memoryOf } from './moving.ts'
-import { SqliteDatabase, storeError } from './sqlite.ts'
-
-/** One operation asked for: [call id, scale, database name, store, operation, arguments]. A tuple, as thousands of them cross the threads each second. */
-export type Call = readonly [
-  id: number,
-  scale: Scale,
-  database: string,
-  store: string,
-  operation: string,
-  args: unknown,
-]
-
-/** What became of one call. */
-export type Outcome =
-  | readonly [id: number, failed: false, result: unknown]
-  | readonly [
-      id: number,
-      failed: true,
-      error: { readonly code?: string; readonly message: string; readonly stack?: string },
-    ]
-
-/** The outcomes of one round and the changes to publish, in the order of their commits: [database, scale, change]. */
-export interface Round {
-  readonly outcomes: readonly Outcome[]
-  readonly changes: readonly (readonly [scale: Scale, database: string, change: Change])[]
-  /** Calls that were safe already and then failed by their own fault: for the log. */
-  readonly broken: readonly Broken[]
-}
-
-/** An `append` that failed. */
-export interface Broken {
-  readonly what: string
-  readonly database: string
-  readonly message: string
-}
-
-/** A round, and the memory of what goes over to the callers with it. */
-export interface RoundDone extends Round {
-  readonly moving: readonly ArrayBuffer[]
-}
+import { type SqliteDatabase, storeError } from './sqlite.ts'
+import { Unsettled } from './unsettled.ts'
 
 export interface EngineOptions {
   /** The data folder. */
@@ -62,155 +36,246 @@ export interface EngineOptions {
 /** Where the journals lie. */
 export const journalFolder = (folder: string): string => join(folder, 'journal')
 
-/** Octets of arguments that are rather synced in their database than written twice. */
-const TWICE = 512 * 1024
-
 /** Databases that one round brings up to date for the journal's sake, beyond what it was asked for. */
 const TIDIED_AT_ONCE = 4
-
-/** Databases of which pages are kept in memory, beyond the moment in which they are used: the others hold half as much. */
-const WARM = 32
-
-const NAME = /^[a-z0-9][a-z0-9_.-]{0,63}$/
-
-/** Where a database lives in the data folder. Account ids are spread over folders, so that none grows to many thousands of entries. */
-export function databasePath(folder: string, scale: Scale, database: string): string {
-  if (!NAME.test(database)) throw new StoreError('invalid-name', `'${database}' cannot name a database`)
-  if (scale === 'core') return join(folder, 'core.db')
-  if (scale === 'service') return join(folder, 'services', `${database}.db`)
-  return join(folder, 'accounts', database.slice(-2), database, 'account.db')
-}
-
-/** What is to be appended, by database. */
-type Appends = Map<string, readonly Call[]>
-
-/** What was done in one database. */
-interface Committed {
-  readonly key: string
-  readonly database: SqliteDatabase
-  readonly group: readonly Call[]
-  readonly outcomes: readonly Outcome[]
-  readonly changes: readonly Change[]
-}
-
-/** Syncs the database itself, as the journal could not be written. */
-function synced(committed: Committed): Committed {
-  const { database, group } = committed
-  try {
-    database.syncLog()
-    return committed
-  } catch (error) {
-    const fault = storeError(error, database.path)
-    return { ...committed, outcomes: group.map(([id]) => failure(id, fault)), changes: [] }
-  }
-}
 
 /** The databases of one worker. Not re-entrant: one `run` at a time. */
 export class Engine {
   readonly #options: EngineOptions
-  readonly #operations = new Map<string, Operation<never, unknown>>()
-  /** Least recently used first. */
-  readonly #open = new Map<string, SqliteDatabase>()
-  /** Those of them that keep pages, least recently used first. */
-  readonly #warm = new Set<SqliteDatabase>()
+  readonly #operations = new Map<string, Map<string, Operation<never, unknown>>>()
+  readonly #databases: Databases
   readonly #journal: Journal
   /** What is in the journal only, by database. */
   readonly #waiting = new Map<string, Waiting>()
+  /** What is in the journal and in transactions that are not committed yet. */
+  readonly #unsettled = new Map<SqliteDatabase, Unsettled>()
   /** Databases that could not be brought up to date, and when that is tried again. */
   readonly #postponed = new Map<string, number>()
   #seq = 0
   #broken: Broken[] = []
 
   constructor(options: EngineOptions) {
-    this.#options = { ...options, definitions: [...options.definitions, ...journalStores] }
+    this.#options = options
     this.#journal = new Journal(journalFolder(options.folder), options.run)
-    for (const definition of options.definitions)
-      for (const [name, operation] of Object.entries(definition.operations))
-        this.#operations.set(`${definition.name}.${name}`, operation)
+    this.#databases = new Databases(
+      { ...options, definitions: [...options.definitions, ...journalStores] },
+      {
+        closing: (key, database) => this.#finish(key, database),
+        cooling: (database) => this.#cool(database),
+      },
+      (key) => this.#journal.release(key),
+    )
+    for (const { name, operations } of options.definitions)
+      this.#operations.set(name, new Map(Object.entries(operations)))
   }
 
   get openDatabases(): number {
-    return this.#open.size
+    return this.#databases.size
   }
 
-  /** Runs all calls: those on one database in their order and in one transaction with one sync. Never rejects. */
-  async run(calls: readonly Call[], now: number): Promise<RoundDone> {
+  /** Runs all calls: those on one database in their order and in one transaction with one sync. What was appended comes before them. Never rejects. */
+  async run(calls: readonly Call[], now: number, batches: readonly Batch[] = []): Promise<RoundDone> {
     const outcomes: Outcome[] = []
     const returned: (Uint8Array | undefined)[] = []
     const changes: [Scale, string, Change][] = []
-    const groups = new Map<string, Call[]>()
     const tell = ({ group, outcomes: done, changes: made }: Committed): void => {
-      const [, scale, name] = group[0] as Call
+      const [, scale, name] = group.calls[0] as Call
       outcomes.push(...done)
       for (const [index, [, failed, result]] of done.entries())
-        if (!failed) returned.push(...(this.#operation(group[index])?.returned?.(result) ?? []))
+        if (!failed) returned.push(...(group.operation(group.calls[index])?.returned?.(result) ?? []))
       for (const change of made) changes.push([scale, name, change])
     }
+    const groups = new Map<string, Group>()
     for (const call of calls) {
       const key = `${call[1]}/${call[2]}`
-      const group = groups.get(key)
-      if (group === undefined) groups.set(key, [call])
-      else group.push(call)
+      let group = groups.get(key)
+      if (group === undefined) groups.set(key, (group = new Group(key, this.#find)))
+      group.calls.push(call)
     }
-    // One sync for many databases instead of one for each; a database that is alone is its own journal.
-    const journaled = [...groups.values()].filter((group) => this.#isJournaled(group)).length > 1
-    const entries: Entry[] = []
-    const appends: Appends = new Map()
-    const unsynced: Committed[] = []
-    for (const [key, group] of groups) {
-      const [, scale, name] = group[0] as Call
-      let database: SqliteDatabase
-      try {
-        database = await this.#database(key, scale, name)
-        if (scale !== 'core' && group.every((call) => this.#operation(call)?.mode === 'append')) {
-          for (const [, , , store, operation, args] of group)
-            entries.push([++this.#seq, 'waiting', scale, name, store, operation, args, now])
-          appends.set(key, group)
-          continue
-        }
-        const waiting = this.#waiting.get(key)
-        if (waiting !== undefined && group.some(([, , , store]) => waiting.stores.has(store)))
-          await this.#carryOut(key, database)
-      } catch (error) {
-        for (const [id] of group) outcomes.push(failure(id, error))
-        continue
-      }
-      database.now = now
-      const withJournal = journaled && this.#isJournaled(group)
-      const done = await this.#runGroup(database, group, withJournal)
-      const committed = { key, database, group, outcomes: done, changes: database.takeChanges() }
-      if (withJournal) {
-        for (const [index, [, scale, name, store, operation, args]] of group.entries())
-          if (this.#operation(group[index])?.mode !== 'read' && done[index]?.[1] === false)
-            entries.push([++this.#seq, 'done', scale, name, store, operation, args, now])
-        unsynced.push(committed)
-      } else tell(committed)
-    }
-    if (entries.length > 0) {
-      const fault = this.#write(entries, [...appends.keys(), ...unsynced.map(({ key }) => key)])
-      for (const committed of unsynced) tell(fault === undefined ? committed : synced(committed))
-      outcomes.push(...(await this.#append(entries, appends, fault, now)))
-    } else for (const committed of unsynced) tell(committed)
+    const appending = await this.#appending(batches, now)
+    // What is asked of a database behind an append finds it there, and safe: a round of its own.
+    const behind = [...groups.values()].filter(({ key }) => appending.keys.has(key))
+    for (const { key } of behind) groups.delete(key)
+    await this.#round([...groups.values()], now, tell, appending)
+    await this.#round(behind, now, tell)
     const broken = this.#broken
     this.#broken = []
     const moving = memoryOf(returned)
     // Megabytes that would lie here until V8 looks for them: an idle thread does not.
-    for (const call of calls)
-      for (const memory of memoryOf(this.#operation(call)?.given?.(call[5] as never) ?? []))
+    for (const [, , , store, operation, args] of calls)
+      for (const memory of memoryOf(this.#find(store, operation)?.given?.(args as never) ?? []))
         if (!moving.includes(memory)) free(memory)
-    return { outcomes, changes, broken, moving }
+    return { outcomes, batches: appending.outcomes, changes, broken, moving }
+  }
+
+  /** Runs groups, each on a database of its own, and makes safe what is appended. */
+  async #round(
+    groups: readonly Group[],
+    now: number,
+    tell: (committed: Committed) => void,
+    appending?: Appending,
+  ): Promise<void> {
+    const appends = appending !== undefined && appending.keys.size > 0
+    const alone = !appends && groups.filter((group) => group.isJournaled(false)).length === 1
+    const entries: Entry[] = []
+    const unsafe: Unsafe[] = []
+    for (const group of groups) {
+      const journaled = group.isJournaled(alone)
+      let database: SqliteDatabase
+      try {
+        database = await this.#ready(group, journaled)
+      } catch (error) {
+        tell({ group, outcomes: group.calls.map(([id]) => failure(id, error)), changes: [] })
+        continue
+      }
+      database.now = now
+      this.#databases.warmUp(database)
+      if (!journaled) {
+        tell(await group.run(database))
+        continue
+      }
+      const committed = await this.#runOpen(group, database)
+      const own = this.#entriesOf(committed, now)
+      if (own.length === 0) {
+        // Nothing to be found in the journal, nothing to be committed.
+        if (database.inTransaction && !this.#unsettled.has(database)) database.undo()
+        tell(committed)
+        continue
+      }
+      entries.push(...own)
+      unsafe.push({ committed, database, entries: own })
+    }
+    if (!appends && entries.length === 0) return
+    const keys = [...(appending?.keys ?? []), ...unsafe.map(({ committed }) => committed.group.key)]
+    const fault = this.#write(appending?.octets ?? [], entries, keys)
+    for (const one of unsafe)
+      tell(fault === undefined ? await this.#journaled(one, now) : await this.#alone(one, fault))
+    if (appending === undefined) return
+    if (fault === undefined) await this.#keep(appending, now)
+    else appending.refuse(fault)
+  }
+
+  /** The database of a group, with everything done that the group must find there. Throws what the disk says. */
+  async #ready(group: Group, journaled: boolean): Promise<SqliteDatabase> {
+    const { key, calls } = group
+    const [, scale, name] = calls[0] as Call
+    const database = await this.#databases.open(key, scale, name)
+    const unsettled = this.#unsettled.get(database)
+    // With a full disk, what is kept in memory must have an end; what is there can be read.
+    if (unsettled !== undefined && !group.readsOnly && (!journaled || unsettled.enough)) await this.#settle(database)
+    else if (unsettled?.undone === true) await this.#redo(database, unsettled)
+    const waiting = this.#waiting.get(key)
+    if (waiting !== undefined && calls.some(([, , , store]) => waiting.stores.has(store)))
+      await this.#carryOut(key, database)
+    return database
+  }
+
+  /** Runs a group in the database's open transaction. Never rejects. */
+  async #runOpen(group: Group, database: SqliteDatabase): Promise<Committed> {
+    const unsettled = this.#unsettled.get(database)
+    let committed = await group.runOpen(database, false)
+    if (unsettled !== undefined && !database.inTransaction) unsettled.undone = true
+    if (committed !== undefined) return committed
+    try {
+      await this.#settle(database)
+    } catch (error) {
+      return { group, outcomes: group.calls.map(([id]) => failure(id, error)), changes: [] }
+    }
+    committed = await group.runOpen(database, true)
+    return committed ?? { group, outcomes: [], changes: [] }
+  }
+
+  #entriesOf({ group, outcomes }: Committed, now: number): readonly Entry[] {
+    const entries: Entry[] = []
+    for (const [index, call] of group.calls.entries()) {
+      if (!group.writes(call) || outcomes[index]?.[1] !== false) continue
+      const [, scale, name, store, operation, args] = call
+      entries.push([++this.#seq, 'done', scale, name, store, operation, args, now])
+    }
+    return entries
+  }
+
+  /** What was done is safe: its transaction stays open as long as that is worth it. */
+  async #journaled({ committed, database, entries }: Unsafe, now: number): Promise<Committed> {
+    let unsettled = this.#unsettled.get(database)
+    if (unsettled === undefined) {
+      unsettled = new Unsettled(committed.group.key, now)
+      this.#unsettled.set(database, unsettled)
+    }
+    unsettled.add(entries)
+    // Should it fail now, it is tried again before the database's next call.
+    if (unsettled.enough) await this.#settle(database).catch(() => {})
+    return committed
+  }
+
+  /** Makes what was done safe in the database itself, as the journal could not be written, because of `fault`. */
+  async #alone({ committed, database }: Unsafe, fault: Error): Promise<Committed> {
+    try {
+      if (!this.#unsettled.has(database)) database.commitUnsynced()
+      // What was undone with it is in the journal, but this is not.
+      else if (!(await this.#settle(database))) return refused(committed, fault)
+      database.syncLog()
+      return committed
+    } catch (error) {
+      if (database.inTransaction) database.undo()
+      return refused(committed, storeError(error, database.path))
+    }
+  }
+
+  /** Numbers the lines of the batches, and looks whether their databases can be had. */
+  async #appending(batches: readonly Batch[], now: number): Promise<Appending> {
+    const faults = new Map<string, Fault>()
+    const keys = new Set<string>()
+    for (const { octets } of batches) {
+      const lines = asBuffer(octets)
+      for (const { start, database } of placesOf(lines)) {
+        number(lines, start, ++this.#seq, now)
+        if (keys.has(database) || faults.has(database)) continue
+        try {
+          await this.#databases.open(database, ...scaleAndName(database))
+          keys.add(database)
+        } catch (error) {
+          faults.set(database, faultOf(error))
+        }
+      }
+    }
+    const octets = batches.map((batch) => asBuffer(batch.octets))
+    return new Appending(
+      batches,
+      faults.size === 0 ? octets : octets.map((lines) => without(lines, faults)),
+      keys,
+      faults,
+    )
+  }
+
+  /** Keeps what is safe until it is carried out. */
+  async #keep({ octets, keys }: Appending, now: number): Promise<void> {
+    for (const lines of octets)
+      for (const place of placesOf(lines)) {
+        const key = place.database
+        let waiting = this.#waiting.get(key)
+        if (waiting === undefined) this.#waiting.set(key, (waiting = new Waiting(now)))
+        waiting.add(lines, place)
+      }
+    for (const key of keys) {
+      const database = this.#databases.peek(key)
+      if (this.#waiting.get(key)?.enough === true && database !== undefined)
+        // They are safe already: should it fail now, it is tried again with the next ones.
+        await this.#carryOut(key, database).catch(() => {})
+    }
   }
 
   /** Closes the account's database and removes its folder. */
   erase(account: string): void {
     const key = `account/${account}`
     this.#waiting.delete(key)
-    this.#shut(key)
-    rmSync(dirname(databasePath(this.#options.folder, 'account', account)), { recursive: true, force: true })
+    const database = this.#databases.peek(key)
+    if (database !== undefined) this.#unsettled.delete(database)
+    this.#databases.erase(account)
   }
 
   async close(): Promise<void> {
-    for (const key of this.#open.keys()) await this.#close(key)
+    for (const key of this.#databases.keys) await this.#databases.close(key)
     this.#journal.close()
   }
 
@@ -221,10 +286,14 @@ export class Engine {
       if (due.length === TIDIED_AT_ONCE || now - since < WAITS) break
       due.push(key)
     }
+    for (const { key, since } of this.#unsettled.values()) {
+      if (due.length >= TIDIED_AT_ONCE || now - since < WAITS) break
+      if (!due.includes(key)) due.push(key)
+    }
     for (const key of this.#journal.needed(!leisure)) {
       if (due.length >= TIDIED_AT_ONCE) break
       // What waits has its own time.
-      if (leisure && this.#waiting.has(key)) continue
+      if ((leisure && this.#waits(key)) || due.includes(key)) continue
       if ((this.#postponed.get(key) ?? 0) <= now) due.push(key)
     }
     for (const key of due)
@@ -239,6 +308,13 @@ export class Engine {
           this.#waiting.delete(key)
           this.#waiting.set(key, waiting)
           waiting.since = now
+        }
+        const database = this.#databases.peek(key)
+        const unsettled = database && this.#unsettled.get(database)
+        if (database !== undefined && unsettled !== undefined) {
+          this.#unsettled.delete(database)
+          this.#unsettled.set(database, unsettled)
+          unsettled.since = now
         }
         this.#broken.push({ what: 'the journal', database: key, message: String(error) })
       }
@@ -261,7 +337,7 @@ export class Engine {
         const [, , scale, name] = entries[0] as Entry
         // Of an account that was erased meanwhile.
         if (!existsSync(databasePath(this.#options.folder, scale, name))) continue
-        const database = await this.#database(key, scale, name)
+        const database = await this.#databases.open(key, scale, name)
         this.#complain(await carryOut(database, this.#find, left, entries))
         database.syncLog()
       }
@@ -273,65 +349,78 @@ export class Engine {
   }
 
   /** Writes to the journal; answers why that could not be done. */
-  #write(entries: readonly Entry[], keys: Iterable<string>): Error | undefined {
+  #write(lines: readonly Uint8Array[], entries: readonly Entry[], keys: Iterable<string>): Error | undefined {
     try {
-      this.#journal.write(entries, keys)
+      this.#journal.write(lines, entries, keys)
       return undefined
     } catch (error) {
       return storeError(error, journalFolder(this.#options.folder)) as Error
     }
   }
 
-  /** True for a group that the journal can make safe: it writes, and not so much that writing it twice would cost more than a sync. */
-  #isJournaled(group: readonly Call[]): boolean {
-    if (group[0]?.[1] === 'core') return false
-    let writes = false
-    let size = 0
-    for (const call of group) {
-      if (this.#operation(call)?.mode === 'read') continue
-      writes = true
-      size += sizeOf(call[5])
-    }
-    return writes && size <= TWICE
+  /** True where something has its own time to be committed or carried out. */
+  #waits(key: string): boolean {
+    const database = this.#databases.peek(key)
+    return this.#waiting.has(key) || (database !== undefined && this.#unsettled.has(database))
   }
 
-  /** Makes calls safe that are carried out later: those of `groups` among the entries, which are in the journal unless there was a `fault`. */
-  async #append(
-    entries: readonly Entry[],
-    groups: Appends,
-    fault: Error | undefined,
-    now: number,
-  ): Promise<readonly Outcome[]> {
-    const calls = [...groups.values()].flat()
-    if (fault !== undefined) return calls.map(([id]) => failure(id, fault))
-    for (const entry of entries) {
-      const key = `${entry[2]}/${entry[3]}`
-      if (!groups.has(key)) continue
-      let waiting = this.#waiting.get(key)
-      if (waiting === undefined) this.#waiting.set(key, (waiting = new Waiting(now)))
-      waiting.add(entry)
+  /** Commits what is open; where that cannot be, it is carried out again before the database is used. Never throws. */
+  #cool(database: SqliteDatabase): void {
+    const unsettled = this.#unsettled.get(database)
+    if (unsettled === undefined || unsettled.undone) return
+    try {
+      unsettled.commit(database, this.#journal.run)
+      this.#unsettled.delete(database)
+    } catch {
+      // It is undone, and in the journal.
     }
-    for (const key of groups.keys()) {
-      const database = this.#open.get(key)
-      if (this.#waiting.get(key)?.enough === true && database !== undefined)
-        // They are safe already: should it fail now, it is tried again with the next ones.
-        await this.#carryOut(key, database).catch(() => {})
+  }
+
+  /** Commits what is open. What had to be undone is carried out again, and false is answered then. Throws what the disk says: the journal has it. */
+  async #settle(database: SqliteDatabase): Promise<boolean> {
+    this.#cool(database)
+    const undone = this.#unsettled.get(database)
+    if (undone === undefined) return true
+    await this.#redo(database, undone)
+    if (database.inTransaction) undone.commit(database, this.#journal.run)
+    this.#unsettled.delete(database)
+    return false
+  }
+
+  /** Carries out again what was undone, and leaves it open. Throws what the disk says. */
+  async #redo(database: SqliteDatabase, unsettled: Unsettled): Promise<void> {
+    await this.#fromJournal(database, unsettled.entries, true)
+    unsettled.undone = false
+  }
+
+  /** Carries out what the journal has. Throws what the disk says. */
+  async #fromJournal(database: SqliteDatabase, entries: readonly Entry[], open = false): Promise<void> {
+    try {
+      this.#complain(await carryOut(database, this.#find, this.#journal, entries, open))
+    } catch (error) {
+      throw storeError(error, database.path)
     }
-    return calls.map(([id]) => [id, false, undefined])
+  }
+
+  /** Commits and carries out everything that there is for the database. */
+  async #finish(key: string, database: SqliteDatabase): Promise<void> {
+    await this.#settle(database)
+    await this.#carryOut(key, database)
   }
 
   async #carryOut(key: string, database: SqliteDatabase): Promise<void> {
     const waiting = this.#waiting.get(key)
     if (waiting === undefined) return
-    this.#warmUp(database)
-    this.#complain(await carryOut(database, this.#find, this.#journal, waiting.entries))
+    await this.#settle(database)
+    this.#databases.warmUp(database)
+    await this.#fromJournal(database, waiting.entries)
     this.#waiting.delete(key)
   }
 
   async #bringUpToDate(key: string): Promise<void> {
-    const [scale, name] = key.split('/') as [Scale, string]
-    const database = await this.#database(key, scale, name)
-    await this.#carryOut(key, database)
+    const [scale, name] = scaleAndName(key)
+    const database = await this.#databases.open(key, scale, name)
+    await this.#finish(key, database)
     database.syncLog()
     this.#journal.release(key)
   }
@@ -346,149 +435,49 @@ export class Engine {
     }
   }
 
-  /** With `journaled`, the sync is left to the journal, and the database remembers that these calls are in it. */
-  async #runGroup(database: SqliteDatabase, group: readonly Call[], journaled: boolean): Promise<readonly Outcome[]> {
-    this.#warmUp(database)
-    const writes = group.reduce((count, call) => count + (this.#operation(call)?.mode === 'read' ? 0 : 1), 0)
-    if (writes === 0) {
-      const outcomes: Outcome[] = []
-      for (const call of group) outcomes.push(await this.#runOne(database, call, false))
-      return outcomes
-    }
-    // Fences cost more than they seem: SQLite keeps a copy of every page for them, and each statement pays for the copies that are there already. Most
-    // groups need none; in one that does, everything runs once more.
-    return (await this.#transact(database, group, journaled, false)) ?? this.#transact(database, group, journaled, true)
-  }
-
-  /** Runs the group in one transaction. Without fences, a write that fails undoes its neighbours too: then undefined is answered, and nothing was done. */
-  async #transact<Fenced extends boolean>(
-    database: SqliteDatabase,
-    group: readonly Call[],
-    journaled: boolean,
-    fenced: Fenced,
-  ): Promise<readonly Outcome[] | (Fenced extends true ? never : undefined)> {
-    const outcomes: Outcome[] = []
-    try {
-      if (journaled) database.beginUnsynced()
-      else database.begin()
-      for (const call of group) {
-        const outcome = await this.#runOne(database, call, fenced)
-        outcomes.push(outcome)
-        if (!outcome[1] || fenced || this.#operation(call)?.mode === 'read') continue
-        this.#giveUp(database, journaled)
-        // A single operation that failed leaves nothing worth a sync.
-        return group.length === 1 ? outcomes : (undefined as Fenced extends true ? never : undefined)
-      }
-      // A full disk may have ended the transaction already.
-      if (!database.inTransaction)
-        throw new StoreError('unavailable', `${database.path}: the transaction was rolled back`)
-      if (journaled) {
-        const written = group.filter((call, at) => !outcomes[at]?.[1] && this.#operation(call)?.mode !== 'read')
-        // All that failed leaves nothing to be found in the journal.
-        if (written.length > 0) markApplied(database, this.#journal.run, 'done', this.#seq + written.length)
-        database.commitUnsynced()
-      } else database.commit()
-      return outcomes
-    } catch (error) {
-      this.#giveUp(database, journaled)
-      // What failed by itself keeps its own reason, all others did not become durable.
-      return group.map((call, index) => {
-        const own = outcomes[index]
-        return own?.[1] === true ? own : failure(call[0], storeError(error, database.path))
-      })
-    }
-  }
-
-  #giveUp(database: SqliteDatabase, journaled: boolean): void {
-    database.dropChanges(0)
-    if (database.inTransaction) database.rollback()
-    if (journaled) database.endUnsynced()
-  }
-
-  /** One operation; with `fenced`, in a savepoint of its own, so that its failure undoes nothing of its neighbours. */
-  async #runOne(database: SqliteDatabase, call: Call, fenced: boolean): Promise<Outcome> {
-    const operation = this.#operation(call)
-    if (operation === undefined) return failure(call[0], new Error(`the store has no operation ${call[3]}.${call[4]}`))
-    const fence = fenced && operation.mode !== 'read'
-    const published = database.published
-    try {
-      if (fence) database.run('SAVEPOINT one')
-      const result = await operation.run(database, call[5] as never)
-      if (fence) database.run('RELEASE one')
-      return [call[0], false, result]
-    } catch (error) {
-      database.dropChanges(published)
-      if (fence && database.inTransaction) database.script('ROLLBACK TO one; RELEASE one')
-      return failure(call[0], storeError(error, database.path))
-    }
-  }
-
   readonly #find = (store: string, name: string): Operation<never, unknown> | undefined =>
-    this.#operations.get(`${store}.${name}`)
+    this.#operations.get(store)?.get(name)
+}
 
-  #operation(call: Call | undefined): Operation<never, unknown> | undefined {
-    return call && this.#find(call[3], call[4])
+/** What was done in a database and is not safe yet. */
+interface Unsafe {
+  readonly committed: Committed
+  readonly database: SqliteDatabase
+  readonly entries: readonly Entry[]
+}
+
+/** What a round is to append. */
+class Appending {
+  readonly octets: readonly Buffer[]
+  /** The databases that take it. */
+  readonly keys: ReadonlySet<string>
+  readonly #batches: readonly Batch[]
+  readonly #faults: readonly (readonly [database: string, fault: Fault])[]
+  #refused: Fault | undefined
+
+  constructor(
+    batches: readonly Batch[],
+    octets: readonly Buffer[],
+    keys: ReadonlySet<string>,
+    faults: ReadonlyMap<string, Fault>,
+  ) {
+    this.#batches = batches
+    this.octets = octets
+    this.keys = keys
+    this.#faults = [...faults]
   }
 
-  async #database(key: string, scale: Scale, name: string): Promise<SqliteDatabase> {
-    let database = this.#open.get(key)
-    if (database !== undefined) {
-      this.#open.delete(key)
-      this.#open.set(key, database)
-      return database
-    }
-    const path = databasePath(this.#options.folder, scale, name)
-    database = new SqliteDatabase(path, name)
-    try {
-      migrate(
-        database,
-        this.#options.definitions.filter((definition) => definition.scale === scale),
-      )
-    } catch (error) {
-      database.close()
-      throw storeError(error, path)
-    }
-    this.#open.set(key, database)
-    this.#warmUp(database)
-    if (this.#open.size > this.#options.open) {
-      const [oldest] = this.#open.keys()
-      if (oldest !== undefined) await this.#close(oldest)
-    }
-    return database
+  /** Nothing of it is safe. */
+  refuse(error: Error): void {
+    this.#refused = faultOf(error)
   }
 
-  /** Pages of the database are about to be read, or were: one that has rested longest lets go of its own. */
-  #warmUp(database: SqliteDatabase): void {
-    this.#warm.delete(database)
-    this.#warm.add(database)
-    if (this.#warm.size <= WARM) return
-    const [coldest] = this.#warm
-    if (coldest === undefined) return
-    this.#warm.delete(coldest)
-    coldest.shrink()
-  }
-
-  async #close(key: string): Promise<void> {
-    const database = this.#open.get(key)
-    if (database === undefined) return
-    // Should it fail, the journal has it for the next start.
-    await this.#carryOut(key, database)
-    this.#shut(key)
-  }
-
-  /** Closes a database of which nothing waits: SQLite takes its log into it, and syncs. */
-  #shut(key: string): void {
-    const database = this.#open.get(key)
-    this.#open.delete(key)
-    if (database !== undefined) this.#warm.delete(database)
-    database?.close()
-    this.#journal.release(key)
+  get outcomes(): readonly BatchOutcome[] {
+    const refused = this.#refused
+    const faults =
+      refused === undefined ? this.#faults : [...this.#faults, ...[...this.keys].map((key) => [key, refused] as const)]
+    return this.#batches.map(({ id }) => ({ id, faults }))
   }
 }
 
-function failure(id: number, error: unknown): Outcome {
-  if (error instanceof StoreError) return [id, true, { code: error.code, message: error.message }]
-  if (error instanceof Error)
-    return [id, true, { message: error.message, ...(error.stack === undefined ? {} : { stack: error.stack }) }]
-  return [id, true, { message: String(error) }]
-}
+const asBuffer = ({ buffer, byteOffset, byteLength }: Uint8Array): Buffer => Buffer.from(buffer, byteOffset, byteLength)

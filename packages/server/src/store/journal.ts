@@ -11,12 +11,13 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
-  writeSync,
+  writevSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import { deserialize, serialize } from 'node:v8'
 import { crc32 } from 'node:zlib'
 import type { Scale } from './contracts.ts'
+import { LINES, readLines } from './lines.ts'
 
 /** A call either waits to be carried out, or has been carried out at once. Both are counted, each in its own order. */
 export type EntryKind = 'waiting' | 'done'
@@ -35,13 +36,20 @@ export type Entry = readonly [
 
 /** Octets before each batch: its length and its checksum. */
 const HEAD = 8
+/** The system takes so many pieces at once. */
+const PIECES = 512
 /** A file that has grown beyond this is followed by another. */
-const LARGE = 32 * 1024 * 1024
+const LARGE = 64 * 1024 * 1024
+/** Octets by which a file grows, at least and at most: as much as it has. */
+const GROWTH = [64 * 1024, 4 * 1024 * 1024] as const
 
 interface JournalFile {
   readonly path: string
   readonly descriptor: number
+  /** Octets that are written. */
   size: number
+  /** Octets of the file, zeros behind what is written: a sync of what the file has already takes half as long as one that makes it longer. */
+  room: number
   /** The databases that still need something of this file. */
   readonly needed: Set<string>
 }
@@ -66,23 +74,24 @@ export class Journal {
     return this.#files.length
   }
 
-  /** Writes a batch; returns when it is safe from power loss. `keys` are its databases. Throws when it cannot be written: then nothing of it is in the journal. */
-  write(entries: readonly Entry[], keys: Iterable<string>): void {
+  /**
+   * Writes lines (numbered) and other entries; returns when they are safe from power loss. `keys` are their databases. Throws when it cannot be written: then nothing of it is in the journal.
+   */
+  write(lines: readonly Uint8Array[], entries: readonly Entry[], keys: Iterable<string>): void {
     const file = this.#current()
-    const content = serialize(entries)
-    const batch = Buffer.allocUnsafe(HEAD + content.length)
-    batch.writeUInt32LE(content.length, 0)
-    batch.writeUInt32LE(crc32(content), 4)
-    batch.set(content, HEAD)
+    const content = entries.length === 0 ? lines : [...lines, serialize(entries)]
+    const pieces = content.flatMap((octets) => [headOf(octets), octets])
+    const size = pieces.reduce((sum, { length }) => sum + length, 0)
     try {
-      for (let done = 0; done < batch.length;)
-        done += writeSync(file.descriptor, batch, done, batch.length - done, file.size + done)
+      makeRoom(file, size)
+      writeAll(file.descriptor, pieces, file.size)
       fdatasyncSync(file.descriptor)
     } catch (error) {
+      file.room = file.size
       ftruncateSync(file.descriptor, file.size)
       throw error
     }
-    file.size += batch.length
+    file.size += size
     for (const key of keys) file.needed.add(key)
   }
 
@@ -105,6 +114,7 @@ export class Journal {
     if (newest !== undefined && newest.needed.size === 0 && newest.size > 0 && this.#files.includes(newest)) {
       ftruncateSync(newest.descriptor, 0)
       newest.size = 0
+      newest.room = 0
     }
   }
 
@@ -122,10 +132,41 @@ export class Journal {
     if (newest !== undefined && newest.size < this.#large) return newest
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
     const path = join(this.#folder, `${this.run}-${String(++this.#made).padStart(6, '0')}.journal`)
-    const file = { path, descriptor: openSync(path, 'wx', 0o600), size: 0, needed: new Set<string>() }
+    const file = { path, descriptor: openSync(path, 'wx', 0o600), size: 0, room: 0, needed: new Set<string>() }
     syncFolder(this.#folder)
     this.#files.push(file)
     return file
+  }
+}
+
+/** Makes the file longer where `size` octets more do not fit. */
+function makeRoom(file: JournalFile, size: number): void {
+  const end = file.size + size
+  if (end <= file.room) return
+  const [least, most] = GROWTH
+  const room = end + Math.max(least, Math.min(most, file.room))
+  writeAll(file.descriptor, [Buffer.alloc(room - end)], end)
+  file.room = room
+}
+
+function headOf(octets: Uint8Array): Buffer {
+  const head = Buffer.allocUnsafe(HEAD)
+  head.writeUInt32LE(octets.length, 0)
+  head.writeUInt32LE(crc32(octets), 4)
+  return head
+}
+
+/** Writes the pieces from `position` on; the system may take less at once. */
+function writeAll(descriptor: number, pieces: readonly Uint8Array[], position: number): void {
+  let left = pieces
+  let at = position
+  while (left.length > 0) {
+    let written = writevSync(descriptor, left.slice(0, PIECES), at)
+    at += written
+    let whole = 0
+    while (whole < left.length && written >= (left[whole]?.length ?? 0)) written -= left[whole++]?.length ?? 0
+    left = left.slice(whole)
+    if (written > 0 && left[0] !== undefined) left = [left[0].subarray(written), ...left.slice(1)]
   }
 }
 
@@ -167,7 +208,7 @@ export function readJournal(path: string): readonly Entry[] {
     const end = at + HEAD + octets.readUInt32LE(at)
     const content = octets.subarray(at + HEAD, end)
     if (end > octets.length || content.length === 0 || crc32(content) !== octets.readUInt32LE(at + 4)) break
-    entries.push(...(deserialize(content) as Entry[]))
+    entries.push(...(content[0] === LINES ? readLines(content.subarray(1)) : (deserialize(content) as Entry[])))
     at = end
   }
   return entries

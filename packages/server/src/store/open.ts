@@ -22,9 +22,11 @@ import {
   StoreError,
   type StoreFigures,
 } from './contracts.ts'
-import { type Broken, type Call, databasePath, Engine, journalFolder } from './engine.ts'
+import type { Broken, Fault } from './calls.ts'
+import { databasePath } from './databases.ts'
+import { Engine, journalFolder } from './engine.ts'
 import { leftJournals } from './journal.ts'
-import { memoryOf } from './moving.ts'
+import { Outbox, type SentBatch } from './outbox.ts'
 import { storeError } from './sqlite.ts'
 import type { Answer, Order, WorkerData } from './worker.ts'
 
@@ -50,6 +52,9 @@ const REPLAYED = 16
 /** The name of a journal. Never the same twice, even where the randomness of a scope repeats. */
 const runName = (): string => randomWord(systemRandom, 20)
 
+/** Of the calls that may wait, the part from which on the store is crowded. */
+const CROWDED = 0.25
+
 /** With fewer calls waiting, one more is soon answered. */
 const LITTLE = 8
 
@@ -57,8 +62,8 @@ const LITTLE = 8
 interface Lane {
   /** False as long as there was nothing to do. */
   readonly started: boolean
-  /** True once it takes calls at once. */
-  readonly up: boolean
+  /** False as long as it has never come up: others may take its databases in its place then, and never later, as its journal may have something for them. */
+  readonly inUse: boolean
   /** Makes it come up, if it does not already. */
   start(): void
   /** `moving` is the memory that goes over with the order. */
@@ -92,14 +97,18 @@ class SqliteStore implements Store {
     number,
     { readonly lane: number; resolve(value: unknown): void; reject(error: Error): void; readonly what: string }
   >()
-  readonly #outbox: Call[][] = []
-  /** For each lane: octets that go over with the calls in its outbox. */
-  readonly #moving: (Uint8Array | undefined)[][] = []
+  /** Lines that are not known to be safe. */
+  readonly #batches = new Map<number, SentBatch>()
+  /** How many lines these are, and those that are not sent yet. */
+  #appending = 0
+  readonly #outboxes: Outbox[] = []
   readonly #callers = new Map<string, new (scale: Scale, database: string) => object>()
   /** The lanes of the databases that came to be used before a lane of their own was up. */
   readonly #placed = new Map<string, number>()
   /** Calls on databases, counted by the hashes of their names. */
   readonly #asked = new Uint32Array(1024)
+  /** Calls that may wait. */
+  readonly #limit: number
   #nextId = 1
   #flushing = false
   #closed = false
@@ -107,13 +116,13 @@ class SqliteStore implements Store {
   constructor(scope: Scope, options: StoreOptions) {
     this.#scope = scope
     this.#options = options
+    this.#limit = options.waiting ?? 20_000
     this.#temporary = new TemporaryFiles(join(options.folder, 'tmp'), scope.random)
     this.blobs = new FileBlobs(join(options.folder, 'blobs'), this.#temporary, this.#recentBlobs)
     this.bus = new LocalBus(scope.log)
     const threads = options.worker === undefined ? 1 : (options.threads ?? Math.min(4, availableParallelism()))
     for (let lane = 0; lane < threads; lane++) {
-      this.#outbox.push([])
-      this.#moving.push([])
+      this.#outboxes.push(new Outbox(lane))
       this.#lanes.push(this.#startLane(lane, Math.max(4, Math.ceil((options.open ?? 64) / threads))))
     }
   }
@@ -172,11 +181,15 @@ class SqliteStore implements Store {
     await this.#order(this.#laneOf('account', account), (id) => ({ kind: 'erase', id, account }))
   }
 
+  get crowded(): boolean {
+    return this.#pending > this.#limit * CROWDED
+  }
+
   async figures(): Promise<StoreFigures> {
     let open = 0
     for (const [index, lane] of this.#lanes.entries())
       if (lane.started) open += Number(await this.#order(index, (id) => ({ kind: 'figures', id })))
-    return { open, waiting: this.#waiting.size }
+    return { open, waiting: this.#pending }
   }
 
   async close(): Promise<void> {
@@ -196,16 +209,12 @@ class SqliteStore implements Store {
       throw new Error(`the store ${definition.name} belongs to ${definition.scale} databases, not to ${scale}`)
     let Caller = this.#callers.get(definition.name)
     if (Caller === undefined) {
-      Caller = callerOf(definition, (to, name, operation, args) =>
-        this.#call(
-          to,
-          name,
-          definition.name,
-          operation,
-          args,
-          definition.operations[operation]?.given?.(args as never),
-        ),
-      )
+      Caller = callerOf(definition, (to, name, operation, args) => {
+        const { mode, given } = definition.operations[operation] ?? {}
+        return mode === 'append'
+          ? this.#append(to, name, definition.name, operation, args)
+          : this.#call(to, name, definition.name, operation, args, given?.(args as never))
+      })
       this.#callers.set(definition.name, Caller)
     }
     return new Caller(scale, database) as Calls<Ops>
@@ -219,37 +228,82 @@ class SqliteStore implements Store {
     args: unknown,
     given?: readonly (Uint8Array | undefined)[],
   ): Promise<unknown> {
-    if (this.#closed) return Promise.reject(new StoreError('unavailable', 'the store is closed'))
-    if (this.#waiting.size >= (this.#options.waiting ?? 20_000))
-      return Promise.reject(new StoreError('unavailable', 'too much is waiting for the disk: try again later'))
-    const hash = hashOf(scale, database)
-    const lane = this.#laneOf(scale, database, hash)
-    const slot = hash % this.#asked.length
-    this.#asked[slot] = (this.#asked[slot] ?? 0) + 1
+    const refused = this.#refusal()
+    if (refused !== undefined) return Promise.reject(refused)
+    const lane = this.#askedOf(scale, database)
     const id = this.#nextId++
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { lane, resolve, reject, what: `${store}.${operation}` })
-      this.#outbox[lane]?.push([id, scale, database, store, operation, args])
-      if (given !== undefined) this.#moving[lane]?.push(...given)
-      if (this.#flushing) return
-      this.#flushing = true
-      // Not a microtask: what other sockets ask for in the same turn of the event loop then shares this message, and its sync.
-      setImmediate(() => this.#flush())
+      this.#outboxes[lane]?.call([id, scale, database, store, operation, args], given)
+      this.#flushSoon()
+    })
+  }
+
+  #append(scale: Scale, database: string, store: string, operation: string, args: unknown): Promise<unknown> {
+    const key = `${scale}/${database}`
+    const lane = this.#laneOf(scale, database)
+    const outbox = this.#outboxes[lane]
+    if (outbox === undefined || scale === 'core' || outbox.asks(key))
+      return this.#call(scale, database, store, operation, args)
+    const refused = this.#refusal()
+    if (refused !== undefined) return Promise.reject(refused)
+    try {
+      const safe = outbox.append(key, `${store}.${operation}`, args)
+      this.#appending++
+      this.#askedOf(scale, database)
+      if (outbox.full) this.#flush()
+      else this.#flushSoon()
+      return safe
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  /** Why nothing more can be asked. */
+  #refusal(): StoreError | undefined {
+    if (this.#closed) return new StoreError('unavailable', 'the store is closed')
+    if (this.#pending < this.#limit) return undefined
+    return new StoreError('unavailable', 'too much is waiting for the disk: try again later')
+  }
+
+  /** Calls and lines that are not answered. */
+  get #pending(): number {
+    return this.#waiting.size + this.#appending
+  }
+
+  /** Counts what is asked of a database, and tells its lane. */
+  #askedOf(scale: Scale, database: string): number {
+    const hash = hashOf(scale, database)
+    const slot = hash % this.#asked.length
+    this.#asked[slot] = (this.#asked[slot] ?? 0) + 1
+    return this.#laneOf(scale, database, hash)
+  }
+
+  #flushSoon(): void {
+    if (this.#flushing) return
+    this.#flushing = true
+    // Not a microtask: what other sockets ask for in the same turn of the event loop then shares this message, and its sync.
+    setImmediate(() => {
+      this.#flushing = false
+      this.#flush()
     })
   }
 
   #flush(): void {
-    this.#flushing = false
-    for (const [index, calls] of this.#outbox.entries()) {
-      if (calls.length === 0) continue
-      this.#outbox[index] = []
-      const moving = memoryOf(this.#moving[index] ?? [])
-      this.#moving[index] = []
+    for (const [index, outbox] of this.#outboxes.entries()) {
+      if (outbox.empty) continue
+      const batchId = this.#nextId++
+      const { calls, moving, batch, sent } = outbox.take(batchId)
+      if (sent !== undefined) this.#batches.set(batchId, sent)
+      const lane = this.#lanes[index]
+      const now = this.#scope.clock.now()
+      const lines = batch === undefined ? [] : [batch.octets.buffer]
       try {
-        this.#lanes[index]?.post({ kind: 'calls', calls, now: this.#scope.clock.now() }, moving)
+        lane?.post({ kind: 'calls', calls, batch, now }, [...moving, ...lines])
       } catch (error) {
         // An argument that cannot be cloned: a defect of the caller, who gets to know.
         for (const [id] of calls) this.#settle(id, (waiting) => waiting.reject(error as Error))
+        if (batch !== undefined) lane?.post({ kind: 'calls', calls: [], batch, now }, lines)
       }
     }
   }
@@ -270,10 +324,10 @@ class SqliteStore implements Store {
     const placed = this.#placed.size > 0 ? this.#placed.get(key) : undefined
     if (placed !== undefined) return placed
     const lane = this.#lanes[index]
-    if (lane === undefined || lane.up) return index
+    if (lane === undefined || lane.inUse) return index
     // A thread takes tens of milliseconds to start. Who comes meanwhile is served by the one that is up since the start, as long as that has little to do.
     lane.start()
-    const chosen = this.#waiting.size < LITTLE ? 0 : index
+    const chosen = this.#pending < LITTLE ? 0 : index
     this.#placed.set(key, chosen)
     return chosen
   }
@@ -298,6 +352,16 @@ class SqliteStore implements Store {
       if (!failed) this.#settle(id, (waiting) => waiting.resolve(value))
       else this.#settle(id, (waiting) => waiting.reject(this.#failure(waiting.what, value)))
     }
+    for (const outcome of answer.batches)
+      this.#settleBatch(outcome.id, (sent) => sent.settle(outcome, (fault) => this.#failure('append', fault)))
+  }
+
+  #settleBatch(id: number, how: (sent: SentBatch) => void): void {
+    const sent = this.#batches.get(id)
+    if (sent === undefined) return
+    this.#batches.delete(id)
+    this.#appending -= sent.count
+    how(sent)
   }
 
   #complain(broken: readonly Broken[]): void {
@@ -305,7 +369,7 @@ class SqliteStore implements Store {
       this.#scope.log.error({ database, err: message }, `${what} could not be carried out: see journal/broken.jsonl`)
   }
 
-  #failure(what: string, { code, message, stack }: { code?: string; message: string; stack?: string }): Error {
+  #failure(what: string, { code, message, stack }: Fault): Error {
     if (code !== undefined) return new StoreError(code, message)
     const error = new Error(`${what}: ${message}`)
     if (stack !== undefined) error.stack = stack
@@ -328,7 +392,7 @@ class SqliteStore implements Store {
       return inlineLane(new Engine({ folder, definitions, open, run: runName() }), (answer) => this.#answer(answer))
     // A thread costs some 15 MiB: it is started when there is work for it.
     let current: Worker | undefined
-    let up = false
+    let inUse = false
     /** The runs of threads that died, until another has taken over what they had made safe. */
     const dead: string[] = []
     const start = (): Worker => {
@@ -340,7 +404,7 @@ class SqliteStore implements Store {
       })
       thread.on('message', (answer: Answer) => {
         if (answer.kind === 'up') {
-          up = true
+          inUse = true
           dead.length = 0
         }
         this.#answer(answer)
@@ -348,13 +412,14 @@ class SqliteStore implements Store {
       thread.on('error', (error) => this.#scope.log.error({ err: error, lane: index }, 'a store worker died'))
       thread.on('exit', () => {
         current = undefined
-        up = false
         dead.push(run)
         this.bus.broadcast({ kind: LOST })
         // Nothing that it had not answered is known to be durable: the callers say "later". The next call starts a new thread.
         const lost = new StoreError('unavailable', 'the store worker died: try again')
         for (const [id, waiting] of this.#waiting)
           if (waiting.lane === index) this.#settle(id, (call) => call.reject(lost))
+        for (const [id, sent] of this.#batches)
+          if (sent.lane === index) this.#settleBatch(id, (batch) => batch.reject(lost))
       })
       return thread
     }
@@ -362,8 +427,8 @@ class SqliteStore implements Store {
       get started() {
         return current !== undefined
       },
-      get up() {
-        return up
+      get inUse() {
+        return inUse
       },
       start: () => void (current ??= start()),
       post(order, moving = []) {
@@ -407,7 +472,7 @@ function inlineLane(engine: Engine, answer: (answer: Answer) => void): Lane {
   let chain: Promise<void> = Promise.resolve()
   const work = async (order: Order): Promise<void> => {
     if (order.kind === 'calls') {
-      const { moving, ...round } = await engine.run(order.calls, order.now)
+      const { moving, ...round } = await engine.run(order.calls, order.now, order.batch && [order.batch])
       answer({ kind: 'round', ...structuredClone(round, { transfer: [...moving] }) })
     }
     if (order.kind === 'calls' || order.kind === 'tidy') {
@@ -425,7 +490,7 @@ function inlineLane(engine: Engine, answer: (answer: Answer) => void): Lane {
   }
   return {
     started: true,
-    up: true,
+    inUse: true,
     start: () => undefined,
     post(order, moving = []) {
       const sent = structuredClone(order, { transfer: [...moving] })

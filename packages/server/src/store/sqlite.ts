@@ -77,9 +77,10 @@ export class SqliteDatabase implements Transaction {
     this.run('COMMIT')
   }
 
-  /** Begins a transaction that is to end with `commitUnsynced`. */
+  /** Begins a transaction that is to end with `commitUnsynced`. Until then all of it stays in memory: a full disk makes no trouble before. */
   beginUnsynced(): void {
     this.run('PRAGMA synchronous=NORMAL')
+    this.run('PRAGMA cache_spill=OFF')
     this.begin()
   }
 
@@ -92,6 +93,7 @@ export class SqliteDatabase implements Transaction {
   /** Commits are synced again: also after a transaction of `beginUnsynced` was rolled back. */
   endUnsynced(): void {
     this.run('PRAGMA synchronous=FULL')
+    this.run('PRAGMA cache_spill=ON')
   }
 
   /** Returns when all that was committed is safe from power loss. */
@@ -107,6 +109,13 @@ export class SqliteDatabase implements Transaction {
 
   rollback(): void {
     this.run('ROLLBACK')
+  }
+
+  /** Ends a transaction of `beginUnsynced`, of which nothing is left; SQLite may have ended it already. */
+  undo(): void {
+    this.#changes.length = 0
+    if (this.inTransaction) this.rollback()
+    this.endUnsynced()
   }
 
   /** Runs several statements without parameters. */

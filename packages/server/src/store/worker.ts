@@ -2,11 +2,17 @@
 
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import type { StoreDefinition } from './contracts.ts'
-import { type Broken, type Call, Engine, type EngineOptions, type Round } from './engine.ts'
+import type { Batch, Broken, Call, Round } from './calls.ts'
+import { Engine, type EngineOptions } from './engine.ts'
 
 /** What the pool sends: calls to run, an account to erase, a question, time for work that waits, or the end. */
 export type Order =
-  | { readonly kind: 'calls'; readonly calls: readonly Call[]; readonly now: number }
+  | {
+      readonly kind: 'calls'
+      readonly calls: readonly Call[]
+      readonly batch?: Batch | undefined
+      readonly now: number
+    }
   | { readonly kind: 'erase'; readonly id: number; readonly account: string }
   | { readonly kind: 'figures'; readonly id: number }
   | { readonly kind: 'tidy'; readonly now: number }
@@ -45,25 +51,25 @@ export function serveStores(definitions: readonly StoreDefinition[]): void {
     while (takeWaiting(port as MessagePort, queue).length > 0) {
       const orders = queue
       queue = []
-      let calls: Call[] = []
-      let now = 0
+      const gathered = new Gathered()
       for (const order of orders) {
         if (order.kind === 'calls') {
-          for (const call of order.calls) calls.push(call)
-          now = order.now
+          if (!gathered.mayTake(order)) await round(gathered)
+          gathered.take(order)
           continue
         }
-        if (calls.length > 0) await round(calls, now)
-        calls = []
+        await round(gathered)
         if (order.kind === 'tidy') complain(await engine.tidy(order.now, true))
         else answer(await control(engine, order))
       }
-      if (calls.length > 0) await round(calls, now)
+      await round(gathered)
     }
   }
 
-  async function round(calls: readonly Call[], now: number): Promise<void> {
-    const { moving, ...done } = await engine.run(calls, now)
+  async function round(gathered: Gathered): Promise<void> {
+    if (gathered.empty) return
+    const { calls, batches, now } = gathered.give()
+    const { moving, ...done } = await engine.run(calls, now, batches)
     answer({ kind: 'round', ...done }, moving)
     complain(await engine.tidy(now, false))
   }
@@ -84,6 +90,39 @@ export function serveStores(definitions: readonly StoreDefinition[]): void {
     port?.postMessage(value, moving)
   }
   void takeOver()
+}
+
+type Calls = Extract<Order, { kind: 'calls' }>
+
+/** What one round is to do. */
+class Gathered {
+  #calls: Call[] = []
+  #batches: Batch[] = []
+  #now = 0
+
+  get empty(): boolean {
+    return this.#calls.length === 0 && this.#batches.length === 0
+  }
+
+  /** False where something would be appended before what was asked of the same database earlier. */
+  mayTake({ batch }: Calls): boolean {
+    if (batch === undefined || this.#calls.length === 0) return true
+    const asked = new Set(this.#calls.map(([, scale, database]) => `${scale}/${database}`))
+    return !batch.databases.some((database) => asked.has(database))
+  }
+
+  take({ calls, batch, now }: Calls): void {
+    for (const call of calls) this.#calls.push(call)
+    if (batch !== undefined) this.#batches.push(batch)
+    this.#now = now
+  }
+
+  give(): { readonly calls: readonly Call[]; readonly batches: readonly Batch[]; readonly now: number } {
+    const given = { calls: this.#calls, batches: this.#batches, now: this.#now }
+    this.#calls = []
+    this.#batches = []
+    return given
+  }
 }
 
 /** Also takes what came in since: while one group was being synced, the next one gathered. */

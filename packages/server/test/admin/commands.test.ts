@@ -65,6 +65,9 @@ async function roomsByCommand(folder: string): Promise<void> {
   await refused(4, /there is a room/, 'create', room, '--owner', 'anna@example.org')
   assert.match(await told('list'), /cafe@rooms\.example\.org +0 +Café/)
   assert.match(await told('config', room, 'membersOnly=true', 'historyLength=5'), /membersOnly +true/)
+  const hats = 'hats=urn:x:host=Host,urn:x:scribe=Scribe'
+  assert.match(await told('config', room, hats), /hats +urn:x:host=Host,urn:x:scribe=Scribe/)
+  await refused(2, /is no hat/, 'config', room, 'hats=Host')
   await refused(2, /is no setting/, 'config', room, 'colour=red')
   await refused(2, /true or false/, 'config', room, 'membersOnly=perhaps')
   await refused(5, /privateMessages/, 'config', room, 'privateMessages=cats')

@@ -436,6 +436,34 @@ test('a message is told as delivered only when it is safe: a crash loses none', 
   assert.deepEqual((await ask(await house.login(BERT, 'hill'))).bodies, NINE)
 })
 
+test('what is kept and what is not arrive in the order in which they were sent, and before the sender’s goodbye', async () => {
+  const house = await open()
+  const anna = await house.arrive(ANNA, 'sea')
+  const bert = await house.arrive(BERT, 'hill')
+  const typing = `<message type='chat' to='${BERT}/hill'><composing xmlns='http://jabber.org/protocol/chatstates'/></message>`
+  const last = `<message type='headline' to='${BERT}/hill'><body>now</body></message>`
+  const others = [`<presence to='${BERT}/hill'/>`, `<iq type='get' to='${BERT}/hill' id='i'><query xmlns='x'/></iq>`]
+  anna.send(
+    [say(BERT, '1'), typing, say(`${BERT}/hill`, '2'), last, ...others, say(BERT, '3'), '</stream:stream>'].join(''),
+  )
+  const seen: string[] = []
+  while (seen.at(-1) !== 'presence unavailable') {
+    const stanza = await bert.next()
+    const text = stanza.childText('body') ?? stanza.firstElement?.name
+    seen.push([stanza.name, stanza.name === 'message' ? text : stanza.get('type')].join(' ').trim())
+  }
+  assert.deepEqual(seen, [
+    'message 1',
+    'message composing',
+    'message 2',
+    'message now',
+    'presence',
+    'iq get',
+    'message 3',
+    'presence unavailable',
+  ])
+})
+
 test('an archive that cannot be written lets nothing through', async () => {
   const house = await open()
   const anna = await house.arrive(ANNA, 'sea')

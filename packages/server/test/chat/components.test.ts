@@ -3,27 +3,17 @@
 import assert from 'node:assert/strict'
 import { connect } from 'node:net'
 import { test, type TestContext } from 'node:test'
-import { componentHandshake, NS, streamHeader } from '@aviso/xmpp'
+import { NS, streamHeader } from '@aviso/xmpp'
 import * as v from 'valibot'
 import { componentEndpoint } from '../../src/chat/endpoints/component.ts'
 import { RawStream, short } from './house.ts'
-import { certified, Town, type TownHouse } from './s2s/town.ts'
+import { certified, component, Town, type TownHouse } from './s2s/town.ts'
 
 const ECHO = 'echo.one.example'
 const COMPONENTS = [{ domain: ECHO, secret: 'shh', name: 'Echo' }]
 
-/** A component, as far as the handshake. */
-async function component(t: TestContext, house: TownHouse, secret = 'shh', domain = ECHO): Promise<RawStream> {
-  const raw = new RawStream(connect(house.components, '127.0.0.1'))
-  t.after(() => raw.socket.destroy())
-  raw.write(streamHeader({ namespace: NS.componentAccept, to: domain, version: false }))
-  const [, id = ''] = await raw.until(/ id='([^']*)'[^>]*>/)
-  raw.write(`<handshake>${componentHandshake(id, secret)}</handshake>`)
-  return raw
-}
-
-async function connected(t: TestContext, house: TownHouse, secret?: string, domain?: string): Promise<RawStream> {
-  const raw = await component(t, house, secret, domain)
+async function connected(t: TestContext, house: TownHouse, secret = 'shh', domain = ECHO): Promise<RawStream> {
+  const raw = await component(t, house, domain, secret)
   await raw.until(/<handshake\/>/)
   return raw
 }
@@ -65,7 +55,7 @@ test('the domain above tells of it', async (t) => {
 
 test('who does not know the secret, or is not expected, is refused', async (t) => {
   const one = await new Town(t).open('one.example', { components: COMPONENTS })
-  await (await component(t, one, 'guess')).until(/<not-authorized/)
+  await (await component(t, one, ECHO, 'guess')).until(/<not-authorized/)
   const stranger = new RawStream(connect(one.components, '127.0.0.1'))
   stranger.write(streamHeader({ namespace: NS.componentAccept, to: 'other.example', version: false }))
   await stranger.until(/<host-unknown/)
@@ -120,7 +110,7 @@ test('a second connection is refused, or takes over where the config says so', a
   const components = [...COMPONENTS, { domain: 'bot.one.example', secret: 'shh', conflict: 'replace' as const }]
   const one = await new Town(t).open('one.example', { components })
   const first = await connected(t, one)
-  await (await component(t, one)).until(/<conflict/)
+  await (await component(t, one, ECHO)).until(/<conflict/)
   const anna = await one.arrive('anna')
   anna.send(`<message to='${ECHO}' type='chat'><body>first?</body></message>`)
   await first.until(/first\?/)

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { after } from 'node:test'
 import { clientMechanism, serverMechanism } from '@aviso/sasl'
 import { Client, type CloseReason, el, type Element, Jid, readElement, streamHeader } from '@aviso/xmpp'
 import * as v from 'valibot'
@@ -366,6 +367,17 @@ export class House {
         .account(rosterStore, account.id)
         .import({ items: [{ contact, name: contact.split('@')[0] ?? '' }] })
     }
+  }
+}
+
+/** Opens houses that are closed when the tests of the file are over. Called once, at the top of a file of tests. */
+export function opener(): typeof House.open {
+  const houses: House[] = []
+  after(() => Promise.all(houses.map((house) => house.close())))
+  return async (options) => {
+    const house = await House.open(options)
+    houses.push(house)
+    return house
   }
 }
 

@@ -153,6 +153,35 @@ test('a stanza that is being handled when the stream is resumed is counted', asy
   assert.equal(result.messages.length, 1)
 })
 
+test('an acknowledgement comes when all before it are safe, and counts none that waits behind', async () => {
+  const house = await open()
+  const anna = await managed(house, ANNA, 'sea')
+  await house.arrive(BERT, 'hill')
+  const waiting: (() => void)[] = []
+  const account = house.store.account.bind(house.store)
+  house.store.account = ((definition: never, id: string) => {
+    if (definition !== archiveStore) return account(definition, id)
+    const archive = account(archiveStore, id)
+    const append: typeof archive.append = async (message) => {
+      await new Promise<void>((resolve) => waiting.push(resolve))
+      await archive.append(message)
+    }
+    return { ...archive, append }
+  }) as typeof account
+  // The second of them needs not to be kept, and is done at once.
+  const brief = `<message to='${BERT}/hill' type='chat'><active xmlns='http://jabber.org/protocol/chatstates'/></message>`
+  anna.stream.write(`${say(`${BERT}/hill`, 'one')}${brief}${say(`${BERT}/hill`, 'two')}<r xmlns='${SM}'/>`)
+  while (waiting.length < 4) await new Promise(setImmediate)
+  const [session] = house.chat.directory.account(ANNA)?.sessions ?? []
+  const before = session?.handled ?? 0
+  // The later ones first.
+  for (const index of [3, 2, 1]) waiting[index]?.()
+  for (let turns = 0; turns < 20; turns++) await new Promise(setImmediate)
+  assert.equal(session?.handled, before)
+  waiting[0]?.()
+  await anna.stream.until(new RegExp(`<a xmlns='${SM}' h='${before + 3}'/>`))
+})
+
 test("a stranger's id, a stale one, one of nobody", async () => {
   const house = await open()
   const anna = await managed(house, ANNA, 'sea')

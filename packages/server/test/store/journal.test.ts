@@ -1,11 +1,21 @@
 // Calls that are safe before they are carried out, through crashes of every kind.
 
 import assert from 'node:assert/strict'
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import type { Store } from '../../src/store/contracts.ts'
+import { type Store, StoreError } from '../../src/store/contracts.ts'
 import { Journal, leftJournals, readJournal } from '../../src/store/journal.ts'
 import { openStore } from '../../src/store/open.ts'
 import { HandClock } from '../../src/kernel/clock.ts'
@@ -23,6 +33,14 @@ after(() => folders.forEach((made) => rmSync(made, { recursive: true, force: tru
 const worker = new URL('./worker.ts', import.meta.url)
 const ANNA = 'anna'
 const DATABASE = join('accounts', 'na', 'anna', 'account.db')
+
+/** What is written of a journal: behind it lie zeros. */
+function written(path: string): number {
+  const octets = readFileSync(path)
+  let end = octets.length
+  while (end > 0 && octets[end - 1] === 0) end--
+  return end
+}
 
 const journals = (data: string): string[] => leftJournals(join(data, 'journal')).map(({ path }) => path)
 
@@ -77,6 +95,50 @@ for (const [where, extra] of [
       const all = anna.all()
       await late
       assert.deepEqual((await all).at(-1), 'g', 'asked for behind it, though not waited for')
+    }))
+
+  test(`what is appended does not overtake what was asked of the same database a turn before (${where})`, () =>
+    use(extra, async (store) => {
+      const anna = store.account(notes, ANNA)
+      const work: Promise<unknown>[] = []
+      for (const text of ['a', 'b', 'c', 'd', 'e', 'f']) {
+        work.push(text < 'd' === (text !== 'b') ? anna.add({ text }) : anna.append({ text }))
+        await new Promise(setImmediate)
+      }
+      await Promise.all(work)
+      assert.deepEqual(await anna.all(), ['first', 'a', 'b', 'c', 'd', 'e', 'f'])
+    }))
+
+  test(`a database that cannot be had refuses its own lines only (${where})`, () =>
+    use(extra, async (store, data) => {
+      const anna = store.account(notes, ANNA)
+      const bert = store.account(notes, 'bert')
+      mkdirSync(join(data, 'accounts', 'rt', 'bert', 'account.db'), { recursive: true })
+      const [one, other, nameless] = await Promise.allSettled([
+        anna.append({ text: 'a' }),
+        bert.append({ text: 'x' }),
+        store.account(notes, 'Bert/é').append({ text: 'y' }),
+      ])
+      assert.equal(one?.status, 'fulfilled')
+      assert.equal(other?.status === 'rejected' && other.reason instanceof StoreError, true)
+      assert.equal(nameless?.status === 'rejected' && nameless.reason.code, 'invalid-name')
+      assert.deepEqual(await found(copyOf(data)), ['first', 'a'], 'and the next start does not stumble over them')
+    }))
+
+  test(`long lines, many, and in any script (${where})`, () =>
+    use(extra, async (store) => {
+      const anna = store.account(notes, ANNA)
+      const texts = [
+        '',
+        'ü',
+        '日本',
+        '\ud800',
+        '\u0000"\\',
+        'x'.repeat(3_000_000),
+        ...Array.from({ length: 600 }, String),
+      ]
+      await Promise.all(texts.map((text) => anna.append({ text })))
+      assert.deepEqual(await anna.all(), ['first', ...texts.map((text) => (text === '\ud800' ? '\ufffd' : text))])
     }))
 
   test(`what was appended is there after a stop, and nothing is left behind (${where})`, async () => {
@@ -149,19 +211,61 @@ test('writes to several accounts share the journal’s sync, and are there once 
     ])
   }))
 
+for (const [where, extra] of [
+  ['in this thread', {}],
+  ['in worker threads', { worker, threads: 2 }],
+] as const)
+  test(`writes that share a commit: each is read at once, is there once after a power loss, and stays when a neighbour is refused (${where})`, () =>
+    use(extra, async (store, data) => {
+      const anna = store.account(notes, ANNA)
+      const before = copyOf(data)
+      const expected = ['first']
+      for (const text of ['a', 'refused', 'b', 'c', 'refused', 'refused', 'd']) {
+        const outcome = await anna.add({ text }).catch((error: unknown) => (error as { code?: string }).code)
+        if (text !== 'refused') expected.push(text)
+        assert.equal(outcome, text === 'refused' ? 'refused' : expected.length)
+        assert.deepEqual(await anna.all(), expected)
+        const kept = copyOf(data)
+        const lost = copyOf(data)
+        for (const suffix of ['', '-wal']) cpSync(join(before, DATABASE + suffix), join(lost, DATABASE + suffix))
+        for (const copy of [kept, lost]) assert.deepEqual(await found(copy), expected)
+      }
+      const outcomes = await Promise.allSettled(['e', 'refused', 'f'].map((text) => anna.add({ text })))
+      assert.deepEqual(
+        outcomes.map(({ status }) => status),
+        ['fulfilled', 'rejected', 'fulfilled'],
+      )
+      assert.deepEqual(await anna.all(), [...expected, 'e', 'f'])
+      assert.deepEqual(await found(copyOf(data)), [...expected, 'e', 'f'])
+    }))
+
+test('writes without number: some are committed meanwhile, what is open at the end is committed by the stop', async () => {
+  let folderOf = ''
+  const many = Array.from({ length: 200 }, (_, i) => `note ${i}`)
+  await use({}, async (store, data) => {
+    folderOf = data
+    const anna = store.account(notes, ANNA)
+    for (const text of many) await anna.add({ text })
+    const lost = copyOf(data)
+    assert.deepEqual(await found(lost), ['first', ...many])
+  })
+  assert.deepEqual(readdirSync(join(folderOf, 'journal')), [])
+  assert.deepEqual(await found(folderOf), ['first', ...many])
+})
+
 test('what is long is not written twice: its database is synced, however deep in the arguments it lies', () =>
   use({}, async (store, data) => {
     const [anna, bert] = [store.account(notes, ANNA), store.account(notes, 'bert')]
     await bert.add({ text: 'first' })
-    const written = (): number => journals(data).reduce((sum, path) => sum + statSync(path).size, 0)
+    const all = (): number => journals(data).reduce((sum, path) => sum + written(path), 0)
     const note = (text: string, hint: number) => ({
       all: [{ text, hint: new Float64Array(new SharedArrayBuffer(hint)) }],
     })
     await Promise.all([anna.addAll(note('a', 4096)), bert.addAll(note('b', 4096))])
-    assert.equal(written() > 8192, true)
-    const before = written()
+    assert.equal(all() > 8192, true)
+    const before = all()
     await Promise.all([anna.addAll(note('c', 1024 * 1024)), bert.addAll(note('d', 1024 * 1024))])
-    assert.equal(written(), before)
+    assert.equal(all(), before)
     const kept = copyOf(data)
     assert.deepEqual(await found(kept), ['first', 'a', 'c'])
     assert.deepEqual(await found(kept, 'bert'), ['first', 'b', 'd'])
@@ -175,9 +279,24 @@ test('what was being written when the power went is not taken, all before it is'
     for (const less of [1, 7, 30]) {
       const torn = copyOf(data)
       const [path = ''] = journals(torn)
-      truncateSync(path, readFileSync(path).length - less)
+      truncateSync(path, written(path) - less)
       assert.deepEqual(await found(torn), ['first', 'a'])
+      const [other = ''] = journals(data)
+      const half = copyOf(data)
+      const octets = readFileSync(other)
+      writeFileSync(journals(half)[0] ?? '', octets.fill(0, written(other) - less))
+      assert.deepEqual(await found(half), ['first', 'a'], 'the disk had room for it already')
     }
+  }))
+
+test('journals of editions that kept lines as objects are carried out', () =>
+  use({}, async (store, data) => {
+    await store.account(notes, ANNA).append({ text: 'a' })
+    const copy = copyOf(data)
+    const older = new Journal(join(copy, 'journal'), 'older')
+    const entry = ['waiting', 'account', ANNA, 'notes', 'append', { text: 'from before' }, 0] as const
+    older.write([], [[1, ...entry]], [`account/${ANNA}`])
+    assert.deepEqual((await found(copy)).toSorted(), ['a', 'first', 'from before'])
   }))
 
 test('an account that was erased does not come back', () =>
@@ -229,7 +348,7 @@ test('files follow each other, and go when nobody needs them', () => {
   const journal = new Journal(data, 'run', 200)
   const entry = (seq: number) =>
     [seq, 'waiting', 'account', 'anna', 'notes', 'append', { text: 'x'.repeat(100) }, 0] as const
-  for (let seq = 1; seq <= 6; seq++) journal.write([entry(seq)], [seq <= 4 ? 'account/anna' : 'account/bert'])
+  for (let seq = 1; seq <= 6; seq++) journal.write([], [entry(seq)], [seq <= 4 ? 'account/anna' : 'account/bert'])
   assert.equal(journal.files, 3)
   assert.deepEqual([...journal.needed(true)], ['account/anna'])
   assert.deepEqual(

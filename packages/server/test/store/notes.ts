@@ -22,9 +22,11 @@ export const notes = defineStore({
       },
     ),
     /** Safe at once, carried out later. */
-    append: append(async (tx, args: { readonly text: string }) => {
-      await tx.run('INSERT INTO note (text) VALUES (?)', args.text)
-      if (args.text === 'broken') throw new Error('defect')
+    append: append(async (tx, all: readonly { readonly text: string }[]) => {
+      for (const { text } of all) {
+        await tx.run('INSERT INTO note (text) VALUES (?)', text)
+        if (text === 'broken') throw new Error('defect')
+      }
     }),
     all: read(async (tx) => (await tx.all('SELECT text FROM note ORDER BY id')).map(([text]) => String(text))),
     bytes: read(async (_tx, args: { readonly bytes: Uint8Array }) => args.bytes.byteLength),

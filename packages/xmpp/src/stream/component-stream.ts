@@ -7,7 +7,8 @@ import { prepareDomain } from '../jid.ts'
 import { NS } from '../namespaces.ts'
 import { StreamError } from '../stream-error.ts'
 import { DEFAULT_PARSER_LIMITS } from '../stream-parser.ts'
-import { type CloseReason, Connection, type ConnectionLimits, systemTimers, type Timers } from './connection.ts'
+import { Connection } from './connection.ts'
+import { type CloseReason, type ConnectionLimits, systemTimers, type Timers } from './contracts.ts'
 import { streamHeader } from './header.ts'
 
 export interface ComponentStreamOptions {

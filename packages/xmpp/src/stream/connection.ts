@@ -4,58 +4,10 @@ import type { Duplex } from 'node:stream'
 import { type Element } from '../element.ts'
 import { StreamError } from '../stream-error.ts'
 import { StreamParser, type ParserLimits } from '../stream-parser.ts'
+import type { CloseReason, ConnectionEvents, ConnectionOptions } from './contracts.ts'
 import { asMessage, CLOSE_MESSAGE, fromMessage } from './messages.ts'
-import { Outbox, type Defer } from './outbox.ts'
-
-/** Time, handed in. */
-export interface Timers {
-  timeout(ms: number, callback: () => void): { cancel(): void }
-}
-
-/** The machine's clock; its timers do not keep the process alive. */
-export const systemTimers: Timers = {
-  timeout(ms, callback) {
-    const timer = setTimeout(callback, ms).unref()
-    return { cancel: () => clearTimeout(timer) }
-  },
-}
-
-/** Why a stream is over. */
-export interface CloseReason {
-  /** `peer`: it closed the stream; `local`: `close()` was called; `error`: a stream error was sent; `peer-error`: one was received; `lost`: the connection broke or ended without a word. */
-  readonly by: 'peer' | 'local' | 'error' | 'peer-error' | 'lost'
-  /** The stream error sent or received, or what the socket said. Its `cause` is what a handler threw. */
-  readonly error?: Error
-}
-
-export interface ConnectionLimits extends ParserLimits {
-  /** Octets written but not taken by the peer, from which on the stream is given up. */
-  readonly outgoingBytes: number
-  /** Octets that wait behind a stanza being handled, from which on nothing more is read from the socket. */
-  readonly waitingBytes: number
-}
-
-export interface ConnectionEvents {
-  /** The peer's stream header: the first one, and one after each restart. */
-  header(header: Element, contentNamespace: string): void | Promise<void>
-  /** A top-level element. While a returned promise is pending, nothing further is handled. */
-  element(element: Element): void | Promise<void>
-  whitespace?(): void
-  /** The stream is over, for the reason given; called exactly once. What is sent from now on goes nowhere. */
-  closed(reason: CloseReason): void
-  /** The stream header to send before an error, where none was sent yet (RFC 6120 §4.9.1.1); '' for none. */
-  openingForError(): string
-}
-
-export interface ConnectionOptions {
-  readonly limits: ConnectionLimits
-  readonly timers: Timers
-  /** How long the peer may take to close its side. Milliseconds. */
-  readonly closeTimeout: number
-  readonly defer?: Defer | undefined
-  /** The socket gives whole messages, one a chunk, and takes one a write (RFC 7395). */
-  readonly messages?: boolean | undefined
-}
+import { Outbox } from './outbox.ts'
+import { Traffic, Underway } from './underway.ts'
 
 export class Connection {
   readonly #events: ConnectionEvents
@@ -63,8 +15,9 @@ export class Connection {
   readonly #parser: StreamParser
   readonly #outbox: Outbox
   #socket: Duplex
-  /** A handler's promise is pending. */
+  /** A handler's promise is pending, or an element waits for those that are underway. */
   #busy = false
+  #traffic: Traffic | undefined
   /** `closed` was told. */
   #over = false
   /** The peer ended its side while a handler was busy: told when all that it sent is handled. */
@@ -87,7 +40,7 @@ export class Connection {
       {
         streamStart: (header, xmlns) => this.#handle((element) => this.#events.header(element, xmlns), header),
         element: (element) => this.#handle(this.#events.element, element),
-        streamEnd: () => this.#peerClosed(),
+        streamEnd: () => this.#inOrder(() => this.#peerClosed()),
         error: (error) => this.fail(error),
         whitespace: () => this.#whitespace(),
       },
@@ -255,7 +208,7 @@ export class Connection {
   }
 
   readonly #onEnd = (): void => {
-    if (this.#busy) this.#endedBy ??= { by: 'lost' }
+    if (this.#working) this.#endedBy ??= { by: 'lost' }
     else this.#lost()
   }
 
@@ -264,27 +217,74 @@ export class Connection {
   readonly #onClose = (): void => {
     this.#closeTimer?.cancel()
     this.#closeTimer = undefined
-    if (!this.#busy || this.#endedBy === undefined) this.#lost()
+    if (!this.#working || this.#endedBy === undefined) this.#lost()
   }
 
   readonly #onDrain = (): void => this.#releaseDrained()
 
+  /** Something is being handled. */
+  get #working(): boolean {
+    return this.#busy || this.#traffic?.empty === false
+  }
+
   /** Runs a handler; while it waits, nothing further is parsed. */
-  #handle(handler: (element: Element) => void | Promise<void>, element: Element): void {
+  #handle(handler: (element: Element) => void | Promise<void> | Underway, element: Element): void {
+    const traffic = this.#traffic
+    if (traffic === undefined || traffic.empty || (!traffic.full && this.#events.mayFollow?.(element) === true))
+      this.#call(handler, element)
+    else this.#inOrder(() => this.#call(handler, element))
+  }
+
+  /** Acts when nothing is underway any more. */
+  #inOrder(act: () => void): void {
+    if (this.#traffic === undefined || this.#traffic.empty) return act()
+    this.#traffic.hold(act)
+    this.#wait()
+  }
+
+  #wait(): void {
+    this.#busy = true
+    this.#parser.pause()
+  }
+
+  #call(handler: (element: Element) => void | Promise<void> | Underway, element: Element): void {
     if (this.#over) return
-    let pending: void | Promise<void>
+    let pending: void | Promise<void> | Underway
     try {
       pending = handler.call(this.#events, element)
     } catch (error) {
       return this.#broken(error)
     }
     if (pending === undefined) return
-    this.#busy = true
-    this.#parser.pause()
+    if (pending instanceof Underway) return this.#setOff(pending)
+    this.#wait()
     pending.then(this.#handled, (error: unknown) => {
       this.#broken(error)
       this.#handled()
     })
+  }
+
+  #setOff(underway: Underway): void {
+    const traffic = (this.#traffic ??= new Traffic())
+    if (!traffic.begin(underway)) return
+    const arrived = (): void => {
+      traffic.end(underway)
+      if (traffic.empty) this.#arrived(traffic)
+    }
+    underway.done.then(arrived, (error: unknown) => {
+      this.#broken(error)
+      arrived()
+    })
+  }
+
+  /** Nothing is underway any more. */
+  #arrived(traffic: Traffic): void {
+    const held = traffic.release()
+    if (held !== undefined) {
+      this.#busy = false
+      held()
+    }
+    if (!this.#busy) this.#handled()
   }
 
   readonly #handled = (): void => {
@@ -297,7 +297,7 @@ export class Connection {
       this.#read(message)
     }
     if (this.#busy) return
-    if (this.#endedBy !== undefined) this.#lost(this.#endedBy.error)
+    if (this.#endedBy !== undefined && !this.#working) this.#lost(this.#endedBy.error)
     else if (this.#readingPaused) {
       this.#readingPaused = false
       this.#socket.resume()

@@ -4,7 +4,7 @@ import { duplexPair, type Duplex } from 'node:stream'
 import type { Element } from '../element.ts'
 import type { StreamError } from '../stream-error.ts'
 import { StreamParser } from '../stream-parser.ts'
-import type { Timers } from '../stream/connection.ts'
+import type { Timers } from '../stream/contracts.ts'
 
 /** Two ends of a connection in memory. */
 export function memorySockets(): [Duplex, Duplex] {

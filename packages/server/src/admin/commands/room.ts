@@ -199,7 +199,9 @@ function changeOf(change: string, config: RoomReport['config']): readonly [strin
     if (!/^\d{1,9}$/.test(text)) throw new UsageError(`${name} is a whole number`)
     return [name, Number(text)]
   }
-  return [name, Array.isArray(before) ? text.split(',').filter((each) => each !== '') : text]
+  if (!Array.isArray(before)) return [name, text]
+  const several = text.split(',').filter((each) => each !== '')
+  return [name, name === 'hats' ? several.map(hatOf) : several]
 }
 
 function hatOf(text: string): { readonly uri: string; readonly title: string } {
@@ -213,9 +215,15 @@ const settings = ({ config }: RoomReport): string =>
     ['setting', 'value'],
     Object.entries(config).map(([name, value]) => [
       name,
-      printable(name === 'password' && value !== '' ? '(set)' : String(value)),
+      printable(
+        name === 'password' && value !== '' ? '(set)' : Array.isArray(value) ? value.map(wordOf).join() : String(value),
+      ),
     ]),
   )
+
+/** One of several in a setting: as `config` takes it. */
+const wordOf = (value: RoomReport['config']['hats' | 'broadcast'][number]): string =>
+  typeof value === 'string' ? value : `${value.uri}=${value.title}`
 
 function described(found: RoomReport): string {
   const { address, subject, locked, affiliations, occupants } = found

@@ -1,6 +1,6 @@
 // XEP-0313: an account's message archive, in its own database. Store workers import this file: it must stay light.
 
-import { append, defineStore, read, write } from '../../store/contracts.ts'
+import { append, defineStore, read, type SqlValue, write } from '../../store/contracts.ts'
 import {
   type ArchivedMessage,
   type ArchiveQuery,
@@ -35,6 +35,15 @@ export interface Preference {
 
 const SHELF: Shelf = { table: 'archive_message', own: '', all: '', key: [], columns: 'id, at, xml, seq' }
 
+/** So many rows are written by one statement, where there are as many. */
+const TOGETHER = 16
+const ROW = '(?, ?, ?, ?, ?, ?)'
+const INSERT_ONE = `INSERT INTO archive_message (seq, id, at, contact, resource, xml) VALUES ${ROW}`
+const INSERT_MANY = INSERT_ONE + `, ${ROW}`.repeat(TOGETHER - 1)
+
+/** How often it was pruned up to this place. */
+const every = (seq: number): number => Math.floor(seq / PRUNED_EVERY)
+
 export const archiveStore = defineStore({
   name: 'archive',
   scale: 'account',
@@ -56,19 +65,22 @@ CREATE TABLE archive_preference (jid TEXT PRIMARY KEY, rule TEXT NOT NULL);
   ],
   operations: {
     /** Keeps a message behind all others. */
-    append: append(async (tx, { id, at, contact, resource, xml, oldest, most }: NewMessage) => {
-      const last = await newest(tx, SHELF)
-      const seq = last.seq + 1
-      await tx.run(
-        'INSERT INTO archive_message (seq, id, at, contact, resource, xml) VALUES (?, ?, ?, ?, ?, ?)',
-        seq,
-        id,
-        Math.max(at, last.at),
-        contact,
-        resource,
-        xml,
-      )
-      if (seq % PRUNED_EVERY === 0) await prune(tx, SHELF, oldest, most, seq)
+    append: append(async (tx, all: readonly NewMessage[]) => {
+      const before = await newest(tx, SHELF)
+      let { seq, at } = before
+      for (let from = 0; from < all.length;) {
+        const some = all.slice(from, from + (all.length - from >= TOGETHER ? TOGETHER : 1))
+        from += some.length
+        const values: SqlValue[] = []
+        for (const message of some) {
+          at = Math.max(at, message.at)
+          values.push(++seq, message.id, at, message.contact, message.resource, message.xml)
+        }
+        await tx.run(some.length === 1 ? INSERT_ONE : INSERT_MANY, ...values)
+      }
+      const last = all.at(-1)
+      if (last === undefined) return
+      for (let due = every(seq) - every(before.seq); due > 0; due--) await prune(tx, SHELF, last.oldest, last.most, seq)
     }),
 
     /** True where something is too old or too much. */

@@ -5,7 +5,7 @@ import * as v from 'valibot'
 import type { Account } from '../../accounts/contracts.ts'
 import { RecentMap } from '../../accounts/recent.ts'
 import { duration } from '../../kernel/units.ts'
-import { chatFeature, type IqRequest } from '../core/contracts.ts'
+import { chatFeature, type IqRequest, type Kept } from '../core/contracts.ts'
 import { type Session, sessionSlot } from '../core/session.ts'
 import { fin, find, metadata, resultText } from './answers.ts'
 import { archiveStore } from './archive.store.ts'
@@ -46,7 +46,7 @@ export const archive = chatFeature({
   }),
 
   attach(host, config, { clock, random, log, metrics }) {
-    const stored = metrics.tally('aviso_chat_archive_stored', 'Messages kept in archives, once for each side')
+    const stored = metrics.tally('aviso_chat_archive_stored', 'Messages given to archives to keep, once for each side')
     const seconds = metrics.histogram(
       'aviso_chat_archive_query_seconds',
       'How long archives were searched for an answer',
@@ -62,19 +62,19 @@ export const archive = chatFeature({
     const oldest = (): number => clock.now() - config.keep
     const limits = { usual: Math.min(config.page, config['max-page']), most: config['max-page'] }
 
-    const append = (account: Account, id: string, message: Element, party: Jid): Promise<void> =>
-      host.store
-        .account(archiveStore, account.id)
-        .append({
-          id,
-          at: clock.now(),
-          contact: party.bareString,
-          resource: party.resource,
-          xml: message.toString(),
-          oldest: oldest(),
-          most: config['max-messages'],
-        })
-        .then(() => stored.add())
+    /** Lines of one turn share the promise: nothing is hung upon it here. */
+    const append = (account: Account, id: string, message: Element, party: Jid): Promise<void> => {
+      stored.add()
+      return host.store.account(archiveStore, account.id).append({
+        id,
+        at: clock.now(),
+        contact: party.bareString,
+        resource: party.resource,
+        xml: message.toString(),
+        oldest: oldest(),
+        most: config['max-messages'],
+      })
+    }
 
     const tidy = new RecentMap<string, number>(REMEMBERED)
     /** Nearly never there is something to forget, and people log in often: they are not to pay for a write each time. */
@@ -113,14 +113,19 @@ export const archive = chatFeature({
     host.hooks.keeping.on(({ stanza, account, origin }) => {
       const message = withoutForged(stanza, account.address)
       if (!isWorthArchiving(message)) return message
-      const keep = async (): Promise<Element> => {
+      const keep = (): Kept => {
         const id = archiveId(clock.now(), random)
-        await append(account, id, message, origin.jid)
-        return stamped(message, account.address, id)
+        const safe = append(account, id, message, origin.jid)
+        return { message: stamped(message, account.address, id), safe }
       }
       const wanted = preferences.wants(account, origin.jid)
       if (typeof wanted === 'boolean') return wanted ? keep() : message
-      return wanted.then((yes) => (yes ? keep() : message))
+      return wanted.then(async (yes) => {
+        if (!yes) return message
+        const kept = keep()
+        await kept.safe
+        return kept.message
+      })
     })
 
     // Behind those who keep messages for the next login.

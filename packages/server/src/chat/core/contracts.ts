@@ -1,6 +1,6 @@
 // Chat as its features see it: a host that they attach to. What a feature registers is taken off when its scope closes.
 
-import type { Element, Jid, StanzaError, UserAgent } from '@aviso/xmpp'
+import type { Element, Jid, StanzaError, Underway, UserAgent } from '@aviso/xmpp'
 import type { GenericSchema, InferOutput } from 'valibot'
 import type { Account, Accounts } from '../../accounts/contracts.ts'
 import { type AnyModule, defineFamily, defineModule } from '../../kernel/module.ts'
@@ -92,6 +92,13 @@ export interface UnavailableEvent {
   readonly stanza: Element
 }
 
+/** What is to be delivered, as soon as it is safe. */
+export interface Kept {
+  readonly message: Element
+  /** Messages that become safe together share it. */
+  readonly safe: Promise<unknown>
+}
+
 /** The places of the host where features have their say, in the order in which a stanza meets them. */
 export interface Hooks {
   /**
@@ -108,7 +115,7 @@ export interface Hooks {
   /**
    * A message that an account takes, before it is given to anybody: answers what is to be delivered in its place, when it may be. Asked once for each message.
    */
-  readonly keeping: AnswerHook<AccountEvent, Element | Promise<Element>>
+  readonly keeping: AnswerHook<AccountEvent, Element | Kept | Promise<Element>>
   /** A message (chat or normal) that no session of the account takes now. Unanswered, the sender is told service-unavailable. */
   readonly undelivered: AnswerHook<AccountEvent, Handled>
   /** A message was written to sessions. */
@@ -378,9 +385,11 @@ export interface Chat {
   bind(account: Account, resource: string | undefined, client: BindingClient): Session
   /**
    * Takes a stanza from a client. What goes wrong with it is told to the client; only a StreamError passes through, and ends the stream.
-   * A promise is returned where the next stanza has to wait.
+   * A promise is returned where the next stanza has to wait; a message that waits only to be safe is underway.
    */
-  take(session: Session, stanza: Element): void | Promise<void>
+  take(session: Session, stanza: Element): void | Promise<void> | Underway
+  /** True for a client's message that may be taken while others of it are underway. */
+  mayFollow(message: Element): boolean
   /**
    * Takes a stanza that came from another server; `from` is of a domain that the server has proved to be, `to` of one of ours. What goes wrong with it is told to the
    * origin. A promise is returned where the next stanza has to wait.

@@ -11,6 +11,7 @@ import {
   resultReply,
   StanzaError,
   StreamError,
+  Underway,
 } from '@aviso/xmpp'
 import { type Account, type AccountChange, Accounts, type AccountRoom } from '../../accounts/contracts.ts'
 import { accountRooms } from '../../accounts/rooms.ts'
@@ -50,6 +51,7 @@ import type { Roster, RosterItem } from './roster.ts'
 import { address, route } from './router.ts'
 import { Sent, stamp } from './sent.ts'
 import { Session, type Wire } from './session.ts'
+import { Turns } from './turns.ts'
 import type { HostLimits, HostSettings } from './settings.ts'
 import { asStanzaError, rosterChanged } from './subscribing.ts'
 import { census } from './tally.ts'
@@ -285,20 +287,42 @@ export class Core implements Chat {
     core.points.closed.tell(session)
   }
 
-  take(session: Session, stanza: Element): void | Promise<void> {
+  take(session: Session, stanza: Element): void | Promise<void> | Underway {
     if (session.over) return undefined
     const core = this.successor
+    const before = session.turns?.taken
+    let pending: Promise<void> | undefined
+    let prepared = true
     try {
       const preparing = session.prepared()
-      const pending =
+      prepared = preparing === undefined
+      const taken =
         preparing === undefined ? core.#take(session, stanza) : preparing.then(() => core.#take(session, stanza))
-      if (pending === undefined) return session.count()
-      const done = pending.catch((error: unknown) => core.#refuse(session, stanza, error))
-      return session.detach === undefined ? done : session.handling(done)
+      pending = taken ?? undefined
     } catch (error) {
       core.#refuse(session, stanza, error)
-      session.count()
     }
+    if (pending === undefined && session.pending === undefined) return session.count()
+    const octets = stanza.raw?.length ?? 0
+    const turn = session.turns?.latest
+    // What has its turn is delivered in order: it holds up nobody.
+    if (prepared && turn !== undefined && session.turns?.taken !== before) return turn.join(octets)
+    const done = pending?.catch((error: unknown) => core.#refuse(session, stanza, error)) ?? Promise.resolve()
+    const handled = session.detach === undefined ? done : session.handling(done)
+    return pending === undefined ? new Underway(handled).with(octets) : handled
+  }
+
+  /** The messages of a session that wait. */
+  turnsOf(session: Session): Turns {
+    session.turns ??= new Turns(session, (message, error) => this.successor.#refuse(session, message, error))
+    return session.turns
+  }
+
+  mayFollow(message: Element): boolean {
+    const type = message.get('type')
+    const to = message.get('to')
+    if (to === undefined || type === 'groupchat' || type === 'error' || this.store.crowded) return false
+    return this.directory.session(to) !== undefined || this.directory.account(to) !== undefined
   }
 
   #take(session: Session, stanza: Element): void | Promise<void> {
@@ -324,11 +348,17 @@ export class Core implements Chat {
     const { work } = event
     if (work === undefined)
       return answer === undefined ? this.#send(session, stamped) : answer === 'handled' ? undefined : answer
-    const sent = async (): Promise<void> => {
-      if (answer === undefined) await this.#send(session, stamped)
-      else if (answer !== 'handled') await answer
+    let sent: void | Promise<void>
+    try {
+      sent = answer === undefined ? this.#send(session, stamped) : answer === 'handled' ? undefined : answer
+    } catch (error) {
+      // What went wrong first is what the sender is told.
+      sent = Promise.reject(error)
     }
-    return Promise.all([sent(), work]).then(() => {})
+    const turn = session.turns?.latest
+    if (turn === undefined || turn.done !== sent) return Promise.all([sent, work]).then(nothing)
+    turn.await(work, stamped)
+    return turn.whole
   }
 
   /** An available presence as features want it to be. */
@@ -484,6 +514,8 @@ function entered(
   if (answer === 'handled') return undefined
   return answer instanceof Promise ? answer.then((late) => entered(late, stanza, goOn)) : goOn(answer)
 }
+
+const nothing = (): void => {}
 
 /** @throws JidError: not every mail address is a JID (`o'brien@`) */
 export const accountJid = ({ local, domain }: Account): Jid => Jid.of(local, domain)

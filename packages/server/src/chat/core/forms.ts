@@ -39,7 +39,8 @@ const element = ({ name, type, label, required, values = [], options = [] }: Fie
     { var: name, type, label },
     required === true && el('required'),
     ...values.map((value) => el('value', {}, value)),
-    ...options.map((option) => el('option', { label: option.label }, el('value', {}, option.value))),
+    // Some clients show an option without a label as none (profanity: "(null)").
+    ...options.map(({ value, label = value }) => el('option', { label }, el('value', {}, value))),
   )
 
 const head = ({ title, instructions, formType }: FormText): Child[] => [

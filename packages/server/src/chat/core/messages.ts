@@ -6,18 +6,17 @@ import type { Origin } from './contracts.ts'
 import type { Core } from './core.ts'
 import type { OnlineAccount } from './directory.ts'
 import type { Session } from './session.ts'
+import { inTurn } from './turns.ts'
 
 /** To a resource that is there: it gets whatever it is sent (§8.5.3.1). */
 export function messageToSession(core: Core, origin: Origin, message: Element, session: Session): void | Promise<void> {
   const { receiving, keeping } = core.points
-  if (receiving.empty && keeping.empty) return deliver(core, origin, message, session)
+  if (receiving.empty && keeping.empty)
+    return inTurn(core, origin, message, undefined, (stanza) => deliver(core, origin, stanza, session))
   const event = { stanza: message, origin, to: session.jid, account: session.account.account, session }
   const answer = receiving.ask(event)
   if (answer !== undefined) return answer === 'handled' ? undefined : answer
-  const kept = keeping.ask(event)
-  return kept instanceof Promise
-    ? kept.then((stanza) => deliver(core, origin, stanza, session))
-    : deliver(core, origin, kept ?? message, session)
+  return inTurn(core, origin, message, keeping.ask(event), (stanza) => deliver(core, origin, stanza, session))
 }
 
 function deliver(core: Core, origin: Origin, message: Element, session: Session): void | Promise<void> {
@@ -80,10 +79,9 @@ function takeForAccount(core: Core, origin: Origin, message: Element, to: Jid, a
   const event = { stanza: message, origin, to, account }
   const answer = core.received(event)
   if (answer !== undefined) return answer === 'handled' ? undefined : answer
-  const kept = keeping.ask(event)
-  return kept instanceof Promise
-    ? kept.then((stanza) => deliverToAccount(core, origin, stanza, to, account))
-    : deliverToAccount(core, origin, kept ?? message, to, account)
+  return inTurn(core, origin, message, keeping.ask(event), (stanza) =>
+    deliverToAccount(core, origin, stanza, to, account),
+  )
 }
 
 /** Gives a message that the account has taken to its sessions; who is there is looked up at the last moment. */

@@ -8,6 +8,7 @@ import type {
   DeliveredEvent,
   Entered,
   Handled,
+  Kept,
   Hooks,
   PresenceEvent,
   RefusedEvent,
@@ -26,7 +27,7 @@ export interface Points {
   readonly sending: AnswerPoint<SendingEvent, Handled>
   readonly dressing: AnswerPoint<StanzaEvent, Element>
   readonly receiving: AnswerPoint<AccountEvent, Handled>
-  readonly keeping: AnswerPoint<AccountEvent, Element | Promise<Element>>
+  readonly keeping: AnswerPoint<AccountEvent, Element | Kept | Promise<Element>>
   readonly undelivered: AnswerPoint<AccountEvent, Handled>
   readonly delivered: TellPoint<DeliveredEvent>
   readonly refused: TellPoint<RefusedEvent>

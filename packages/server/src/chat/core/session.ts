@@ -4,6 +4,7 @@ import { type Element, escapeAttribute, type Jid, NS, type StreamError, serialis
 import * as v from 'valibot'
 import type { AccountChange } from '../../accounts/contracts.ts'
 import type { OnlineAccount } from './directory.ts'
+import type { Turns } from './turns.ts'
 
 /** What a session writes to. */
 export interface Wire {
@@ -58,8 +59,10 @@ export class Session {
   over = false
   /** Stanzas of the client's that were handled, modulo 2^32; from where a feature sets it to 0. */
   handled = 0
-  /** The stanza that is being handled; kept where `detach` is there. */
+  /** The stanzas that are being handled; kept where `detach` is there. */
   pending: Promise<void> | undefined
+  /** Its messages that wait to be safe. */
+  turns: Turns | undefined
   /** The client has lost its connection, and may come back. */
   away = false
   /** It is of before a restart and was not resumed since: what came in between did not come to it. */
@@ -137,9 +140,13 @@ export class Session {
     this.handled = (this.handled + 1) >>> 0
   }
 
-  /** A stanza is being handled. */
-  handling(work: Promise<void>): Promise<void> {
-    const pending = work.then(() => this.count())
+  /** Stanzas (one, unless `many` tells otherwise) are being handled. They count when those before them do: what is acknowledged is a number (XEP-0198 §4). */
+  handling(work: Promise<void>, many = (): number => 1): Promise<void> {
+    const before = this.pending
+    const pending = (before === undefined ? work : Promise.all([before, work])).then(() => {
+      for (let count = many(); count > 0; count--) this.count()
+      if (this.pending === pending) this.pending = undefined
+    })
     this.pending = pending
     return pending
   }

@@ -13,6 +13,7 @@ import {
   type ServerStreamLimits,
   type ServerStreamOptions,
   StreamError,
+  Underway,
   type UserAgent,
 } from '@aviso/xmpp'
 import type { Duplex } from 'node:stream'
@@ -230,13 +231,20 @@ export class ClientConnection implements ServerStreamHandlers, LoginConnection, 
     return session.jid
   }
 
-  stanza(stanza: Element): void | Promise<void> {
+  mayFollow(message: Element): boolean {
+    return this.#terms.chat.mayFollow(message)
+  }
+
+  stanza(stanza: Element): void | Promise<void> | Underway {
     const session = this.#session
     if (session === undefined) throw new StreamError('not-authorized')
     const { pace, chat } = this.#terms
     const waits = pace.admit(session.account.account.id, stanza, () => this.#goesOn(session))
     if (waits === undefined) return chat.take(session, stanza)
-    return waits.then((goesOn) => (goesOn ? chat.take(session, stanza) : undefined))
+    return waits.then((goesOn) => {
+      const taken = goesOn ? chat.take(session, stanza) : undefined
+      return taken instanceof Underway ? taken.done : taken
+    })
   }
 
   early(request: Element, stream: ServerStream): Element | undefined | Promise<Element | undefined> {

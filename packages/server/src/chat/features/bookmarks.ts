@@ -7,6 +7,7 @@ import { chatFeature } from '../core/contracts.ts'
 import { contentOf } from '../pubsub/avatar.ts'
 import type { NodeConfig } from '../pubsub/node-config.ts'
 import { type NewItem, NodeTranslation, NodeWatcher, PersonalEvents } from '../pubsub/personal-events.ts'
+import { bookmarksStore } from './bookmarks.store.ts'
 import { PrivateTranslation } from './private-translation.ts'
 import { xmlEntriesStore } from './xml-entries.store.ts'
 
@@ -37,10 +38,18 @@ export const bookmarks = chatFeature({
       const xml = await entries(account).get(PLACE)
       return xml === undefined ? undefined : readElement(xml, NO_CONTEXT, DEFAULT_PARSER_LIMITS)
     }
-    const keepOthers = (account: Account, storage: Element): Promise<void> => {
+    /** Writes rooms into their node, takes those of `gone` back, and keeps what of `storage` is no room as private XML: all of it or nothing. */
+    const rewrite = (
+      account: Account,
+      items: readonly NewItem[],
+      gone: readonly string[],
+      storage: Element,
+    ): Promise<void> => {
       const others = storage.without(isRoom)
-      const xml = others.elements.length === 0 ? '' : others.toString()
-      return entries(account).set({ entries: [{ ...PLACE, xml }], limit: Number.MAX_SAFE_INTEGER })
+      const entry = { ...PLACE, xml: others.elements.length === 0 ? '' : others.toString() }
+      return eventsFor(account).exchange(account, NATIVE, { items, gone, config: CONFIG }, (rooms) =>
+        host.store.account(bookmarksStore, account.id).rewrite({ rooms, others: entry }),
+      )
     }
 
     /** Moves bookmarks from before there were native ones. */
@@ -49,8 +58,7 @@ export const bookmarks = chatFeature({
       if (storage?.elements.some(isRoom) !== true) return storage
       const known = new Set((await eventsFor(account).items(account, NATIVE)).map(({ id }) => id))
       const rooms = roomsIn(storage).filter(({ id }) => !known.has(id))
-      if (rooms.length > 0) await eventsFor(account).publish(account, NATIVE, rooms.map(toItem), CONFIG)
-      await keepOthers(account, storage)
+      await rewrite(account, rooms.map(toItem), [], storage)
       return storage.without(isRoom)
     }
     host.hooks.bound.on((session) => {
@@ -78,9 +86,8 @@ export const bookmarks = chatFeature({
       const rooms = roomsIn(storage)
       if (rooms.length < storage.elements.filter(isRoom).length)
         throw StanzaError.of('jid-malformed', 'a room has no address, or another one has the same')
-      const events = eventsFor(account)
       await move(account)
-      const before = new Map((await events.items(account, NATIVE)).map((item) => [item.id, item]))
+      const before = new Map((await eventsFor(account).items(account, NATIVE)).map((item) => [item.id, item]))
       const changed: NewItem[] = []
       for (const { id, room } of rooms) {
         const known = before.get(id)
@@ -88,9 +95,7 @@ export const bookmarks = chatFeature({
         if (item.xml !== known?.xml) changed.push(item)
         before.delete(id)
       }
-      if (changed.length > 0) await events.publish(account, NATIVE, changed, CONFIG)
-      await events.retract(account, NATIVE, [...before.keys()])
-      await keepOthers(account, storage)
+      await rewrite(account, changed, [...before.keys()], storage)
     }
 
     host.offer(PrivateTranslation, { ...PLACE, get: read, set: write })

@@ -84,7 +84,10 @@ export const push = chatFeature({
     host.hooks.bound.on(({ account: { account } }) => void pushes.registrations(account))
     host.hooks.delivered.on(({ stanza, sessions }) => {
       const account = sessions[0]?.account
-      if (account !== undefined) pushes.message(account.account, account.sessions, stanza)
+      if (account === undefined) return
+      // What is said in a room is for the client that is in it: another one is not woken by it.
+      const reached = stanza.get('type') === 'groupchat' ? sessions : undefined
+      pushes.message(account.account, account.sessions, stanza, reached)
     })
     host.hooks.undelivered.on(({ stanza, account }) => {
       pushes.message(account, host.sessions(account.address), stanza)
@@ -174,14 +177,15 @@ class Pushes implements PushWork {
     }
   }
 
-  /** A message for the account was given to its sessions, or to none of them. */
-  message(account: Account, sessions: readonly Session[], message: Element): void {
+  /** A message for the account was given to its sessions, or to none of them. `only`: for the devices of these sessions alone. */
+  message(account: Account, sessions: readonly Session[], message: Element, only?: readonly Session[]): void {
     const known = this.#known.peek(account.id)
     // Most accounts have none: this is asked for each message.
     if (known?.length === 0 || !isWaking(message)) return
     const tell = (registrations: readonly Registration[]): void => {
       for (const registration of registrations) {
         const own = sessions.find((session) => isOf(session.get(device), registration))
+        if (only !== undefined && (own === undefined || !only.includes(own))) continue
         if (own === undefined || own.over || isAsleep(own)) this.#notify(account, registration, message)
       }
     }

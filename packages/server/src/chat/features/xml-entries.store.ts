@@ -1,12 +1,24 @@
 // XEP-0049, XEP-0054: XML that clients keep here, by name. Store workers import this file: it must stay light.
 
-import { defineStore, read, StoreError, write } from '../../store/contracts.ts'
+import { defineStore, read, StoreError, type Transaction, write } from '../../store/contracts.ts'
 
 export interface Entry {
   readonly xmlns: string
   readonly name: string
   /** XML text; '' forgets the entry. */
   readonly xml: string
+}
+
+/** Keeps an entry, or forgets it. */
+export async function keepEntry(tx: Transaction, { xmlns, name, xml }: Entry): Promise<void> {
+  if (xml === '') await tx.run('DELETE FROM xml_entry WHERE xmlns = ? AND name = ?', xmlns, name)
+  else
+    await tx.run(
+      'INSERT INTO xml_entry (xmlns, name, xml) VALUES (?, ?, ?) ON CONFLICT (xmlns, name) DO UPDATE SET xml = excluded.xml',
+      xmlns,
+      name,
+      xml,
+    )
 }
 
 export const xmlEntriesStore = defineStore({
@@ -23,15 +35,7 @@ export const xmlEntriesStore = defineStore({
 
     /** Keeps entries, all or none. Throws `full` where there would be more than `limit`, the vCard apart. */
     set: write(async (tx, { entries, limit }: { readonly entries: readonly Entry[]; readonly limit: number }) => {
-      for (const { xmlns, name, xml } of entries)
-        if (xml === '') await tx.run('DELETE FROM xml_entry WHERE xmlns = ? AND name = ?', xmlns, name)
-        else
-          await tx.run(
-            'INSERT INTO xml_entry (xmlns, name, xml) VALUES (?, ?, ?) ON CONFLICT (xmlns, name) DO UPDATE SET xml = excluded.xml',
-            xmlns,
-            name,
-            xml,
-          )
+      for (const entry of entries) await keepEntry(tx, entry)
       if (Number((await tx.get("SELECT count(*) FROM xml_entry WHERE xmlns <> 'vcard-temp'"))?.[0]) > limit)
         throw new StoreError('full', 'too many entries')
     }),

@@ -77,28 +77,57 @@ async function nodeToPublishTo(
   return { node: found, fresh: false }
 }
 
+async function publish(tx: Transaction, args: Publishing): Promise<Published> {
+  const { actor, items, limits } = args
+  const { node, fresh } = await nodeToPublishTo(tx, args)
+  mustFit(node.config, args)
+  if (node.config.persist) {
+    for (const { id, xml } of items) {
+      const before = await findItem(tx, node, id)
+      if (before !== undefined && before.publisher !== actor.jid) {
+        const { affiliation } = await standingOf(tx, node.name, actor)
+        // Who may publish because everybody may does not write over others' items.
+        if (affiliation === 'none' || affiliation === 'member' || affiliation === 'publish-only')
+          must({ condition: 'forbidden', text: 'this item is somebody else’s' })
+      }
+      await putItem(tx, node.name, { id, xml, publisher: actor.jid })
+    }
+    await trim(tx, node, limits)
+    await mustFitInAll(tx, limits)
+  }
+  return { audience: await audienceOf(tx, node), fresh }
+}
+
+/** Items that come, and others that go. */
+export interface Exchange extends Publishing {
+  /** Ids; what is not there is gone already. */
+  readonly gone: readonly string[]
+}
+
+export interface Exchanged extends Published {
+  /** Those that were there. */
+  readonly gone: readonly string[]
+}
+
+/** Takes items back and publishes others, all of it or nothing; undefined where there was nothing to do. For those who may do both. */
+export async function exchange(tx: Transaction, args: Exchange): Promise<Exchanged | undefined> {
+  const node = await findNode(tx, args.node)
+  const gone: string[] = []
+  if (node !== undefined && args.gone.length > 0) {
+    must(mayNotPublish(node.config, args.actor, await standingOf(tx, node.name, args.actor)))
+    for (const id of args.gone) {
+      if ((await findItem(tx, node, id)) === undefined) continue
+      await tx.run('DELETE FROM pubsub_item WHERE node = ? AND id = ?', node.name, id)
+      gone.push(id)
+    }
+  }
+  if (args.items.length > 0) return { ...(await publish(tx, args)), gone }
+  return node === undefined ? undefined : { audience: await audienceOf(tx, node), fresh: false, gone }
+}
+
 export const itemOperations = {
   /** Keeps the items, all or none, makes the node where it is to be made, and lets go of what is too much. */
-  publish: write(async (tx, args: Publishing): Promise<Published> => {
-    const { actor, items, limits } = args
-    const { node, fresh } = await nodeToPublishTo(tx, args)
-    mustFit(node.config, args)
-    if (node.config.persist) {
-      for (const { id, xml } of items) {
-        const before = await findItem(tx, node, id)
-        if (before !== undefined && before.publisher !== actor.jid) {
-          const { affiliation } = await standingOf(tx, node.name, actor)
-          // Who may publish because everybody may does not write over others' items.
-          if (affiliation === 'none' || affiliation === 'member' || affiliation === 'publish-only')
-            must({ condition: 'forbidden', text: 'this item is somebody else’s' })
-        }
-        await putItem(tx, node.name, { id, xml, publisher: actor.jid })
-      }
-      await trim(tx, node, limits)
-      await mustFitInAll(tx, limits)
-    }
-    return { audience: await audienceOf(tx, node), fresh }
-  }),
+  publish: write(publish),
 
   /** §7.2: takes items back. Throws where one of them is not there. */
   retract: write(

@@ -4,7 +4,6 @@ import { Jid, StanzaError } from '@aviso/xmpp'
 import * as v from 'valibot'
 import type { Account } from '../../accounts/contracts.ts'
 import { serviceKey } from '../../kernel/scope.ts'
-import { size } from '../../kernel/units.ts'
 import { chatFeature, type IqRequest } from '../core/contracts.ts'
 import { stateOf } from '../core/roster.ts'
 import type { Session } from '../core/session.ts'
@@ -13,11 +12,11 @@ import type { AccountPlace } from './account-place.ts'
 import { claimOf } from './claims.ts'
 import { infoOfNode, itemsOfNode, listOfNodes } from './discovery.ts'
 import { Interest, Interests, NOTHING, wants } from './interests.ts'
+import { limitSettings, most, placeLimits } from './limits.ts'
 import { Memory } from './memory.ts'
 import { OWNER, PUBSUB } from './names.ts'
 import { Personal } from './personal.ts'
 import { NodeTranslation, PersonalEvents } from './personal-events.ts'
-import type { PlaceLimits } from './place.ts'
 import { FEATURES, respond, wantedOf } from './requests.ts'
 import { authorize, isAuthorization } from './subscribing.ts'
 import { translated } from './translating.ts'
@@ -30,35 +29,23 @@ const PEP_FEATURES = [
   'presence-subscribe',
 ]
 
-const count = v.pipe(v.number(), v.integer(), v.minValue(1))
 const MEMORY = serviceKey<Memory>('pep-memory')
-/** Characters of payload that are sent at once. */
-const PAGE_OCTETS = 256 * 1024
-
 export const pep = chatFeature({
   name: 'pep',
   summary:
     'Keeps what people publish of themselves, and tells their contacts: avatars, keys for encryption, moods, bookmarks.',
   config: v.strictObject({
-    'max-nodes': v.optional(v.pipe(count, v.description('how many nodes one account may have')), 500),
-    'max-items': v.optional(
-      v.pipe(count, v.description('how many items are kept of a node that wants as many as possible')),
-      1000,
-    ),
-    'max-item-octets': v.pipe(size('256KiB'), v.description('how big one item may be')),
-    'max-octets': v.pipe(size('64MiB'), v.description('how big all items of one account may be together')),
-    'max-subscriptions': v.optional(
-      v.pipe(count, v.description('how many subscriptions, and how many affiliations, one node may have')),
-      1000,
-    ),
-    page: v.optional(v.pipe(count, v.description('how many items are sent at once')), 250),
-    'remembered-capabilities': v.optional(
-      v.pipe(count, v.description('of how many kinds of clients it is remembered what they want to hear of')),
+    ...limitSettings({
+      nodes: 500,
+      nodesOf: 'how many nodes one account may have',
+      octets: '64MiB',
+      octetsOf: 'how big all items of one account may be together',
+      members: 1000,
+    }),
+    'remembered-capabilities': most(10_000, 'of how many kinds of clients it is remembered what they want to hear of'),
+    'remembered-contacts': most(
       10_000,
-    ),
-    'remembered-contacts': v.optional(
-      v.pipe(count, v.description('of how many contacts on other servers, and of how many accounts, it is remembered')),
-      10_000,
+      'of how many contacts on other servers, and of how many accounts, it is remembered',
     ),
   }),
 
@@ -68,16 +55,7 @@ export const pep = chatFeature({
       MEMORY,
       () => new Memory({ capabilities: config['remembered-capabilities'], remotes: remembered, accounts: remembered }),
     )
-    const limits: PlaceLimits = {
-      nodes: config['max-nodes'],
-      members: config['max-subscriptions'],
-      maxItems: config['max-items'],
-      maxPayload: config['max-item-octets'],
-      octets: config['max-octets'],
-      page: config.page,
-      pageOctets: PAGE_OCTETS,
-    }
-    const personal = new Personal(host, scope, memory, limits)
+    const personal = new Personal(host, scope, memory, placeLimits(config))
     const interests = new Interests(host, scope, memory.capabilities, config['remembered-capabilities'])
     host.offer(PersonalEvents, personal)
 

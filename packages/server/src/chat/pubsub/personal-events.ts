@@ -3,6 +3,7 @@
 import type { Jid } from '@aviso/xmpp'
 import type { Account } from '../../accounts/contracts.ts'
 import { serviceKey } from '../../kernel/scope.ts'
+import type { Exchange, Exchanged } from './item-operations.ts'
 import type { NodeConfig } from './node-config.ts'
 import type { Item } from './rows.ts'
 
@@ -16,6 +17,20 @@ export interface PersonalEvents {
   seenBy(account: Account, node: string, viewer: Jid): Promise<readonly Item[]>
   /** Publishes, as the owner would; `config` is for a node that is not there yet. Resolves when it is durable. */
   publish(account: Account, node: string, items: readonly NewItem[], config: Partial<NodeConfig>): Promise<void>
+  /**
+   * Publishes items and takes others back in one change, as the owner would; those that are not there are taken back already. `commit` carries it out, together with whatever belongs to
+   * it. `config` is for a node that is not there yet. Resolves when it is durable.
+   */
+  exchange(
+    account: Account,
+    node: string,
+    change: {
+      readonly items: readonly NewItem[]
+      readonly gone: readonly string[]
+      readonly config: Partial<NodeConfig>
+    },
+    commit: (change: Exchange) => Promise<Exchanged | undefined>,
+  ): Promise<void>
   /** Takes items back; those that are not there are taken back already. */
   retract(account: Account, node: string, ids: readonly string[]): Promise<void>
   /** Sends somebody who has come the last items of the account that he may see and wants. */

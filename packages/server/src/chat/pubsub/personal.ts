@@ -67,6 +67,22 @@ export class Personal implements PersonalEvents {
     place.happened(published(place, audience, items, actor.jid))
   }
 
+  async exchange(
+    account: Account,
+    node: string,
+    { items, gone, config }: Parameters<PersonalEvents['exchange']>[2],
+    commit: Parameters<PersonalEvents['exchange']>[3],
+  ): Promise<void> {
+    const place = this.place(account)
+    const actor = await place.actor(place.jid)
+    const created = { ...place.defaults, ...config }
+    const done = await asked(commit({ node, actor, items, gone, wanted: {}, created, limits: this.#limits }))
+    if (done === undefined) return
+    if (done.fresh) place.changed()
+    if (items.length > 0) place.happened(published(place, done.audience, items, actor.jid))
+    if (done.gone.length > 0) place.happened(retracted(done.audience, done.gone))
+  }
+
   async retract(account: Account, node: string, ids: readonly string[]): Promise<void> {
     const place = this.place(account)
     const actor = await place.actor(place.jid)

@@ -4,19 +4,15 @@ import { createHash } from 'node:crypto'
 import { el, Jid, StanzaError } from '@aviso/xmpp'
 import * as v from 'valibot'
 import { accountRooms } from '../../accounts/rooms.ts'
-import { size } from '../../kernel/units.ts'
 import { chatFeature } from '../core/contracts.ts'
 import { openService, openServices, serviceDomain } from '../core/service.ts'
 import { infoOfNode, itemsOfNode, listOfNodes } from './discovery.ts'
+import { limitSettings, placeLimits } from './limits.ts'
 import { OWNER, PUBSUB } from './names.ts'
 import { serviceNodesStore } from './nodes.store.ts'
 import { FEATURES, respond } from './requests.ts'
 import { ServicePlace, type ServiceRules } from './service-place.ts'
 import { authorize, isAuthorization } from './subscribing.ts'
-
-const count = v.pipe(v.number(), v.integer(), v.minValue(1))
-/** Characters of payload that are sent at once. */
-const PAGE_OCTETS = 256 * 1024
 
 export const pubsub = chatFeature({
   name: 'pubsub',
@@ -51,31 +47,18 @@ export const pubsub = chatFeature({
       v.pipe(v.boolean(), v.description('tell with each item who has published it, whatever the node says')),
       false,
     ),
-    'max-nodes': v.optional(v.pipe(count, v.description('how many nodes there may be')), 1000),
-    'max-items': v.optional(
-      v.pipe(count, v.description('how many items are kept of a node that wants as many as possible')),
-      1000,
-    ),
-    'max-item-octets': v.pipe(size('256KiB'), v.description('how big one item may be')),
-    'max-octets': v.pipe(size('256MiB'), v.description('how big all items of the service may be together')),
-    'max-subscriptions': v.optional(
-      v.pipe(count, v.description('how many subscriptions, and how many affiliations, one node may have')),
-      10_000,
-    ),
-    page: v.optional(v.pipe(count, v.description('how many items are sent at once')), 250),
+    ...limitSettings({
+      nodes: 1000,
+      nodesOf: 'how many nodes there may be',
+      octets: '256MiB',
+      octetsOf: 'how big all items of the service may be together',
+      members: 10_000,
+    }),
   }),
 
   attach(host, config, outer) {
     const rules: ServiceRules = {
-      limits: {
-        nodes: config['max-nodes'],
-        members: config['max-subscriptions'],
-        maxItems: config['max-items'],
-        maxPayload: config['max-item-octets'],
-        octets: config['max-octets'],
-        page: config.page,
-        pageOctets: PAGE_OCTETS,
-      },
+      limits: placeLimits(config),
       create: config.create,
       autoCreate: config['auto-create'],
       exposePublisher: config['expose-publisher'],

@@ -10,7 +10,7 @@ import type { Hall } from './hall.ts'
 import { endRoom, saveConfig } from './owner.ts'
 import { readNick } from './nick.ts'
 import type { Room } from './room.ts'
-import { keptConfig, type RoomConfig, roomConfigSchema } from './room-config.ts'
+import { hatSchema, keptConfig, type RoomConfig, roomConfigSchema } from './room-config.ts'
 
 /** The services that are up, by domain. */
 export const RoomHalls = serviceKey<Map<string, Hall>>('chat-room-halls')
@@ -67,6 +67,7 @@ export interface RoomAdmin {
   }): Promise<void>
   /** Messages behind the one with the id `after`. */
   messages(args: { readonly address: string; readonly after?: string }): Promise<readonly ExportedMessage[]>
+  /** Makes the room anew; it stays, whatever it did before. */
   import(args: { readonly address: string; readonly room: ExportedRoom }): Promise<void>
   importMessages(args: { readonly address: string; readonly messages: readonly ExportedMessage[] }): Promise<void>
 }
@@ -79,7 +80,7 @@ const affiliatedSchema = v.strictObject({
   affiliation: v.picklist(['owner', 'admin', 'member', 'none', 'outcast']),
   nick: v.optional(v.string(), ''),
   reason: v.optional(v.string(), ''),
-  hats: v.optional(v.array(v.strictObject({ uri: v.string(), title: v.string() })), []),
+  hats: v.optional(v.array(hatSchema), []),
 })
 const exportedSchema = v.strictObject({
   config: v.partial(roomConfigSchema),
@@ -164,7 +165,11 @@ export function createRoomAdmin(rooms: () => Scope): RoomAdmin {
         const { messages } = await hall.store.query({ room: id, filter: {}, page })
         return messages.map(({ sender = '', ...message }) => ({ ...message, sender }))
       }),
-    import: async ({ address, room }) => make(address, parsed(exportedSchema, room)),
+    import: async ({ address, room }) => {
+      const { config, ...rest } = parsed(exportedSchema, room)
+      // Nobody is in it: one that does not stay would be gone before its messages come.
+      await make(address, { config: { ...config, persistent: true }, ...rest })
+    },
     importMessages: ({ address, messages }) =>
       within(address, async (room) => {
         for (const { id, at, sender, xml } of parsed(v.array(messageSchema), messages))

@@ -172,8 +172,11 @@ export function takeAffiliations(room: Room, entries: readonly Affiliated[], act
     const before = new Map(
       [...room.occupants.values()].map((occupant) => [occupant, room.affiliationOf(occupant.bare)]),
     )
+    const known = room.entryOf(entry.jid)
     room.affiliated(entry)
-    const telling: Telling = { reason: entry.reason, actor }
+    // A nick or a hat is no reason to say once more why somebody is what he is.
+    const isNews = known.affiliation !== entry.affiliation || known.reason !== entry.reason
+    const telling: Telling = isNews ? { reason: entry.reason, actor } : {}
     let there = false
     for (const [occupant, was] of before) {
       const is = room.affiliationOf(occupant.bare)
@@ -183,7 +186,7 @@ export function takeAffiliations(room: Room, entries: readonly Affiliated[], act
       else if (room.config.membersOnly && RANK[is] < RANK.member) expel(room, occupant, { ...telling, codes: [321] })
       else changeRole(room, occupant, roleAfter(room, occupant, was, is), telling)
     }
-    if (!there) tellOfAbsent(room, entry)
+    if (!there && isNews) tellOfAbsent(room, entry)
   }
 }
 

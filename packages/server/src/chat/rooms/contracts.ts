@@ -29,6 +29,8 @@ export const ROLE_RANK: Readonly<Record<Role, number>> = { none: 0, visitor: 1, 
 export interface Hat {
   readonly uri: string
   readonly title: string
+  /** An angle, in degrees. */
+  readonly hue?: string | undefined
 }
 
 /** What a room knows of somebody, whether he is in it or not. */

@@ -17,8 +17,8 @@ import { occupantsOf, Returning } from './returning.ts'
 import { stamped } from '../archive/stanza-ids.ts'
 import { readText } from './room-archive.ts'
 import { Room, toRow } from './room.ts'
-import { type RoomConfig, usualConfig } from './room-config.ts'
-import { type RoomMarks, roomsStore } from './rooms.store.ts'
+import { marksOf, type RoomConfig, usualConfig } from './room-config.ts'
+import { roomsStore } from './rooms.store.ts'
 import type { Settings } from './settings.ts'
 import { subjectIn } from './subject.ts'
 
@@ -156,22 +156,24 @@ export class Hall {
     return { oldest: this.clock.now() - own, most: this.settings['archive-max-messages'] }
   }
 
-  marks(config: RoomConfig): RoomMarks {
-    return {
-      config: JSON.stringify(config),
-      title: config.title,
-      listed: config.public,
-      persistent: config.persistent,
-    }
-  }
-
   // Which rooms there are
 
   /** Works with a room, which stays in memory meanwhile. @throws StanzaError item-not-found, or gone */
   using<T>(name: string, act: (room: Room) => T | Promise<T>): T | Promise<T> {
     const room = this.rooms.get(name)
     if (room !== undefined) return this.#with(room, act)
-    return this.load(name).then((found) => this.#with(mustBe(found), act))
+    return this.load(name).then((found) => {
+      const loaded = mustBe(found)
+      // Others have waited for it too: one of them may have let go of it already.
+      return this.rooms.get(name) === loaded ? this.#with(loaded, act) : this.using(name, act)
+    })
+  }
+
+  /** True where there is such a room, or one was there lately; nobody is to work with it. */
+  async knows(name: string): Promise<boolean> {
+    const found = await this.load(name)
+    if (found instanceof Room) this.settle(found)
+    return found !== undefined
   }
 
   #with<T>(room: Room, act: (room: Room) => T | Promise<T>): T | Promise<T> {
@@ -248,7 +250,7 @@ export class Hall {
       await this.#mustBeFree(name)
       await this.store.create({
         name,
-        ...this.marks(config),
+        ...marksOf(config),
         salt: randomWord(this.random, 32),
         locked,
         affiliations: affiliations.map(toRow),
@@ -284,7 +286,9 @@ export class Hall {
     if (this.#making.has(name)) return false
     this.#ceded.add(name)
     this.#scope.timeout(CEDED_MS, () => this.released(name))
-    if (!((await this.load(name)) instanceof Room)) return true
+    const found = await this.load(name)
+    if (!(found instanceof Room)) return true
+    this.settle(found)
     this.released(name)
     return false
   }

@@ -150,7 +150,9 @@ export function cameBack(room: Room, { stanza, origin }: StanzaEvent): void {
   const session = room.sessions.get(origin.jid.toString())
   if (session === undefined) return
   const error = StanzaError.from(stanza)
-  if (!KICKABLE.has(error.condition)) return
+  // A client that cannot even say what is wrong is no better than one that is gone.
+  const says = stanza.child('error')?.elements.some(({ xmlns }) => xmlns === NS.stanzaErrors) === true
+  if (says && !KICKABLE.has(error.condition)) return
   // While the server comes up again, its clients have yet to come back.
   if (room.hall.returning.isAwaited(session)) return
   const reason = room.config.publicJids

@@ -7,7 +7,7 @@ import { mayBecome, takeAffiliations } from './affiliations.ts'
 import { type Affiliated, type Affiliation, MUC_OWNER, RANK } from './contracts.ts'
 import { announceSelf, expel } from './presence.ts'
 import { type Room, toRow } from './room.ts'
-import { ADMINS, configForm, OWNERS, type RoomConfig, submittedConfig } from './room-config.ts'
+import { ADMINS, configForm, marksOf, OWNERS, type RoomConfig, submittedConfig } from './room-config.ts'
 
 function mustOwn(room: Room, iq: IqRequest): void {
   if (room.affiliationOf(iq.from.bareString) !== 'owner') throw StanzaError.of('forbidden', 'only owners may do this')
@@ -82,7 +82,7 @@ export async function saveConfig(
 ): Promise<void> {
   if (affiliations.length > 0) mayBecome(room, affiliations)
   const { hall } = room
-  await hall.still(hall.store.save({ id: room.id, ...hall.marks(config), affiliations: affiliations.map(toRow) }))
+  await hall.still(hall.store.save({ id: room.id, ...marksOf(config), affiliations: affiliations.map(toRow) }))
   const before = room.config
   room.config = config
   room.locked = false

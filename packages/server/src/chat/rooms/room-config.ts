@@ -4,10 +4,27 @@ import { type Element, StanzaError } from '@aviso/xmpp'
 import * as v from 'valibot'
 import { type Field, form, type Submission } from '../core/forms.ts'
 import { MUC } from './contracts.ts'
+import type { RoomMarks } from './rooms.store.ts'
 import { BROADCAST_ROLES, PRIVATE_MESSAGES, type Settings } from './settings.ts'
 
 const text = (most: number) => v.pipe(v.string(), v.maxLength(most))
 const whole = (most: number) => v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(most))
+
+/** XEP-0317: the most hats that a room may have. */
+export const MAX_HATS = 50
+
+export const hatSchema = v.strictObject({
+  uri: v.pipe(v.string(), v.minLength(1), v.maxLength(500), v.regex(/^[^\s<>]+$/u, 'a URI is expected')),
+  title: v.pipe(v.string(), v.trim(), v.minLength(1, 'a title is expected'), v.maxLength(100)),
+  /** XEP-0392 §5: an angle, in degrees. */
+  hue: v.optional(
+    v.pipe(
+      v.string(),
+      v.regex(/^\d{1,3}(?:\.\d{1,12})?$/, 'a hue is an angle'),
+      v.check((text) => Number(text) <= 360, 'a hue is an angle of 360 degrees at most'),
+    ),
+  ),
+})
 
 /** A room's own settings, as they are kept, exported and imported. */
 export const roomConfigSchema = v.strictObject({
@@ -32,6 +49,8 @@ export const roomConfigSchema = v.strictObject({
   archiveDays: whole(100_000),
   /** Seconds. */
   slowMode: whole(86_400),
+  /** Those that there are to be given. */
+  hats: v.pipe(v.array(hatSchema), v.maxLength(MAX_HATS)),
 })
 export type RoomConfig = v.InferOutput<typeof roomConfigSchema>
 
@@ -54,6 +73,7 @@ export const usualConfig = ({ defaults, 'max-history': most }: Settings): RoomCo
   archive: defaults.archive,
   archiveDays: 0,
   slowMode: defaults['slow-mode'],
+  hats: [],
 })
 
 /** What was kept by another version lacks what is new, and has what is no more. */
@@ -65,6 +85,14 @@ export function keptConfig(kept: string, settings: Settings): RoomConfig {
   const parsed = v.safeParse(roomConfigSchema, merged)
   return parsed.success ? parsed.output : usual
 }
+
+/** As they are kept. */
+export const marksOf = (config: RoomConfig): RoomMarks => ({
+  config: JSON.stringify(config),
+  title: config.title,
+  listed: config.public,
+  persistent: config.persistent,
+})
 
 const CONFIG = `${MUC}#roomconfig`
 
@@ -182,7 +210,7 @@ export function configForm(config: RoomConfig, room: string, { owners, admins }:
       type: 'list-single',
       label: 'Who may send private messages',
       values: [config.privateMessages],
-      options: PRIVATE_MESSAGES.map((value) => ({ value })),
+      options: PRIVATE_MESSAGES.map((value) => ({ value, label: PRIVATE_LABELS[value] })),
     },
     { name: ADMINS, type: 'jid-multi', label: 'Administrators', values: admins },
     { name: OWNERS, type: 'jid-multi', label: 'Owners', values: owners },
@@ -195,6 +223,14 @@ const BROADCAST_LABELS: Readonly<Record<(typeof BROADCAST_ROLES)[number], string
   participant: 'Participants',
   visitor: 'Visitors',
   none: 'Members that are away',
+}
+
+const PRIVATE_LABELS: Readonly<Record<(typeof PRIVATE_MESSAGES)[number], string>> = {
+  anyone: 'Everybody',
+  participants: 'Those with voice',
+  moderators: 'Only moderators, and others to them',
+  affiliated: 'Members',
+  none: 'Nobody, except with moderators',
 }
 
 /** What the one who fills in the form may decide. */

@@ -170,10 +170,15 @@ export class Room {
     return this.#reserved.get(looksOf(nick))
   }
 
+  /** XEP-0421: by what others know somebody in this room, whether he is in it or not. */
+  idOf(bare: string): string {
+    return createHmac('sha256', this.#salt).update(bare).digest('base64url')
+  }
+
   /** Somebody takes a nick. */
   seat(nick: string, bare: string, role: Role): Occupant {
     const jid = this.jid.withResource(nick)
-    const id = createHmac('sha256', this.#salt).update(bare).digest('base64url')
+    const id = this.idOf(bare)
     const origin = this.hall.origin(jid)
     const occupant = { nick, jid, full: jid.toString(), origin, bare, id, role, sessions: [], shown: {} }
     this.occupants.set(nick, occupant)

@@ -1,13 +1,15 @@
 // XEP-0045 §6: what is told of rooms to those who look for them
 
-import { Jid, NS, StanzaError } from '@aviso/xmpp'
+import { el, Jid, NS, StanzaError } from '@aviso/xmpp'
 import { pageOf, RSM } from '../archive/query.ts'
-import type { DiscoInfo, IqRequest } from '../core/contracts.ts'
+import { COMMANDS } from '../core/command-sessions.ts'
+import type { DiscoInfo, DiscoItem, IqRequest } from '../core/contracts.ts'
+import { type Field, FORMS, result } from '../core/forms.ts'
 import type { DiscoPage } from '../core/service.ts'
-import { el } from '@aviso/xmpp'
-import { type Field, result } from '../core/forms.ts'
+import { commandsFor, hatsHash } from './hats.ts'
 import { HATS, MODERATE, MUC, OCCUPANT_ID, RANK, RETRACT } from './contracts.ts'
 import type { Hall } from './hall.ts'
+import { MENTIONS } from './mentions.ts'
 import { REGISTER } from './registration.ts'
 import type { Room } from './room.ts'
 import { VCARD } from './avatar.ts'
@@ -44,7 +46,14 @@ export async function listRooms(hall: Hall, iq: IqRequest): Promise<DiscoPage> {
 }
 
 /** A room that is being set up is known to who sets it up only. */
-const mayKnow = (room: Room, bare: string): boolean => !room.locked || room.affiliationOf(bare) === 'owner'
+export const mayKnow = (room: Room, bare: string): boolean => !room.locked || room.affiliationOf(bare) === 'owner'
+
+/** What is to be found at a room: who is in it, and the commands that somebody may run. */
+export function itemsOfRoom(room: Room, iq: IqRequest, node: string | undefined): DiscoPage | undefined {
+  if (!mayKnow(room, iq.from.bareString)) return undefined
+  if (node === COMMANDS) return { items: commandsFor(room, iq) }
+  return node === undefined ? { items: occupantsFor(room, iq) } : undefined
+}
 
 export function describeRoom(room: Room, iq: IqRequest, node: string | undefined): DiscoInfo | undefined {
   const bare = iq.from.bareString
@@ -53,7 +62,17 @@ export function describeRoom(room: Room, iq: IqRequest, node: string | undefined
     const { nick } = room.entryOf(bare)
     return { identities: nick === '' ? [] : [{ category: 'conference', type: 'text', name: nick }], features: [MUC] }
   }
-  if (node !== undefined) return undefined
+  if (node === COMMANDS) return { identities: [{ category: 'automation', type: 'command-list' }], features: [COMMANDS] }
+  if (node !== undefined) {
+    const command = commandsFor(room, iq).find((each) => each.node === node)
+    if (command === undefined) return undefined
+    const identity = {
+      category: 'automation',
+      type: 'command-node',
+      ...(command.name !== undefined && { name: command.name }),
+    }
+    return { identities: [identity], features: [COMMANDS, FORMS] }
+  }
   const { config, hall } = room
   const features = [
     NS.discoInfo,
@@ -64,6 +83,8 @@ export function describeRoom(room: Room, iq: IqRequest, node: string | undefined
     `${MUC}#request`,
     OCCUPANT_ID,
     HATS,
+    MENTIONS,
+    COMMANDS,
     MODERATE,
     RETRACT,
     REGISTER,
@@ -93,6 +114,7 @@ export function describeRoom(room: Room, iq: IqRequest, node: string | undefined
     ...(room.avatar === ''
       ? []
       : [{ name: 'muc#roominfo_avatarhash', type: 'text-multi' as const, values: [room.avatar] }]),
+    ...(config.hats.length === 0 ? [] : [field('hats#hash', hatsHash(room))]),
     ...(room.subject === undefined ? [] : [field('muc#roominfo_subject', room.subject.text)]),
   ]
   return {
@@ -103,9 +125,7 @@ export function describeRoom(room: Room, iq: IqRequest, node: string | undefined
 }
 
 /** Who is in a room: told to those who are in it, or belong to it (§6.5). */
-export function listOccupants(room: Room, iq: IqRequest): DiscoPage | undefined {
-  const bare = iq.from.bareString
-  if (!mayKnow(room, bare)) return undefined
-  const inside = room.sessions.has(iq.from.toString()) || room.rankOf(bare) >= RANK.member
-  return { items: inside ? [...room.occupants.values()].map(({ full, nick }) => ({ jid: full, name: nick })) : [] }
+function occupantsFor(room: Room, { from }: IqRequest): readonly DiscoItem[] {
+  const inside = room.sessions.has(from.toString()) || room.rankOf(from.bareString) >= RANK.member
+  return inside ? [...room.occupants.values()].map(({ full, nick }) => ({ jid: full, name: nick })) : []
 }

@@ -126,6 +126,40 @@ async function affiliate(tx: Transaction, room: number, rows: readonly Affiliati
   }
 }
 
+/** A message of a room. */
+export interface RoomMessage extends Required<ArchivedMessage> {
+  readonly room: number
+  readonly contact: string
+  readonly resource: string
+  readonly oldest: number
+  readonly most: number
+  readonly archived: boolean
+  readonly subject?: string | undefined
+}
+
+async function appendTo(tx: Transaction, message: RoomMessage): Promise<void> {
+  const { room, subject, archived, id, at, contact, resource, sender, xml, oldest, most } = message
+  // What comes late for a room that is gone must not lie there for the next one of its number.
+  if (!(await exists(tx, room))) return
+  if (subject !== undefined) await tx.run('UPDATE room SET subject = ? WHERE id = ?', subject, room)
+  if (!archived) return
+  const own = shelf(room)
+  const last = await newest(tx, own)
+  const seq = last.seq + 1
+  await tx.run(
+    'INSERT INTO room_message (room, seq, id, at, contact, resource, sender, xml) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+    room,
+    seq,
+    id,
+    Math.max(at, last.at),
+    contact,
+    resource,
+    sender,
+    xml,
+  )
+  if (seq % PRUNED_EVERY === 0) await prune(tx, own, oldest, most, seq)
+}
+
 export const roomsStore = defineStore({
   name: 'rooms',
   scale: 'service',
@@ -366,41 +400,9 @@ CREATE TABLE room_occupant (
     ),
 
     /** Keeps a message behind all others of its room; `subject` where it changes that. */
-    append: append(
-      async (
-        tx,
-        args: Required<ArchivedMessage> & {
-          readonly room: number
-          readonly contact: string
-          readonly resource: string
-          readonly oldest: number
-          readonly most: number
-          readonly archived: boolean
-          readonly subject?: string | undefined
-        },
-      ) => {
-        // What comes late for a room that is gone must not lie there for the next one of its number.
-        if (!(await exists(tx, args.room))) return
-        if (args.subject !== undefined)
-          await tx.run('UPDATE room SET subject = ? WHERE id = ?', args.subject, args.room)
-        if (!args.archived) return
-        const own = shelf(args.room)
-        const last = await newest(tx, own)
-        const seq = last.seq + 1
-        await tx.run(
-          'INSERT INTO room_message (room, seq, id, at, contact, resource, sender, xml) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
-          args.room,
-          seq,
-          args.id,
-          Math.max(args.at, last.at),
-          args.contact,
-          args.resource,
-          args.sender,
-          args.xml,
-        )
-        if (seq % PRUNED_EVERY === 0) await prune(tx, own, args.oldest, args.most, seq)
-      },
-    ),
+    append: append(async (tx, all: readonly RoomMessage[]) => {
+      for (const message of all) await appendTo(tx, message)
+    }),
 
     /** Puts another text in the place of a message; undefined where there is none, else what was there and who had sent it. */
     replace: write(

@@ -1,6 +1,6 @@
 // XEP-0045: Multi-User Chat
 
-import { el, errorReply, NS, StanzaError } from '@aviso/xmpp'
+import { el, errorReply, type Jid, NS, StanzaError } from '@aviso/xmpp'
 import { AccountError } from '../../accounts/errors.ts'
 import { accountRooms } from '../../accounts/rooms.ts'
 import { type Scope, serviceKey } from '../../kernel/scope.ts'
@@ -13,6 +13,7 @@ import {
   type IqRequest,
   type StanzaEvent,
 } from '../core/contracts.ts'
+import { type CommandLimits, COMMANDS, CommandSessions } from '../core/command-sessions.ts'
 import { openService, openServices, type ServiceDomain, type ServicePlace } from '../core/service.ts'
 import { createRoomAdmin, RoomHalls } from './administration.ts'
 import { asStanzaError } from '../core/subscribing.ts'
@@ -21,6 +22,7 @@ import { cardAsked, setCard, VCARD } from './avatar.ts'
 import { MODERATE, MUC, MUC_ADMIN, MUC_OWNER, RANK, type Tombstone } from './contracts.ts'
 import { presenceAt } from './entering.ts'
 import { Hall, mustBe } from './hall.ts'
+import { commandAsked } from './hats.ts'
 import { messageToRoom } from './invitations.ts'
 import { cameBack, sayToAll, sayToOne } from './messages.ts'
 import { moderate } from './moderation.ts'
@@ -31,7 +33,7 @@ import { REGISTER, register, registrationAsked } from './registration.ts'
 import { archiveEnds, archiveQuery } from './room-archive.ts'
 import type { Room } from './room.ts'
 import { offerCommands } from './room-commands.ts'
-import { describeRoom, listOccupants, listRooms } from './rooms-disco.ts'
+import { describeRoom, itemsOfRoom, listRooms, mayKnow } from './rooms-disco.ts'
 import { type Settings, settingsSchema } from './settings.ts'
 import { queryForm } from '../archive/query.ts'
 
@@ -69,9 +71,8 @@ async function openRooms(host: Host, place: ServicePlace, settings: Settings, sc
     info: (request, node) =>
       request.to.local === '' ? undefined : hall.using(request.to.local, (room) => describeRoom(room, request, node)),
     items: (request, node) => {
-      if (node !== undefined) return undefined
-      if (request.to.local === '') return listRooms(hall, request)
-      return hall.using(request.to.local, (room) => listOccupants(room, request))
+      if (request.to.local === '') return node === undefined ? listRooms(hall, request) : undefined
+      return hall.using(request.to.local, (room) => itemsOfRoom(room, request, node))
     },
   })
   scope.defer(hall.enter({ host, service, settings, limits: scope.find(Limits) }))
@@ -79,7 +80,7 @@ async function openRooms(host: Host, place: ServicePlace, settings: Settings, sc
   const halls = scope.find(RoomHalls)
   halls?.set(domain, hall)
   scope.defer(() => void halls?.delete(domain))
-  registerRequests(hall, service, settings)
+  registerRequests(hall, service, settings, new CommandSessions(COMMAND_LIMITS, scope))
   // Those that outlive a restart are there before anybody is served, though their clients are away still.
   host.hooks.bound.on((session) => {
     if (session.woken) hall.returning.cameBack(session.full, session)
@@ -93,7 +94,7 @@ async function openRooms(host: Host, place: ServicePlace, settings: Settings, sc
 async function isOfRooms(hall: Hall, event: StanzaEvent): Promise<boolean> {
   const { stanza, to } = event
   const joins = stanza.name === 'presence' && stanza.get('type') === undefined && stanza.child('x', MUC) !== undefined
-  return (joins && isCreator(hall, event)) || (await hall.load(to.local)) !== undefined
+  return (joins && isCreator(hall, event)) || (await hall.knows(to.local))
 }
 
 /** Rooms and accounts of one domain: no two have the same name. */
@@ -115,12 +116,23 @@ function besideAccounts(host: Host, hall: Hall, scope: Scope): void {
   )
 }
 
-function registerRequests(hall: Hall, { iq }: ServiceDomain, { avatars }: Settings): void {
+/** Forms of commands that wait to be filled in. */
+const COMMAND_LIMITS: CommandLimits = { lifetime: 900_000, 'max-open': 1000, 'max-open-per-account': 10 }
+
+/** To others, a room that is being set up is none. @throws StanzaError item-not-found */
+function mustKnow(room: Room, who: Jid): void {
+  if (!mayKnow(room, who.bareString)) throw StanzaError.of('item-not-found', 'there is no such room')
+}
+
+function registerRequests(hall: Hall, { iq }: ServiceDomain, { avatars }: Settings, commands: CommandSessions): void {
   const inRoom =
     (act: (room: Room, request: IqRequest) => ReturnType<IqHandler>): IqHandler =>
     (request) => {
       hall.begin()
-      return hall.using(request.to.local, (room) => act(room, request))
+      return hall.using(request.to.local, (room) => {
+        mustKnow(room, request.from)
+        return act(room, request)
+      })
     }
   const inTurn = (act: (room: Room, request: IqRequest) => ReturnType<IqHandler>): IqHandler =>
     inRoom((room, request) => room.inTurn(() => act(room, request)))
@@ -138,6 +150,12 @@ function registerRequests(hall: Hall, { iq }: ServiceDomain, { avatars }: Settin
   )
   iq.set(NS.mam, 'query', ['address'], inRoom(archiveQuery))
   iq.get(NS.mam, 'metadata', ['address'], inRoom(archiveEnds))
+  iq.set(
+    COMMANDS,
+    'command',
+    ['address'],
+    inRoom((room, request) => commandAsked(commands, room, request)),
+  )
   iq.set(MODERATE, 'moderate', ['address'], inRoom(moderate))
   iq.get(
     NS.ping,
@@ -161,6 +179,7 @@ function message(hall: Hall, event: StanzaEvent): void | Promise<void> {
   if (type === 'error') return withThose(hall, event, cameBack)
   hall.returning.cameBack(origin.jid.toString(), origin.session)
   return hall.using(to.local, (room): void | Promise<void> => {
+    mustKnow(room, origin.jid)
     if (to.isFull) return sayToOne(room, event)
     return type === 'groupchat' ? sayToAll(room, event) : messageToRoom(room, event)
   })
@@ -242,6 +261,7 @@ function leaves(room: Room, { stanza, origin }: StanzaEvent): void {
 
 /** RFC 6121 §4.3: what is asked of an occupant; only those who belong to the room may ask. */
 function probed(room: Room, { to, origin }: StanzaEvent): void {
+  mustKnow(room, origin.jid)
   const bare = origin.jid.bareString
   const asker = room.sessions.get(origin.jid.toString())
   if (asker === undefined && room.rankOf(bare) < RANK.member)

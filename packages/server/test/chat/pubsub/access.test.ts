@@ -1,7 +1,7 @@
 // Who may see, subscribe to, and publish to what: each access model with each relation. Nothing is leaked.
 
 import assert from 'node:assert/strict'
-import { after, test } from 'node:test'
+import { test } from 'node:test'
 import { StanzaError } from '@aviso/xmpp'
 import * as fc from 'fast-check'
 import {
@@ -12,16 +12,10 @@ import {
   DEFAULT_CONFIG,
   readConfig,
 } from '../../../src/chat/pubsub/node-config.ts'
-import { House, type Peer } from '../house.ts'
+import { opener, type Peer } from '../house.ts'
 import { arriveWanting, configure, INFO, ITEMS, itemsOf, OWNER, publish, publishing, PUBSUB, told } from './clients.ts'
 
-const houses: House[] = []
-const open = async (...options: Parameters<typeof House.open>): Promise<House> => {
-  const house = await House.open(...options)
-  houses.push(house)
-  return house
-}
-after(() => Promise.all(houses.map((house) => house.close())))
+const open = opener()
 
 const ANNA = 'anna@example.org'
 const NODE = 'urn:example:news'
@@ -143,6 +137,24 @@ for (const model of MODELS)
       if (relation === 'publisher') assert.equal(publishes, 'items')
       else assert.equal(publishes, expected === 'service-unavailable' ? expected : 'forbidden', why)
     }
+    // Who else the node knows is its owner's to see.
+    for (const [relation, peer] of peers)
+      for (const request of [
+        `<pubsub xmlns='${PUBSUB}'><subscriptions/></pubsub>`,
+        `<pubsub xmlns='${PUBSUB}'><affiliations/></pubsub>`,
+        `<pubsub xmlns='${OWNER}'><subscriptions node='${NODE}'/></pubsub>`,
+        `<pubsub xmlns='${OWNER}'><affiliations node='${NODE}'/></pubsub>`,
+        `<pubsub xmlns='${OWNER}'><configure node='${NODE}'/></pubsub>`,
+        `<pubsub xmlns='${PUBSUB}'><options node='${NODE}' jid='${addressOf('member')}'/></pubsub>`,
+      ]) {
+        const answer = await peer.request('get', request, ANNA).catch((error: unknown) => error)
+        const others = RELATIONS.filter((other) => other !== relation).map(addressOf)
+        assert.ok(!others.some((other) => String(answer).includes(other)), `${relation} of ${model}: ${String(answer)}`)
+        if (READING[model][relation] !== 'service-unavailable') continue
+        const nowhere = request.replaceAll(NODE, 'urn:example:none')
+        const other = await outcome(peer.request('get', nowhere, ANNA))
+        assert.equal(await outcome(peer.request('get', request, ANNA)), other, `${relation} of ${model}: ${request}`)
+      }
     for (const peer of peers.values()) await told(peer)
     await publish(anna, NODE, 'second', 'secret too')
     for (const [relation, peer] of peers) {

@@ -2,21 +2,15 @@
 
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { after, test } from 'node:test'
+import { test } from 'node:test'
 import { el, NO_CONTEXT, readElement } from '@aviso/xmpp'
 import * as fc from 'fast-check'
 import { toVcard4, toVcardTemp } from '../../../src/chat/pubsub/vcard4.ts'
 import { xmlEntriesStore } from '../../../src/chat/features/xml-entries.store.ts'
-import { House, type Peer } from '../house.ts'
+import { opener, type Peer } from '../house.ts'
 import { arriveWanting, itemsOf, PUBSUB, settled, told, toldBy } from './clients.ts'
 
-const houses: House[] = []
-const open = async (...options: Parameters<typeof House.open>): Promise<House> => {
-  const house = await House.open(...options)
-  houses.push(house)
-  return house
-}
-after(() => Promise.all(houses.map((house) => house.close())))
+const open = opener()
 
 const ANNA = 'anna@example.org'
 const BERT = 'bert@example.org'
@@ -260,6 +254,34 @@ test('bookmarks: published, two of them, retracted, in all three forms (bookmark
   assert.equal(await readPrivate(anna), `<storage xmlns='${STORAGE}'><url url='https://example.org'/></storage>`)
   await assert.rejects(query(`<conference jid='@@'/>`), { condition: 'jid-malformed' })
   await assert.rejects(query(`<conference jid='a@b'/><conference jid='A@b'/>`), { condition: 'jid-malformed' })
+})
+
+test('bookmarks in the old form are written whole or not at all, and told in one go', async () => {
+  const house = await open({ featureConfig: { pep: { 'max-item-octets': 300 } } })
+  const anna = await arriveWanting(house, ANNA, 'sea', [NATIVE])
+  const write = (content: string): Promise<unknown> =>
+    anna.request('set', `<query xmlns='jabber:iq:private'><storage xmlns='${STORAGE}'>${content}</storage></query>`)
+  const room = (name: string, title = ''): string => `<conference jid='${name}@rooms.example' name='${title}'/>`
+  const url = `<url url='https://example.org'/>`
+  await write(room('a') + room('b') + room('c') + url)
+  await settled(anna)
+  const kept = await readPrivate(anna)
+  anna.clear()
+  // One is too large: neither the others nor what is gone, nor what is no room, is another one now.
+  await assert.rejects(write(room('new') + room('a', 'x'.repeat(400))), { condition: 'not-acceptable' })
+  assert.equal(await readPrivate(anna), kept)
+  assert.deepEqual(await told(anna), [])
+  await write(room('c', 'C') + room('d'))
+  await settled(anna)
+  const messages = anna.clear().map(toldBy)
+  assert.deepEqual(
+    messages.map((lines) => lines.map((line) => line.split(' ')[2]?.split('=')[0])),
+    [
+      ['c@rooms.example', 'd@rooms.example'],
+      ['-a@rooms.example', '-b@rooms.example'],
+    ],
+  )
+  assert.doesNotMatch(await readPrivate(anna), /url/)
 })
 
 test('without personal events, cards and private XML are kept as they are', async () => {

@@ -1,10 +1,10 @@
 // XEP-0060: a service where some publish and others subscribe, from this server and from others.
 
 import assert from 'node:assert/strict'
-import { after, test } from 'node:test'
+import { test } from 'node:test'
 import { el, type Element, Jid, StanzaError } from '@aviso/xmpp'
 import { pubsub } from '../../../src/chat/pubsub/pubsub.ts'
-import { FEATURES, House, type HouseOptions, type Peer } from '../house.ts'
+import { FEATURES, type House, type HouseOptions, opener, type Peer } from '../house.ts'
 import {
   configure,
   formOf,
@@ -19,17 +19,13 @@ import {
   told,
 } from './clients.ts'
 
-const houses: House[] = []
-const open = async (config: object = {}, options: HouseOptions = {}): Promise<House> => {
-  const house = await House.open({
+const opened = opener()
+const open = (config: object = {}, options: HouseOptions = {}): Promise<House> =>
+  opened({
     features: [...FEATURES, pubsub],
     featureConfig: { pubsub: { owners: [ANNA], ...config } },
     ...options,
   })
-  houses.push(house)
-  return house
-}
-after(() => Promise.all(houses.map((house) => house.close())))
 
 const ANNA = 'anna@example.org'
 const BERT = 'bert@example.org'

@@ -1,17 +1,18 @@
 // Rooms on the very domain of the accounts: one address is either an account's or a room's.
 
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { test, type TestContext } from 'node:test'
 import { NS } from '@aviso/xmpp'
-import { House } from '../house.ts'
-import { brief, enter, guests, make, MUC, say, told } from './lobby.ts'
+import { RoomHalls } from '../../../src/chat/rooms/administration.ts'
+import type { House } from '../house.ts'
+import { brief, enter, gather, guests, make, MUC, open, say, told } from './lobby.ts'
 
 const CAFE = 'cafe@example.org'
-const open = (): Promise<House> => House.open({ real: true, featureConfig: { rooms: { domain: '{domain}' } } })
+const beside = (t: TestContext): Promise<House> =>
+  open(t, { real: true, featureConfig: { rooms: { domain: '{domain}' } } })
 
 test('a room beside the accounts is entered and spoken in like any other; accounts are as before', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await beside(t)
   const [anna, bert] = await guests(house, 'anna', 'bert')
   assert.ok(anna && bert)
   await make(anna, 'A', {}, CAFE)
@@ -38,8 +39,7 @@ test('a room beside the accounts is entered and spoken in like any other; accoun
 })
 
 test('an account does not get the name of a room, and a room not that of an account', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await beside(t)
   const [anna] = await guests(house, 'anna')
   assert.ok(anna)
   await make(anna, 'A', { persistentroom: '1' }, CAFE)
@@ -55,4 +55,25 @@ test('an account does not get the name of a room, and a room not that of an acco
   ])
   const entered = lines.status === 'fulfilled' && lines.value.some((line) => line.includes('owner/moderator'))
   assert.notEqual(account.status === 'fulfilled', entered)
+})
+
+test('whoever says goodbye to rooms, or asks for their names, keeps none of them in memory', async (t) => {
+  const { house, anna, bert } = await gather(t, ['anna', 'bert'], {
+    real: true,
+    featureConfig: { rooms: { domain: '{domain}', 'rooms-in-memory': 1 } },
+  })
+  const rooms = Array.from({ length: 5 }, (_, index) => `room${index}@example.org`)
+  for (const room of rooms) {
+    await make(anna, 'A', { persistentroom: '1' }, room)
+    anna.send(`<presence type='unavailable' to='${room}/A'/>`)
+    await told(anna)
+  }
+  const hall = house.generation.scope.use(RoomHalls).get('example.org')
+  assert.equal(hall?.rooms.size, 1)
+  for (const room of rooms) {
+    bert.send(`<presence type='unavailable' to='${room}/B'/>`)
+    await assert.rejects(house.admin.createAccount({ address: room, password: 'very secret' }), /there is a room/)
+  }
+  await told(bert)
+  assert.equal(hall.rooms.size, 1)
 })

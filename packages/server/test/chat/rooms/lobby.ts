@@ -1,12 +1,21 @@
 // What tests of rooms do all the time: entering, making a room, and saying shortly what came.
 
-import type { Element } from '@aviso/xmpp'
-import type { House, Peer } from '../house.ts'
+import type { TestContext } from 'node:test'
+import { type Element, StanzaError } from '@aviso/xmpp'
+import { House, type Peer } from '../house.ts'
 
 export const SERVICE = 'rooms.example.org'
 export const ROOM = `cafe@${SERVICE}`
 export const MUC = 'http://jabber.org/protocol/muc'
 export const USER = `${MUC}#user`
+
+/** A house with two more guests, closed when the test is over. */
+export async function open(t: TestContext, options: Parameters<typeof House.open>[0] = {}): Promise<House> {
+  const house = await House.open(options)
+  t.after(() => house.close())
+  house.accounts.add('dora@example.org', 'emil@example.org')
+  return house
+}
 
 /** Enters a room; what comes of it stays unread. */
 export const join = (peer: Peer, nick: string, { room = ROOM, x = '', rest = '' } = {}): void =>
@@ -66,6 +75,34 @@ export async function guests(house: House, ...names: string[]): Promise<Peer[]> 
   for (const name of names) peers.push(await house.arrive(name.includes('@') ? name : `${name}@example.org`, 'r'))
   return peers
 }
+
+/** A house, and guests of it that are online, by the names of their accounts at example.org. */
+export async function gather<Name extends string>(
+  t: TestContext,
+  names: readonly Name[],
+  options?: Parameters<typeof House.open>[0],
+): Promise<{ readonly house: House } & Readonly<Record<Name, Peer>>> {
+  const house = await open(t, options)
+  const peers = await guests(house, ...names)
+  const byName = Object.fromEntries(names.map((name, index) => [name, peers[index]])) as Record<Name, Peer>
+  return { house, ...byName }
+}
+
+/** Whom a list of the room's has (§8.4 to §10.8). */
+export async function listed(peer: Peer, what: string): Promise<(string | undefined)[]> {
+  const answer = await peer.request('get', `<query xmlns='${MUC}#admin'><item ${what}/></query>`, ROOM)
+  return answer.firstElement?.childrenNamed('item').map((item) => item.get('jid')) ?? []
+}
+
+/** How a request ends: `ok`, or the condition of its error. */
+export const outcome = (work: Promise<unknown>): Promise<string> =>
+  work.then(
+    () => 'ok',
+    (error: unknown) => {
+      if (error instanceof StanzaError) return error.condition
+      throw error
+    },
+  )
 
 /** A stanza of a room in a few words. */
 export function brief(stanza: Element): string {

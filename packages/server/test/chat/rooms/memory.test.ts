@@ -6,14 +6,8 @@ import { type Element, NS } from '@aviso/xmpp'
 import { RoomHalls } from '../../../src/chat/rooms/administration.ts'
 import { databaseOf } from '../../../src/chat/rooms/hall.ts'
 import { roomsStore } from '../../../src/chat/rooms/rooms.store.ts'
-import { House, managed, type Peer, resume } from '../house.ts'
-import { admin, brief, configure, enter, guests, make, MUC, ROOM, say, SERVICE, told } from './lobby.ts'
-
-const open = async (options: Parameters<typeof House.open>[0] = {}): Promise<House> => {
-  const house = await House.open(options)
-  house.accounts.add('dora@example.org', 'emil@example.org')
-  return house
-}
+import { managed, type Peer, resume } from '../house.ts'
+import { admin, brief, configure, enter, gather, guests, make, MUC, open, ROOM, say, SERVICE, told } from './lobby.ts'
 
 const MODERATE = 'urn:xmpp:message-moderate:1'
 const RETRACT = 'urn:xmpp:message-retract:1'
@@ -40,10 +34,7 @@ async function archive(
 }
 
 test('history: as much as the room gives, as little as the client wants', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { house, anna, bert } = await gather(t, ['anna', 'bert'])
   await make(anna, 'A', { historylength: '5' })
   const start = house.clock.now()
   for (let index = 1; index <= 8; index++) {
@@ -80,10 +71,7 @@ test('history: as much as the room gives, as little as the client wants', async 
 })
 
 test('the archive: pages, by nick, by word; real addresses only for those who may know', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
-  const [anna, bert, dora] = await guests(house, 'anna', 'bert', 'dora')
-  assert.ok(anna && bert && dora)
+  const { anna, bert, dora } = await gather(t, ['anna', 'bert', 'dora'])
   await make(anna, 'A')
   await enter(bert, 'B')
   say(anna, 'coffee')
@@ -128,10 +116,7 @@ test('the archive: pages, by nick, by word; real addresses only for those who ma
 })
 
 test('a room may keep nothing, or not for long', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
-  const [anna] = await guests(house, 'anna')
-  assert.ok(anna)
+  const { house, anna } = await gather(t, ['anna'])
   await make(anna, 'A', { enablearchiving: '0', persistentroom: '1' })
   say(anna, 'in the wind')
   await told(anna)
@@ -145,10 +130,7 @@ test('a room may keep nothing, or not for long', async (t) => {
 })
 
 test('a moderator takes a message back: those in the room are told, and the archive keeps only that', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { anna, bert } = await gather(t, ['anna', 'bert'])
   await make(anna, 'A')
   await enter(bert, 'B')
   say(bert, 'spam')
@@ -179,10 +161,7 @@ test('a moderator takes a message back: those in the room are told, and the arch
 })
 
 test('slow mode: who is no moderator waits', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { house, anna, bert } = await gather(t, ['anna', 'bert'])
   await make(anna, 'A')
   await configure(anna, { 'muc#roomconfig_slow_mode_duration': '20' })
   await enter(bert, 'B')
@@ -203,10 +182,7 @@ test('slow mode: who is no moderator waits', async (t) => {
 })
 
 test('a room has a picture', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { anna, bert } = await gather(t, ['anna', 'bert'])
   await make(anna, 'A')
   await enter(bert, 'B')
   const card = `<vCard xmlns='vcard-temp'><PHOTO><TYPE>image/png</TYPE><BINVAL>aGVsbG8=</BINVAL></PHOTO></vCard>`
@@ -225,10 +201,7 @@ test('a room has a picture', async (t) => {
 })
 
 test('a restart: rooms are as they were, and those who were in them have time to come back', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { house, anna, bert } = await gather(t, ['anna', 'bert'])
   await make(anna, 'A', { persistentroom: '1', roomname: 'Café', whois: 'anyone' })
   await enter(bert, 'B')
   await make(bert, 'B', {}, `temp@${SERVICE}`)
@@ -260,8 +233,7 @@ test('a restart: rooms are as they were, and those who were in them have time to
 })
 
 test('a client that goes on after a restart of the server is in its rooms still, and has missed nothing', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
+  const house = await open(t)
   const first = await managed(house, 'anna@example.org', 'sea')
   first.stream.write(`<presence to='${ROOM}/A'><x xmlns='${MUC}'/></presence>`)
   await first.stream.until(/<subject\/>/)
@@ -290,10 +262,7 @@ test('a client that goes on after a restart of the server is in its rooms still,
 })
 
 test('a crash: who was in rooms is not there any more, and what does not stay is gone', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
-  const [anna] = await guests(house, 'anna')
-  assert.ok(anna)
+  const { house, anna } = await gather(t, ['anna'])
   await make(anna, 'A')
   const kept = {
     config: '{}',
@@ -318,10 +287,7 @@ test('a crash: who was in rooms is not there any more, and what does not stay is
 })
 
 test('rooms that nobody is in are not in memory, and are as they were when somebody comes', async (t) => {
-  const house = await open({ featureConfig: { rooms: { 'rooms-in-memory': 2 } } })
-  t.after(() => house.close())
-  const [anna] = await guests(house, 'anna')
-  assert.ok(anna)
+  const { house, anna } = await gather(t, ['anna'], { featureConfig: { rooms: { 'rooms-in-memory': 2 } } })
   const hall = house.generation.scope.use(RoomHalls).get(SERVICE)
   const names = Array.from({ length: 10 }, (_, index) => `room${index}@${SERVICE}`)
   for (const room of names) {
@@ -343,10 +309,35 @@ test('rooms that nobody is in are not in memory, and are as they were when someb
   assert.equal(hall.rooms.size, 2)
 })
 
+test('a room that several ask for at once, and nobody keeps in memory, is one room', async (t) => {
+  const { house, anna, bert, dora } = await gather(t, ['anna', 'bert', 'dora'], {
+    featureConfig: { rooms: { 'rooms-in-memory': 0 } },
+  })
+  await make(anna, 'A', { persistentroom: '1' })
+  const hall = house.generation.scope.use(RoomHalls).get(SERVICE)
+  assert.ok(hall)
+  const stays = async (): Promise<void> => {
+    anna.send(`<presence type='unavailable' to='${ROOM}/A'/>`)
+    await told(anna)
+    assert.equal(hall.rooms.size, 0)
+  }
+  await stays()
+  // Each of them waits for the same room to be read; the first ones let go of it.
+  const info = `<query xmlns='${NS.discoInfo}'/>`
+  const asked = [anna, dora].map((peer) => peer.request('get', info, ROOM))
+  const known = hall.knows('cafe')
+  const entered = Promise.all([enter(bert, 'B'), enter(dora, 'D')])
+  await Promise.all([...asked, known, entered])
+  assert.equal(hall.rooms.size, 1)
+  assert.deepEqual([...(hall.rooms.get('cafe')?.occupants.keys() ?? [])].toSorted(), ['B', 'D'])
+  say(bert, 'are you there?')
+  await bert.sync()
+  assert.ok((await told(dora)).includes("m cafe/B 'are you there?'"))
+})
+
 test('members that are not there are woken when they are spoken to', async (t) => {
   const mentioned: string[] = []
-  const house = await open()
-  t.after(() => house.close())
+  const house = await open(t)
   house.chat.host(house.generation.scope).hooks.mentioned.on(({ account, stanza }) => {
     mentioned.push(`${account.address} ${stanza.childText('body') ?? ''}`)
   })
@@ -359,10 +350,18 @@ test('members that are not there are woken when they are spoken to', async (t) =
   say(anna, 'dodos are birds')
   say(anna, 'has anybody seen Emil?')
   say(anna, 'you', { rest: `<reference xmlns='urn:xmpp:reference:0' type='mention' uri='xmpp:dora@example.org'/>` })
+  const hall = house.generation.scope.use(RoomHalls).get(SERVICE)
+  const id = hall?.rooms.get('cafe')?.idOf('emil@example.org')
+  const mention = (attributes: string): string => `<mention xmlns='urn:xmpp:mentions:0' ${attributes}/>`
+  say(anna, 'and you', { rest: mention(`occupantid='${id}'`) })
+  say(anna, 'you as well', { rest: mention(`jid='dora@example.org'`) })
+  say(anna, 'not you', { rest: mention(`mentions='urn:x' occupantid='${id}'`) + mention(`occupantid='x'`) })
   await told(anna)
   assert.deepEqual(mentioned, [
     'dora@example.org dodo: are you there?',
     'emil@example.org has anybody seen Emil?',
     'dora@example.org you',
+    'emil@example.org and you',
+    'dora@example.org you as well',
   ])
 })

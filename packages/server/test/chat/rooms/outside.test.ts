@@ -10,9 +10,8 @@ import { submittedConfig, usualConfig } from '../../../src/chat/rooms/room-confi
 import { settingsSchema } from '../../../src/chat/rooms/settings.ts'
 import { StanzaError } from '@aviso/xmpp'
 import * as v from 'valibot'
-import { House } from '../house.ts'
 import { certified, Town } from '../s2s/town.ts'
-import { admin, brief, configure, enter, guests, join, make, MUC, ROOM, say, SERVICE, told } from './lobby.ts'
+import { admin, brief, configure, enter, gather, join, make, MUC, ROOM, say, SERVICE, told } from './lobby.ts'
 
 test('people of another server: they enter, speak and leave, but make no rooms unless they may', async (t) => {
   const town = new Town(t)
@@ -57,10 +56,7 @@ test('people of another server: they enter, speak and leave, but make no rooms u
 })
 
 test('a hundred come at once: each sees each, once', async (t) => {
-  const house = await House.open()
-  t.after(() => house.close())
-  const [anna] = await guests(house, 'anna')
-  assert.ok(anna)
+  const { house, anna } = await gather(t, ['anna'])
   await make(anna, 'Anna')
   const names = Array.from({ length: 100 }, (_, index) => `guest${index}@example.org`)
   house.accounts.add(...names)
@@ -80,10 +76,7 @@ test('a hundred come at once: each sees each, once', async (t) => {
 })
 
 test('two make the same room at the same time: one owns it, the other is told to wait', async (t) => {
-  const house = await House.open()
-  t.after(() => house.close())
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { anna, bert } = await gather(t, ['anna', 'bert'])
   join(anna, 'A')
   join(bert, 'B')
   const lines = [...(await told(anna)), ...(await told(bert))].filter((line) => line.startsWith('p'))
@@ -97,7 +90,7 @@ test('who says too much at once, or makes too many rooms, is told to wait', asyn
     ['room-creations', 1],
     ['room-invitations', 0],
   ])
-  const house = await House.open({
+  const { anna } = await gather(t, ['anna'], {
     limits: {
       take: (name) => {
         const some = left.get(name)
@@ -107,9 +100,6 @@ test('who says too much at once, or makes too many rooms, is told to wait', asyn
       },
     },
   })
-  t.after(() => house.close())
-  const [anna] = await guests(house, 'anna')
-  assert.ok(anna)
   await make(anna, 'A')
   for (const body of ['1', '2', '3']) say(anna, body)
   assert.deepEqual(await told(anna), ["m cafe/A '1'", "m cafe/A '2'", 'm error cafe policy-violation'])
@@ -119,15 +109,11 @@ test('who says too much at once, or makes too many rooms, is told to wait', asyn
 })
 
 test('limits of the config hold: rooms, people, what a room knows', async (t) => {
-  const house = await House.open({
+  const { anna, bert, dora } = await gather(t, ['anna', 'bert', 'dora'], {
     featureConfig: {
       rooms: { 'max-rooms': 1, 'max-occupants': 2, 'max-affiliations': 2, 'max-affiliation-changes': 2 },
     },
   })
-  t.after(() => house.close())
-  house.accounts.add('dora@example.org')
-  const [anna, bert, dora] = await guests(house, 'anna', 'bert', 'dora')
-  assert.ok(anna && bert && dora)
   await make(anna, 'A')
   assert.deepEqual(await enter(anna, 'A', { room: `more@${SERVICE}` }), ['p error more/A resource-constraint'])
   await enter(bert, 'B')
@@ -139,10 +125,7 @@ test('limits of the config hold: rooms, people, what a room knows', async (t) =>
 })
 
 test('what a stranger to a room sends it goes nowhere', async (t) => {
-  const house = await House.open()
-  t.after(() => house.close())
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { anna, bert } = await gather(t, ['anna', 'bert'])
   await make(anna, 'A', { persistentroom: '1' })
   const refused = async (xml: string): Promise<string> => {
     bert.send(xml)
@@ -188,10 +171,7 @@ test('what a stranger to a room sends it goes nowhere', async (t) => {
 })
 
 test('a reload of the config: everybody stays, and the new settings hold', async (t) => {
-  const house = await House.open()
-  t.after(() => house.close())
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { house, anna, bert } = await gather(t, ['anna', 'bert'])
   await make(anna, 'A')
   await enter(bert, 'B')
   await told(anna)

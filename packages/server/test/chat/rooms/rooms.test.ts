@@ -3,20 +3,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { el, NS } from '@aviso/xmpp'
-import { House } from '../house.ts'
-import { admin, brief, configure, enter, guests, join, make, MUC, ROOM, say, SERVICE, told } from './lobby.ts'
-
-const open = async (options: Parameters<typeof House.open>[0] = {}): Promise<House> => {
-  const house = await House.open(options)
-  house.accounts.add('dora@example.org', 'emil@example.org')
-  return house
-}
+import { admin, brief, configure, enter, gather, guests, join, make, MUC, ROOM, say, SERVICE, told } from './lobby.ts'
 
 test('who enters a room that is not there makes it; others enter when it is configured', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { anna, bert } = await gather(t, ['anna', 'bert'])
   assert.deepEqual(await enter(anna, 'Anna'), [
     'p cafe/Anna owner/moderator =anna@example.org/r 110+201+170',
     "m cafe subject ''",
@@ -44,10 +34,7 @@ test('who enters a room that is not there makes it; others enter when it is conf
 })
 
 test('a room that does not stay is gone with the last one, one that stays is not', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
-  const [anna] = await guests(house, 'anna')
-  assert.ok(anna)
+  const { anna } = await gather(t, ['anna'])
   const info = (room: string) => anna.request('get', `<query xmlns='${NS.discoInfo}'/>`, room)
   await make(anna, 'A')
   await make(anna, 'A', { persistentroom: '1', publicroom: '1', roomname: 'The stayer' }, `stays@${SERVICE}`)
@@ -64,10 +51,7 @@ test('a room that does not stay is gone with the last one, one that stays is not
 })
 
 test('nicks: conflict, look-alikes, what nobody can read; a change keeps the role', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { anna, bert } = await gather(t, ['anna', 'bert'])
   await make(anna, 'Anna')
   join(bert, 'Anna')
   const refusal = await bert.next()
@@ -97,10 +81,7 @@ test('nicks: conflict, look-alikes, what nobody can read; a change keeps the rol
 })
 
 test('several clients of one person share a nick; one of them may leave', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { house, anna, bert } = await gather(t, ['anna', 'bert'])
   await make(anna, 'A', { whois: 'anyone' })
   await enter(bert, 'B')
   const phone = await house.arrive('bert@example.org', 'phone')
@@ -127,10 +108,7 @@ test('several clients of one person share a nick; one of them may leave', async 
 })
 
 test('a client that believes to be in a room is told that it is not; one that asks again is told all', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { anna, bert } = await gather(t, ['anna', 'bert'])
   await make(anna, 'A')
   bert.send(`<presence to='${ROOM}/B'/>`)
   assert.deepEqual(await told(bert), ['p error cafe/B item-not-found'])
@@ -151,10 +129,7 @@ test('a client that believes to be in a room is told that it is not; one that as
 })
 
 test('what cannot be delivered makes its receiver leave, with the reason where addresses are open', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { anna, bert } = await gather(t, ['anna', 'bert'])
   await make(anna, 'A', { whois: 'anyone' })
   await enter(bert, 'B')
   await told(anna)
@@ -172,11 +147,38 @@ test('what cannot be delivered makes its receiver leave, with the reason where a
   assert.deepEqual(await told(anna), [], 'who only did not like it stays')
 })
 
+test('every error that means that a client is gone puts it out (333), and no other does; in a semi-anonymous room nobody learns why', async (t) => {
+  const { anna, bert } = await gather(t, ['anna', 'bert'])
+  await make(anna, 'A')
+  const error = (condition: string): string =>
+    condition === '' ? '' : `<error type='cancel'><${condition} xmlns='${NS.stanzaErrors}'/></error>`
+  for (const [condition, out] of [
+    ['gone', true],
+    ['internal-server-error', true],
+    ['item-not-found', true],
+    ['jid-malformed', true],
+    ['recipient-unavailable', true],
+    ['redirect', true],
+    ['remote-server-not-found', true],
+    ['remote-server-timeout', true],
+    ['service-unavailable', true],
+    ['', true],
+    ['not-acceptable', false],
+    ['policy-violation', false],
+    ['undefined-condition', false],
+    ['feature-not-implemented', false],
+  ] as const) {
+    await enter(bert, 'B')
+    await told(anna)
+    bert.send(`<message type='error' to='${ROOM}/A'>${error(condition)}</message>`)
+    await bert.sync()
+    const expected = out ? ['p unavailable cafe/B none/none =bert@example.org/r 307+333'] : []
+    assert.deepEqual(await told(anna), expected, condition)
+  }
+})
+
 test('requests to occupants find their answers; those for the account reach it', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
-  const [anna, bert, dora] = await guests(house, 'anna', 'bert', 'dora')
-  assert.ok(anna && bert && dora)
+  const { anna, bert, dora } = await gather(t, ['anna', 'bert', 'dora'])
   await make(anna, 'A')
   await enter(bert, 'B')
   await told(anna)
@@ -201,10 +203,7 @@ test('requests to occupants find their answers; those for the account reach it',
 })
 
 test('the subject, and messages that only look like one', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { house, anna, bert } = await gather(t, ['anna', 'bert'])
   await make(anna, 'A')
   await enter(bert, 'B')
   await told(anna)
@@ -228,10 +227,7 @@ test('the subject, and messages that only look like one', async (t) => {
 })
 
 test('what only rooms may say, nobody else can', async (t) => {
-  const house = await open()
-  t.after(() => house.close())
-  const [anna, bert] = await guests(house, 'anna', 'bert')
-  assert.ok(anna && bert)
+  const { anna, bert } = await gather(t, ['anna', 'bert'])
   await make(anna, 'A')
   const fake = `<occupant-id xmlns='urn:xmpp:occupant-id:0' id='x'/><hats xmlns='urn:xmpp:hats:0'><hat uri='u' title='Boss'/></hats><x xmlns='${MUC}#user'><status code='110'/></x>`
   await enter(bert, 'B', { rest: fake })

@@ -10,6 +10,7 @@ import { connect as connectTls, type TLSSocket } from 'node:tls'
 import { clientMechanism } from '@aviso/sasl'
 import {
   Client,
+  componentHandshake,
   type Dialback,
   dialbackXml,
   el,
@@ -19,6 +20,7 @@ import {
   type PeerStreamHandlers,
   readDialback,
   ServerStream,
+  streamHeader,
 } from '@aviso/xmpp'
 import * as v from 'valibot'
 import { Accounts } from '../../../src/accounts/contracts.ts'
@@ -30,6 +32,7 @@ import { componentEndpoint } from '../../../src/chat/endpoints/component.ts'
 import { s2s } from '../../../src/chat/endpoints/s2s.ts'
 import { disco } from '../../../src/chat/features/disco.ts'
 import { ping } from '../../../src/chat/features/ping.ts'
+import { PushRoom, pushRoom } from '../../../src/chat/features/push-room.ts'
 import { chatFeatures } from '../../../src/chat/modules.ts'
 import { s2sConfig } from '../../../src/chat/s2s/config.ts'
 import { openS2s } from '../../../src/chat/s2s/s2s.ts'
@@ -49,7 +52,7 @@ import { openStore } from '../../../src/store/open.ts'
 import { stores } from '../../../src/stores.ts'
 import { type Certified, certify } from '../../fixtures/certificates.ts'
 import { testScope } from '../../fixtures/scope.ts'
-import { FakeAccounts, Peer } from '../house.ts'
+import { FakeAccounts, Peer, RawStream } from '../house.ts'
 
 /** The authority that all servers of a town believe. */
 export const AUTHORITY = certify({ names: ['Authority of the tests'], authority: true })
@@ -129,6 +132,7 @@ export class Town {
     scope.provide(Store, await openStore(scope, { folder, definitions: stores }))
     const core = await openCore(scope, v.parse(coreConfig, {}))
     scope.provide(Chat, core)
+    scope.provide(pushRoom, new PushRoom())
     await openS2s(scope, v.parse(s2sConfig, { 'trust-store': this.ca, ...wish.s2s }))
     const further = chatFeatures.filter(({ name }) => Object.hasOwn(wish.features ?? {}, name))
     for (const feature of [disco, ping, ...further])
@@ -339,4 +343,14 @@ export function gullible(
     )
     socket.once('close', () => stream.destroy())
   })
+}
+
+/** A component of a house, as far as the handshake; what the server makes of that is still to be read. */
+export async function component(t: TestContext, house: TownHouse, domain: string, secret = 'shh'): Promise<RawStream> {
+  const raw = new RawStream(connect(house.components, '127.0.0.1'))
+  t.after(() => raw.socket.destroy())
+  raw.write(streamHeader({ namespace: NS.componentAccept, to: domain, version: false }))
+  const [, id = ''] = await raw.until(/ id='([^']*)'[^>]*>/)
+  raw.write(`<handshake>${componentHandshake(id, secret)}</handshake>`)
+  return raw
 }
