@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import type { Measurement } from './measurement.ts'
-import { chatArchive, chatRouting } from './measurements/chat-routing.ts'
+import { chatArchive, chatRouting, chatWebSocket } from './measurements/chat-routing.ts'
 import { idleImap, idleXmpp } from './measurements/idle-sessions.ts'
 import { imapCrowd } from './measurements/imap-crowd.ts'
 import { imapLarge } from './measurements/imap-large.ts'
@@ -28,6 +28,7 @@ const measurements: readonly Measurement[] = [
   imapLarge,
   imapCrowd,
   chatRouting,
+  chatWebSocket,
   chatArchive,
   idleImap,
   idleXmpp,

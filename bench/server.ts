@@ -67,6 +67,8 @@ endpoints:
   http: false
   metrics: { listen: '127.0.0.1:0' }
 `
+const NO_WEB = 'http: false'
+const WEB = "http: { listen: [], listen-tls: ['127.0.0.1:0'] }"
 
 /** Makes the accounts u00000, u00001, ... through the command line, with contacts between u00000 and u00001 and so on. */
 export async function provision(programme: Programme, folder: string, accounts: number): Promise<Provisioned> {
@@ -104,6 +106,8 @@ export interface Ports {
   readonly smtp: number
   readonly imaps: number
   readonly xmpps: number
+  /** Where the web was asked for. */
+  readonly https: number | undefined
   readonly metrics: number
 }
 
@@ -112,6 +116,8 @@ export interface StartOptions {
   readonly node?: readonly string[]
   /** More settings, as YAML at the end of the config. */
   readonly settings?: string
+  /** HTTPS too. */
+  readonly web?: boolean
 }
 
 export class Server {
@@ -151,7 +157,9 @@ export class Server {
     const folder = `${from.folder}-run`
     rmSync(folder, { recursive: true, force: true })
     cpSync(from.folder, folder, { recursive: true })
-    if (options.settings !== undefined) appendFileSync(join(folder, 'aviso.yaml'), options.settings)
+    const config = join(folder, 'aviso.yaml')
+    if (options.web === true) writeFileSync(config, configText.replace(NO_WEB, WEB))
+    if (options.settings !== undefined) appendFileSync(config, options.settings)
     return Server.#launch(from, folder, options)
   }
 
@@ -256,6 +264,7 @@ function portsOf(bound: readonly string[]): Ports {
     smtp: port('smtp', undefined),
     imaps: port('imap', 'implicit'),
     xmpps: port('c2s', 'implicit'),
+    https: bound.some((text) => text.startsWith('http ')) ? port('http', 'implicit') : undefined,
     metrics: port('metrics', undefined),
   }
 }

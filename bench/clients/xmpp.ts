@@ -1,11 +1,21 @@
 // RFC 6120: a chat session that is fast because it looks for a few words instead of parsing XML.
 
-import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { Logins } from './logins.ts'
+import { openWebSocket } from './websocket.ts'
 import { dial, type Reach } from './wire.ts'
 
+/** What carries a stream, and how it is opened (RFC 6120 §4.7, RFC 7395 §3.4). */
+interface Carrier {
+  readonly socket: Duplex
+  readonly opening: (domain: string) => string
+  /** What stands in the element of a stanza that stands alone. */
+  readonly namespace: string
+}
+
 export class XmppClient {
-  readonly socket: Socket
+  readonly socket: Duplex
+  readonly #carrier: Carrier
   jid = ''
   /** What the server offered after the login. */
   features = ''
@@ -15,7 +25,9 @@ export class XmppClient {
   #over = false
   #online: ((text: string) => void) | undefined
 
-  private constructor(socket: Socket) {
+  private constructor(carrier: Carrier) {
+    const { socket } = carrier
+    this.#carrier = carrier
     this.socket = socket
     socket.on('data', (chunk: Buffer) => {
       const text = chunk.toString('latin1')
@@ -31,7 +43,22 @@ export class XmppClient {
 
   /** Connects with TLS from the start (XEP-0368), logs in and binds a resource of the server's choice. No presence is sent. */
   static async connect(reach: Reach, port: number, domain: string, logins: Logins, user: string): Promise<XmppClient> {
-    const client = new XmppClient(await dial(reach, port, true))
+    const socket = await dial(reach, port, true)
+    const opening = (to: string): string =>
+      `<?xml version='1.0'?><stream:stream to='${to}' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>`
+    return XmppClient.#login({ socket, opening, namespace: '' }, domain, logins, user)
+  }
+
+  /** The same over a WebSocket. */
+  static async overWeb(reach: Reach, port: number, domain: string, logins: Logins, user: string): Promise<XmppClient> {
+    const socket = await openWebSocket(reach, port, '/xmpp-websocket', 'xmpp')
+    const opening = (to: string): string =>
+      `<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='${to}' version='1.0'/>`
+    return XmppClient.#login({ socket, opening, namespace: " xmlns='jabber:client'" }, domain, logins, user)
+  }
+
+  static async #login(carrier: Carrier, domain: string, logins: Logins, user: string): Promise<XmppClient> {
+    const client = new XmppClient(carrier)
     await client.#open(domain)
     const mechanism = logins.begin(['SCRAM-SHA-1'], user)
     const sasl = 'urn:ietf:params:xml:ns:xmpp-sasl'
@@ -43,7 +70,7 @@ export class XmppClient {
     )
     await mechanism.success(Buffer.from(await client.#until(/<success[^>]*>([^<]*)<\/success>/), 'base64'))
     await client.#open(domain)
-    client.send("<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>")
+    client.send(`<iq${carrier.namespace} type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>`)
     client.jid = await client.#until(/<jid>([^<]*)<\/jid>/)
     return client
   }
@@ -60,6 +87,11 @@ export class XmppClient {
     if (rest !== '') take(rest)
   }
 
+  /** What a stanza that is sent has to name. */
+  get namespace(): string {
+    return this.#carrier.namespace
+  }
+
   /** The server, or the network, has ended the session. */
   get over(): boolean {
     return this.#over
@@ -71,10 +103,8 @@ export class XmppClient {
 
   async #open(domain: string): Promise<void> {
     this.#received = ''
-    this.send(
-      `<?xml version='1.0'?><stream:stream to='${domain}' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>`,
-    )
-    this.features = await this.#until(/<stream:features>(.*?)<\/stream:features>/s)
+    this.send(this.#carrier.opening(domain))
+    this.features = await this.#until(/<stream:features[^>]*>(.*?)<\/stream:features>/s)
   }
 
   /** What the pattern's first group matches, once it does; everything up to its end has been read then. */

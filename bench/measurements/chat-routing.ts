@@ -31,20 +31,30 @@ export const chatArchive = routing(
   'store: { open-accounts: 256 }\n',
 )
 
-function routing(name: string, summary: string, settings: string): Measurement {
-  return { name, summary, measure: (run) => measure(run, settings) }
+/** What a browser costs more than a program. */
+export const chatWebSocket = routing(
+  'chat-websocket',
+  `as ${chatRouting.name}, over WebSockets`,
+  'chat: { features: { archive: false } }\n',
+  true,
+)
+
+function routing(name: string, summary: string, settings: string, web = false): Measurement {
+  return { name, summary, measure: (run) => measure(run, settings, web) }
 }
 
-async function measure({ quick, provisioned }: Conditions, settings: string): Promise<Outcome> {
+async function measure({ quick, provisioned }: Conditions, settings: string, web: boolean): Promise<Outcome> {
   const pairs = quick ? 20 : 100
   const duration = quick ? 3000 : 10_000
-  const server = await Server.start(provisioned, { settings })
+  const server = await Server.start(provisioned, { settings, web })
   try {
     const sessions = await inParallel(pairs * 2, 16, (index) =>
-      XmppClient.connect(server.reach, server.ports.xmpps, DOMAIN, logins, localPart(index)),
+      web
+        ? XmppClient.overWeb(server.reach, server.ports.https ?? 0, DOMAIN, logins, localPart(index))
+        : XmppClient.connect(server.reach, server.ports.xmpps, DOMAIN, logins, localPart(index)),
     )
     const traffic = new Traffic(sessions)
-    for (const session of sessions) session.send('<presence/>')
+    for (const session of sessions) session.send(`<presence${session.namespace}/>`)
     await pause(500)
     traffic.begin()
     await pause(WARM_UP_MS)
@@ -118,7 +128,7 @@ class Traffic {
 
   begin(): void {
     for (const [index, session] of this.#sessions.entries())
-      session.send(Array.from({ length: IN_FLIGHT }, () => this.#message(index)).join(''))
+      for (let each = 0; each < IN_FLIGHT; each++) session.send(this.#message(index))
   }
 
   /** Answers no more, and lets what is under way arrive. */
@@ -145,7 +155,7 @@ class Traffic {
   #message(from: number): string {
     this.sent++
     const to = this.#sessions[from ^ 1]?.jid ?? ''
-    return `<message to='${to}' type='chat' id='m${this.sent}'><body>@${performance.now()}@ the tide turns in an hour, and the pilot asks whether anybody has seen his second boat</body><active xmlns='http://jabber.org/protocol/chatstates'/><request xmlns='urn:xmpp:receipts'/></message>`
+    return `<message${this.#sessions[from]?.namespace ?? ''} to='${to}' type='chat' id='m${this.sent}'><body>@${performance.now()}@ the tide turns in an hour, and the pilot asks whether anybody has seen his second boat</body><active xmlns='http://jabber.org/protocol/chatstates'/><request xmlns='urn:xmpp:receipts'/></message>`
   }
 
   /** Looks at the message in `text` from `from` (or a little later) to `end`. */

@@ -67,6 +67,7 @@ export const configSchema = v.strictObject({
     s2s: true,
     http: true,
     websocket: true,
+    bosh: true,
     'host-meta': true,
     'chat-page': true,
     metrics: true,

@@ -43,6 +43,7 @@ export {
 export { type Dialback, dialbackKey, dialbackXml, readDialback } from './stream/dialback.ts'
 export type { Defer } from './stream/outbox.ts'
 export { streamHeader, type HeaderAttributes } from './stream/header.ts'
+export { CLOSE_MESSAGE, MESSAGE_SEPARATOR } from './stream/messages.ts'
 export { type Sasl2End, type Sasl2Handlers, type Sasl2Request, type Sasl2Task, type UserAgent } from './stream/sasl2.ts'
 export { saslFailure, saslOctets, saslText } from './stream/sasl.ts'
 export { AuthenticationError, Client, type ClientOptions } from './client.ts'

@@ -83,8 +83,29 @@ const isSame = (one: NamespaceContext, other: NamespaceContext): boolean =>
   one.bindings.length === other.bindings.length &&
   one.bindings.every((each, index) => each === other.bindings[index])
 
-export class StreamParser {
-  /** May be set at any time; holds from the next byte on. */
+/** What reads a stream, whatever carries it. */
+export interface StreamReader {
+  /** May be set at any time; holds from what comes next on. */
+  limits: ParserLimits
+  /** Reads as far as this reaches, calling the handlers on the way. What a handler throws passes through, with the reader ready to go on. */
+  write(chunk: Uint8Array | string): void
+  /** Stops before the next item: what comes is kept until `resume`. Meant for handlers. */
+  pause(): void
+  /** Goes on with what was kept. */
+  resume(): void
+  /** Octets that were written but not read yet, because of a pause. */
+  readonly waitingBytes: number
+  /** True where nothing but whitespace waits, which may stand between any two elements (RFC 6120 §4.6.1). */
+  readonly waitingIsBlank: boolean
+  /** Forgets what waits: what came in the clear behind <starttls/> must never be read as if it had been encrypted (CVE-2011-0411). */
+  discard(): void
+  /** Expects a new stream header next: after STARTTLS and after SASL (RFC 6120 §4.3.3). What waits is kept. */
+  reset(): void
+  /** Ignores everything from now on. */
+  close(): void
+}
+
+export class StreamParser implements StreamReader {
   limits: ParserLimits
 
   readonly #handlers: StreamHandlers
@@ -110,49 +131,38 @@ export class StreamParser {
     this.limits = { ...DEFAULT_PARSER_LIMITS, ...limits }
   }
 
-  /** Parses as far as these bytes reach, calling the handlers on the way. What a handler throws passes through, with the parser ready to go on. */
-  write(chunk: Uint8Array): void {
+  write(chunk: Uint8Array | string): void {
     if (this.#state === CLOSED || chunk.length === 0) return
-    if (this.#paused || this.#writing) this.#wait(chunk)
-    else this.#run(chunk)
+    const octets = typeof chunk === 'string' ? Buffer.from(chunk) : chunk
+    if (this.#paused || this.#writing) this.#wait(octets)
+    else this.#run(octets)
   }
 
-  /** Stops before the next item: bytes are kept until `resume`. Meant for handlers. */
   pause(): void {
     this.#paused = true
   }
 
-  /** Goes on with what was kept. */
   resume(): void {
     this.#paused = false
     if (this.#writing) return
     this.#drain()
   }
 
-  /** Bytes that were written but not parsed yet, because the parser is paused. */
   get waitingBytes(): number {
     return this.#waitingBytes
   }
 
-  /** True where no element is half read, as far as it has read. */
-  get betweenElements(): boolean {
-    return this.#state === BETWEEN || this.#state === CLOSED
-  }
-
-  /** True where nothing but whitespace waits, which may stand between any two elements (RFC 6120 §4.6.1). */
   get waitingIsBlank(): boolean {
     return (
       this.#waiting?.every((chunk) => chunk.every((b) => b === 0x20 || b === 0x0a || b === 0x0d || b === 0x09)) ?? true
     )
   }
 
-  /** Forgets the bytes that wait: what came in the clear behind <starttls/> must never be read as if it had been encrypted (CVE-2011-0411). */
   discard(): void {
     this.#waiting = undefined
     this.#waitingBytes = 0
   }
 
-  /** Expects a new stream header next: after STARTTLS and after SASL (RFC 6120 §4.3.3). Bytes that wait are kept. */
   reset(): void {
     this.#context = NO_CONTEXT
     this.#depth = 0
@@ -160,7 +170,6 @@ export class StreamParser {
     this.#begin(BETWEEN)
   }
 
-  /** Ignores everything from now on. */
   close(): void {
     this.#begin(CLOSED)
     this.discard()

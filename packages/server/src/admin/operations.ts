@@ -176,6 +176,10 @@ export const operations = {
     ({ chat }, args: { readonly address?: string; readonly before?: number; readonly limit?: number }) =>
       chat.files.list(args),
   ),
+  'chat.services': operation(({ chat }, { domain }: { readonly domain: string }) => chat.services(domain)),
+  'files.examine': operation(({ chat }, args: { readonly address: string; readonly repair: boolean }) =>
+    chat.files.examine(args.address, args.repair),
+  ),
   'files.usage': operation(({ chat }, args: { readonly address?: string }) => chat.files.usage(args.address)),
   'files.delete': operation(
     async (

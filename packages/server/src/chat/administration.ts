@@ -8,6 +8,7 @@ import type { Store } from '../store/contracts.ts'
 import { type PushAnswer, type PushRoom, pushRoom } from './features/push-room.ts'
 import { pushStore } from './features/push.store.ts'
 import { type Report, reportsStore } from './features/reports.store.ts'
+import { Chat } from './core/contracts.ts'
 import { createFilesAdmin, type FilesAdmin } from './files/administration.ts'
 import { Files } from './files/shelf.ts'
 import { relays } from './relay/relay.ts'
@@ -19,6 +20,7 @@ import { createRoomAdmin, type RoomAdmin } from './rooms/administration.ts'
 export type * from './rooms/administration.ts'
 export type { RuleTrial } from './rules/desk.ts'
 export type { Report } from './features/reports.store.ts'
+export type { FileFinding, FilesExamination } from './files/doctor.ts'
 export type { FileLine, FilesAdmin, FilesUsage } from './files/administration.ts'
 export type { InviteWish, MadeInvite } from './invites/invites.ts'
 
@@ -29,6 +31,8 @@ export interface ChatAdmin {
   /** Those that can be used still, newest first. */
   invites(): Promise<readonly MadeInvite[]>
   revoke(token: string): Promise<void>
+  /** The domains of services below a domain of accounts. Rejects where that is none that chats here. */
+  services(domain: string): Promise<readonly string[]>
   /** What users reported as spam or abuse, newest first, those before the number `before`. */
   reports(before?: number): Promise<readonly Report[]>
   /** What the rules would do with a stanza; nothing is done. */
@@ -71,6 +75,11 @@ export function createChatAdmin(store: Store, rooms: () => Scope, { clock, rando
     invite: (wish) => book().make(wish),
     invites: () => book().list(),
     revoke: (token) => book().revoke(token),
+    async services(domain) {
+      const chat = rooms().use(Chat)
+      if (!chat.isLocal(domain)) throw new AccountError('not-found', `the accounts of ${domain} do not chat here`)
+      return chat.servicesBelow(domain)
+    },
     files: createFilesAdmin(() => rooms().use(Files), accounts),
     async relayConfig(domain) {
       const relay = rooms().use(relays).of(domain)

@@ -3,6 +3,7 @@
 import type { AnyModule } from '../kernel/module.ts'
 import { c2s } from './endpoints/c2s.ts'
 import { componentEndpoint } from './endpoints/component.ts'
+import { bosh } from './endpoints/bosh/bosh.ts'
 import { chatPage } from './endpoints/chat-page.ts'
 import { hostMeta } from './endpoints/host-meta.ts'
 import { proxy65 } from './endpoints/proxy65.ts'
@@ -102,6 +103,7 @@ export const chatModules: readonly AnyModule[] = [
   s2s,
   componentEndpoint,
   websocket,
+  bosh,
   hostMeta,
   chatPage,
   proxy65,

@@ -7,7 +7,9 @@ import { addressGroup, AddressSet, plainAddress } from './addresses.ts'
 import type { Certificates } from './certificates.ts'
 import { AcceptedConnection, type ConnectionTerms } from './connection.ts'
 import type { Bans, ListenOptions } from './contracts.ts'
+import { readBeginning } from './beginning.ts'
 import { type Origin, readProxyHeader } from './proxy-protocol.ts'
+import { purposeOf, serveBySpeech } from './sharing.ts'
 import type { HandshakeTerms } from './tls.ts'
 
 /** How many connections are open: in all, by protocol, by peer. One for the whole process. */
@@ -47,9 +49,9 @@ export class Claim {
   readonly #terms: ConnectionTerms
   readonly #open = new Set<AcceptedConnection>()
   readonly #onDrained: (() => void)[] = []
-  /** Proxies, and their connections whose header has not come yet. */
   readonly #proxies: AddressSet
   readonly #unixProxies: boolean
+  /** Connections of which it is not known yet whose they are, or what for. */
   readonly #nameless = new Set<Socket>()
   #ending: Promise<void> | undefined
 
@@ -87,30 +89,25 @@ export class Claim {
     return this.#open.size
   }
 
-  /** Takes a connection that has just been accepted: refuses it, serves it, or asks a proxy first whose it is. */
-  accept(socket: Socket): void {
+  /** Takes a connection that has just been accepted: refuses it, serves it, or asks a proxy first whose it is. `sharers`: all that the address belongs to, where those are several. */
+  accept(socket: Socket, sharers: readonly Claim[] = [this]): void {
     const unix = socket.localAddress === undefined || socket.localAddress === ''
     if (socket.destroyed || (socket.remoteAddress === undefined && !unix)) return void socket.destroy()
     const address = plainAddress(socket.remoteAddress ?? '')
-    if (unix ? this.#unixProxies : this.#proxies.has(address)) this.#unveil(socket, address)
-    else this.#admit(socket, address, undefined)
+    if (unix ? this.#unixProxies : this.#proxies.has(address)) this.#unveil(socket, address, sharers)
+    else this.#sort(socket, address, undefined, sharers)
   }
 
   /** Reads the PROXY header. Until it has come, the connection is one of the proxy's, which has no limit of its own. */
-  #unveil(socket: Socket, proxy: string): void {
+  #unveil(socket: Socket, proxy: string, sharers: readonly Claim[]): void {
     const { protocol } = this.options
     const { clock, log } = this.scope
-    const refusal = this.#ending === undefined ? this.#refusal(proxy, undefined) : 'ending'
-    if (refusal !== undefined) return this.#refuse(socket, proxy, refusal)
-    this.#tally.total++
-    add(this.#tally.byProtocol, protocol, 1)
-    this.#nameless.add(socket)
+    const known = this.#suspend(socket, proxy, undefined)
+    if (known === undefined) return
     readProxyHeader(socket, clock, PROXY_TIMEOUT, (result) => {
-      this.#tally.total--
-      add(this.#tally.byProtocol, protocol, -1)
-      this.#nameless.delete(socket)
+      known()
       if (this.#ending !== undefined) return this.#refuse(socket, proxy, 'ending')
-      if ('origin' in result) return this.#admit(socket, result.origin?.remoteAddress ?? proxy, result.origin)
+      if ('origin' in result) return this.#sort(socket, result.origin?.remoteAddress ?? proxy, result.origin, sharers)
       // Health checks connect and go: no news.
       if (result.failure !== 'closed')
         log.warn({ proxy, protocol, reason: result.failure }, 'a proxy sent no PROXY header')
@@ -118,10 +115,56 @@ export class Claim {
     })
   }
 
-  #admit(socket: Socket, address: string, origin: Origin | undefined): void {
+  /** Looks what a connection is for, where several share the address. */
+  #sort(socket: Socket, address: string, origin: Origin | undefined, sharers: readonly Claim[]): void {
+    if (sharers.length < 2) return this.#admit(socket, address, origin)
+    const known = this.#suspend(socket, address, this.#peer(address))
+    if (known === undefined) return
+    const timeout = this.#terms.handshakeTimeout
+    readBeginning(
+      socket,
+      this.scope.clock,
+      timeout,
+      (octets) => purposeOf(octets, sharers),
+      (result) => {
+        known()
+        if ('failure' in result) return this.#refuse(socket, address, result.failure)
+        const purpose = result.value
+        if (purpose.kind === 'unknown') return this.#refuse(socket, address, 'unknown-protocol')
+        const { sharer } = purpose
+        if (sharer.#ending !== undefined) return this.#refuse(socket, address, 'ending')
+        sharer.#admit(socket, address, origin, purpose.kind === 'guessed' ? sharers : undefined)
+      },
+    )
+  }
+
+  /** Counts a connection that cannot be served yet; undefined: it was refused. Call what this returns when more is known. */
+  #suspend(socket: Socket, address: string, peer: string | undefined): (() => void) | undefined {
+    const refusal = this.#ending === undefined ? this.#refusal(address, peer) : 'ending'
+    if (refusal !== undefined) return void this.#refuse(socket, address, refusal)
+    const count = (by: 1 | -1): void => {
+      this.#tally.total += by
+      add(this.#tally.byProtocol, this.options.protocol, by)
+      if (peer !== undefined) add(this.#tally.byPeer, peer, by)
+    }
+    count(1)
+    this.#nameless.add(socket)
+    return () => {
+      count(-1)
+      this.#nameless.delete(socket)
+    }
+  }
+
+  /** As whom a client counts; undefined where it has no limit of its own. */
+  #peer(address: string): string | undefined {
+    return address === '' || this.#rules.trusted.has(address) ? undefined : addressGroup(address)
+  }
+
+  /** `sharers`: what the client says when TLS is up tells for whom of them it is. */
+  #admit(socket: Socket, address: string, origin: Origin | undefined, sharers?: readonly Claim[]): void {
     const { protocol } = this.options
     const { metrics } = this.scope
-    const peer = address === '' || this.#rules.trusted.has(address) ? undefined : addressGroup(address)
+    const peer = this.#peer(address)
     const refusal = this.#refusal(address, peer)
     if (refusal !== undefined) return this.#refuse(socket, address, refusal)
     if (socket.destroyed) return
@@ -138,17 +181,29 @@ export class Claim {
     // A handshake that fails is logged and counted where it happens.
     else
       connection.startTls().then(
-        () => connection.serve(this.options.serve),
+        () => connection.serve(sharers === undefined ? this.options.serve : this.#bySpeech(sharers)),
         () => {},
       )
   }
 
-  #refuse(socket: Socket, address: string, reason: string): void {
+  #bySpeech(sharers: readonly Claim[]): ListenOptions['serve'] {
+    const { clock } = this.scope
+    return (connection) =>
+      serveBySpeech(connection, sharers, clock, this.#terms.handshakeTimeout, (why) =>
+        this.#refused(connection.remoteAddress, why),
+      )
+  }
+
+  #refused(address: string, reason: string): void {
     const { protocol } = this.options
     this.scope.metrics
       .counter('aviso_connections_refused_total', 'Connections that were closed at once', ['protocol', 'reason'])
       .inc({ protocol, reason })
     this.scope.log.debug({ remote: address, reason }, 'connection refused')
+  }
+
+  #refuse(socket: Socket, address: string, reason: string): void {
+    this.#refused(address, reason)
     socket.on('error', () => {})
     socket.destroy()
   }

@@ -56,6 +56,11 @@ export interface ListenOptions {
   readonly tls: 'implicit' | 'starttls' | 'none'
   /** ALPN protocol ids offered with implicit TLS. */
   readonly alpn?: readonly string[]
+  /**
+   * Tells from the first octets of a connection whether it is for this protocol, where several share an address and ALPN does not tell; `more` where that cannot be seen yet.
+   * For protocols whose clients speak first.
+   */
+  readonly opening?: (octets: Buffer) => boolean | 'more'
   /** Clients are asked for a certificate (TLS goes on without one, and with one that nobody believes). `ca`: PEM of the authorities to believe, where they are not those of Node itself. */
   readonly clientCertificates?: { readonly ca?: string | undefined } | undefined
   /** Addresses and networks (or `unix`) of proxies: their connections begin with a PROXY header and are then taken for the client's own. */
@@ -77,9 +82,15 @@ export interface Network {
   /**
    * Listens until `scope` closes. An address that the generation before listens on is taken over without closing the socket: new connections come
    * here, those that are open stay with the session that serves them. Rejects with a message that names the address, the cause and the remedy.
-   * When `scope` closes its sessions are shut down; a scope that is only retired (`retire`) lets them finish.
+   * When `scope` closes its sessions are shut down; a scope that is only retired (`retire`) lets them finish. Protocols whose clients can be told apart may share an address
+   * (`alpn`, `opening`).
    */
   listen(scope: Scope, options: ListenOptions): Promise<Bound>
+  /**
+   * Counts a session that no connection carries for long (BOSH) among those of this generation: at the end it is shut down and waited for like them, and it keeps
+   * the generation up until then. Call what this returns when the session is over.
+   */
+  adopt(session: Session): () => void
   /** Every place where somebody listens now. */
   bound(): readonly Bound[]
   /** Open connections by protocol. */

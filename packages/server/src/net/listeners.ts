@@ -8,8 +8,9 @@ import { AddressSet, networkRange, parseListenAddress, type ListenAddress } from
 import { bind } from './bind.ts'
 import type { Certificates } from './certificates.ts'
 import { Claim, Tally, type Rules } from './claim.ts'
-import type { Bans, Bound, ListenOptions, Network } from './contracts.ts'
+import type { Bans, Bound, ListenOptions, Network, Session } from './contracts.ts'
 import { dnsConfig } from './dns/servers.ts'
+import { conflict } from './sharing.ts'
 import { StartError } from './start-error.ts'
 import { Activation } from './systemd.ts'
 import { tarpitConfig } from './tarpit.ts'
@@ -123,8 +124,8 @@ class Place {
 
   /** Hands connections that waited for a claim to the one that serves now. */
   serveWaiting(): void {
-    const claim = this.#serving()
-    if (claim !== undefined) for (const socket of this.#waiting.splice(0)) claim.accept(socket)
+    const claims = this.#serving()
+    if (claims.length > 0) for (const socket of this.#waiting.splice(0)) claims[0]?.accept(socket, claims)
   }
 
   close(): void {
@@ -133,13 +134,21 @@ class Place {
     for (const socket of this.#waiting.splice(0)) socket.destroy()
   }
 
-  #serving(): Claim | undefined {
-    return this.claims.findLast(({ owner }) => owner.serving)?.claim
+  /** The claims of the newest generation that serves: one for each protocol. */
+  #serving(): readonly Claim[] {
+    return this.claimsOf(this.claims.findLast(({ owner }) => owner.serving)?.owner)
+  }
+
+  claimsOf(generation: Generation | undefined): readonly Claim[] {
+    const found = new Map<string, Claim>()
+    for (const { claim, owner } of this.claims)
+      if (owner === generation) found.set(`${claim.options.protocol} ${claim.options.tls}`, claim)
+    return [...found.values()]
   }
 
   #accept(socket: Socket): void {
-    const claim = this.#serving()
-    if (claim !== undefined) return claim.accept(socket)
+    const claims = this.#serving()
+    if (claims[0] !== undefined) return claims[0].accept(socket, claims)
     socket.on('error', () => {})
     if (this.#waiting.length < MAX_WAITING) this.#waiting.push(socket)
     else socket.destroy()
@@ -161,6 +170,9 @@ class Generation implements GenerationNetwork {
   readonly #pool: Pool
   readonly #rules: Rules
   readonly #claims = new Set<Claim>()
+  /** Sessions without a connection of their own. */
+  readonly #adopted = new Set<Session>()
+  #onLast: (() => void)[] = []
   serving: boolean
 
   constructor(pool: Pool, { config, certificates, bans, held }: NetworkOptions) {
@@ -210,11 +222,20 @@ class Generation implements GenerationNetwork {
     return bound
   }
 
+  adopt(session: Session): () => void {
+    this.#adopted.add(session)
+    return () => {
+      if (!this.#adopted.delete(session) || this.#adopted.size > 0) return
+      for (const resolve of this.#onLast.splice(0)) resolve()
+    }
+  }
+
   bound(): readonly Bound[] {
-    return [...this.#pool.places].flatMap((place) => {
-      const options = place.claims.at(-1)?.claim.options
-      return options === undefined ? [] : [{ protocol: options.protocol, tls: options.tls, ...place.where() }]
-    })
+    return [...this.#pool.places].flatMap((place) =>
+      place
+        .claimsOf(place.claims.at(-1)?.owner)
+        .map(({ options: { protocol, tls } }) => ({ protocol, tls, ...place.where() })),
+    )
   }
 
   connections(): ReadonlyMap<string, number> {
@@ -240,10 +261,13 @@ class Generation implements GenerationNetwork {
 
   async drained(scope?: Scope): Promise<void> {
     await Promise.all(this.#of(scope).map((claim) => claim.drained()))
+    if (scope === undefined && this.#adopted.size > 0) await new Promise<void>((resolve) => this.#onLast.push(resolve))
   }
 
   /** Shuts all sessions down, without waiting: the claims' scopes do that. */
   endAll(): void {
+    // They say goodbye over connections that are up.
+    for (const session of this.#adopted) void session.shutdown()
     for (const claim of this.#claims) {
       for (const place of this.#pool.places) this.#release(place, claim)
       void claim.end()
@@ -262,12 +286,12 @@ class Generation implements GenerationNetwork {
     const key = any ? `${where} ${options.protocol}` : where
     for (const place of this.#pool.places) {
       if (place.key !== key) continue
-      const mine = place.claims.find(({ owner }) => owner === this)?.claim.options
-      if (any && mine !== undefined) continue
-      if (mine !== undefined && mine.protocol !== options.protocol) {
-        throw new StartError(
-          `${mine.protocol} and ${options.protocol} are both to listen on ${options.address}: give one of them another address or port.`,
-        )
+      const mine = place.claimsOf(this)
+      if (any && mine.length > 0) continue
+      for (const { options: other } of mine) {
+        const same = other.protocol === options.protocol && other.tls === options.tls
+        const problem = same ? undefined : conflict(other, options)
+        if (problem !== undefined) throw new StartError(problem)
       }
       return place
     }

@@ -4,6 +4,7 @@ import { isIPv4, isIPv6, SocketAddress, type Socket } from 'node:net'
 import * as v from 'valibot'
 import type { Clock } from '../kernel/clock.ts'
 import { networkRange, plainAddress } from './addresses.ts'
+import { type Beginning, type BeginningFailure, readBeginning } from './beginning.ts'
 
 /** The two ends of a connection, as its first proxy saw them. A unix peer has the address '' and the port 0. */
 export interface Origin {
@@ -105,7 +106,7 @@ function plain(address: string): string {
 }
 
 /** Why a connection that had to begin with a header was closed. */
-export type ProxyFailure = 'timeout' | 'closed' | 'bad-header'
+export type ProxyFailure = BeginningFailure | 'bad-header'
 
 /**
  * Takes the header off the beginning of a connection; all behind it stays in the socket, unread. Calls `done` once, with the origin or what went wrong: the socket is then
@@ -117,30 +118,16 @@ export function readProxyHeader(
   timeout: number,
   done: (result: { readonly origin: Origin | undefined } | { readonly failure: ProxyFailure }) => void,
 ): void {
-  let octets: Buffer = Buffer.alloc(0)
-  const timer = clock.timeout(timeout, () => finish({ failure: 'timeout' }))
-  const onReadable = (): void => {
-    for (let piece: unknown = socket.read(); Buffer.isBuffer(piece); piece = socket.read()) {
-      octets = octets.length === 0 ? piece : Buffer.concat([octets, piece])
-      const header = parseProxyHeader(octets)
-      if (header.kind === 'bad') return finish({ failure: 'bad-header' })
-      if (header.kind === 'more') continue
-      if (octets.length > header.length) socket.unshift(octets.subarray(header.length))
-      return finish({ origin: header.origin })
-    }
+  const judge = (octets: Buffer): Beginning<Exclude<ProxyHeader, { kind: 'more' }>> => {
+    const header = parseProxyHeader(octets)
+    if (header.kind === 'more') return 'more'
+    return { taken: header.kind === 'header' ? header.length : octets.length, value: header }
   }
-  const onClose = (): void => finish({ failure: 'closed' })
-  const ignore = (): void => {}
-  function finish(result: Parameters<typeof done>[0]): void {
-    timer.cancel()
-    socket.off('readable', onReadable).off('end', onClose).off('close', onClose)
-    // The stream learns a moment later that nobody reads it that way any more; whoever reads it next must find it untouched.
-    process.nextTick(() => {
-      socket.off('error', ignore)
-      done(result)
-    })
-  }
-  socket.on('error', ignore).on('readable', onReadable).on('end', onClose).on('close', onClose)
+  readBeginning(socket, clock, timeout, judge, (result) => {
+    if ('failure' in result) done(result)
+    else if (result.value.kind === 'bad') done({ failure: 'bad-header' })
+    else done({ origin: result.value.origin })
+  })
 }
 
 /** The setting `proxy-protocol` of endpoints: who has to begin its connections with a header. */

@@ -183,6 +183,8 @@ export interface Files {
   open(name: string): Promise<FileHandle | undefined>
   /** Does nothing where there is no such file. */
   delete(name: string): Promise<void>
+  /** All that are there, with their octets. */
+  list(): Promise<readonly { readonly name: string; readonly size: number }[]>
 }
 
 /** Tells what was committed. In one process by default; between machines later, with the same promise: after commit, never before, at least once. */

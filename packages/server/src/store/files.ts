@@ -1,7 +1,7 @@
 // Files of one owner: streamed to a temporary file, synced, and only then under their name.
 
 import { createWriteStream } from 'node:fs'
-import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, opendir, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -11,6 +11,10 @@ import { storeError } from './sqlite.ts'
 
 /** No dots and no slashes: no name leads out of the folder. */
 const NAME = /^[A-Za-z0-9_-]{1,100}$/
+
+function gone(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ENOENT') throw error
+}
 
 /** Octets that wait for the disk at most; what comes meanwhile is written in one call. */
 const PIECE = 1024 * 1024
@@ -54,6 +58,22 @@ export class FolderOfFiles implements Files {
 
   async delete(name: string): Promise<void> {
     await rm(this.#path(name), { force: true })
+  }
+
+  async list(): Promise<readonly { readonly name: string; readonly size: number }[]> {
+    try {
+      const found: { readonly name: string; readonly size: number }[] = []
+      for await (const entry of await opendir(this.#folder)) {
+        if (!entry.isFile() || !NAME.test(entry.name)) continue
+        // One that goes meanwhile is not there.
+        const size = await stat(join(this.#folder, entry.name)).then((file) => file.size, gone)
+        if (size !== undefined) found.push({ name: entry.name, size })
+      }
+      return found
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+      throw storeError(error, this.#folder)
+    }
   }
 
   #path(name: string): string {

@@ -136,6 +136,11 @@ export class FakeNetwork implements Network {
     return { protocol: options.protocol, address: '127.0.0.1', port: this.#port, tls: options.tls }
   }
 
+  adopt(session: NetSession): () => void {
+    this.sessions.add(session)
+    return () => void this.sessions.delete(session)
+  }
+
   close = (): unknown => undefined
   get port(): number {
     return this.#port

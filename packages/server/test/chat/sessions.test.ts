@@ -123,6 +123,9 @@ test('somebody else’s address ends the stream; one’s own in any spelling doe
   await anna.login(ANNA, 'sea')
   anna.write(`<message to='${BERT}/hill' from='Anna@Example.ORG/sea'><body>ok</body></message>`)
   assert.equal(short(await bert.next()), `message ${ANNA}/sea 'ok'`)
+  // converse.js names the resource that its page has now, when it has resumed the session of the page before.
+  anna.write(`<message to='${BERT}/hill' from='${ANNA}/another'><body>resumed</body></message>`)
+  assert.equal(short(await bert.next()), `message ${ANNA}/sea 'resumed'`)
   anna.write(`<message to='${BERT}/hill' from='${BERT}'><body>forged</body></message>`)
   await anna.until(/invalid-from.*<\/stream:stream>/s)
   assert.deepEqual(await bert.news(), [])

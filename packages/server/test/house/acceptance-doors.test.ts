@@ -68,12 +68,12 @@ test('M-01: the banner begins with our name, EHLO tells what there is and nothin
       .map((line) => line.slice(4)),
   )
   assert.deepEqual(lines[0], offered)
-  // Those who write may say when, and by when.
+  // Those who write may say when, by when, and how urgent it is.
   const own = lines[1]?.filter((line) => !offered.includes(line)) ?? []
   assert.equal(lines[1]?.length, offered.length + own.length)
   assert.deepEqual(
     own.map((line) => line.replace(/ \d{4}-.*$/, '')),
-    ['DELIVERBY', 'FUTURERELEASE 2592000'],
+    ['DELIVERBY', 'MT-PRIORITY', 'FUTURERELEASE 2592000'],
   )
   const secure = Talker.to(running.port('submission', 'implicit'), true)
   await secure.expect(/^220 [^\r]*\r\n/)

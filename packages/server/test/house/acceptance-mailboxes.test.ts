@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { copyFileSync } from 'node:fs'
+import { cpSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -10,6 +10,9 @@ import { test } from 'node:test'
 import { connect as connectTls } from 'node:tls'
 import { ImapClient } from '@aviso/imap'
 import { SmtpClient } from '@aviso/smtp'
+import { openStore } from '../../src/store/open.ts'
+import { stores } from '../../src/stores.ts'
+import { testScope } from '../fixtures/scope.ts'
 import { ANNA, BEN, command, count, greeted, mailOf, messages, populated, reading, send } from './conversations.ts'
 import type { Running } from './fixture.ts'
 
@@ -26,11 +29,16 @@ test('X-06: EXISTS is said of messages that are committed, never of others', asy
   imap.socket.write('idle IDLE\r\n')
   await imap.expect(/^\+ [^\r]*\r\n/m)
   const { id } = await running.house.accounts.admin.showAccount(ANNA.address)
-  const file = join(running.folder, 'data', 'accounts', id.slice(-2), id, 'account.db')
-  const left = (): number => {
-    const copy = join(running.folder, 'left.db')
-    for (const part of ['', '-wal']) copyFileSync(file + part, copy + part)
-    const database = new DatabaseSync(copy)
+  const left = async (): Promise<number> => {
+    const copy = join(running.folder, 'left')
+    rmSync(copy, { recursive: true, force: true })
+    // The journal first: what it lets go of is in the databases by then.
+    for (const part of ['journal', 'accounts'])
+      cpSync(join(running.folder, 'data', part), join(copy, part), { recursive: true })
+    const scope = testScope()
+    await openStore(scope, { folder: copy, definitions: stores })
+    await scope.close()
+    const database = new DatabaseSync(join(copy, 'accounts', id.slice(-2), id, 'account.db'))
     try {
       return Number(database.prepare('SELECT COUNT(*) AS messages FROM mail_message').get()?.['messages'])
     } finally {
@@ -47,7 +55,7 @@ test('X-06: EXISTS is said of messages that are committed, never of others', asy
   })()
   for (let seen = 0; seen < 20;) {
     seen = Number(/\* (\d+) EXISTS/.exec(await imap.expect(/\* \d+ EXISTS\r\n/))?.[1])
-    const there = left()
+    const there = await left()
     assert.ok(there >= seen, `EXISTS ${seen}, committed ${there}`)
   }
   await sending

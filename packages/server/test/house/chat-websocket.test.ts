@@ -61,7 +61,8 @@ class Page {
     }
   }
 
-  async login({ address, password }: typeof ANNA): Promise<void> {
+  /** `before`: what is done in place of binding a resource. */
+  async login({ address, password }: typeof ANNA, before?: () => Promise<void>): Promise<void> {
     this.send(OPEN)
     assert.match(await this.next(), /^<open [^>]*from='example\.org'/)
     assert.match(await this.next(), /^<stream:features xmlns:stream='http:\/\/etherx\.jabber\.org\/streams'>/)
@@ -70,6 +71,7 @@ class Page {
     assert.match(await this.next(), /^<success /)
     this.send(OPEN)
     await this.until(/^<stream:features[^]*<bind /)
+    if (before !== undefined) return before()
     this.send(
       `<iq xmlns='jabber:client' type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>page</resource></bind></iq>`,
     )
@@ -115,6 +117,59 @@ test('who stops the server says so to pages too', async (t) => {
   await stopped
 })
 
+test('a session goes on over another WebSocket, and over a reload', async (t) => {
+  const running = await started(t)
+  const page = await Page.open(running)
+  await page.login(ANNA)
+  page.send(`<enable xmlns='urn:xmpp:sm:3' resume='true'/>`)
+  const id = / id='([^']+)'/.exec(await page.until(/^<enabled /))?.[1] ?? ''
+  page.send(`<presence xmlns='jabber:client'/>`)
+  await page.until(/^<presence /)
+  await running.house.reload()
+  page.send(`<r xmlns='urn:xmpp:sm:3'/>`)
+  assert.match(await page.until(/^<a /), /h='1'/, 'it goes on under the config that it began with')
+  // The network is gone, and neither side says so.
+  const other = await Page.open(running)
+  await other.login(BERT)
+  const again = await Page.open(running)
+  await again.login(ANNA, async () => {
+    other.send(`<message xmlns='jabber:client' type='chat' to='${ANNA.address}'><body>meanwhile</body></message>`)
+    again.send(`<resume xmlns='urn:xmpp:sm:3' previd='${id}' h='0'/>`)
+    assert.match(await again.until(/^<(?:resumed|failed) /), /^<resumed [^>]*h='1'/)
+  })
+  assert.match(await again.until(/^<message /), /meanwhile/)
+  await page.closed
+})
+
+test('pages of sites that the config names may chat here', async (t) => {
+  const running = await startHouse(t, {
+    ...CONFIG,
+    endpoints: { ...CONFIG.endpoints, http: { ...CONFIG.endpoints.http, origins: ['https://chat.example.net'] } },
+  })
+  const page = new Page(addressOf(running), { origin: 'https://chat.example.net' })
+  await new Promise((resolve) => page.socket.addEventListener('open', resolve))
+  page.send(OPEN)
+  assert.match(await page.next(), /^<open /)
+  page.send(`<close ${FRAMING}/>`)
+  assert.equal(await page.closed, 1000)
+  assert.equal(await new Page(addressOf(running), { origin: 'https://example.net' }).closed, 1006)
+  assert.equal(await new Page(addressOf(running), { origin: 'null' }).closed, 1006)
+})
+
+test('a message may begin with a declaration, and one that is too big ends the connection', async (t) => {
+  const running = await started(t)
+  const page = await Page.open(running)
+  page.send(`<?xml version='1.0' encoding='utf-8'?>\n${OPEN}`)
+  assert.match(await page.next(), /^<open /)
+  await page.until(/^<stream:features/)
+  page.send(`<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>${'A'.repeat(11_000)}</auth>`)
+  assert.match(await page.until(/^<stream:error /), /<policy-violation /)
+  await page.closed
+  const greedy = await Page.open(running)
+  greedy.send(`<open ${FRAMING} to='${'x'.repeat(300_000)}'/>`)
+  assert.equal(await greedy.closed, 1009)
+})
+
 describe('what is no stream of messages is ended', () => {
   let running: Running
   const cleanups: (() => unknown)[] = []
@@ -130,6 +185,14 @@ describe('what is no stream of messages is ended', () => {
     ['a header of the other kind', [`<stream:stream to='example.org'>`], /<bad-format /],
     ['half an element', [OPEN, `<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>`], /<(?:bad-format|not-well-formed) /],
     ['the end of a stream of the other kind', [OPEN, `</stream:stream>`], /<bad-format /],
+    ['two elements', [OPEN, `<a xmlns='urn:x'/><b xmlns='urn:x'/>`], /<not-well-formed /],
+    ['an element and text', [OPEN, `<a xmlns='urn:x'/>text`], /<not-well-formed /],
+    ['a comment before the element', [OPEN, `<!-- x --><a xmlns='urn:x'/>`], /<bad-format /],
+    ['white space before it', [OPEN, ` <a xmlns='urn:x'/>`], /<bad-format /],
+    ['nothing but white space', [OPEN, ' '], /<bad-format /],
+    ['an empty message', [OPEN, ''], /<bad-format /],
+    ['a second <open/>', [OPEN, OPEN], /<bad-format /],
+    ['another element of the framing', [OPEN, `<reopen ${FRAMING}/>`], /<bad-format /],
     ['a document type', [OPEN, `<!DOCTYPE a><a xmlns='x'/>`], /<bad-format /],
     ['another host', [`<open ${FRAMING} to='example.com' version='1.0'/>`], /<host-unknown /],
     ['another version', [`<open ${FRAMING} to='example.org'/>`], /<unsupported-version /],

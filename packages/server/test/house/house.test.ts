@@ -5,7 +5,7 @@ import { connect, createServer } from 'node:net'
 import { describe, test } from 'node:test'
 import { House } from '../../src/house.ts'
 import { silentLog } from '../../src/kernel/log.ts'
-import { BASE, startHouse, Talker } from './fixture.ts'
+import { BASE, type Running, startHouse, Talker } from './fixture.ts'
 
 const anna = { address: 'anna@example.org', password: 'annas secret' }
 
@@ -34,6 +34,19 @@ describe('start', () => {
     const response = await fetch(`http://127.0.0.1:${port('metrics')}/metrics`)
     assert.match(await response.text(), /aviso_connections\{protocol="smtp"\} 1/)
     smtp.socket.destroy()
+  })
+
+  test('the web tells metrics to those who show the token, and to nobody where there is none', async (t) => {
+    const ask = async ({ port }: Running, path: string, headers: Record<string, string> = {}): Promise<number> =>
+      (await fetch(`http://127.0.0.1:${port('http', 'none')}${path}`, { headers })).status
+    const closed = await startHouse(t)
+    assert.equal(await ask(closed, '/metrics'), 404)
+    assert.equal(await ask(closed, '/healthz'), 200)
+    const metrics = { listen: 'none', token: 'the-token-of-the-house' } as const
+    const running = await startHouse(t, { ...BASE, endpoints: { ...BASE.endpoints, metrics } })
+    assert.ok(!running.house.bound.some(({ protocol }) => protocol === 'metrics'))
+    assert.equal(await ask(running, '/metrics'), 401)
+    assert.equal(await ask(running, '/metrics', { authorization: 'Bearer the-token-of-the-house' }), 200)
   })
 
   test('a port in use: the start fails with a remedy, and nothing stays open', async (t) => {

@@ -134,7 +134,13 @@ test('monitoring: metrics, health, and nobody else', async (t) => {
   assert.equal(await (await fetch(`${url}/healthz`)).text(), 'ok\n')
   assert.equal((await fetch(`${url}/other`)).status, 404)
   assert.equal((await fetch(`${url}/metrics`, { method: 'POST' })).status, 405)
-  await assert.rejects(fetch(`${await up({ allow: ['192.0.2.0/24'] }, house(t).root)}/metrics`))
+  const strict = await up({ allow: ['192.0.2.0/24'], token: 'the-token-of-the-house' }, house(t).root)
+  const asked = async (authorization?: string): Promise<number> =>
+    (await fetch(`${strict}/metrics`, authorization === undefined ? {} : { headers: { authorization } })).status
+  assert.equal(await asked(), 401)
+  assert.equal(await asked('Bearer the-token-of-another-house'), 401)
+  assert.equal(await asked('Basic the-token-of-the-house'), 401)
+  assert.equal(await asked('Bearer the-token-of-the-house'), 200)
 })
 
 test(

@@ -34,7 +34,7 @@ async function parrot(
   const serve = ({ socket }: Connection, head: Buffer): Session => {
     const ws = new WebSocket(socket, head, { clock: h.clock, maxMessage: 1000, ping: 60_000, closeTimeout: 5000 })
     ws.on('error', () => {})
-    ws.on('data', (message: Buffer) => ws.write(message.toString()))
+    ws.on('data', (message: string) => ws.write(message))
     ws.on('end', () => ws.end())
     return {
       shutdown: () =>

@@ -3,16 +3,16 @@
 import type { Duplex } from 'node:stream'
 import { type Element } from '../element.ts'
 import { StreamError } from '../stream-error.ts'
-import { StreamParser, type ParserLimits } from '../stream-parser.ts'
+import { StreamParser, type ParserLimits, type StreamHandlers, type StreamReader } from '../stream-parser.ts'
 import type { CloseReason, ConnectionEvents, ConnectionOptions } from './contracts.ts'
-import { asMessage, CLOSE_MESSAGE, fromMessage } from './messages.ts'
+import { asMessage, CLOSE_MESSAGE, MESSAGE_SEPARATOR, MessageReader } from './messages.ts'
 import { Outbox } from './outbox.ts'
 import { Traffic, Underway } from './underway.ts'
 
 export class Connection {
   readonly #events: ConnectionEvents
   readonly #options: ConnectionOptions
-  readonly #parser: StreamParser
+  readonly #reader: StreamReader
   readonly #outbox: Outbox
   #socket: Duplex
   /** A handler's promise is pending, or an element waits for those that are underway. */
@@ -25,27 +25,22 @@ export class Connection {
   #readingPaused = false
   #closeTimer: { cancel(): void } | undefined
   #drained: (() => void)[] | undefined
-  /** With messages: those that wait for a handler. */
-  readonly #messages: Uint8Array[] | undefined
-  #messageBytes = 0
-  #opening = true
+  readonly #asMessages: boolean
 
   constructor(socket: Duplex, events: ConnectionEvents, options: ConnectionOptions) {
     this.#events = events
     this.#options = options
     this.#socket = socket
-    this.#messages = options.messages === true ? [] : undefined
-    this.#outbox = new Outbox(socket, options.defer, options.messages)
-    this.#parser = new StreamParser(
-      {
-        streamStart: (header, xmlns) => this.#handle((element) => this.#events.header(element, xmlns), header),
-        element: (element) => this.#handle(this.#events.element, element),
-        streamEnd: () => this.#inOrder(() => this.#peerClosed()),
-        error: (error) => this.fail(error),
-        whitespace: () => this.#whitespace(),
-      },
-      options.limits,
-    )
+    this.#asMessages = options.messages === true
+    this.#outbox = new Outbox(socket, options.defer, this.#asMessages ? MESSAGE_SEPARATOR : '')
+    const handlers: StreamHandlers = {
+      streamStart: (header, xmlns) => this.#handle((element) => this.#events.header(element, xmlns), header),
+      element: (element) => this.#handle(this.#events.element, element),
+      streamEnd: () => this.#inOrder(() => this.#peerClosed()),
+      error: (error) => this.fail(error),
+      whitespace: () => this.#whitespace(),
+    }
+    this.#reader = new (this.#asMessages ? MessageReader : StreamParser)(handlers, options.limits)
     this.#listen(socket)
   }
 
@@ -63,16 +58,16 @@ export class Connection {
 
   /** Octets received but not handled yet. */
   get waitingBytes(): number {
-    return this.#parser.waitingBytes + this.#messageBytes
+    return this.#reader.waitingBytes
   }
 
   get waitingIsBlank(): boolean {
-    return this.#parser.waitingIsBlank
+    return this.#reader.waitingIsBlank
   }
 
   /** Limits for what is received; the wider ones come with authentication. */
   set parserLimits(limits: ParserLimits) {
-    this.#parser.limits = limits
+    this.#reader.limits = limits
   }
 
   /** Sends XML text. False when the stream is over and it went nowhere. */
@@ -102,8 +97,7 @@ export class Connection {
 
   /** Expects a new stream header from the peer. */
   restart(): void {
-    this.#opening = true
-    this.#parser.reset()
+    this.#reader.reset()
   }
 
   /**
@@ -133,8 +127,8 @@ export class Connection {
       return
     }
     plain.off('close', onClose)
-    this.#parser.discard()
-    this.#parser.reset()
+    this.#reader.discard()
+    this.#reader.reset()
     this.#readingPaused = false
     this.#socket = socket
     this.#outbox.attach(socket)
@@ -194,13 +188,8 @@ export class Connection {
     socket.off('drain', this.#onDrain)
   }
 
-  readonly #onData = (chunk: Uint8Array): void => {
-    if (this.#messages === undefined) this.#parser.write(chunk)
-    else if (!this.#busy) this.#read(chunk)
-    else {
-      this.#messages.push(chunk)
-      this.#messageBytes += chunk.length
-    }
+  readonly #onData = (chunk: Uint8Array | string): void => {
+    this.#reader.write(chunk)
     if (this.#busy && !this.#readingPaused && this.waitingBytes > this.#options.limits.waitingBytes) {
       this.#readingPaused = true
       this.#socket.pause()
@@ -244,7 +233,7 @@ export class Connection {
 
   #wait(): void {
     this.#busy = true
-    this.#parser.pause()
+    this.#reader.pause()
   }
 
   #call(handler: (element: Element) => void | Promise<void> | Underway, element: Element): void {
@@ -289,13 +278,7 @@ export class Connection {
 
   readonly #handled = (): void => {
     this.#busy = false
-    this.#parser.resume()
-    while (!this.#busy) {
-      const message = this.#messages?.shift()
-      if (message === undefined) break
-      this.#messageBytes -= message.length
-      this.#read(message)
-    }
+    this.#reader.resume()
     if (this.#busy) return
     if (this.#endedBy !== undefined && !this.#working) this.#lost(this.#endedBy.error)
     else if (this.#readingPaused) {
@@ -304,24 +287,12 @@ export class Connection {
     }
   }
 
-  /** A message that is read as if it stood within a stream. */
-  #read(message: Uint8Array): void {
-    try {
-      const text = fromMessage(message, this.#opening, this.#parser.limits)
-      this.#opening = false
-      this.#parser.write(text)
-      if (!this.#parser.betweenElements) throw new StreamError('bad-format', 'each message is one element')
-    } catch (error) {
-      this.#broken(error)
-    }
-  }
-
   #write(xml: string): void {
-    this.#outbox.write(this.#messages === undefined ? xml : asMessage(xml))
+    this.#outbox.write(this.#asMessages ? asMessage(xml) : xml)
   }
 
   #writeEnd(): void {
-    this.#outbox.write(this.#messages === undefined ? '</stream:stream>' : CLOSE_MESSAGE)
+    this.#outbox.write(this.#asMessages ? CLOSE_MESSAGE : '</stream:stream>')
   }
 
   #whitespace(): void {
@@ -368,7 +339,7 @@ export class Connection {
     if (this.#over) return
     this.#over = true
     // After `close()` the peer's end tag is still waited for; otherwise nothing matters any more.
-    if (reason.by !== 'local') this.#parser.close()
+    if (reason.by !== 'local') this.#reader.close()
     this.#releaseDrained()
     this.#events.closed(reason)
   }

@@ -53,6 +53,6 @@ export interface ConnectionOptions {
   /** How long the peer may take to close its side. Milliseconds. */
   readonly closeTimeout: number
   readonly defer?: Defer | undefined
-  /** The socket gives whole messages, one a chunk, and takes one a write (RFC 7395). */
+  /** The socket gives whole messages, one a chunk, and takes several in one write, parted by `MESSAGE_SEPARATOR` (RFC 7395). */
   readonly messages?: boolean | undefined
 }

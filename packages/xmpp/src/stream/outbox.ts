@@ -11,9 +11,7 @@ const WRITE_AT = 65_536
 export class Outbox {
   #socket: Duplex
   #text = ''
-  /** Where each text is a message of its own: those before `#text`, which stays empty. */
-  readonly #messages: string[] | undefined
-  #length = 0
+  readonly #separator: string
   #scheduled = false
   readonly #defer: Defer
   readonly #flushLater = (): void => {
@@ -21,11 +19,11 @@ export class Outbox {
     this.flush()
   }
 
-  /** `messages`: what is given to `write` is written by itself each. */
-  constructor(socket: Duplex, defer: Defer = setImmediate, messages = false) {
+  /** `separator`: what parts the texts of one write. */
+  constructor(socket: Duplex, defer: Defer = setImmediate, separator = '') {
     this.#socket = socket
     this.#defer = defer
-    this.#messages = messages ? [] : undefined
+    this.#separator = separator
   }
 
   /** Sends over another socket from now on (STARTTLS). Flush first. */
@@ -35,15 +33,13 @@ export class Outbox {
 
   /** Octets (as far as they are ASCII) that the peer has not taken yet. */
   get bufferedBytes(): number {
-    return this.#length + this.#socket.writableLength
+    return this.#text.length + this.#socket.writableLength
   }
 
   write(xml: string): void {
     if (xml === '') return
-    if (this.#messages === undefined) this.#text += xml
-    else this.#messages.push(xml)
-    this.#length += xml.length
-    if (this.#length >= WRITE_AT) this.flush()
+    this.#text += this.#separator === '' || this.#text === '' ? xml : this.#separator + xml
+    if (this.#text.length >= WRITE_AT) this.flush()
     else if (!this.#scheduled) {
       this.#scheduled = true
       this.#defer(this.#flushLater)
@@ -51,16 +47,10 @@ export class Outbox {
   }
 
   flush(): void {
-    if (this.#length === 0) return
-    this.#length = 0
+    if (this.#text === '') return
     const text = this.#text
     this.#text = ''
-    const messages = this.#messages?.splice(0) ?? [text]
-    const socket = this.#socket
-    if (!socket.writable) return
-    if (messages.length > 1) socket.cork()
-    for (const message of messages) socket.write(message)
-    if (messages.length > 1) socket.uncork()
+    if (this.#socket.writable) this.#socket.write(text)
   }
 
   /** Flushes and ends the writing side. */

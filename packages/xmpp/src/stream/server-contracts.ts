@@ -46,7 +46,7 @@ export interface ServerStreamOptions {
   readonly limits?: Partial<ServerStreamLimits>
   readonly timers?: Timers
   readonly defer?: Defer
-  /** The socket gives whole messages, one a chunk, and takes one a write (RFC 7395). */
+  /** The socket gives whole messages, one a chunk, and takes several in one write, parted by `MESSAGE_SEPARATOR` (RFC 7395). */
   readonly messages?: boolean
   /** Time from the connection to the bound resource. Milliseconds. */
   readonly negotiationTimeout?: number

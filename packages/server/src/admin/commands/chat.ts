@@ -1,4 +1,4 @@
-// aviso invite ..., aviso chat reports, aviso chat rules, aviso chat push
+// aviso invite ..., aviso chat dns, aviso chat reports, aviso chat rules, aviso chat push
 
 import { Command, Option } from 'commander'
 import { parseDuration } from '../../kernel/units.ts'
@@ -6,7 +6,9 @@ import type { InviteWish, RuleTrial } from '../../chat/administration.ts'
 import { printable } from '../arguments.ts'
 import { type CommonOptions, common, withAdmin } from '../context.ts'
 import type { Programme } from '../programme.ts'
+import { recordsFor, zoneLine } from '../../chat/dns-records.ts'
 import { octets } from './mail-ways.ts'
+import type { StatusLike } from './server.ts'
 import { show, table, UsageError, when } from '../terminal.ts'
 
 interface InviteOptions extends CommonOptions {
@@ -99,6 +101,27 @@ export function inviteCommand(programme: Programme): Command {
 
 export function chatCommand(programme: Programme): Command {
   const chat = new Command('chat').description('what concerns chat alone')
+  common(
+    chat
+      .command('dns <domain>')
+      .description(
+        'the DNS records by which clients and other servers find the chat of a domain, as the running server listens',
+      ),
+  ).action(async (domain: string, options: CommonOptions) => {
+    const records = await withAdmin(programme, options, async (admin) => {
+      const { hostname, bound } = (await admin.ask('status', {})) as StatusLike
+      return recordsFor(domain, await admin.ask('chat.services', { domain }), hostname, bound)
+    })
+    show(options.json === true, records, () =>
+      [
+        'Records to publish:',
+        ...records.map(zoneLine),
+        '',
+        `Clients in browsers ask https://${domain}/.well-known/host-meta and host-meta.json: where another program is the web server of ${domain}, let it pass these on to the endpoint http.`,
+      ].join('\n'),
+    )
+  })
+
   const reports = chat.command('reports').description('what users reported as spam or abuse')
   common(reports.command('list', { isDefault: true }).description('newest first'))
     .option('--before <number>', 'reports older than the one of this number')

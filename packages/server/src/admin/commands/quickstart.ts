@@ -74,6 +74,7 @@ export const quickstartCommand = (programme: Programme): Command =>
             `  _xmpps-client._tcp.${domain}.  SRV 0 5 5223 ${hostname}.`,
             `  _xmpp-server._tcp.${domain}.  SRV 0 5 5269 ${hostname}.`,
             `  _xmpps-server._tcp.${domain}.  SRV 0 5 5270 ${hostname}.`,
+            `  and those of the rooms, once the server runs: \`aviso chat dns ${domain} --config ${file}\``,
             `  _imaps._tcp.${domain}.  SRV 0 1 993 ${hostname}.`,
             `  _submissions._tcp.${domain}.  SRV 0 1 465 ${hostname}.`,
             '',

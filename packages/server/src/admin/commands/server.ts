@@ -64,7 +64,8 @@ export function serverCommands(programme: Programme): readonly Command[] {
   return [start, demo, status, reload, stop, version]
 }
 
-interface StatusLike {
+/** What `status` answers. */
+export interface StatusLike {
   readonly started: number
   readonly generation: number
   readonly retiring: number

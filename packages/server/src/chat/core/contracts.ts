@@ -373,6 +373,8 @@ export interface Chat {
   isServed(domain: string): boolean
   /** True for the domains whose accounts chat here. */
   isLocal(domain: string): boolean
+  /** The domains of services below one of accounts: `rooms.example.org` ... */
+  servicesBelow(domain: string): readonly string[]
   /** The host, for one feature: what it registers goes with its scope. */
   host(scope: Scope): Host
   /** The stream features to offer at this stage, beyond those of the stream itself. */

@@ -183,6 +183,10 @@ export class Core implements Chat {
     return this.accounts.isLocal(domain) && this.#hosts.get(domain)?.enabled !== false
   }
 
+  servicesBelow(domain: string): readonly string[] {
+    return [...this.services.keys()].filter((name) => name.endsWith(`.${domain}`)).sort()
+  }
+
   /** The limits of one of our domains. */
   limits(domain: string): HostLimits {
     return this.#hosts.get(domain)?.limits ?? this.#limits

@@ -6,6 +6,7 @@ import { duration } from '../../kernel/units.ts'
 import { listenAddress } from '../../net/addresses.ts'
 import { type Bound, type Connection, endpoints, Network, type Session as NetSession } from '../../net/contracts.ts'
 import { proxyProtocol } from '../../net/proxy-protocol.ts'
+import { streamOpening } from './opening.ts'
 import { ClientConnection, clientSettings, Terms } from './client-connection.ts'
 
 const config = v.strictObject({
@@ -54,9 +55,10 @@ export const c2s = defineModule({
         channelBinding: () => connection.tls?.channelBinding,
       })
     }
+    const opening = streamOpening('clients')
     const bound: Bound[] = []
     for (const address of config.listen)
-      bound.push(await network.listen(scope, { protocol: 'c2s', address, tls: 'starttls', proxies, serve }))
+      bound.push(await network.listen(scope, { protocol: 'c2s', address, tls: 'starttls', opening, proxies, serve }))
     for (const address of config['listen-tls'])
       bound.push(
         await network.listen(scope, {
@@ -64,6 +66,7 @@ export const c2s = defineModule({
           address,
           tls: 'implicit',
           alpn: ['xmpp-client'],
+          opening,
           proxies,
           serve,
         }),

@@ -51,6 +51,7 @@ export const chatPage = defineModule({
         allow_registration: false,
         auto_subscribe: false,
         muc_show_logs_before_join: true,
+        muc_nickname_from_jid: true,
         message_archiving: 'always',
         // Nothing is fetched from elsewhere.
         show_client_info: false,
@@ -61,7 +62,7 @@ export const chatPage = defineModule({
       }
       return {
         headers: { 'content-type': 'text/javascript; charset=utf-8', 'cache-control': 'no-store' },
-        body: `converse.initialize(${JSON.stringify(settings)})\n`,
+        body: `${footer(version)}converse.initialize(${JSON.stringify(settings)})\n`,
       }
     }
 
@@ -70,7 +71,8 @@ export const chatPage = defineModule({
       method: 'GET',
       path: `${path}/`,
       handle(request) {
-        if (request.rest === '') return page(request, version, web.url(domainFor(request.host) ?? request.host) ?? '')
+        if (request.rest === '')
+          return page(request, version, connections.sites(domainFor(request.host) ?? request.host).join(' '))
         if (request.rest === 'start.js') return start(request)
         const prefix = `${version}/`
         if (!request.rest.startsWith(prefix)) throw new WebError(404, 'There is nothing at this address.')
@@ -93,7 +95,19 @@ function converse(): { readonly folder: string; readonly version: string } | und
   }
 }
 
-/** `own`: the address of the domain, where its files are. */
+/** In place of the footer of its own, which shows pictures from elsewhere: what is defined before it begins is left as it is. */
+const footer = (version: string): string => `customElements.define('converse-footer', class extends HTMLElement {
+  connectedCallback() {
+    const link = Object.assign(document.createElement('a'), {
+      href: 'https://conversejs.org', target: '_blank', rel: 'noopener', textContent: ${JSON.stringify(`Converse ${version}`)},
+    })
+    this.className = 'text-center pb-3'
+    this.replaceChildren(link)
+  }
+})
+`
+
+/** `own`: the sites where the files of the domain are. */
 function page({ secure, authority }: WebRequest, version: string, own: string): WebReply {
   const socket = `${secure ? 'wss' : 'ws'}://${authority}`
   // It styles what it draws as it draws it, compiles its encryption, and shows what contacts send: pictures of this site only.

@@ -7,6 +7,7 @@ import {
   type Element,
   type Jid,
   NS,
+  type ReaderLimits,
   type Sasl2Handlers,
   ServerStream,
   type ServerStreamHandlers,
@@ -65,7 +66,7 @@ type Config = v.InferOutput<typeof clientConfig>
 
 /** What carries a client's stream. */
 export interface Carrier {
-  readonly connection: Connection
+  readonly connection: Pick<Connection, 'id' | 'remoteAddress' | 'log'>
   readonly socket: Duplex
   readonly secure: boolean
   readonly starttls?: NonNullable<ServerStreamOptions['starttls']>
@@ -83,6 +84,8 @@ export class Terms {
   /** By account. */
   readonly pace: Pace
   readonly streamLimits: Partial<ServerStreamLimits>
+  /** For what is read before a stream sees it. */
+  readonly readerLimits: ReaderLimits
   readonly scope: Scope
   readonly streamId: () => string
 
@@ -98,6 +101,7 @@ export class Terms {
       depth: config['max-depth'],
       outgoingBytes: config['max-write-buffer'],
     }
+    this.readerLimits = { ...DEFAULT_PARSER_LIMITS, depth: config['max-depth'] }
     this.streamId = () => randomWord(scope.random, 20)
   }
 }
@@ -106,7 +110,7 @@ export class Terms {
 export class ClientConnection implements ServerStreamHandlers, LoginConnection, NetSession {
   readonly #terms: Terms
   readonly #carrier: Carrier
-  readonly #connection: Connection
+  readonly #connection: Carrier['connection']
   readonly stream: ServerStream
   readonly sasl2: Sasl2Handlers | undefined
   #account: Account | undefined
@@ -138,7 +142,7 @@ export class ClientConnection implements ServerStreamHandlers, LoginConnection, 
 
   /** See net's `Session`. */
   shutdown(): Promise<void> {
-    return shutDown(this.stream, this.#connection)
+    return shutDown(this.stream, this.stream)
   }
 
   // ServerStreamHandlers

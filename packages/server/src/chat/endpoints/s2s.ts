@@ -35,6 +35,7 @@ import { S2s } from '../s2s/contracts.ts'
 import { isFor } from '../s2s/identity.ts'
 import { Pace } from './pace.ts'
 import type { Pair } from '../s2s/peer.ts'
+import { streamOpening } from './opening.ts'
 import { shutDown } from './shut-down.ts'
 
 const config = v.strictObject({
@@ -77,6 +78,7 @@ export const s2s = defineModule({
     }
     const common = {
       protocol: 's2s',
+      opening: streamOpening('servers'),
       proxies,
       clientCertificates: { ca: federation.ca },
       serve: (connection: Connection): NetSession => new ServerConnection(terms, connection),

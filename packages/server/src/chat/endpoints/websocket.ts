@@ -1,5 +1,6 @@
 // RFC 7395: where chat clients in browsers connect
 
+import { MESSAGE_SEPARATOR } from '@aviso/xmpp'
 import * as v from 'valibot'
 import { defineModule } from '../../kernel/module.ts'
 import { duration } from '../../kernel/units.ts'
@@ -43,6 +44,7 @@ export const websocket = defineModule({
           serve(connection, head) {
             const socket = new WebSocket(connection.socket, head, {
               clock: scope.clock,
+              separator: MESSAGE_SEPARATOR,
               maxMessage: config['max-stanza'],
               ping: config.ping,
               closeTimeout: CLOSE_TIMEOUT,

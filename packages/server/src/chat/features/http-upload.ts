@@ -13,6 +13,7 @@ import { readDateTime } from '../core/date-time.ts'
 import { form, result } from '../core/forms.ts'
 import { openService, openServices, serviceDomain, type ServicePlace } from '../core/service.ts'
 import { sizeOrNone, typePatterns } from '../files/config.ts'
+import { webConnections } from '../endpoints/web-connections.ts'
 import { FILES_PATH } from '../files/door.ts'
 import { fileName, mediaType, typeIsAmong } from '../files/names.ts'
 import { Files, type Shelf, type Wish } from '../files/shelf.ts'
@@ -92,6 +93,8 @@ export const httpUpload = chatFeature({
   async attach(host, settings, scope) {
     const desk = new SlotDesk(scope, host, settings)
     // At our own domains there is a host already.
+    const { url } = settings
+    if (url !== undefined) scope.find(webConnections)?.filesAt(scope, (domain) => url.replaceAll('{domain}', domain))
     if (settings.domain === '{domain}') desk.serve(host.iq, host.disco, 'host')
     else await openServices(scope, settings.domain, (place, inner) => openDesk(inner, place, settings, desk))
 

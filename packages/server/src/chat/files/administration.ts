@@ -2,6 +2,7 @@
 
 import type { Account, Accounts } from '../../accounts/contracts.ts'
 import { AccountError } from '../../accounts/errors.ts'
+import type { FilesExamination } from './doctor.ts'
 import type { FileUsage, StoredFile } from './files.store.ts'
 import type { Shelf } from './shelf.ts'
 
@@ -30,6 +31,8 @@ export interface FilesAdmin {
   delete(ids: readonly string[]): Promise<number>
   /** Deletes what an account has uploaded; tells how many files that were. */
   deleteAll(address: string): Promise<number>
+  /** Looks whether the files of an account are all on the disk, and no others; with `repair` puts it right. */
+  examine(address: string, repair: boolean): Promise<FilesExamination & { readonly address: string }>
 }
 
 const PAGE = 200
@@ -71,5 +74,9 @@ export function createFilesAdmin(shelf: () => Shelf, accounts: () => Accounts): 
     },
     delete: (ids) => shelf().delete(ids.slice(0, MOST)),
     deleteAll: async (address) => shelf().deleteAll((await accountOf(address)).id),
+    examine: async (address, repair) => ({
+      address,
+      ...(await shelf().examine((await accountOf(address)).id, repair)),
+    }),
   }
 }

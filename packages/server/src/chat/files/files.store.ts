@@ -1,6 +1,7 @@
 // Uploaded files: who may put which, and what is kept until when. Store workers import this file: it must stay light.
 
-import { defineStore, read, type SqlRow, type Transaction, write } from '../../store/contracts.ts'
+import { defineStore, read, type SqlRow, write } from '../../store/contracts.ts'
+import { ALL, count, dayIsFull, drop, GONE, HOUR, KEPT, makeRoom, spent, usageOf } from './usage.ts'
 
 /** What a file is for (XEP-0363 §5). */
 export type Purpose = 'message' | 'profile' | 'ephemeral'
@@ -57,15 +58,27 @@ export interface FileUsage {
   readonly octets: number
 }
 
+/** What is known of a file, for those who look whether it is there. */
+export interface FileRow {
+  readonly number: number
+  readonly id: string
+  readonly name: string
+  readonly size: number
+  readonly state: 'slot' | 'coming' | 'kept' | 'gone'
+}
+
+/** How much an account is said to take, and how much it takes. */
+export interface Miscount {
+  readonly said: FileUsage
+  readonly real: FileUsage
+}
+
 const SLOT = 0
 const COMING = 1
-const KEPT = 2
-const GONE = 3
 
-const HOUR = 3_600_000
+const STATES = ['slot', 'coming', 'kept', 'gone'] as const
+
 const NEVER = Number.MAX_SAFE_INTEGER
-/** The row of all accounts in the table of totals. */
-const ALL = ''
 
 const COLUMNS = 'number, id, account, name, type, size, purpose, at, expires, width, height'
 
@@ -83,65 +96,6 @@ function fileOf([number, id, account, name, type, size, purpose, at, expires, wi
     width: width === null ? undefined : Number(width),
     height: height === null ? undefined : Number(height),
   }
-}
-
-async function usageOf(tx: Transaction, account: string): Promise<FileUsage> {
-  const row = await tx.get('SELECT files, octets FROM chat_file_total WHERE account = ?', account)
-  return { files: Number(row?.[0] ?? 0), octets: Number(row?.[1] ?? 0) }
-}
-
-async function count(tx: Transaction, account: string, files: number, octets: number): Promise<void> {
-  for (const owner of [account, ALL])
-    await tx.run(
-      'INSERT INTO chat_file_total (account, files, octets) VALUES (?, ?, ?) ON CONFLICT (account) DO UPDATE SET files = files + excluded.files, octets = octets + excluded.octets',
-      owner,
-      files,
-      octets,
-    )
-  await tx.run('DELETE FROM chat_file_total WHERE account = ? AND files = 0', account)
-}
-
-/** Marks files that are not gone yet, and gives their room back. */
-async function drop(tx: Transaction, rows: readonly SqlRow[]): Promise<readonly Gone[]> {
-  const gone: Gone[] = []
-  for (const [id, account, size] of rows) {
-    await tx.run('UPDATE chat_file SET state = ?, due = 0 WHERE id = ?', GONE, String(id))
-    await count(tx, String(account), -1, -Number(size))
-    gone.push({ id: String(id), account: String(account) })
-  }
-  return gone
-}
-
-/** Drops the oldest files until `octets` are free; drops nothing where that is not enough. */
-async function makeRoom(tx: Transaction, account: string, octets: number): Promise<readonly Gone[] | undefined> {
-  const rows = await tx.all(
-    "SELECT id, account, size FROM chat_file WHERE account = ? AND state = ? AND purpose <> 'profile' ORDER BY number LIMIT 1000",
-    account,
-    KEPT,
-  )
-  let freed = 0
-  const enough = rows.findIndex(([, , size]) => (freed += Number(size)) >= octets)
-  return enough < 0 ? undefined : drop(tx, rows.slice(0, enough + 1))
-}
-
-/** What the account took in the last day, by the hour, the oldest first. */
-const spent = (tx: Transaction, account: string) =>
-  tx.all(
-    'SELECT hour, octets FROM chat_file_day WHERE account = ? AND hour > ? ORDER BY hour',
-    account,
-    Math.floor(tx.now / HOUR) - 24,
-  )
-
-/** When the hours that have to pass have passed, so that `octets` are free; undefined where they are free now. */
-async function dayIsFull(tx: Transaction, account: string, octets: number, limit: number): Promise<number | undefined> {
-  const hours = await spent(tx, account)
-  let over = hours.reduce((sum, [, each]) => sum + Number(each), 0) + octets - limit
-  if (over <= 0) return undefined
-  for (const [hour, each] of hours) {
-    over -= Number(each)
-    if (over <= 0) return (Number(hour) + 24) * HOUR
-  }
-  return tx.now + 24 * HOUR
 }
 
 export const filesStore = defineStore({
@@ -284,6 +238,47 @@ CREATE TABLE chat_file_day (account TEXT NOT NULL, hour BIGINT NOT NULL, octets 
                 limit,
               )
         return rows.map(fileOf)
+      },
+    ),
+
+    /** All of an account, slots and those that are to be deleted too, from the oldest on; those after the number `after`. */
+    page: read(
+      async (
+        tx,
+        { account, after, limit }: { readonly account: string; readonly after: number; readonly limit: number },
+      ): Promise<readonly FileRow[]> =>
+        (
+          await tx.all(
+            'SELECT number, id, name, size, state FROM chat_file WHERE account = ? AND number > ? ORDER BY number LIMIT ?',
+            account,
+            after,
+            limit,
+          )
+        ).map(([number, id, name, size, state]) => ({
+          number: Number(number),
+          id: String(id),
+          name: String(name),
+          size: Number(size),
+          state: STATES[Number(state)] ?? 'gone',
+        })),
+    ),
+
+    /** Counts what an account takes; undefined where that is what it is said to take. */
+    recount: write(
+      async (
+        tx,
+        { account, repair }: { readonly account: string; readonly repair: boolean },
+      ): Promise<Miscount | undefined> => {
+        const row = await tx.get(
+          'SELECT count(*), coalesce(sum(size), 0) FROM chat_file WHERE account = ? AND state <> ?',
+          account,
+          GONE,
+        )
+        const said = await usageOf(tx, account)
+        const real = { files: Number(row?.[0] ?? 0), octets: Number(row?.[1] ?? 0) }
+        if (said.files === real.files && said.octets === real.octets) return undefined
+        if (repair) await count(tx, account, real.files - said.files, real.octets - said.octets)
+        return { said, real }
       },
     ),
 

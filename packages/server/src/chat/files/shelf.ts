@@ -8,6 +8,7 @@ import { type Scope, serviceKey } from '../../kernel/scope.ts'
 import { type Calls, Store } from '../../store/contracts.ts'
 import { secretsStore } from '../../store/secrets.store.ts'
 import type { FilesConfig } from './config.ts'
+import { examineFiles, type FilesExamination } from './doctor.ts'
 import { type FileLimits, filesStore, type Gone, type Purpose, type StoredFile } from './files.store.ts'
 import { IMAGE_HEAD, imageSize } from './image-size.ts'
 import { type Slot, ticketOf } from './slots.ts'
@@ -164,6 +165,11 @@ export class Shelf {
       await this.#clear(gone)
       if (gone.length < BATCH) return
     }
+  }
+
+  /** Whether the files of an account are all there, and no others. */
+  examine(account: string, repair: boolean): Promise<FilesExamination> {
+    return examineFiles(this.#rows, this.#store.accountFiles(account), account, repair)
   }
 
   /** Takes files that nobody gets any more off the disk, and then their rows: what is interrupted is done by the next sweep. */

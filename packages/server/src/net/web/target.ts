@@ -31,3 +31,9 @@ export function readTarget(url: string, hostHeader: string): Target {
   if (parsed === undefined) throw new WebError(400, 'The path is not well-formed.')
   return { host, authority, path: parsed.pathname, query: parsed.searchParams }
 }
+
+/** A request line begins with a method: net's `ListenOptions.opening`. */
+export function requestOpening(octets: Buffer): boolean | 'more' {
+  const text = octets.toString('latin1', 0, 30).replace(/^(?:\r\n)+/, '')
+  return /^[A-Z]{3,20} /.test(text) || (/^[A-Z]{0,20}$/.test(text) && 'more')
+}

@@ -1,6 +1,6 @@
 // RFC 6455: WebSocket, the server's side, for protocols that speak in text messages
 
-import { isUtf8 } from 'node:buffer'
+import { isAscii, isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import { Duplex } from 'node:stream'
 import type { Clock, Timer } from '../../kernel/clock.ts'
@@ -47,6 +47,8 @@ const MAX_FRAGMENTS = 64
 
 export interface WebSocketOptions {
   readonly clock: Clock
+  /** Parts the messages of one write. Without it, each write is one. */
+  readonly separator?: string
   /** Octets of a message. */
   readonly maxMessage: number
   /** After so many milliseconds of silence the client is asked whether it is there; after as many more it is given up. */
@@ -55,19 +57,27 @@ export interface WebSocketOptions {
   readonly closeTimeout: number
 }
 
+/** Octets in front of a payload at most, without the mask. */
+const MAX_HEADER = 10
+const NOTHING = Buffer.alloc(0)
+
 interface FrameHeader {
   readonly opcode: number
   readonly final: boolean
   readonly length: number
-  readonly mask: Buffer
+  /** Its four octets, the first one on top. */
+  readonly mask: number
 }
 
-/** A stream of messages: each chunk read is one (octets, checked UTF-8), each text written becomes one. `end` closes it in order. */
+/** A stream of messages: each chunk read is the text of one, each text written becomes one. `end` closes it in order. */
 export class WebSocket extends Duplex {
   readonly #socket: Duplex
   readonly #options: WebSocketOptions
-  #chunks: Buffer[] = []
-  #size = 0
+  /** What was read and not looked at, from `#at` on; further pieces of a frame that has not come whole. */
+  #octets: Buffer = NOTHING
+  #at = 0
+  readonly #later: Buffer[] = []
+  #laterSize = 0
   #frame: FrameHeader | undefined
   #fragments: Buffer[] | undefined
   #fragmentBytes = 0
@@ -96,16 +106,9 @@ export class WebSocket extends Duplex {
     this.#socket.resume()
   }
 
-  override _write(text: string | Buffer, _encoding: BufferEncoding, done: () => void): void {
-    this.#pass(this.#send(TEXT, typeof text === 'string' ? Buffer.from(text) : text), done)
-  }
-
-  override _writev(chunks: { readonly chunk: string | Buffer }[], done: () => void): void {
-    let goesOn = true
-    this.#socket.cork()
-    for (const { chunk } of chunks) goesOn = this.#send(TEXT, typeof chunk === 'string' ? Buffer.from(chunk) : chunk)
-    this.#socket.uncork()
-    this.#pass(goesOn, done)
+  override _write(text: string, _encoding: BufferEncoding, done: () => void): void {
+    const { separator } = this.#options
+    this.#pass(this.#text(separator === undefined ? [text] : text.split(separator)), done)
   }
 
   override _final(done: () => void): void {
@@ -134,17 +137,27 @@ export class WebSocket extends Duplex {
     this.#socket.on('drain', go).on('close', go)
   }
 
-  #send(opcode: number, payload: Buffer): boolean {
+  /** Sends texts, each as a message, in one write. */
+  #text(texts: readonly string[]): boolean {
     if (this.#closeSent || !this.#socket.writable) return true
-    const { length } = payload
-    const extra = length < 126 ? 0 : length < 65_536 ? 2 : 8
-    const frame = Buffer.allocUnsafe(2 + extra + length)
-    frame[0] = 0x80 | opcode
-    frame[1] = extra === 0 ? length : extra === 2 ? 126 : 127
-    if (extra === 2) frame.writeUInt16BE(length, 2)
-    if (extra === 8) frame.writeBigUInt64BE(BigInt(length), 2)
-    payload.copy(frame, 2 + extra)
-    return this.#socket.write(frame)
+    const lengths = texts.map((text) => Buffer.byteLength(text))
+    const frames = Buffer.allocUnsafe(lengths.reduce((sum, length) => sum + MAX_HEADER + length, 0))
+    let end = 0
+    for (const [index, text] of texts.entries()) {
+      const length = lengths[index] ?? 0
+      end = header(frames, end, TEXT, length)
+      // Most of it is ASCII.
+      frames.write(text, end, length === text.length ? 'latin1' : 'utf8')
+      end += length
+    }
+    return this.#socket.write(frames.subarray(0, end))
+  }
+
+  #control(opcode: number, payload: Buffer): void {
+    if (this.#closeSent || !this.#socket.writable) return
+    const frame = Buffer.allocUnsafe(2 + payload.length)
+    payload.copy(frame, header(frame, 0, opcode, payload.length))
+    this.#socket.write(frame)
   }
 
   /** Sends a close frame, and gives the client some time to answer it (§7.1.1). */
@@ -152,7 +165,7 @@ export class WebSocket extends Duplex {
     if (this.#closeSent) return
     const payload = Buffer.alloc(2)
     payload.writeUInt16BE(code)
-    this.#send(CLOSE, payload)
+    this.#control(CLOSE, payload)
     this.#closeSent = true
     if (this.#closeReceived) return void this.#socket.end()
     this.#closing = this.#options.clock.timeout(this.#options.closeTimeout, () => this.#socket.destroy())
@@ -164,8 +177,7 @@ export class WebSocket extends Duplex {
   #fail(code: number): void {
     this.#close(code)
     this.#closeReceived = true
-    this.#chunks = []
-    this.#size = 0
+    this.#forget()
     this.push(null)
     this.#socket.end()
   }
@@ -182,34 +194,39 @@ export class WebSocket extends Duplex {
     } else if (this.#asked) this.#socket.destroy()
     else {
       this.#asked = true
-      this.#send(PING, Buffer.alloc(0))
+      this.#control(PING, NOTHING)
     }
   }
 
   #take(chunk: Buffer): void {
     this.#heard = true
     if (this.#closeReceived) return
-    this.#chunks.push(chunk)
-    this.#size += chunk.length
+    if (this.#at === this.#octets.length) {
+      this.#octets = chunk
+      this.#at = 0
+    } else {
+      this.#later.push(chunk)
+      this.#laterSize += chunk.length
+    }
     while (!this.#closeReceived && this.#next());
   }
 
   /** Reads the next frame; false where it has not come whole. */
   #next(): boolean {
     const frame = (this.#frame ??= this.#header())
-    if (frame === undefined || this.#closeReceived || this.#size < frame.length) return false
+    if (frame === undefined || this.#closeReceived || !this.#has(frame.length)) return false
     this.#frame = undefined
-    const payload = this.#consume(frame.length)
-    const [a = 0, b = 0, c = 0, d = 0] = frame.mask
-    const mask = [a, b, c, d]
-    for (let i = 0; i < payload.length; i++) payload[i] = (payload[i] as number) ^ (mask[i & 3] as number)
+    const payload = this.#octets.subarray(this.#at, this.#at + frame.length)
+    this.#at += frame.length
+    if (frame.mask !== 0) unmask(payload, frame.mask)
     this.#handle(frame, payload)
     return true
   }
 
   #header(): FrameHeader | undefined {
-    if (this.#size < 2) return undefined
-    const [first = 0, second = 0] = this.#peek(2)
+    if (!this.#has(2)) return undefined
+    const first = this.#octets[this.#at] ?? 0
+    const second = this.#octets[this.#at + 1] ?? 0
     const opcode = first & 0x0f
     const final = (first & 0x80) !== 0
     const short = second & 0x7f
@@ -222,18 +239,20 @@ export class WebSocket extends Duplex {
     if (!control && (opcode === CONTINUATION) !== (this.#fragments !== undefined))
       return void this.#fail(PROTOCOL_ERROR)
     const extra = short === 126 ? 2 : short === 127 ? 8 : 0
-    if (this.#size < 2 + extra + 4) return undefined
-    const header = this.#consume(2 + extra + 4)
-    const length = extra === 0 ? short : extra === 2 ? header.readUInt16BE(2) : Number(header.readBigUInt64BE(2))
+    if (!this.#has(2 + extra + 4)) return undefined
+    const octets = this.#octets
+    const at = this.#at + 2
+    const length = extra === 0 ? short : extra === 2 ? octets.readUInt16BE(at) : Number(octets.readBigUInt64BE(at))
     if (!control && this.#fragmentBytes + length > this.#options.maxMessage) return void this.#fail(TOO_BIG)
-    return { opcode, final, length, mask: header.subarray(2 + extra) }
+    this.#at = at + extra + 4
+    return { opcode, final, length, mask: octets.readInt32BE(at + extra) }
   }
 
   #handle({ opcode, final }: FrameHeader, payload: Buffer): void {
     switch (opcode) {
       case PING:
         // Who does not read gets no answers either.
-        if (!this.#socket.writableNeedDrain) this.#send(PONG, payload)
+        if (!this.#socket.writableNeedDrain) this.#control(PONG, payload)
         return
       case PONG:
         return
@@ -251,9 +270,13 @@ export class WebSocket extends Duplex {
   #message(fragments: readonly Buffer[]): void {
     this.#fragments = undefined
     this.#fragmentBytes = 0
-    const message = fragments.length === 1 && fragments[0] !== undefined ? fragments[0] : Buffer.concat(fragments)
-    if (!isUtf8(message)) return this.#fail(INVALID)
-    if (!this.push(message)) this.#socket.pause()
+    const octets = fragments.length === 1 && fragments[0] !== undefined ? fragments[0] : Buffer.concat(fragments)
+    const ascii = isAscii(octets)
+    if (!ascii && !isUtf8(octets)) return this.#fail(INVALID)
+    const message = octets.toString(ascii ? 'latin1' : 'utf8')
+    // As `push` does where somebody listens and nothing waits, but without a look a moment later for more.
+    if (this.readableFlowing === true && this.readableLength === 0) this.emit('data', message)
+    else if (!this.push(message)) this.#socket.pause()
   }
 
   /** §5.5.1: its code is sent back. */
@@ -268,26 +291,51 @@ export class WebSocket extends Duplex {
     this.push(null)
   }
 
-  #peek(length: number): Buffer {
-    const [first] = this.#chunks
-    if (first !== undefined && first.length >= length) return first
-    this.#chunks = [Buffer.concat(this.#chunks)]
-    return this.#chunks[0] as Buffer
+  /** True where so many octets have come, which then lie together. */
+  #has(length: number): boolean {
+    const here = this.#octets.length - this.#at
+    if (here >= length) return true
+    if (here + this.#laterSize < length) return false
+    this.#octets = Buffer.concat([this.#octets.subarray(this.#at), ...this.#later])
+    this.#at = 0
+    this.#later.length = 0
+    this.#laterSize = 0
+    return true
   }
 
-  #consume(length: number): Buffer {
-    this.#size -= length
-    const [first] = this.#chunks
-    if (first !== undefined && first.length > length) {
-      this.#chunks[0] = first.subarray(length)
-      return first.subarray(0, length)
-    }
-    if (first !== undefined && first.length === length) {
-      this.#chunks.shift()
-      return first
-    }
-    const all = Buffer.concat(this.#chunks)
-    this.#chunks = all.length > length ? [all.subarray(length)] : []
-    return all.subarray(0, length)
+  #forget(): void {
+    this.#octets = NOTHING
+    this.#at = 0
+    this.#later.length = 0
+    this.#laterSize = 0
   }
+}
+
+/** Writes the header of a frame that is whole and has no mask; answers where the payload begins. */
+function header(frame: Buffer, at: number, opcode: number, length: number): number {
+  frame[at] = 0x80 | opcode
+  if (length < 126) {
+    frame[at + 1] = length
+    return at + 2
+  }
+  if (length < 65_536) {
+    frame[at + 1] = 126
+    return frame.writeUInt16BE(length, at + 2)
+  }
+  frame[at + 1] = 127
+  return frame.writeBigUInt64BE(BigInt(length), at + 2)
+}
+
+/** §5.3 */
+function unmask(payload: Buffer, mask: number): void {
+  const [a, b, c, d] = [(mask >>> 24) & 0xff, (mask >>> 16) & 0xff, (mask >>> 8) & 0xff, mask & 0xff]
+  const whole = payload.length & ~3
+  let i = 0
+  for (; i < whole; i += 4) {
+    payload[i]! ^= a
+    payload[i + 1]! ^= b
+    payload[i + 2]! ^= c
+    payload[i + 3]! ^= d
+  }
+  for (const octet of [a, b, c]) if (i < payload.length) payload[i++]! ^= octet
 }
