@@ -31,14 +31,15 @@ export class Appending {
     for (const { octets } of batches) {
       const lines = asBuffer(octets)
       for (const { start, database } of placesOf(lines)) {
+        if (!keys.has(database) && !faults.has(database))
+          try {
+            await open(database)
+            keys.add(database)
+          } catch (error) {
+            faults.set(database, faultOf(error))
+          }
+        // Behind whatever that wrote to the journal.
         number(lines, start, next(), now)
-        if (keys.has(database) || faults.has(database)) continue
-        try {
-          await open(database)
-          keys.add(database)
-        } catch (error) {
-          faults.set(database, faultOf(error))
-        }
       }
     }
     return new Appending(batches, keys, faults)

@@ -91,6 +91,19 @@ test('an account of the name of one that was erased begins empty, after a power 
     assert.deepEqual(readdirSync(join(data, 'tmp')), [])
   }))
 
+test('an account that was erased while the journal could not be written begins empty too', () =>
+  use({}, async (store, data) => {
+    const anna = store.account(notes, ANNA)
+    await unsyncable('.journal', async () => {
+      await assert.rejects(store.eraseAccount(ANNA), /check the disk/)
+      await assert.rejects(anna.add({ text: 'not yet' }), { code: 'unavailable' })
+      await assert.rejects(anna.append({ text: 'not yet' }), { code: 'unavailable' })
+      assert.equal(existsSync(join(data, DATABASE)), false)
+    })
+    await anna.append({ text: 'new' })
+    assert.deepEqual(await found(copyOf(data)), ['new'])
+  }))
+
 test('a database that cannot be committed harms itself alone, and loses nothing', async () => {
   let data = ''
   await sick([ANNA, 'a-user', 'c'], () =>
