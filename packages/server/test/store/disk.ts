@@ -21,7 +21,7 @@ const bytes = (path: string): Buffer | undefined => (existsSync(path) ? readFile
 export class Disk {
   /** Asked each time. */
   fails: (fault: Fault, path: string) => boolean = () => false
-  /** Called in the middle of the journal's sync: what was written last is not safe yet. */
+  /** Called in the middle of a sync, when what was written last is not safe yet, and right after it. */
   syncing: () => void = () => {}
   /** Journals as the last sync left them; a file that was removed or cut since may come back. */
   readonly #journals = new Map<string, Buffer>()
@@ -109,10 +109,11 @@ export class Disk {
       fdatasyncSync: (descriptor: number): void => {
         const path = this.#paths.get(descriptor) ?? ''
         const journal = path.endsWith('.journal')
-        if (journal) this.syncing()
+        this.syncing()
         const failed = this.fails(journal ? 'journal' : 'log', path)
         // It may have reached the disk even so.
         if (!failed || random.once(2)) kept(descriptor)
+        this.syncing()
         if (failed) throw Object.assign(new Error('ENOSPC: no room'), { code: 'ENOSPC' })
       },
       fsyncSync: kept,

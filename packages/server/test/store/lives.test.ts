@@ -31,6 +31,8 @@ class Life {
   readonly #random: Random
   readonly #clock: HandClock
   readonly #threads: boolean
+  /** Who says something in this life. */
+  readonly #tables: readonly string[]
   readonly #running = new Set<Promise<void>>()
   /** What went wrong with something that nobody awaits. */
   #wrong: unknown
@@ -41,6 +43,7 @@ class Life {
     this.#random = random
     this.#clock = clock
     this.#threads = threads
+    this.#tables = random.once(2) ? TABLES : [random.pick(TABLES), random.pick(TABLES), random.pick(TABLES)]
   }
 
   #table(name: string) {
@@ -57,10 +60,10 @@ class Life {
 
   async step(): Promise<void> {
     const random = this.#random
-    if (random.once(8)) this.#clock.turn(random.below(15_000))
+    if (random.once(6)) this.#clock.turn(random.below(30_000))
     else if (random.once(25)) this.#erase(random.pick(ACCOUNTS))
     else {
-      const few = random.once(2) ? [random.pick(TABLES), random.pick(TABLES)] : TABLES
+      const few = random.once(2) ? [random.pick(this.#tables), random.pick(this.#tables)] : this.#tables
       for (let count = 1 + random.below(random.pick([2, 8, 40])); count > 0; count--) {
         this.#something(random.pick(few))
         if (random.once(10)) await turn()
@@ -168,7 +171,7 @@ async function live({ data, model }: Left, random: Random, clock: HandClock, dis
     const often = { journal: random.pick([2, 5, 50]), commit: random.pick([2, 5, 50]), log: random.pick([2, 5, 50]) }
     const whole = !ill || random.once(2)
     disk.fails = (what) => !whole && random.once(often[what])
-    disk.syncing = random.once(6) ? () => (random.once(3) ? lose() : undefined) : () => {}
+    disk.syncing = random.once(6) ? () => (random.once(5) ? lose() : undefined) : () => {}
   }
   let stopped = false
   try {
