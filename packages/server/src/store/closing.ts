@@ -1,8 +1,8 @@
 // The end of many databases at once. What takes long is the syncing: it is done side by side, where SQLite would do it for one after the other.
 
-import { linkSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, linkSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
-import type { SqliteDatabase } from './sqlite.ts'
+import { keptLog, restoreLog, type SqliteDatabase } from './sqlite.ts'
 
 /** So many are closed together, each with one more open file. */
 const TOGETHER = 64
@@ -31,18 +31,31 @@ export const syncLogs = (
     ),
   )
 
-/** Closes databases of which the logs are safe: SQLite takes these into them and removes them. One where that fails keeps its log for the next time. Never rejects. */
-export const closeSafe = (databases: readonly SqliteDatabase[]): Promise<void> =>
-  inBatches(databases, async (some) => {
+/** How long logs are taken into their databases, in milliseconds: who stops a server does not wait for ever. */
+const PATIENCE = 3000
+
+/**
+ * Closes databases of which the logs are safe: SQLite takes these into them and removes them. One where that fails keeps its log for the next time, and so do those that are left when patience ends, in
+ * milliseconds of `now`. Never rejects.
+ */
+export function closeSafe(
+  databases: readonly SqliteDatabase[],
+  patience = PATIENCE,
+  now = (): number => performance.now(),
+): Promise<void> {
+  const end = now() + patience
+  return inBatches(databases, async (some) => {
+    if (now() > end) return some.forEach(closeWithLog)
     const taken = await Promise.all(some.map(async (database) => ({ database, ...(await takeLog(database)) })))
     for (const { database, end } of taken) {
-      if (end === 'by itself') database.syncAtClose()
+      if (end === 'by itself') database.syncAtClose(true)
       if (end === 'unsynced') closeWithLog(database)
       else database.close()
     }
     // Not before: to close any of its files is to lose the lock on the database.
     await Promise.all(taken.map(({ file }) => file?.close()))
   })
+}
 
 interface Taken {
   /** The log is in the database and synced; or is there, and not known to be safe; or SQLite is to take it at the close. */
@@ -70,14 +83,20 @@ async function takeLog(database: SqliteDatabase): Promise<Taken> {
   }
 }
 
-/** Closes a database that still needs its log, though SQLite thinks that all of it was taken, and removes it. */
+/** Closes a database that keeps its log: SQLite would sync what it takes of it, and remove it. */
 function closeWithLog(database: SqliteDatabase): void {
   const log = `${database.path}-wal`
-  const kept = `${log}.kept`
-  rmSync(kept, { force: true })
-  linkSync(log, kept)
+  const kept = keptLog(database.path)
+  let syncs = false
+  try {
+    if (existsSync(log)) linkSync(log, kept)
+  } catch {
+    // A file system without such links: SQLite does it in its own way.
+    syncs = true
+  }
+  database.syncAtClose(syncs)
   database.close()
-  renameSync(kept, log)
+  restoreLog(database.path)
 }
 
 /** Nothing is to be done where there is no such file. */

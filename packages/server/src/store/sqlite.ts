@@ -9,6 +9,7 @@ import {
   fsyncSync,
   mkdirSync,
   openSync,
+  renameSync,
   rmSync,
 } from 'node:fs'
 import { dirname } from 'node:path'
@@ -40,6 +41,7 @@ export class SqliteDatabase implements Transaction {
     try {
       const folder = dirname(path)
       if (!existsSync(folder)) makeFolder(folder)
+      restoreLog(path)
       this.#db = new DatabaseSync(path)
       // Before anything is read: else the shared-memory index is made after all. Then before the first page: SQLite would else take memory for twenty of them at once, and keep it.
       this.#db.exec('PRAGMA locking_mode=EXCLUSIVE; PRAGMA cache_size=1')
@@ -183,9 +185,9 @@ export class SqliteDatabase implements Transaction {
     return busy === 0 && log === taken
   }
 
-  /** SQLite syncs what it does at the close. */
-  syncAtClose(): void {
-    this.#db.exec('PRAGMA synchronous=FULL')
+  /** Whether SQLite syncs what it does at the close. */
+  syncAtClose(syncs: boolean): void {
+    this.#db.exec(syncs ? 'PRAGMA synchronous=FULL' : 'PRAGMA synchronous=OFF')
   }
 
   close(): void {
@@ -206,6 +208,17 @@ export class SqliteDatabase implements Transaction {
     }
     return statement
   }
+}
+
+/** The other name of a database's log while SQLite removes the one that it knows, though the log is still needed. */
+export const keptLog = (path: string): string => `${path}-wal.kept`
+
+/** Gives the log its name back, also where the power went meanwhile. */
+export function restoreLog(path: string): void {
+  const kept = keptLog(path)
+  if (!existsSync(kept)) return
+  if (existsSync(`${path}-wal`)) rmSync(kept)
+  else renameSync(kept, `${path}-wal`)
 }
 
 /** Makes a folder that is there after a power loss too, with those above it. */

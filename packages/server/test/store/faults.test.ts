@@ -17,6 +17,7 @@ import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
 import { mock, test } from 'node:test'
 import { HandClock } from '../../src/kernel/clock.ts'
+import { closeSafe } from '../../src/store/closing.ts'
 import { openStore } from '../../src/store/open.ts'
 import { SqliteDatabase } from '../../src/store/sqlite.ts'
 import { testScope } from '../fixtures/scope.ts'
@@ -146,6 +147,25 @@ test('a database that cannot be synced at the stop keeps its log', async () => {
   assert.deepEqual(await found(data), ['first', 'a'])
 })
 
+test('a stop that takes too long leaves the logs as they are, and they are whole', async () => {
+  const data = folder()
+  const path = join(data, 'a.db')
+  const database = new SqliteDatabase(path, 'a')
+  database.script('CREATE TABLE note (text TEXT); BEGIN')
+  database.run('INSERT INTO note VALUES (?)', 'kept')
+  database.script('COMMIT')
+  const log = readFileSync(`${path}-wal`)
+  await closeSafe([database], -1)
+  assert.deepEqual(readFileSync(`${path}-wal`), log)
+  // The power went before the log had its name again, and the database was not synced.
+  renameSync(`${path}-wal`, `${path}-wal.kept`)
+  writeFileSync(path, readFileSync(path).subarray(0, 4096))
+  const again = new SqliteDatabase(path, 'a')
+  assert.deepEqual(again.all('SELECT text FROM note'), [['kept']])
+  again.close()
+  assert.deepEqual(readdirSync(data), ['a.db'])
+})
+
 test('lines for a database that does not take them are refused when enough of them wait', () =>
   use({}, async (store) => {
     const anna = store.account(notes, ANNA)
@@ -177,7 +197,7 @@ test('a line that SQL cannot take is put aside, and keeps nobody from the databa
 
 test('a write that could not go into the journal is there once, even where it reached the journal', () =>
   use({}, async (store, data) => {
-    const [anna, bert] = [store.account(notes, ANNA), store.account(notes, 'bert')]
+    const [anna, bert, cleo] = [store.account(notes, ANNA), store.account(notes, 'bert'), store.account(notes, 'cleo')]
     await bert.add({ text: 'first' })
     let torn = ''
     await unsyncable('.journal', async () => {
@@ -190,7 +210,8 @@ test('a write that could not go into the journal is there once, even where it re
       })
       syncBuiltinESMExports()
       try {
-        assert.deepEqual(await Promise.all([anna.add({ text: 'a' }), bert.add({ text: 'b' })]), [2, 2])
+        const adds = [anna.add({ text: 'a' }), bert.add({ text: 'b' }), cleo.add({ text: 'x' })]
+        assert.deepEqual(await Promise.all(adds), [2, 2, 1])
         await assert.rejects(anna.append({ text: 'c' }), { code: 'unavailable' })
         await assert.rejects(anna.addAll({ all: [{ text: 'x'.repeat(1_000_000), hint: new Float64Array() }] }), {
           code: 'unavailable',
@@ -206,6 +227,7 @@ test('a write that could not go into the journal is there once, even where it re
     cpSync(path, journals(after)[0] ?? '')
     assert.deepEqual(await found(after), ['first', 'a'])
     assert.deepEqual(await found(after, 'bert'), ['first', 'b'])
+    assert.deepEqual(await found(after, 'cleo'), ['x'])
     await anna.append({ text: 'd' })
     assert.deepEqual(await anna.all(), ['first', 'a', 'd'])
   }))
