@@ -4,6 +4,7 @@
 import { Duplex } from 'node:stream'
 import {
   ImapServerSession,
+  joinKeys,
   type KeyField,
   type MailAccount,
   type Mailbox,
@@ -87,7 +88,7 @@ const mailbox: Mailbox = {
   async *keys(uids, field) {
     for (let at = 0; at < uids.length; at += 1000) {
       const some = uids.slice(at, at + 1000)
-      yield { uids: some, keys: some.map((uid) => store[field][uid - 1] ?? '') }
+      yield { uids: some, keys: joinKeys(some.map((uid) => store[field][uid - 1] ?? '')) }
     }
   },
 }

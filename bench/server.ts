@@ -185,6 +185,7 @@ export class Server {
       // As deploy/aviso.service and the launchers start it.
       [
         '--max-semi-space-size=8',
+        '--initial-old-space-size=40',
         ...(options.node ?? []),
         from.programme.file,
         'start',

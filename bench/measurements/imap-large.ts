@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, chmodSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
+import { setTimeout as pause } from 'node:timers/promises'
 import { ImapClient } from '../clients/imap.ts'
 import { localPart, logins } from '../clients/logins.ts'
 import { type Figure, figure } from '../figures.ts'
@@ -15,6 +16,9 @@ import { DOMAIN, type Server, Server as AvisoServer } from '../server.ts'
 const OCTETS = 4096
 const APPEND_AT_ONCE = 50
 const REPEATS = 5
+/** Lines that take no longer than this, in milliseconds, are repeated more often: their first times are those of code that is still being compiled. */
+const SHORT = 10
+const SHORT_REPEATS = 101
 const DURABLE_APPENDS = 500
 
 const THUNDERBIRD =
@@ -25,6 +29,8 @@ interface Peer {
   readonly name: string
   connect(): Promise<ImapClient>
   restart(): Promise<void>
+  /** Resolves when it has nothing more to do of its own accord. */
+  rest(): Promise<void>
 }
 
 /** One line of the table: a command, and how many answers of which kind it must have. */
@@ -67,7 +73,7 @@ function lines(mails: number): readonly Line[] {
 
 export const imapLarge: Measurement = {
   name: 'imap-large',
-  summary: 'one INBOX of 100,000 messages over TLS: first access after a restart, and the median of 5 when warm',
+  summary: 'one INBOX of 100,000 messages over TLS: first access after a restart, and the median when warm',
 
   async measure({ quick, provisioned }) {
     const mails = quick ? 5000 : 100_000
@@ -84,6 +90,7 @@ export const imapLarge: Measurement = {
           name: 'Aviso',
           connect: () => ImapClient.connect(aviso.reach, aviso.ports.imaps, logins, localPart(0)),
           restart: async () => void (aviso = await restarted(aviso)),
+          rest: () => atRest(aviso),
         },
       ]
       if (dovecot !== undefined)
@@ -94,9 +101,12 @@ export const imapLarge: Measurement = {
             await dovecot?.stop()
             dovecot = await Dovecot.start(folder, certificate, key)
           },
+          // It has no index to bring up to date.
+          rest: () => Promise.resolve(),
         })
       for (const peer of peers) await fill(peer, mails)
       for (const peer of peers) {
+        await peer.rest()
         await peer.restart()
         for (const one of await first(peer, mails, problems)) figures.push(one)
       }
@@ -112,6 +122,18 @@ export const imapLarge: Measurement = {
 }
 
 const restarted = (server: Server): Promise<Server> => server.restart()
+
+/** Waits until the server needs no processor time: its text index has followed. */
+async function atRest(server: Server): Promise<void> {
+  for (let before = server.cpu(), now: number | undefined; ; before = now) {
+    await pause(LOOK_MS)
+    now = server.cpu()
+    if (before === undefined || now === undefined || now - before < IDLE_SECONDS) return
+  }
+}
+const LOOK_MS = 5000
+/** Processor time of an idle server in that time. */
+const IDLE_SECONDS = 0.1
 
 async function run(imap: ImapClient, line: Line, problems: string[], peer: string): Promise<number> {
   let count = 0
@@ -143,22 +165,18 @@ async function first(peer: Peer, mails: number, problems: string[]): Promise<Fig
 async function warm(peers: readonly Peer[], mails: number, problems: string[]): Promise<Figure[]> {
   const figures: Figure[] = []
   const clients = await Promise.all(peers.map((peer) => peer.connect()))
-  for (const [i, peer] of peers.entries()) {
-    const times: number[] = []
-    for (let n = 0; n < REPEATS; n++) {
-      const begun = performance.now()
-      await clients[i]?.command('SELECT INBOX')
-      times.push(performance.now() - begun)
-    }
-    figures.push(figure(`${peer.name}, warm: SELECT`, median(times), 'ms'))
-  }
-  for (const line of lines(mails)) {
+  for (const line of [{ name: 'SELECT', command: 'SELECT INBOX' }, ...lines(mails)]) {
     const times = peers.map((): number[] => [])
-    for (let n = 0; n < REPEATS; n++)
-      for (const [i, peer] of peers.entries()) {
-        const imap = clients[i]
-        if (imap !== undefined) times[i]?.push(await run(imap, line, problems, peer.name))
-      }
+    const repeat = async (count: number): Promise<void> => {
+      for (const some of times) some.length = 0
+      for (let n = 0; n < count; n++)
+        for (const [i, peer] of peers.entries()) {
+          const imap = clients[i]
+          if (imap !== undefined) times[i]?.push(await run(imap, line, problems, peer.name))
+        }
+    }
+    await repeat(REPEATS)
+    if (times.every((some) => median(some) < SHORT)) await repeat(SHORT_REPEATS)
     for (const [i, peer] of peers.entries())
       figures.push(figure(`${peer.name}, warm: ${line.name}`, median(times[i] ?? []), 'ms'))
   }

@@ -43,6 +43,6 @@ END
     "$NODE" "$main" account import "$USERS_FILE" --domain "$DOMAIN" --config "$config"
     [ ! -s "$ROSTER_FILE" ] || "$NODE" "$main" roster import "$ROSTER_FILE" --domain "$DOMAIN" --config "$config"
     ;;
-  start) exec "$NODE" ${NODE_ARGS:---max-semi-space-size=8} "$main" start --config "$config" ;;
+  start) exec "$NODE" ${NODE_ARGS:---max-semi-space-size=8 --initial-old-space-size=40} "$main" start --config "$config" ;;
   *) echo "usage: aviso.sh prepare | provision | start" >&2; exit 2 ;;
 esac

@@ -2,7 +2,7 @@
 
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
-import { eventually, succeed } from './programs.ts'
+import { eventually, run, succeed } from './programs.ts'
 
 export class Screen {
   readonly #socket: string
@@ -45,6 +45,13 @@ export class Screen {
         seen = await this.#tmux('capture-pane', '-p')
         return pattern.test(seen) ? seen : undefined
       },
+    )
+  }
+
+  /** Resolves when the program has come to its own end. */
+  async ended(): Promise<void> {
+    await eventually('the end of the program', async () =>
+      (await run('tmux', ['-S', this.#socket, 'has-session'])).status === 0 ? undefined : true,
     )
   }
 

@@ -181,10 +181,11 @@ export interface MessageMeta {
  */
 export type KeyField = 'subject' | 'from' | 'to' | 'cc' | 'displayFrom' | 'displayTo' | 'sent' | 'threading'
 
-/** Keys of some messages: columns of equal length, ascending by UID. */
+/** Keys of some messages, one at least, ascending by UID. */
 export interface MessageKeyBatch {
   readonly uids: ArrayLike<number>
-  readonly keys: readonly string[]
+  /** As many keys, with `KEY_SEPARATOR` between them: `joinKeys`. */
+  readonly keys: string
 }
 
 /** One text condition of a search: the substring `text` (as the client gave it; comparing folds both) in a header field, in the body, or anywhere. */

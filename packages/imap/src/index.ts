@@ -2,6 +2,7 @@
 
 export * from './backend.ts'
 export * from './client/index.ts'
+export { joinKeys, KEY_SEPARATOR } from './render/key-list.ts'
 export { keysFromHeaders } from './render/keys-of-messages.ts'
 export { messageKeys } from './render/keys.ts'
 export { renderBodyStructure } from './render/body-structure.ts'

@@ -7,7 +7,10 @@ import type { KeyField, Mailbox } from '../src/index.ts'
 import { sentDates } from '../src/sort/columns.ts'
 import { sortedBy } from '../src/sort/radix.ts'
 import { ranksOf } from '../src/sort/ranks.ts'
-import { collated, sortedIndexes } from '../src/sort/strings.ts'
+import type { Pace } from '../src/search/pace.ts'
+import { KeyTexts } from '../src/sort/key-texts.ts'
+import { collated } from '../src/sort/strings.ts'
+import { joinKeys, splitKeys } from '../src/render/key-list.ts'
 import { MemoryMail } from '../src/testing/index.ts'
 import { put, room } from './searching.ts'
 
@@ -118,7 +121,7 @@ test('orders are brought up to date with few keys read, whatever came and went',
     const { uids } = await memory.snapshot()
     const ranks = await ranksOf(mailbox, 'subject', uids, pace)
     const keys: string[] = []
-    for await (const batch of memory.keys([...uids], 'subject')) keys.push(...batch.keys)
+    for await (const batch of memory.keys([...uids], 'subject')) keys.push(...splitKeys(batch.keys))
     for (let i = 1; i < uids.length; i++) {
       for (const j of [i - 1, (i * 31) % i]) {
         const order = Math.sign((ranks[i] ?? 0) - (ranks[j] ?? 0))
@@ -204,7 +207,7 @@ function fakeMailbox(texts: ReadonlyMap<number, string>): Mailbox {
     async *keys(uids) {
       for (let at = 0; at < uids.length; at += 7) {
         const some = uids.slice(at, at + 7).filter((uid) => texts.has(uid))
-        yield { uids: some, keys: some.map((uid) => texts.get(uid) ?? '') }
+        if (some.length > 0) yield { uids: some, keys: joinKeys(some.map((uid) => texts.get(uid) ?? '')) }
       }
     },
   }
@@ -229,7 +232,25 @@ test('the radix sort is a stable sort, of any numbers, both ways', async () => {
   )
 })
 
-test('texts are sorted in runs that are merged, equal ones in their order', async () => {
+/** Texts by index in the order of their code units, equal ones with one rank, as a plain sort has them. */
+function plainRanks(texts: readonly string[]): number[] {
+  const distinct = [...new Set(texts.map(collated))].sort()
+  return texts.map((text) => distinct.indexOf(collated(text)))
+}
+
+async function ranksOfTexts(texts: readonly string[], restless: Pace = pace): Promise<number[]> {
+  const keys = new KeyTexts(texts.length)
+  for (let at = 0; at < texts.length; at += 100) {
+    const some = texts.slice(at, at + 100)
+    const { set } = keys.begin(joinKeys(some))
+    for (let i = 0; i < some.length; i++) set(at + i)
+  }
+  const { ranks, distinct } = await keys.ranks(restless)
+  assert.equal(distinct, new Set(ranks).size)
+  return [...ranks]
+}
+
+test('texts get the ranks that a plain sort gives them, in slices', async () => {
   let waits = 0
   const restless = {
     winded: true,
@@ -237,11 +258,41 @@ test('texts are sorted in runs that are merged, equal ones in their order', asyn
       waits++
     },
   }
-  const texts = Array.from({ length: 5000 }, (_, i) => `t${(i * 7919) % 1000}`)
-  const expected = [...texts.keys()].sort((a, b) => {
-    const [left = '', right = ''] = [texts[a], texts[b]]
-    return left < right ? -1 : left > right ? 1 : a - b
-  })
-  assert.deepEqual([...(await sortedIndexes(texts, restless))], expected)
-  assert.ok(waits >= 5000 / 1024)
+  const texts = Array.from({ length: 5000 }, (_, i) => `[list of many] t${(i * 7919) % 1000}`)
+  assert.deepEqual(await ranksOfTexts(texts, restless), plainRanks(texts))
+  assert.ok(waits >= 5)
+})
+
+test('texts that are longer than what is folded in one go are ranked as a plain sort does', async () => {
+  const texts = Array.from({ length: 400 }, (_, i) => `${'\u00e9'.repeat((i * 37) % 700)}${(i * 13) % 50}`)
+  assert.deepEqual(
+    await ranksOfTexts([...texts, 'x'.repeat(40_000), '', 'X'.repeat(40_000)]),
+    plainRanks([...texts, 'x'.repeat(40_000), '', 'X'.repeat(40_000)]),
+  )
+})
+
+test('texts that begin alike for long, or go on where others end, are ranked as a plain sort does', async () => {
+  const piece = fc.constantFrom(
+    '',
+    'a',
+    'abcdefg',
+    'abcdefgh',
+    'ABCDEFG',
+    'b',
+    '\0',
+    '\u00e9',
+    '\u00df',
+    '\u4e2d',
+    '\u{1f600}',
+  )
+  await fc.assert(
+    fc.asyncProperty(fc.array(piece, { maxLength: 4 }), fc.integer({ min: 1, max: 3 }), async (pieces, width) => {
+      // Every text of `width` of the pieces, many times over: more than are compared one by one.
+      let texts = ['']
+      for (let i = 0; i < width; i++) texts = texts.flatMap((text) => ['', ...pieces].map((more) => text + more))
+      const many = Array.from({ length: 300 }, (_, i) => texts[(i * 7) % texts.length] ?? '')
+      assert.deepEqual(await ranksOfTexts(many), plainRanks(many))
+    }),
+    { numRuns: 200 },
+  )
 })

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { Headers } from '@aviso/mime'
-import { type Mailbox, type MailboxSnapshot, messageKeys } from '../src/index.ts'
+import { joinKeys, type Mailbox, type MailboxSnapshot, messageKeys } from '../src/index.ts'
 import { forestText } from '../src/thread/forest.ts'
 import { threadPositions } from '../src/thread/run.ts'
 import { targetOfSnapshot } from '../src/search/target.ts'
@@ -31,7 +31,7 @@ async function threads(
   const mailbox: Partial<Mailbox> = {
     cache: new Map<string, unknown>(),
     async *keys(uids, field) {
-      yield { uids, keys: uids.map((uid) => keys[uid - 1]?.[field] ?? '') }
+      yield { uids, keys: joinKeys(uids.map((uid) => keys[uid - 1]?.[field] ?? '')) }
     },
   }
   const { length } = messages

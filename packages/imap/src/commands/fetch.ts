@@ -12,8 +12,10 @@ import { bad, no } from '../wire/errors.ts'
 import { type FetchItem, isOctetsItem, parseFetchItems } from './fetch-items.ts'
 import { type FetchModifiers, parseFetchModifiers, partialSpans, tellVanishedEarlier } from './fetch-modifiers.ts'
 
-/** Messages whose rendered pieces are asked for together. */
+/** Messages whose rendered pieces are asked for together, beside octets. */
 const BATCH = 2048
+/** The same where nothing else is needed: at the end of each the store has nothing to do until more is asked for. */
+const RENDERED = 16_384
 /** Messages whose octets are read while earlier ones are written: the store then answers many in one go. */
 const AHEAD = 32
 /** Octets read ahead, about. */
@@ -167,7 +169,7 @@ class Fetch {
     const row = this.#view.cursor(spans)
     for (let more = true; more;) {
       const uids: number[] = []
-      while (uids.length < BATCH && (more = asked.next())) uids.push(asked.uid)
+      while (uids.length < RENDERED && (more = asked.next())) uids.push(asked.uid)
       if (uids.length === 0) return
       let at = 0
       for await (const metas of this.#view.mailbox.meta(uids, fields)) {

@@ -234,7 +234,7 @@ export class MaildirMail {
 
   async #weave(folder: Folder, uid: number): Promise<Thread> {
     let threading = ''
-    for await (const { keys } of this.#mailbox(folder).keys([uid], 'threading')) threading = keys[0] ?? ''
+    for await (const { keys } of this.#mailbox(folder).keys([uid], 'threading')) threading = keys
     let emailId = `${folder.id}-${uid}`
     // A message that names no ids is a thread of its own, with all its copies.
     if (!/\n./.test(threading))

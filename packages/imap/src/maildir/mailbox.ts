@@ -21,6 +21,7 @@ import {
   type StoreResult,
 } from '../backend.ts'
 import { applyChange } from '../flag-change.ts'
+import { joinKeys } from '../render/key-list.ts'
 import { ifThere } from './files.ts'
 import type { Folder } from './folder.ts'
 import { graveOf } from './graveyard.ts'
@@ -270,7 +271,8 @@ export class MaildirMailbox implements Mailbox {
       const slice = sorted.slice(at, at + BATCH)
       const rendered = await Promise.all(slice.map((uid) => this.#rendered(uid)))
       const there = slice.filter((_, i) => rendered[i] !== undefined)
-      yield { uids: there, keys: rendered.filter((one) => one !== undefined).map(({ keys }) => keys[field]) }
+      if (there.length === 0) continue
+      yield { uids: there, keys: joinKeys(rendered.filter((one) => one !== undefined).map(({ keys }) => keys[field])) }
     }
   }
 

@@ -2,6 +2,7 @@
 
 import { Headers } from '@aviso/mime'
 import type { KeyField, Mailbox, MessageKeyBatch } from '../backend.ts'
+import { joinKeys } from './key-list.ts'
 import { messageKeys } from './keys.ts'
 
 const EMPTY = new Uint8Array(0)
@@ -13,9 +14,10 @@ export async function* keysFromHeaders(
   field: KeyField,
 ): AsyncGenerator<MessageKeyBatch> {
   for await (const batch of mailbox.meta(uids, ['header'])) {
+    if (batch.length === 0) continue
     yield {
       uids: batch.map(({ uid }) => uid),
-      keys: batch.map(({ header }) => messageKeys(Headers.parse(header ?? EMPTY))[field]),
+      keys: joinKeys(batch.map(({ header }) => messageKeys(Headers.parse(header ?? EMPTY))[field])),
     }
   }
 }

@@ -2,9 +2,11 @@
 // messages came: their places are looked for by halving, with few keys read from the store.
 
 import type { KeyField, Mailbox } from '../backend.ts'
+import { splitKeys } from '../render/key-list.ts'
 import type { Pace } from '../search/pace.ts'
 import { crowded, indexesIn, listOf, missingFrom, pickWhole, sameUids, unionOf } from './align.ts'
-import { collated, sortedIndexes } from './strings.ts'
+import { KeyTexts } from './key-texts.ts'
+import { collated } from './strings.ts'
 
 interface Ranks {
   readonly uids: Uint32Array
@@ -29,61 +31,29 @@ export async function ranksOf(mailbox: Mailbox, field: KeyField, uids: Uint32Arr
   return pickWhole(known.ranks, indexesIn(known.uids, uids))
 }
 
-const TABLES = 32
-
-/** Distinct texts with the messages that have them. */
-class Texts {
-  readonly texts: string[] = []
-  /** In many small tables: a large one that grows holds up everybody for milliseconds. */
-  readonly #ids = Array.from({ length: TABLES }, () => new Map<string, number>())
-
-  id(text: string): number {
-    const { length } = text
-    const spread = length === 0 ? 0 : text.charCodeAt(length - 1) + 5 * text.charCodeAt(length >>> 1) + 7 * length
-    const ids = this.#ids[spread & (TABLES - 1)] as Map<string, number>
-    let id = ids.get(text)
-    if (id === undefined) ids.set(text, (id = this.texts.push(text) - 1))
-    return id
-  }
-}
-
-async function build(mailbox: Mailbox, field: KeyField, uids: Uint32Array, pace: Pace): Promise<Ranks> {
-  const texts = new Texts()
-  const ids = await readKeys(mailbox, field, uids, texts, pace)
-  const order = await sortedIndexes(texts.texts, pace)
-  const rankOfId = new Uint32Array(order.length)
-  for (let rank = 0; rank < order.length; rank++) rankOfId[order[rank] ?? 0] = rank
-  if (pace.winded) await pace.breathe()
-  const ranks = ids
-  for (let i = 0; i < ranks.length; i++) ranks[i] = rankOfId[ids[i] ?? 0] ?? 0
-  return { uids, ranks, distinct: order.length }
-}
-
-/** The id of each message's text. A message that is gone has the empty one. */
-async function readKeys(
-  mailbox: Mailbox,
-  field: KeyField,
-  uids: ArrayLike<number>,
-  texts: Texts,
-  pace: Pace,
-): Promise<Uint32Array> {
-  const ids = new Uint32Array(uids.length)
-  const none = 0xffffffff
-  ids.fill(none)
+/** Reads the keys of `uids` (ascending), and says of each its index among them. A message that is gone has the empty text. */
+async function readKeys(mailbox: Mailbox, field: KeyField, uids: ArrayLike<number>, pace: Pace): Promise<KeyTexts> {
+  const texts = new KeyTexts(uids.length)
   let at = 0
   const list = listOf(uids)
   if (pace.winded) await pace.breathe()
   for await (const batch of mailbox.keys(list, field)) {
+    const keys = texts.begin(batch.keys)
     for (let i = 0; i < batch.uids.length; i++) {
       const uid = batch.uids[i] ?? 0
       while ((uids[at] ?? Infinity) < uid) at++
-      if (uids[at] === uid) ids[at] = texts.id(collated(batch.keys[i] ?? ''))
-      if ((i & 255) === 255 && pace.winded) await pace.breathe()
+      if (uids[at] === uid) keys.set(at)
+      else keys.skip()
+      if ((i & 31) === 31 && pace.winded) await pace.breathe()
     }
     if (pace.winded) await pace.breathe()
   }
-  for (let i = 0; i < ids.length; i++) if (ids[i] === none) ids[i] = texts.id('')
-  return ids
+  return texts
+}
+
+async function build(mailbox: Mailbox, field: KeyField, uids: Uint32Array, pace: Pace): Promise<Ranks> {
+  const texts = await readKeys(mailbox, field, uids, pace)
+  return { uids, ...(await texts.ranks(pace)) }
 }
 
 /** A text that is new, and where it belongs among the ranks that have a living message. */
@@ -104,9 +74,11 @@ async function extend(
   missing: readonly number[],
   pace: Pace,
 ): Promise<Ranks | undefined> {
-  const texts = new Texts()
-  const ids = await readKeys(mailbox, field, missing, texts, pace)
-  const order = await sortedIndexes(texts.texts, pace)
+  const texts = await readKeys(mailbox, field, missing, pace)
+  const fresh = await texts.ranks(pace)
+  /** By their rank among themselves, one that has it. */
+  const examples = new Uint32Array(fresh.distinct)
+  for (let i = 0; i < missing.length; i++) examples[fresh.ranks[i] ?? 0] = i
 
   // One living message for each rank, whose key can be asked for.
   const speakers = new Uint32Array(known.distinct)
@@ -118,8 +90,8 @@ async function extend(
   const living: number[] = []
   for (let rank = 0; rank < known.distinct; rank++) if (speakers[rank] !== 0) living.push(rank)
 
-  const searches = Array.from(order, (id): Search => ({
-    text: texts.texts[id] ?? '',
+  const searches = Array.from(examples, (example): Search => ({
+    text: texts.at(example),
     low: 0,
     high: living.length,
     found: false,
@@ -134,7 +106,7 @@ async function extend(
       [...middles].sort((a, b) => a - b),
       field,
     ))
-      for (let i = 0; i < batch.uids.length; i++) keys.set(batch.uids[i] ?? 0, collated(batch.keys[i] ?? ''))
+      for (const [i, key] of splitKeys(collated(batch.keys)).entries()) keys.set(batch.uids[i] ?? 0, key)
     for (const search of open) {
       const middle = (search.low + search.high) >>> 1
       const key = keys.get(speaker(middle))
@@ -157,12 +129,12 @@ async function extend(
     before += inserted[rank] ?? 0
     moved[rank] = rank + before
   }
-  const rankOfId = new Uint32Array(order.length)
+  const rankOf = new Uint32Array(fresh.distinct)
   const used = new Uint32Array(known.distinct + 1)
   searches.forEach(({ low, found }, i) => {
     const slot = living[low] ?? known.distinct
     const next = moved[slot] ?? 0
-    rankOfId[order[i] ?? 0] = found ? next : next - (inserted[slot] ?? 0) + bump(used, slot)
+    rankOf[i] = found ? next : next - (inserted[slot] ?? 0) + bump(used, slot)
   })
 
   const base = crowded(known.uids.length, uids.length - missing.length) ? uids : unionOf(known.uids, uids)
@@ -171,7 +143,7 @@ async function extend(
   let next = 0
   for (let i = 0; i < base.length; i++) {
     const index = old[i] ?? -1
-    ranks[i] = (index >= 0 ? moved[known.ranks[index] ?? 0] : rankOfId[ids[next++] ?? 0]) ?? 0
+    ranks[i] = (index >= 0 ? moved[known.ranks[index] ?? 0] : rankOf[fresh.ranks[next++] ?? 0]) ?? 0
   }
   return { uids: base, ranks, distinct: known.distinct + before }
 }

@@ -13,6 +13,7 @@ import type {
   MessageRow,
   MetaField,
 } from '../backend.ts'
+import { splitKeys } from '../render/key-list.ts'
 
 /** A small message. */
 export const message = (
@@ -118,8 +119,9 @@ export async function keysOf(
 ): Promise<(readonly [number, string])[]> {
   const out: (readonly [number, string])[] = []
   for await (const batch of mailbox.keys(uids, field)) {
-    assert.equal(batch.uids.length, batch.keys.length, 'columns of equal length')
-    batch.keys.forEach((key, i) => out.push([batch.uids[i] ?? 0, key]))
+    const keys = splitKeys(batch.keys)
+    assert.equal(batch.uids.length, keys.length, 'as many keys as UIDs')
+    keys.forEach((key, i) => out.push([batch.uids[i] ?? 0, key]))
   }
   return out
 }

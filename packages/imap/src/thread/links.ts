@@ -2,6 +2,7 @@
 
 import type { Mailbox, MessageKeyBatch } from '../backend.ts'
 import type { Pace } from '../search/pace.ts'
+import { keyEnd } from '../render/key-list.ts'
 import { crowded, indexesIn, missingFrom, sameUids, unionOf } from '../sort/align.ts'
 import { hashText } from '../sort/hash.ts'
 
@@ -48,13 +49,17 @@ async function readLinks(mailbox: Mailbox, uids: readonly number[], pace: Pace):
   const reader = new LinkReader(new Uint32Array(uids))
   if (pace.winded) await pace.breathe()
   for await (const batch of mailbox.keys(uids, 'threading')) {
+    let place = 0
     for (let from = 0; from < batch.uids.length; from += SLICE) {
-      reader.take(batch, from, Math.min(batch.uids.length, from + SLICE))
+      place = reader.take(batch, from, Math.min(batch.uids.length, from + SLICE), place)
       if (pace.winded) await pace.breathe()
     }
   }
   return reader.links()
 }
+
+const ONE = 0x31
+const LF = 0x0a
 
 /** Keys taken in one go. */
 const SLICE = 256
@@ -77,23 +82,29 @@ class LinkReader {
     this.#references = new Float64Array(4 * uids.length + 16)
   }
 
-  take({ uids, keys }: MessageKeyBatch, from: number, to: number): void {
+  /** The keys `from` up to `to` of a batch, of which the first begins at `place`; answers where the next one begins. */
+  take({ uids, keys }: MessageKeyBatch, from: number, to: number, place: number): number {
+    let start = place
     for (let i = from; i < to; i++) {
       const uid = uids[i] ?? 0
+      const end = keyEnd(keys, start)
       while (this.#at < this.#uids.length && (this.#uids[this.#at] ?? 0) < uid) this.#at++
-      if (this.#uids[this.#at] === uid) this.#read(this.#at, keys[i] ?? '')
+      if (this.#uids[this.#at] === uid) this.#read(this.#at, keys, start, end)
+      start = end + 1
     }
+    return start
   }
 
   /** `1` or `0`, LF, the id, and each reference behind a LF. */
-  #read(at: number, key: string): void {
-    this.#replies[at] = key.startsWith('1') ? 1 : 0
-    let end = lineEnd(key, 2)
-    if (end > 2) this.#ids[at] = hashText(key, 2, end)
-    for (let start = end + 1; start < key.length; start = end + 1) {
-      end = lineEnd(key, start)
+  #read(at: number, keys: string, begin: number, over: number): void {
+    this.#replies[at] = keys.charCodeAt(begin) === ONE ? 1 : 0
+    const id = begin + 2
+    let end = lineEnd(keys, id, over)
+    if (end > id) this.#ids[at] = hashText(keys, id, end)
+    for (let start = end + 1; start < over; start = end + 1) {
+      end = lineEnd(keys, start, over)
       if (this.#length === this.#references.length) this.#grow()
-      this.#references[this.#length++] = hashText(key, start, end)
+      this.#references[this.#length++] = hashText(keys, start, end)
       this.#counts[at] = (this.#counts[at] ?? 0) + 1
     }
   }
@@ -117,9 +128,11 @@ class LinkReader {
   }
 }
 
-function lineEnd(text: string, start: number): number {
-  const end = text.indexOf('\n', start)
-  return end < 0 ? text.length : end
+/** Where the line ends; the last one with the key itself. */
+function lineEnd(keys: string, start: number, over: number): number {
+  let end = start
+  while (end < over && keys.charCodeAt(end) !== LF) end++
+  return end
 }
 
 function merged(uids: Uint32Array, a: Links, b: Links): Links {

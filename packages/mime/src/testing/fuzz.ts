@@ -82,16 +82,17 @@ export function cut(octets: Uint8Array, random: Random): Uint8Array[] {
 }
 
 /**
- * Calls `round` with other randomness again and again: for a moment, or as many seconds as AVISO_FUZZ_SECONDS says. What a round throws is thrown on with
+ * Calls `round` with other randomness again and again: for a moment (`seconds`), or as many seconds as AVISO_FUZZ_SECONDS says. What a round throws is thrown on with
  * the seed that repeats it: AVISO_FUZZ_SEED runs that one round. Answers how many rounds there were.
  */
 export async function fuzz(
   test: { diagnostic(message: string): void },
   round: (random: Random) => Promise<void> | void,
+  seconds = 0.8,
 ): Promise<number> {
   const only = process.env['AVISO_FUZZ_SEED']
   const first = only === undefined ? Math.floor(Math.random() * 0x100000000) : Number(only)
-  const until = performance.now() + Number(process.env['AVISO_FUZZ_SECONDS'] ?? 0.8) * 1000
+  const until = performance.now() + Number(process.env['AVISO_FUZZ_SECONDS'] ?? seconds) * 1000
   let rounds = 0
   for (;;) {
     const seed = (first + rounds) >>> 0

@@ -4,7 +4,7 @@ import type { Operation } from './contracts.ts'
 import { defineStore } from './contracts.ts'
 import type { Entry, EntryKind, Journal } from './journal.ts'
 import { type LinePlace, readLines } from './lines.ts'
-import type { SqliteDatabase } from './sqlite.ts'
+import { isFault, type SqliteDatabase } from './sqlite.ts'
 
 /** So many of one database are carried out at once. */
 const MANY = 256
@@ -56,6 +56,10 @@ export class Waiting {
     this.stores.add(store)
   }
 
+  get length(): number {
+    return this.#length
+  }
+
   get entries(): readonly Entry[] {
     return readLines(this.#octets.subarray(0, this.#length))
   }
@@ -63,6 +67,48 @@ export class Waiting {
   /** True when there is enough to be worth a transaction. */
   get enough(): boolean {
     return this.#count >= MANY || this.#length >= LONG
+  }
+}
+
+/** The lines that wait for the databases of one engine, those that wait longest first. */
+export class WaitingLines {
+  readonly #all = new Map<string, Waiting>()
+  #length = 0
+
+  /** Octets of all of them. */
+  get length(): number {
+    return this.#length
+  }
+
+  get(key: string): Waiting | undefined {
+    return this.#all.get(key)
+  }
+
+  all(): Iterable<readonly [key: string, waiting: Waiting]> {
+    return this.#all
+  }
+
+  add(lines: Buffer, place: LinePlace, now: number): void {
+    let waiting = this.#all.get(place.database)
+    if (waiting === undefined) this.#all.set(place.database, (waiting = new Waiting(now)))
+    const before = waiting.length
+    waiting.add(lines, place)
+    this.#length += waiting.length - before
+  }
+
+  /** They are in their database, or it is gone. */
+  forget(key: string): void {
+    this.#length -= this.#all.get(key)?.length ?? 0
+    this.#all.delete(key)
+  }
+
+  /** They could not be carried out: others come before them. */
+  postpone(key: string, now: number): void {
+    const waiting = this.#all.get(key)
+    if (waiting === undefined) return
+    this.#all.delete(key)
+    this.#all.set(key, waiting)
+    waiting.since = now
   }
 }
 
@@ -184,11 +230,4 @@ function alike(entries: readonly Entry[], at: number, operations: Operations): r
   if (operations(store, name)?.runAll !== undefined)
     while (entries[end]?.[4] === store && entries[end]?.[5] === name) end++
   return entries.slice(at, end)
-}
-
-/** SQLite's or the system's complaint about the disk, and no complaint of an operation. */
-const isFault = (error: unknown): boolean => {
-  const { errcode, code } = error as { readonly errcode?: number; readonly code?: unknown }
-  // SQLITE_CONSTRAINT and SQLITE_MISMATCH are an operation's own.
-  return (errcode !== undefined && (errcode & 0xff) !== 19 && (errcode & 0xff) !== 20) || code === 'ENOSPC'
 }

@@ -1,27 +1,18 @@
 // What a store worker does: takes the operations that wait, groups them by database, and commits each group once.
 
-import { appendFileSync, existsSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
-import {
-  type Batch,
-  type BatchOutcome,
-  type Broken,
-  type Call,
-  failure,
-  type Fault,
-  faultOf,
-  type Outcome,
-  type RoundDone,
-} from './calls.ts'
-import type { Change, Operation, Scale, StoreDefinition } from './contracts.ts'
-import { databasePath, Databases } from './databases.ts'
-import { carryOut, journalStores, Waiting, WAITS } from './deferred.ts'
-import { type Committed, Group, refused } from './group.ts'
-import { type Entry, Journal, leftJournals, readJournal } from './journal.ts'
-import { number, placesOf, scaleAndName, without } from './lines.ts'
+import { type Batch, type Broken, type Call, failure, type Outcome, type RoundDone } from './calls.ts'
+import { type Change, type Operation, type Scale, type StoreDefinition, StoreError } from './contracts.ts'
+import { Appending } from './appending.ts'
+import { Databases } from './databases.ts'
+import { carryOut, journalStores, markApplied, WaitingLines } from './deferred.ts'
+import { type Committed, type Group, groupsOf, refused } from './group.ts'
+import { type Entry, Journal } from './journal.ts'
+import { placesOf, scaleAndName } from './lines.ts'
 import { free, memoryOf } from './moving.ts'
+import { carryOutHeld, Complaints, dropHeld, journalFolder, replay } from './replay.ts'
 import { type SqliteDatabase, storeError } from './sqlite.ts'
-import { Unsettled } from './unsettled.ts'
+import { OpenTransactions } from './unsettled.ts'
+import { Upkeep } from './upkeep.ts'
 
 export interface EngineOptions {
   /** The data folder. */
@@ -33,14 +24,8 @@ export interface EngineOptions {
   readonly run: string
 }
 
-/** Where the journals lie. */
-export const journalFolder = (folder: string): string => join(folder, 'journal')
-
 /** Databases of which calls share one sync of the journal: all of them are open then, with what is not committed in memory. */
 const AT_ONCE = 256
-
-/** Databases that one round brings up to date for the journal's sake, beyond what it was asked for. */
-const TIDIED_AT_ONCE = 4
 
 /** The databases of one worker. Not re-entrant: one `run` at a time. */
 export class Engine {
@@ -48,31 +33,46 @@ export class Engine {
   readonly #operations = new Map<string, Map<string, Operation<never, unknown>>>()
   readonly #databases: Databases
   readonly #journal: Journal
-  /** What is in the journal only, by database. */
-  readonly #waiting = new Map<string, Waiting>()
+  readonly #complaints: Complaints
+  /** What is in the journal only. */
+  readonly #waiting = new WaitingLines()
   /** What is in the journal and in transactions that are not committed yet. */
-  readonly #unsettled = new Map<SqliteDatabase, Unsettled>()
+  readonly #open: OpenTransactions
   /** Databases in which something was done that is not in the journal yet: they keep their transaction. */
-  readonly #unsafe = new Set<SqliteDatabase>()
-  /** Databases that could not be brought up to date, and when that is tried again. */
-  readonly #postponed = new Map<string, number>()
+  readonly #held = new Set<SqliteDatabase>()
+  /** Databases that were committed, but could not be synced, with something that is not in the journal: nothing may be built on that. */
+  readonly #unsynced = new Set<SqliteDatabase>()
+  /** Databases that were erased, and when, which the journal does not know yet. */
+  readonly #erased = new Map<string, number>()
+  readonly #upkeep: Upkeep
   #seq = 0
-  #broken: Broken[] = []
 
   constructor(options: EngineOptions) {
+    const { folder, definitions, run } = options
     this.#options = options
-    this.#journal = new Journal(journalFolder(options.folder), options.run)
+    this.#complaints = new Complaints(folder)
+    this.#journal = new Journal(journalFolder(folder), run)
+    this.#open = new OpenTransactions(run, (database, entries) => this.#fromJournal(database, entries, true))
     this.#databases = new Databases(
-      { ...options, definitions: [...options.definitions, ...journalStores] },
+      { ...options, definitions: [...definitions, ...journalStores] },
       {
+        opening: (key) => this.#markErased(key),
+        opened: (key, database) => carryOutHeld(folder, key, database, this.#find, this.#complaints),
         closing: (key, database) => this.#finish(key, database),
-        cooling: (database) => this.#cool(database),
-        held: (database) => this.#unsafe.has(database),
+        cooling: (database) => this.#open.cool(database),
+        held: (database) => this.#held.has(database),
       },
       (key) => this.#journal.release(key),
     )
-    for (const { name, operations } of options.definitions)
-      this.#operations.set(name, new Map(Object.entries(operations)))
+    this.#upkeep = new Upkeep({
+      waiting: this.#waiting,
+      open: this.#open,
+      journal: this.#journal,
+      databases: this.#databases,
+      complaints: this.#complaints,
+      bringUpToDate: (key) => this.#bringUpToDate(key),
+    })
+    for (const { name, operations } of definitions) this.#operations.set(name, new Map(Object.entries(operations)))
   }
 
   get openDatabases(): number {
@@ -91,14 +91,13 @@ export class Engine {
         if (!failed) returned.push(...(group.operation(group.calls[index])?.returned?.(result) ?? []))
       for (const change of made) changes.push([scale, name, change])
     }
-    const groups = new Map<string, Group>()
-    for (const call of calls) {
-      const key = `${call[1]}/${call[2]}`
-      let group = groups.get(key)
-      if (group === undefined) groups.set(key, (group = new Group(key, this.#find)))
-      group.calls.push(call)
-    }
-    const appending = await this.#appending(batches, now)
+    const groups = groupsOf(calls, this.#find, now)
+    const appending = await Appending.of(
+      batches,
+      now,
+      () => ++this.#seq,
+      (key) => this.#takesLines(key),
+    )
     // What is asked of a database behind an append finds it there, and safe: a round of its own.
     const behind = [...groups.values()].filter(({ key }) => appending.keys.has(key))
     for (const { key } of behind) groups.delete(key)
@@ -107,24 +106,23 @@ export class Engine {
     for (const { key } of open) groups.delete(key)
     await this.#rounds([...open, ...groups.values()], now, tell, appending)
     await this.#rounds(behind, now, tell)
-    const broken = this.#broken
-    this.#broken = []
+    await this.#upkeep.relieve(now)
     const moving = memoryOf(returned)
     // Megabytes that would lie here until V8 looks for them: an idle thread does not.
     for (const [, , , store, operation, args] of calls)
       for (const memory of memoryOf(this.#find(store, operation)?.given?.(args as never) ?? []))
         if (!moving.includes(memory)) free(memory)
-    return { outcomes, batches: appending.outcomes, changes, broken, moving }
+    return { outcomes, batches: appending.outcomes, changes, broken: this.#complaints.take(), moving }
   }
 
-  /** Runs groups, each on a database of its own, and makes safe what is appended: as many at a time as can be open. */
+  /** Runs groups, each on a database of its own, and makes safe what is appended: as many at a time as can be open beside the core database. */
   async #rounds(
     groups: readonly Group[],
     now: number,
     tell: (committed: Committed) => void,
     appending?: Appending,
   ): Promise<void> {
-    const most = Math.min(AT_ONCE, this.#options.open)
+    const most = Math.min(AT_ONCE, this.#options.open - 1)
     await this.#round(groups.slice(0, most), now, tell, appending)
     for (let at = most; at < groups.length; at += most) await this.#round(groups.slice(at, at + most), now, tell)
   }
@@ -149,30 +147,30 @@ export class Engine {
         tell({ group, outcomes: group.calls.map(([id]) => failure(id, error)), changes: [] })
         continue
       }
-      database.now = now
       this.#databases.warmUp(database)
       if (!journaled) {
         tell(await group.run(database))
+        this.#open.look(database)
         continue
       }
       const committed = await this.#runOpen(group, database)
-      const own = this.#entriesOf(committed, now)
+      const own = group.entries(committed.outcomes, () => ++this.#seq)
       if (own.length === 0) {
         // Nothing to be found in the journal, nothing to be committed.
-        if (database.inTransaction && !this.#unsettled.has(database)) database.undo()
+        if (database.inTransaction && this.#open.get(database) === undefined) database.undo()
         tell(committed)
         continue
       }
-      entries.push(...own)
+      for (const entry of own) entries.push(entry)
       unsafe.push({ committed, database, entries: own })
-      this.#unsafe.add(database)
+      this.#held.add(database)
     }
     if (!appends && entries.length === 0) return
     const keys = [...(appending?.keys ?? []), ...unsafe.map(({ committed }) => committed.group.key)]
     const fault = this.#write(appending?.octets ?? [], entries, keys)
     for (const one of unsafe) {
       tell(fault === undefined ? await this.#journaled(one, now) : await this.#alone(one, fault))
-      this.#unsafe.delete(one.database)
+      this.#held.delete(one.database)
     }
     this.#databases.cool()
     if (appending === undefined) return
@@ -183,26 +181,38 @@ export class Engine {
   /** The database of a group, with everything done that the group must find there. Throws what the disk says. */
   async #ready(group: Group, journaled: boolean): Promise<SqliteDatabase> {
     const { key, calls } = group
-    const [, scale, name] = calls[0] as Call
+    const [scale, name] = scaleAndName(key)
     const database = await this.#databases.open(key, scale, name)
-    const unsettled = this.#unsettled.get(database)
+    if (!group.readsOnly && this.#unsynced.has(database)) this.#sync(database)
+    // What the journal could not take, and did not let go of, must not come after what is done now.
+    if (!group.readsOnly && !journaled && scale !== 'core') this.#mend()
+    const unsettled = this.#open.get(database)
+    if (journaled && unsettled === undefined && this.#upkeep.isFull) throw tooMuch()
     // With a full disk, what is kept in memory must have an end; what is there can be read.
-    if (unsettled !== undefined && !group.readsOnly && (!journaled || unsettled.enough)) await this.#settle(database)
-    else if (unsettled?.undone === true) await this.#redo(database, unsettled)
+    if (unsettled !== undefined && !group.readsOnly && (!journaled || unsettled.enough || this.#upkeep.isFull))
+      await this.#open.settle(database)
+    else await this.#open.redo(database)
     const waiting = this.#waiting.get(key)
     if (waiting !== undefined && calls.some(([, , , store]) => waiting.stores.has(store)))
       await this.#carryOut(key, database)
     return database
   }
 
+  /** Looks whether the database takes lines. Throws what the disk says. */
+  async #takesLines(key: string): Promise<void> {
+    if (this.#upkeep.isFull) throw tooMuch()
+    const database = await this.#databases.open(key, ...scaleAndName(key))
+    if (this.#unsynced.has(database)) this.#sync(database)
+    if (this.#waiting.get(key)?.enough === true) await this.#carryOut(key, database)
+  }
+
   /** Runs a group in the database's open transaction. Never rejects. */
   async #runOpen(group: Group, database: SqliteDatabase): Promise<Committed> {
-    const unsettled = this.#unsettled.get(database)
     let committed = await group.runOpen(database, false)
-    if (unsettled !== undefined && !database.inTransaction) unsettled.undone = true
+    this.#open.look(database)
     if (committed !== undefined) return committed
     try {
-      await this.#settle(database)
+      await this.#open.settle(database)
     } catch (error) {
       return { group, outcomes: group.calls.map(([id]) => failure(id, error)), changes: [] }
     }
@@ -210,36 +220,26 @@ export class Engine {
     return committed ?? { group, outcomes: [], changes: [] }
   }
 
-  #entriesOf({ group, outcomes }: Committed, now: number): readonly Entry[] {
-    const entries: Entry[] = []
-    for (const [index, call] of group.calls.entries()) {
-      if (!group.writes(call) || outcomes[index]?.[1] !== false) continue
-      const [, scale, name, store, operation, args] = call
-      entries.push([++this.#seq, 'done', scale, name, store, operation, args, now])
-    }
-    return entries
-  }
-
   /** What was done is safe: its transaction stays open as long as that is worth it. */
   async #journaled({ committed, database, entries }: Unsafe, now: number): Promise<Committed> {
-    let unsettled = this.#unsettled.get(database)
-    if (unsettled === undefined) {
-      unsettled = new Unsettled(committed.group.key, now)
-      this.#unsettled.set(database, unsettled)
-    }
-    unsettled.add(entries)
+    const unsettled = this.#open.add(database, committed.group.key, now, entries)
     // Should it fail now, it is tried again before the database's next call.
-    if (unsettled.enough) await this.#settle(database).catch(() => {})
+    if (unsettled.enough) await this.#open.settle(database).catch(() => {})
     return committed
   }
 
-  /** Makes what was done safe in the database itself, as the journal could not be written, because of `fault`. */
-  async #alone({ committed, database }: Unsafe, fault: Error): Promise<Committed> {
+  /** Makes what was done safe in the database itself, as the journal could not be written, because of `fault`. What reached the journal even so is not carried out again. */
+  async #alone({ committed, database, entries }: Unsafe, fault: Error): Promise<Committed> {
+    const last = entries.at(-1)?.[0] ?? 0
     try {
-      if (!this.#unsettled.has(database)) database.commitUnsynced()
-      // What was undone with it is in the journal, but this is not.
-      else if (!(await this.#settle(database))) return refused(committed, fault)
-      database.syncLog()
+      if (this.#open.get(database) === undefined) {
+        markApplied(database, this.#journal.run, 'done', last)
+        database.commitUnsynced()
+      } else if (!(await this.#open.settle(database, last)))
+        // What was undone with it is in the journal, but this is not.
+        return refused(committed, fault)
+      this.#unsynced.add(database)
+      this.#sync(database)
       return committed
     } catch (error) {
       if (database.inTransaction) database.undo()
@@ -247,41 +247,19 @@ export class Engine {
     }
   }
 
-  /** Numbers the lines of the batches, and looks whether their databases can be had. */
-  async #appending(batches: readonly Batch[], now: number): Promise<Appending> {
-    const faults = new Map<string, Fault>()
-    const keys = new Set<string>()
-    for (const { octets } of batches) {
-      const lines = asBuffer(octets)
-      for (const { start, database } of placesOf(lines)) {
-        number(lines, start, ++this.#seq, now)
-        if (keys.has(database) || faults.has(database)) continue
-        try {
-          await this.#databases.open(database, ...scaleAndName(database))
-          keys.add(database)
-        } catch (error) {
-          faults.set(database, faultOf(error))
-        }
-      }
+  /** Throws what the disk says. */
+  #sync(database: SqliteDatabase): void {
+    try {
+      database.syncLog()
+      this.#unsynced.delete(database)
+    } catch (error) {
+      throw storeError(error, database.path)
     }
-    const octets = batches.map((batch) => asBuffer(batch.octets))
-    return new Appending(
-      batches,
-      faults.size === 0 ? octets : octets.map((lines) => without(lines, faults)),
-      keys,
-      faults,
-    )
   }
 
   /** Keeps what is safe until it is carried out. */
   async #keep({ octets, keys }: Appending, now: number): Promise<void> {
-    for (const lines of octets)
-      for (const place of placesOf(lines)) {
-        const key = place.database
-        let waiting = this.#waiting.get(key)
-        if (waiting === undefined) this.#waiting.set(key, (waiting = new Waiting(now)))
-        waiting.add(lines, place)
-      }
+    for (const lines of octets) for (const place of placesOf(lines)) this.#waiting.add(lines, place, now)
     for (const key of keys) {
       const database = this.#databases.peek(key)
       if (this.#waiting.get(key)?.enough === true && database !== undefined)
@@ -290,87 +268,53 @@ export class Engine {
     }
   }
 
-  /** Closes the account's database and removes its folder. */
-  erase(account: string): void {
+  /** Closes the account's database and removes its folder; returns when it stays gone. Throws what the disk says. */
+  erase(account: string, now: number): void {
     const key = `account/${account}`
-    this.#waiting.delete(key)
     const database = this.#databases.peek(key)
-    if (database !== undefined) this.#unsettled.delete(database)
-    this.#databases.erase(account)
+    this.#waiting.forget(key)
+    if (database !== undefined) {
+      this.#open.forget(database)
+      this.#unsynced.delete(database)
+    }
+    try {
+      this.#databases.erase(account, `${this.#journal.run}-${++this.#seq}`)
+      dropHeld(this.#options.folder, key)
+      this.#erased.set(key, now)
+      this.#markErased(key)
+    } catch (error) {
+      throw storeError(error, key)
+    }
   }
 
+  /** Should there be an account of that name again, what was done in the one that was erased is not done there. Throws what the disk says: there cannot be one then. */
+  #markErased(key: string): void {
+    const at = this.#erased.get(key)
+    if (at === undefined) return
+    const [scale, name] = scaleAndName(key)
+    if (this.#journal.files > 0)
+      this.#journal.write([], [[++this.#seq, 'erased', scale, name, '', '', undefined, at]], [])
+    this.#erased.delete(key)
+    this.#journal.release(key)
+  }
+
+  /** Closes all databases. Throws where one could not be brought up to date: the journal has it for the next start. */
   async close(): Promise<void> {
-    for (const key of this.#databases.keys) await this.#databases.close(key)
+    const faults = await this.#databases.closeAll()
     this.#journal.close()
+    if (faults.length > 0) throw faults[0]
   }
 
-  /** Brings some databases up to date that have waited long, or that an old file of the journal waits for; with `leisure`, any that the journal waits for. */
+  /** Does what waits to be done in some databases (`Upkeep`). */
   async tidy(now: number, leisure: boolean): Promise<readonly Broken[]> {
-    const due: string[] = []
-    for (const [key, { since }] of this.#waiting) {
-      if (due.length === TIDIED_AT_ONCE || now - since < WAITS) break
-      due.push(key)
-    }
-    for (const { key, since } of this.#unsettled.values()) {
-      if (due.length >= TIDIED_AT_ONCE || now - since < WAITS) break
-      if (!due.includes(key)) due.push(key)
-    }
-    for (const key of this.#journal.needed(!leisure)) {
-      if (due.length >= TIDIED_AT_ONCE) break
-      // What waits has its own time.
-      if ((leisure && this.#waits(key)) || due.includes(key)) continue
-      if ((this.#postponed.get(key) ?? 0) <= now) due.push(key)
-    }
-    for (const key of due)
-      try {
-        await this.#bringUpToDate(key)
-        this.#postponed.delete(key)
-      } catch (error) {
-        this.#postponed.set(key, now + WAITS)
-        const waiting = this.#waiting.get(key)
-        if (waiting !== undefined) {
-          // To the end of the queue.
-          this.#waiting.delete(key)
-          this.#waiting.set(key, waiting)
-          waiting.since = now
-        }
-        const database = this.#databases.peek(key)
-        const unsettled = database && this.#unsettled.get(database)
-        if (database !== undefined && unsettled !== undefined) {
-          this.#unsettled.delete(database)
-          this.#unsettled.set(database, unsettled)
-          unsettled.since = now
-        }
-        this.#broken.push({ what: 'the journal', database: key, message: String(error) })
-      }
-    const broken = this.#broken
-    this.#broken = []
-    return broken
+    await this.#upkeep.tidy(now, leisure)
+    return this.#complaints.take()
   }
 
   /** Carries out what journals of engines that died hold, and deletes them; those of one run, or all. Nothing else may have been done with their databases. */
   async replay(run?: string): Promise<readonly Broken[]> {
-    for (const left of leftJournals(journalFolder(this.#options.folder), run)) {
-      const byDatabase = new Map<string, Entry[]>()
-      for (const entry of readJournal(left.path)) {
-        const key = `${entry[2]}/${entry[3]}`
-        const entries = byDatabase.get(key)
-        if (entries === undefined) byDatabase.set(key, [entry])
-        else entries.push(entry)
-      }
-      for (const [key, entries] of byDatabase) {
-        const [, , scale, name] = entries[0] as Entry
-        // Of an account that was erased meanwhile.
-        if (!existsSync(databasePath(this.#options.folder, scale, name))) continue
-        const database = await this.#databases.open(key, scale, name)
-        this.#complain(await carryOut(database, this.#find, left, entries))
-        database.syncLog()
-      }
-      rmSync(left.path)
-    }
-    const broken = this.#broken
-    this.#broken = []
-    return broken
+    await replay(this.#options.folder, this.#databases, this.#find, this.#complaints, run)
+    return this.#complaints.take()
   }
 
   /** Writes to the journal; answers why that could not be done. */
@@ -383,45 +327,19 @@ export class Engine {
     }
   }
 
-  /** True where something has its own time to be committed or carried out. */
-  #waits(key: string): boolean {
-    const database = this.#databases.peek(key)
-    return this.#waiting.has(key) || (database !== undefined && this.#unsettled.has(database))
-  }
-
-  /** Commits what is open; where that cannot be, it is carried out again before the database is used. Never throws. */
-  #cool(database: SqliteDatabase): void {
-    const unsettled = this.#unsettled.get(database)
-    if (unsettled === undefined || unsettled.undone) return
+  /** Throws what the disk says. */
+  #mend(): void {
     try {
-      unsettled.commit(database, this.#journal.run)
-      this.#unsettled.delete(database)
-    } catch {
-      // It is undone, and in the journal.
+      this.#journal.mend()
+    } catch (error) {
+      throw storeError(error, journalFolder(this.#options.folder))
     }
-  }
-
-  /** Commits what is open. What had to be undone is carried out again, and false is answered then. Throws what the disk says: the journal has it. */
-  async #settle(database: SqliteDatabase): Promise<boolean> {
-    this.#cool(database)
-    const undone = this.#unsettled.get(database)
-    if (undone === undefined) return true
-    await this.#redo(database, undone)
-    if (database.inTransaction) undone.commit(database, this.#journal.run)
-    this.#unsettled.delete(database)
-    return false
-  }
-
-  /** Carries out again what was undone, and leaves it open. Throws what the disk says. */
-  async #redo(database: SqliteDatabase, unsettled: Unsettled): Promise<void> {
-    await this.#fromJournal(database, unsettled.entries, true)
-    unsettled.undone = false
   }
 
   /** Carries out what the journal has. Throws what the disk says. */
   async #fromJournal(database: SqliteDatabase, entries: readonly Entry[], open = false): Promise<void> {
     try {
-      this.#complain(await carryOut(database, this.#find, this.#journal, entries, open))
+      this.#complaints.putAside(await carryOut(database, this.#find, this.#journal, entries, open))
     } catch (error) {
       throw storeError(error, database.path)
     }
@@ -429,40 +347,33 @@ export class Engine {
 
   /** Commits and carries out everything that there is for the database. */
   async #finish(key: string, database: SqliteDatabase): Promise<void> {
-    await this.#settle(database)
+    await this.#open.settle(database)
     await this.#carryOut(key, database)
+    if (this.#unsynced.has(database)) this.#sync(database)
   }
 
   async #carryOut(key: string, database: SqliteDatabase): Promise<void> {
     const waiting = this.#waiting.get(key)
     if (waiting === undefined) return
-    await this.#settle(database)
+    await this.#open.settle(database)
     this.#databases.warmUp(database)
     await this.#fromJournal(database, waiting.entries)
-    this.#waiting.delete(key)
+    this.#waiting.forget(key)
   }
 
   async #bringUpToDate(key: string): Promise<void> {
-    const [scale, name] = scaleAndName(key)
-    const database = await this.#databases.open(key, scale, name)
+    if (this.#erased.has(key)) return this.#markErased(key)
+    const database = await this.#databases.open(key, ...scaleAndName(key))
     await this.#finish(key, database)
     database.syncLog()
     this.#journal.release(key)
   }
 
-  #complain(failed: Awaited<ReturnType<typeof carryOut>>): void {
-    for (const { entry, error } of failed) {
-      const [, , scale, database, store, operation, args, now] = entry
-      const message = error instanceof Error ? (error.stack ?? error.message) : String(error)
-      const aside = JSON.stringify({ scale, database, store, operation, args, now, message })
-      appendFileSync(join(journalFolder(this.#options.folder), 'broken.jsonl'), `${aside}\n`, { mode: 0o600 })
-      this.#broken.push({ what: `${store}.${operation}`, database, message })
-    }
-  }
-
   readonly #find = (store: string, name: string): Operation<never, unknown> | undefined =>
     this.#operations.get(store)?.get(name)
 }
+
+const tooMuch = (): StoreError => new StoreError('unavailable', 'too much waits for the databases: is a disk full?')
 
 /** What was done in a database and is not safe yet. */
 interface Unsafe {
@@ -470,39 +381,3 @@ interface Unsafe {
   readonly database: SqliteDatabase
   readonly entries: readonly Entry[]
 }
-
-/** What a round is to append. */
-class Appending {
-  readonly octets: readonly Buffer[]
-  /** The databases that take it. */
-  readonly keys: ReadonlySet<string>
-  readonly #batches: readonly Batch[]
-  readonly #faults: readonly (readonly [database: string, fault: Fault])[]
-  #refused: Fault | undefined
-
-  constructor(
-    batches: readonly Batch[],
-    octets: readonly Buffer[],
-    keys: ReadonlySet<string>,
-    faults: ReadonlyMap<string, Fault>,
-  ) {
-    this.#batches = batches
-    this.octets = octets
-    this.keys = keys
-    this.#faults = [...faults]
-  }
-
-  /** Nothing of it is safe. */
-  refuse(error: Error): void {
-    this.#refused = faultOf(error)
-  }
-
-  get outcomes(): readonly BatchOutcome[] {
-    const refused = this.#refused
-    const faults =
-      refused === undefined ? this.#faults : [...this.#faults, ...[...this.keys].map((key) => [key, refused] as const)]
-    return this.#batches.map(({ id }) => ({ id, faults }))
-  }
-}
-
-const asBuffer = ({ buffer, byteOffset, byteLength }: Uint8Array): Buffer => Buffer.from(buffer, byteOffset, byteLength)

@@ -4,6 +4,7 @@ import type { Call, Outcome } from './calls.ts'
 import { failure } from './calls.ts'
 import { type Change, type Operation, StoreError } from './contracts.ts'
 import { type Operations, sizeOf } from './deferred.ts'
+import type { Entry } from './journal.ts'
 import { type SqliteDatabase, storeError } from './sqlite.ts'
 
 /** Octets of arguments that are rather synced in their database than written twice; of those that share their sync with nobody. */
@@ -17,14 +18,28 @@ export interface Committed {
   readonly changes: readonly Change[]
 }
 
+/** The calls by their databases, those of each in their order. */
+export function groupsOf(calls: readonly Call[], operations: Operations, now: number): Map<string, Group> {
+  const groups = new Map<string, Group>()
+  for (const call of calls) {
+    const key = `${call[1]}/${call[2]}`
+    let group = groups.get(key)
+    if (group === undefined) groups.set(key, (group = new Group(key, operations, now)))
+    group.calls.push(call)
+  }
+  return groups
+}
+
 export class Group {
   readonly key: string
   readonly calls: Call[] = []
   readonly #operations: Operations
+  readonly #now: number
 
-  constructor(key: string, operations: Operations) {
+  constructor(key: string, operations: Operations, now: number) {
     this.key = key
     this.#operations = operations
+    this.#now = now
   }
 
   operation(call: Call | undefined): Operation<never, unknown> | undefined {
@@ -58,8 +73,20 @@ export class Group {
     return this.calls.every((call) => !this.writes(call) || this.operation(call)?.derived === true)
   }
 
+  /** What the journal is to have of it when that was its outcome; `next` numbers it. */
+  entries(outcomes: readonly Outcome[], next: () => number): readonly Entry[] {
+    const entries: Entry[] = []
+    for (const [index, call] of this.calls.entries()) {
+      if (!this.writes(call) || outcomes[index]?.[1] !== false) continue
+      const [, scale, name, store, operation, args] = call
+      entries.push([next(), 'done', scale, name, store, operation, args, this.#now])
+    }
+    return entries
+  }
+
   /** Runs the group in a transaction of its own, which is safe from power loss at the end, unless it can all be made anew. Never rejects. */
   async run(database: SqliteDatabase): Promise<Committed> {
+    database.now = this.#now
     return this.#done(database, await this.#run(database))
   }
 
@@ -69,6 +96,7 @@ export class Group {
    */
   async runOpen(database: SqliteDatabase, fenced: boolean): Promise<Committed | undefined> {
     const outcomes: Outcome[] = []
+    database.now = this.#now
     try {
       if (!database.inTransaction) database.beginUnsynced()
       if (!(await this.#runAll(database, fenced, outcomes))) {

@@ -13,14 +13,14 @@ import {
   rmSync,
   writevSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { deserialize, serialize } from 'node:v8'
 import { crc32 } from 'node:zlib'
 import type { Scale } from './contracts.ts'
 import { LINES, readLines } from './lines.ts'
 
-/** A call either waits to be carried out, or has been carried out at once. Both are counted, each in its own order. */
-export type EntryKind = 'waiting' | 'done'
+/** A call either waits to be carried out, or has been carried out at once. Both are counted, each in its own order. An account that was erased is worth an entry too: what was done before is done with it. */
+export type EntryKind = 'waiting' | 'done' | 'erased'
 
 /** One call as the journal keeps it; `seq` counts the calls of one run upwards. A tuple, as thousands of them are written each second. */
 export type Entry = readonly [
@@ -36,6 +36,8 @@ export type Entry = readonly [
 
 /** Octets before each batch: its length and its checksum. */
 const HEAD = 8
+/** With these octets begins what V8 serialises. */
+const V8 = serialize(0).subarray(0, 2)
 /** The system takes so many pieces at once. */
 const PIECES = 512
 /** A file that has grown beyond this is followed by another. */
@@ -60,6 +62,8 @@ export class Journal {
   readonly #folder: string
   readonly #large: number
   #files: JournalFile[] = []
+  /** The one that may hold more than its size tells, as writing to it failed. */
+  #torn: JournalFile | undefined
   #made = 0
 
   /** `run` names all files of this worker, and is never used again. `large`: octets of one file. */
@@ -78,6 +82,7 @@ export class Journal {
    * Writes lines (numbered) and other entries; returns when they are safe from power loss. `keys` are their databases. Throws when it cannot be written: then nothing of it is in the journal.
    */
   write(lines: readonly Uint8Array[], entries: readonly Entry[], keys: Iterable<string>): void {
+    this.mend()
     const file = this.#current()
     const content = entries.length === 0 ? lines : [...lines, serialize(entries)]
     const pieces = content.flatMap((octets) => [headOf(octets), octets])
@@ -87,12 +92,29 @@ export class Journal {
       writeAll(file.descriptor, pieces, file.size)
       fdatasyncSync(file.descriptor)
     } catch (error) {
-      file.room = file.size
-      ftruncateSync(file.descriptor, file.size)
+      this.#torn = file
+      try {
+        this.mend()
+      } catch {
+        // It is tried again before anything is written.
+      }
       throw error
     }
     file.size += size
     for (const key of keys) file.needed.add(key)
+  }
+
+  /**
+   * Takes out what could not be written: after a power loss it must not stand behind what is done after it. Throws where that cannot be: nothing may be written then, here or in a database
+   * that the journal knows.
+   */
+  mend(): void {
+    const file = this.#torn
+    if (file === undefined) return
+    file.room = file.size
+    ftruncateSync(file.descriptor, file.size)
+    fdatasyncSync(file.descriptor)
+    this.#torn = undefined
   }
 
   /** The databases that the oldest file waits for; with `late`, only where that is not the file that is written. */
@@ -125,6 +147,8 @@ export class Journal {
       else remove(file)
     }
     this.#files = []
+    // One that comes back is carried out once more, by a run that does not know what the database has of it.
+    if (this.#made > 0) syncFolder(this.#folder)
   }
 
   #current(): JournalFile {
@@ -175,7 +199,8 @@ function remove({ path, descriptor }: JournalFile): void {
   rmSync(path, { force: true })
 }
 
-function syncFolder(folder: string): void {
+/** What is gone from the folder stays gone, what is there stays there. */
+export function syncFolder(folder: string): void {
   const descriptor = openSync(folder, 'r')
   try {
     fsyncSync(descriptor)
@@ -200,16 +225,56 @@ export function leftJournals(folder: string, run?: string): readonly LeftJournal
     .filter((left) => run === undefined || left.run === run)
 }
 
-/** What stands in a journal, up to where its writing broke off. */
-export function readJournal(path: string): readonly Entry[] {
+/** What stands in a journal. */
+export interface JournalContent {
+  /** Up to where its writing broke off. */
+  readonly entries: readonly Entry[]
+  /** Something stands behind that: no power loss does this, a bad disk does. */
+  readonly damaged: boolean
+}
+
+export function readJournal(path: string): JournalContent {
   const octets = readFileSync(path)
   const entries: Entry[] = []
-  for (let at = 0; at + HEAD <= octets.length;) {
-    const end = at + HEAD + octets.readUInt32LE(at)
-    const content = octets.subarray(at + HEAD, end)
-    if (end > octets.length || content.length === 0 || crc32(content) !== octets.readUInt32LE(at + 4)) break
+  let at = 0
+  for (let content = batchAt(octets, at); content !== undefined; content = batchAt(octets, at)) {
     entries.push(...(content[0] === LINES ? readLines(content.subarray(1)) : (deserialize(content) as Entry[])))
-    at = end
+    at += HEAD + content.length
   }
-  return entries
+  return { entries, damaged: holdsMore(octets, at) }
+}
+
+/** The batch that begins there, if it is whole. */
+function batchAt(octets: Buffer, at: number): Buffer | undefined {
+  if (at + HEAD >= octets.length) return undefined
+  const end = at + HEAD + octets.readUInt32LE(at)
+  const content = octets.subarray(at + HEAD, end)
+  if (end > octets.length || content.length === 0 || crc32(content) !== octets.readUInt32LE(at + 4)) return undefined
+  return content
+}
+
+/** True where a whole batch begins somewhere behind `from`. */
+function holdsMore(octets: Buffer, from: number): boolean {
+  for (let at = from + 1; at + HEAD < octets.length; at++) {
+    const first = octets[at + HEAD]
+    if ((first === LINES || (first === V8[0] && octets[at + HEAD + 1] === V8[1])) && batchAt(octets, at) !== undefined)
+      return true
+  }
+  return false
+}
+
+/** Writes a journal of its own for what could not be carried out; returns when it is safe. */
+export function writeJournal(path: string, entries: readonly Entry[]): void {
+  const folder = dirname(path)
+  const first = mkdirSync(folder, { recursive: true, mode: 0o700 })
+  const content = serialize(entries)
+  const descriptor = openSync(path, 'w', 0o600)
+  try {
+    writeAll(descriptor, [headOf(content), content], 0)
+    fdatasyncSync(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
+  syncFolder(folder)
+  if (first !== undefined) syncFolder(dirname(first))
 }

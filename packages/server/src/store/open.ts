@@ -2,8 +2,6 @@
 
 import { availableParallelism } from 'node:os'
 import { mkdirSync } from 'node:fs'
-import { Worker } from 'node:worker_threads'
-import { randomWord, systemRandom } from '../kernel/random.ts'
 import type { Scope } from '../kernel/scope.ts'
 import { dirname, join } from 'node:path'
 import { BlobKeeper } from './blob-keeper.ts'
@@ -22,13 +20,13 @@ import {
   StoreError,
   type StoreFigures,
 } from './contracts.ts'
+import { callerOf } from './callers.ts'
 import type { Broken, Fault } from './calls.ts'
 import { databasePath } from './databases.ts'
-import { Engine, journalFolder } from './engine.ts'
-import { leftJournals } from './journal.ts'
+import { carryOutLeft, hashOf, inlineLane, type Lane, threadLane } from './lanes.ts'
 import { Outbox, type SentBatch } from './outbox.ts'
 import { storeError } from './sqlite.ts'
-import type { Answer, Order, WorkerData } from './worker.ts'
+import type { Answer, Order } from './worker.ts'
 
 export interface StoreOptions {
   /** The data folder; made if it is missing. */
@@ -46,30 +44,11 @@ export interface StoreOptions {
 
 /** How often the store workers look for what has waited long. */
 const TIDY_MS = 2000
-/** Databases open at the same time while journals of before are carried out. */
-const REPLAYED = 16
-
-/** The name of a journal. Never the same twice, even where the randomness of a scope repeats. */
-const runName = (): string => randomWord(systemRandom, 20)
-
 /** Of the calls that may wait, the part from which on the store is crowded. */
 const CROWDED = 0.25
 
 /** With fewer calls waiting, one more is soon answered. */
 const LITTLE = 8
-
-/** One thread (or, in tests, this one) that runs calls. */
-interface Lane {
-  /** False as long as there was nothing to do. */
-  readonly started: boolean
-  /** False as long as it has never come up: others may take its databases in its place then, and never later, as its journal may have something for them. */
-  readonly inUse: boolean
-  /** Makes it come up, if it does not already. */
-  start(): void
-  /** `moving` is the memory that goes over with the order. */
-  post(order: Order, moving?: readonly ArrayBuffer[]): void
-  stop(): Promise<void>
-}
 
 /** Opens the store until `scope` closes. Throws `StoreError` when the folder cannot be used or another server uses it. */
 export async function openStore(scope: Scope, options: StoreOptions): Promise<Store> {
@@ -137,12 +116,7 @@ class SqliteStore implements Store {
     }
     // The lock is ours: what lies there was left by a process that died.
     await this.#temporary.clear()
-    const { folder, definitions } = this.#options
-    if (leftJournals(journalFolder(folder)).length > 0) {
-      const engine = new Engine({ folder, definitions, open: REPLAYED, run: runName() })
-      this.#complain(await engine.replay())
-      await engine.close()
-    }
+    this.#complain(await carryOutLeft(this.#options))
     this.#scope.interval(TIDY_MS, () => {
       for (const lane of this.#lanes) if (lane.started) lane.post({ kind: 'tidy', now: this.#scope.clock.now() })
     })
@@ -178,7 +152,12 @@ class SqliteStore implements Store {
   }
 
   async eraseAccount(account: string): Promise<void> {
-    await this.#order(this.#laneOf('account', account), (id) => ({ kind: 'erase', id, account }))
+    await this.#order(this.#laneOf('account', account), (id) => ({
+      kind: 'erase',
+      id,
+      account,
+      now: this.#scope.clock.now(),
+    }))
   }
 
   get crowded(): boolean {
@@ -195,13 +174,17 @@ class SqliteStore implements Store {
   async close(): Promise<void> {
     this.#flush()
     this.#closed = true
-    await Promise.all(
+    const ends = await Promise.allSettled(
       this.#lanes.map(async (lane, index) => {
         if (!lane.started) return
-        await this.#order(index, (id) => ({ kind: 'close', id }))
-        await lane.stop()
+        try {
+          await this.#order(index, (id) => ({ kind: 'close', id }))
+        } finally {
+          await lane.stop()
+        }
       }),
     )
+    for (const end of ends) if (end.status === 'rejected') throw end.reason
   }
 
   #bind<Ops extends Operations>(definition: StoreDefinition<Ops>, scale: Scale, database: string): Calls<Ops> {
@@ -308,7 +291,9 @@ class SqliteStore implements Store {
     }
   }
 
+  /** Asks something else of a lane, behind the calls that were made. */
   #order(lane: number, make: (id: number) => Order): Promise<unknown> {
+    this.#flush()
     const id = this.#nextId++
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { lane, resolve, reject, what: 'control' })
@@ -388,114 +373,24 @@ class SqliteStore implements Store {
 
   #startLane(index: number, open: number): Lane {
     const { folder, definitions, worker } = this.#options
-    if (worker === undefined)
-      return inlineLane(new Engine({ folder, definitions, open, run: runName() }), (answer) => this.#answer(answer))
-    // A thread costs some 15 MiB: it is started when there is work for it.
-    let current: Worker | undefined
-    let inUse = false
-    /** The runs of threads that died, until another has taken over what they had made safe. */
-    const dead: string[] = []
-    const start = (): Worker => {
-      const run = runName()
-      const thread = new Worker(worker, {
-        name: `store-${index}`,
-        workerData: { folder, open, run, dead: [...dead] } satisfies WorkerData,
-        resourceLimits: { maxYoungGenerationSizeMb: 8 },
-      })
-      thread.on('message', (answer: Answer) => {
-        if (answer.kind === 'up') {
-          inUse = true
-          dead.length = 0
-        }
-        this.#answer(answer)
-      })
-      thread.on('error', (error) => this.#scope.log.error({ err: error, lane: index }, 'a store worker died'))
-      thread.on('exit', () => {
-        current = undefined
-        dead.push(run)
-        this.bus.broadcast({ kind: LOST })
-        // Nothing that it had not answered is known to be durable: the callers say "later". The next call starts a new thread.
-        const lost = new StoreError('unavailable', 'the store worker died: try again')
-        for (const [id, waiting] of this.#waiting)
-          if (waiting.lane === index) this.#settle(id, (call) => call.reject(lost))
-        for (const [id, sent] of this.#batches)
-          if (sent.lane === index) this.#settleBatch(id, (batch) => batch.reject(lost))
-      })
-      return thread
-    }
-    return {
-      get started() {
-        return current !== undefined
+    if (worker === undefined) return inlineLane({ folder, definitions, open }, (answer) => this.#answer(answer))
+    return threadLane(
+      worker,
+      `store-${index}`,
+      { folder, open },
+      {
+        answered: (answer) => this.#answer(answer),
+        failed: (error) => this.#scope.log.error({ err: error, lane: index }, 'a store worker died'),
+        ended: () => {
+          this.bus.broadcast({ kind: LOST })
+          // Nothing that it had not answered is known to be durable: the callers say "later". The next call starts a new thread.
+          const lost = new StoreError('unavailable', 'the store worker died: try again')
+          for (const [id, waiting] of this.#waiting)
+            if (waiting.lane === index) this.#settle(id, (call) => call.reject(lost))
+          for (const [id, sent] of this.#batches)
+            if (sent.lane === index) this.#settleBatch(id, (batch) => batch.reject(lost))
+        },
       },
-      get inUse() {
-        return inUse
-      },
-      start: () => void (current ??= start()),
-      post(order, moving = []) {
-        current ??= start()
-        current.postMessage(order, moving)
-      },
-      stop: async () => void (await current?.terminate()),
-    }
-  }
-}
-
-function hashOf(scale: Scale, database: string): number {
-  let hash = scale.length
-  for (let i = 0; i < database.length; i++) hash = (hash * 31 + database.charCodeAt(i)) >>> 0
-  return hash
-}
-
-type Send = (scale: Scale, database: string, operation: string, args: unknown) => Promise<unknown>
-
-/** A class with one method for each operation, so that binding a store to a database is one small allocation. */
-function callerOf(definition: StoreDefinition, send: Send): new (scale: Scale, database: string) => object {
-  class Caller {
-    readonly scale: Scale
-    readonly database: string
-    constructor(scale: Scale, database: string) {
-      this.scale = scale
-      this.database = database
-    }
-  }
-  for (const operation of Object.keys(definition.operations))
-    Object.defineProperty(Caller.prototype, operation, {
-      value(this: Caller, args: unknown) {
-        return send(this.scale, this.database, operation, args)
-      },
-    })
-  return Caller
-}
-
-/** Runs the calls in this thread, one round after the other. Values are cloned, as they would be between threads. */
-function inlineLane(engine: Engine, answer: (answer: Answer) => void): Lane {
-  let chain: Promise<void> = Promise.resolve()
-  const work = async (order: Order): Promise<void> => {
-    if (order.kind === 'calls') {
-      const { moving, ...round } = await engine.run(order.calls, order.now, order.batch && [order.batch])
-      answer({ kind: 'round', ...structuredClone(round, { transfer: [...moving] }) })
-    }
-    if (order.kind === 'calls' || order.kind === 'tidy') {
-      answer({ kind: 'broken', broken: await engine.tidy(order.now, order.kind === 'tidy') })
-      return
-    }
-    let error: string | undefined
-    try {
-      if (order.kind === 'erase') engine.erase(order.account)
-      if (order.kind === 'close') await engine.close()
-    } catch (cause) {
-      error = cause instanceof Error ? cause.message : String(cause)
-    }
-    answer({ kind: 'done', id: order.id, open: engine.openDatabases, ...(error === undefined ? {} : { error }) })
-  }
-  return {
-    started: true,
-    inUse: true,
-    start: () => undefined,
-    post(order, moving = []) {
-      const sent = structuredClone(order, { transfer: [...moving] })
-      chain = chain.then(() => work(sent))
-    },
-    stop: () => chain,
+    )
   }
 }

@@ -94,10 +94,13 @@ export class SqliteDatabase implements Transaction {
     this.#db.exec('PRAGMA synchronous=FULL; PRAGMA cache_spill=ON')
   }
 
-  /** Returns when all that was committed is safe from power loss. */
+  /** Returns when all that was committed is safe from power loss; also after `close`. */
   syncLog(): void {
+    const path = `${this.path}-wal`
+    // SQLite removes it when all of it is safe in the database.
+    if (!existsSync(path)) return
     // SQLite holds no locks on its log: that file may be opened and closed beside it.
-    const log = openSync(`${this.path}-wal`, 'r+')
+    const log = openSync(path, 'r+')
     try {
       fdatasyncSync(log)
     } finally {
@@ -171,6 +174,18 @@ export class SqliteDatabase implements Transaction {
     this.#db.prepare('VACUUM INTO ?').run(path)
   }
 
+  /** Takes the log, which must be safe, into the database, and syncs nothing, neither now nor at the close. True where all of it is there. */
+  takeLog(): boolean {
+    this.#db.exec('PRAGMA synchronous=OFF')
+    const [busy, log, taken] = this.get('PRAGMA wal_checkpoint') ?? []
+    return busy === 0 && log === taken
+  }
+
+  /** SQLite syncs what it does at the close. */
+  syncAtClose(): void {
+    this.#db.exec('PRAGMA synchronous=FULL')
+  }
+
   close(): void {
     this.#statements.clear()
     this.#db.close()
@@ -191,15 +206,17 @@ export class SqliteDatabase implements Transaction {
   }
 }
 
-/** Makes a folder that is there after a power loss too. */
+/** Makes a folder that is there after a power loss too, with those above it. */
 function makeFolder(folder: string): void {
   const first = mkdirSync(folder, { recursive: true, mode: 0o700 })
   if (first === undefined) return
-  const parent = openSync(dirname(first), 'r')
-  try {
-    fsyncSync(parent)
-  } finally {
-    closeSync(parent)
+  for (let made = folder; made.length >= first.length; made = dirname(made)) {
+    const parent = openSync(dirname(made), 'r')
+    try {
+      fsyncSync(parent)
+    } finally {
+      closeSync(parent)
+    }
   }
 }
 
@@ -217,10 +234,35 @@ function notWritable(path: string): unknown {
 
 const SQLITE_BUSY = 5
 const SQLITE_LOCKED = 6
+const SQLITE_NOMEM = 7
 const SQLITE_READONLY = 8
 const SQLITE_IOERR = 10
+const SQLITE_CORRUPT = 11
 const SQLITE_FULL = 13
 const SQLITE_CANTOPEN = 14
+const SQLITE_PROTOCOL = 15
+const SQLITE_NOTADB = 26
+
+/** What no operation is to blame for. */
+const FAULTS: ReadonlySet<unknown> = new Set([
+  SQLITE_BUSY,
+  SQLITE_LOCKED,
+  SQLITE_NOMEM,
+  SQLITE_READONLY,
+  SQLITE_IOERR,
+  SQLITE_CORRUPT,
+  SQLITE_FULL,
+  SQLITE_CANTOPEN,
+  SQLITE_PROTOCOL,
+  SQLITE_NOTADB,
+])
+const SYSTEM_FAULTS: ReadonlySet<unknown> = new Set(['ENOSPC', 'EDQUOT', 'EIO', 'EROFS', 'EACCES', 'EPERM', 'ENOMEM'])
+
+/** True for a complaint about the disk or the machine: what failed by it may be tried again. What an operation does wrong (a constraint, an SQL error that its arguments lead to) fails again. */
+export function isFault(error: unknown): boolean {
+  const { errcode, code } = error as { readonly errcode?: number; readonly code?: unknown }
+  return errcode === undefined ? SYSTEM_FAULTS.has(code) : FAULTS.has(errcode & 0xff)
+}
 
 /** What SQLite or the file system complained of, as the rooms understand it; anything unknown stays as it is. */
 export function storeError(error: unknown, path: string): unknown {
@@ -236,6 +278,8 @@ export function storeError(error: unknown, path: string): unknown {
         `cannot write ${path} (${system}): check its owner and mode, and that the disk is not mounted read-only`,
         { cause: error },
       )
+    if (system === 'EIO')
+      return new StoreError('unavailable', `reading or writing ${path} failed: check the disk`, { cause: error })
     return error
   }
   switch (code & 0xff) {

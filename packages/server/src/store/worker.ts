@@ -13,7 +13,7 @@ export type Order =
       readonly batch?: Batch | undefined
       readonly now: number
     }
-  | { readonly kind: 'erase'; readonly id: number; readonly account: string }
+  | { readonly kind: 'erase'; readonly id: number; readonly account: string; readonly now: number }
   | { readonly kind: 'figures'; readonly id: number }
   | { readonly kind: 'tidy'; readonly now: number }
   | { readonly kind: 'close'; readonly id: number }
@@ -134,7 +134,7 @@ function takeWaiting(port: MessagePort, queue: Order[]): Order[] {
 
 async function control(engine: Engine, order: Exclude<Order, { kind: 'calls' | 'tidy' }>): Promise<Answer> {
   try {
-    if (order.kind === 'erase') engine.erase(order.account)
+    if (order.kind === 'erase') engine.erase(order.account, order.now)
     if (order.kind === 'close') await engine.close()
     return { kind: 'done', id: order.id, open: engine.openDatabases }
   } catch (error) {

@@ -295,7 +295,7 @@ test('files follow each other, and go when nobody needs them', () => {
   assert.equal(journal.files, 3)
   assert.deepEqual([...journal.needed(true)], ['account/anna'])
   assert.deepEqual(
-    leftJournals(data).flatMap(({ path }) => readJournal(path).map(([seq]) => seq)),
+    leftJournals(data).flatMap(({ path }) => readJournal(path).entries.map(([seq]) => seq)),
     [1, 2, 3, 4, 5, 6],
   )
   journal.release('account/anna')

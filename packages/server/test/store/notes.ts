@@ -29,6 +29,7 @@ export const notes = defineStore({
       for (const { text } of all) {
         await tx.run('INSERT INTO note (text) VALUES (?)', text)
         if (text === 'broken') throw new Error('defect')
+        if (text === 'malformed') await tx.get('SELECT json(?)', '{')
       }
     }),
     all: read(async (tx) => (await tx.all('SELECT text FROM note ORDER BY id')).map(([text]) => String(text))),

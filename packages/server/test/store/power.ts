@@ -37,10 +37,12 @@ export function copyOf(data: string): string {
 export async function found(data: string, account = ANNA): Promise<readonly string[]> {
   const scope = testScope()
   const store = await openStore(scope, { folder: data, definitions: [notes] })
-  const all = await store.account(notes, account).all()
-  await scope.close()
-  assert.deepEqual(journals(data), [], 'nothing is left to replay')
-  return all
+  try {
+    return await store.account(notes, account).all()
+  } finally {
+    await scope.close()
+    assert.deepEqual(journals(data), [], 'nothing is left to replay')
+  }
 }
 
 /** A store for the time of a story, with a first note of Anna's. */

@@ -1,13 +1,26 @@
 // Transactions that stay open, and what may happen to them.
 
 import assert from 'node:assert/strict'
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { openStore } from '../../src/store/open.ts'
 import { testScope } from '../fixtures/scope.ts'
 import { notes } from './notes.ts'
-import { copyOf, use } from './power.ts'
+import { copyOf, found, use } from './power.ts'
 
 const users = (count: number): string[] => Array.from({ length: count }, (_, index) => `user${index}`)
+
+test('what waits for many accounts has an end in memory: who waits longest is brought up to date', () =>
+  use({}, async (store, data) => {
+    const text = 'x'.repeat(480_000)
+    for (const user of users(75)) await store.account(notes, user).append({ text })
+    const copy = copyOf(data)
+    rmSync(join(copy, 'journal'), { recursive: true })
+    assert.deepEqual(await found(copy, 'user0'), [text])
+    assert.deepEqual(await found(copy, 'user74'), [], 'that one is in the journal')
+    assert.deepEqual(await found(copyOf(data), 'user74'), [text])
+  }))
 
 for (const [what, open, count] of [
   ['as many databases as may be open', 4, 4],

@@ -114,6 +114,9 @@ export function chatCommand(programme: Programme): Command {
     })
     show(options.json === true, records, () =>
       [
+        ...(records.every(({ target }) => target === '.')
+          ? ['Chat listens on this machine alone: these records tell others that there is none.']
+          : []),
         'Records to publish:',
         ...records.map(zoneLine),
         '',

@@ -1,9 +1,9 @@
 // Keys for sorting and threading.
 
 import type { KeyField } from '@aviso/imap'
+import { KEY_SEPARATOR } from '@aviso/imap/render'
 import { read, type Transaction } from '../../store/contracts.ts'
 import { mailboxById } from './mailbox-rows.ts'
-import { KEY_SEPARATOR } from './octets.ts'
 import { anyStale, staleAmong } from './rendering-operations.ts'
 import { type Span, spans } from './uids.ts'
 

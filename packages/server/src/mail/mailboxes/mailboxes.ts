@@ -118,7 +118,7 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
   const keepHistory = options.keepHistory ?? 7 * DAY
   const shared = scope.keep(Shared, (kept) => ({
     large: new LargeMessages(store),
-    snapshots: new Snapshots(kept.log, options.snapshotOctets ?? 48 * 1024 * 1024, new News(store.bus)),
+    snapshots: new Snapshots(kept, options.snapshotOctets ?? 48 * 1024 * 1024, new News(store.bus)),
     caches: new Caches(options.cacheOctets ?? 32 * 1024 * 1024),
     recent: new RecentClaims(kept, store),
   }))

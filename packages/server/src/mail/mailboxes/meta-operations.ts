@@ -97,7 +97,7 @@ function joins(order: MetaOrder): string {
 
 /**
  * The pieces of the span's messages, put together by the database: half the time of taking each by itself. Undefined where other rows lie
- * between, some are missing, or a header is elsewhere. There are only so many texts: one for each combination of fields.
+ * between, some are missing, or a header is elsewhere. There are only so many texts: two for each combination of fields.
  */
 async function together(
   tx: Transaction,
@@ -113,18 +113,20 @@ async function together(
     ...order.octets.map((_, i) => `CAST(string_agg(f${i}, '') AS BLOB), string_agg(length(f${i}), ',')`),
     ...order.numbers.map((_, i) => `string_agg(n${i}, ',')`),
   ]
+  // Without holes, as many rows as UIDs are the rows of those UIDs.
+  const dense = span.last - span.first + 1 === wanted.length
   const row = await tx.get(
-    `SELECT count(*), string_agg(uid, ','), ${outer.join(', ')} FROM (SELECT m.uid, ${inner.join(', ')} FROM mail_message m${joins(order)} WHERE m.mailbox = ? AND m.uid BETWEEN ? AND ? ORDER BY m.uid)`,
+    `SELECT count(*), ${dense ? 'NULL' : "string_agg(uid, ',')"}, ${outer.join(', ')} FROM (SELECT m.uid, ${inner.join(', ')} FROM mail_message m${joins(order)} WHERE m.mailbox = ? AND m.uid BETWEEN ? AND ? ORDER BY m.uid)`,
     order.mailbox,
     span.first,
     span.last,
   )
-  if (row?.[0] !== wanted.length || row[1] !== wanted.join(',')) return undefined
+  if (row?.[0] !== wanted.length || (!dense && row[1] !== wanted.join(','))) return undefined
   const octets: { octets: Uint8Array; lengths: Uint32Array }[] = []
   for (let i = 0; i < order.octets.length; i++) {
     const [all, list] = [row[2 + 2 * i], row[3 + 2 * i]]
-    const lengths = Uint32Array.from(String(list ?? '').split(','), Number)
-    if (lengths.length !== wanted.length || list === null) return undefined
+    const lengths = typeof list === 'string' ? wholeNumbers(list, wanted.length) : undefined
+    if (lengths === undefined) return undefined
     // Empty pieces together are an empty text.
     octets.push({ octets: all instanceof Uint8Array ? all : new Uint8Array(), lengths })
   }
@@ -135,6 +137,26 @@ async function together(
     numbers.push(list)
   }
   return { uids: wanted.slice(), octets, numbers, headers: [] }
+}
+
+const COMMA = 0x2c
+const ZERO = 0x30
+
+/** `count` whole numbers with commas between them; undefined where there are more or fewer. */
+function wholeNumbers(list: string, count: number): Uint32Array | undefined {
+  const numbers = new Uint32Array(count)
+  let at = 0
+  let number = 0
+  for (let i = 0; i < list.length; i++) {
+    const unit = list.charCodeAt(i)
+    if (unit !== COMMA) number = number * 10 + (unit - ZERO)
+    else {
+      numbers[at++] = number
+      number = 0
+    }
+  }
+  numbers[at++] = number
+  return at === count ? numbers : undefined
 }
 
 /** The same row by row; with messages that were expunged lately. */

@@ -60,9 +60,6 @@ export function render(bytes: Uint8Array): Rendered {
   }
 }
 
-/** Stands between keys that are read in one piece. */
-export const KEY_SEPARATOR = '\x1f'
-
 /** Keys without what a TEXT column or a list of them cannot hold. */
 export function storableKeys(keys: Readonly<Record<KeyField, string>>): Readonly<Record<KeyField, string>> {
   const entries = Object.entries(keys) as [KeyField, string][]

@@ -6,7 +6,6 @@ import { answered } from './answers.ts'
 import type { MailCalls } from './calls.ts'
 import { renderStale } from './catch-up.ts'
 import type { MetaPart, NumberField, OctetField } from './meta-operations.ts'
-import { KEY_SEPARATOR } from './octets.ts'
 
 /** UIDs asked for in one call: an answer is full before that many. */
 const ASKED_AT_ONCE = 4096
@@ -80,13 +79,15 @@ async function unpack(
   batch: MessageMeta[],
 ): Promise<void> {
   type Row = { uid: number } & { -readonly [Field in keyof Omit<MessageMeta, 'uid'>]: MessageMeta[Field] }
-  const rows: Row[] = Array.from(part.uids, (uid) => ({ uid }))
+  // Loops by number: those over entries take twice as long.
+  const rows: Row[] = []
+  for (let i = 0; i < part.uids.length; i++) rows.push({ uid: part.uids[i] ?? 0 })
   for (const [f, field] of order.octets.entries()) {
     const { octets, lengths } = part.octets[f] ?? { octets: new Uint8Array(), lengths: new Uint32Array() }
     let at = 0
-    for (const [i, row] of rows.entries()) {
+    for (let i = 0; i < rows.length; i++) {
       const end = at + (lengths[i] ?? 0)
-      row[field] = octets.subarray(at, end)
+      ;(rows[i] as Row)[field] = octets.subarray(at, end)
       at = end
     }
   }
@@ -116,6 +117,5 @@ export async function* keysOf(
   field: KeyField,
 ): AsyncGenerator<MessageKeyBatch> {
   const answers = answersAbout(source, uids, (some) => source.calls.keys({ mailbox, uids: some, field }))
-  for await (const { uids: found, keys } of answers)
-    if (found.length > 0) yield { uids: found, keys: keys.split(KEY_SEPARATOR) }
+  for await (const { uids: found, keys } of answers) if (found.length > 0) yield { uids: found, keys }
 }

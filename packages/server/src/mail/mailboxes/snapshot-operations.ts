@@ -324,16 +324,19 @@ export interface PackOrder {
 }
 
 /** Keeps packed columns for the snapshots to come, unless newer ones are there. */
-export const pack = derived(async (tx, { mailbox: id, modseq, columns }: PackOrder): Promise<void> => {
-  const mailbox = await mailboxById(tx, id)
-  if (modseq > mailbox.modseq) return
-  await tx.run(
-    'INSERT INTO mail_snapshot (mailbox, modseq, columns) VALUES (?, ?, ?) ON CONFLICT (mailbox) DO UPDATE SET modseq = excluded.modseq, columns = excluded.columns WHERE mail_snapshot.modseq < excluded.modseq',
-    id,
-    modseq,
-    columns,
-  )
-})
+export const pack = derived(
+  async (tx, { mailbox: id, modseq, columns }: PackOrder): Promise<void> => {
+    const mailbox = await mailboxById(tx, id)
+    if (modseq > mailbox.modseq) return
+    await tx.run(
+      'INSERT INTO mail_snapshot (mailbox, modseq, columns) VALUES (?, ?, ?) ON CONFLICT (mailbox) DO UPDATE SET modseq = excluded.modseq, columns = excluded.columns WHERE mail_snapshot.modseq < excluded.modseq',
+      id,
+      modseq,
+      columns,
+    )
+  },
+  { given: ({ columns }) => [columns] },
+)
 
 export const keywords = read(async (tx, { mailbox }: { mailbox: number }) => {
   await mailboxById(tx, mailbox)

@@ -3,7 +3,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import type { FlagSet, MailboxDelta, MailboxSnapshot, MessageRow } from '@aviso/imap'
 import { LRUCache } from 'lru-cache'
-import type { Log } from '../../kernel/log.ts'
+import type { Scope } from '../../kernel/scope.ts'
 import { answered } from './answers.ts'
 import type { MailCalls } from './calls.ts'
 import { changesSince, type WholeChanges } from './changes.ts'
@@ -32,6 +32,8 @@ const PAST_SETS = 1024
 const WORTH_PACKING = 4096
 /** Changed rows after which the columns of a mailbox that nobody looks at are packed nevertheless. */
 const MANY_CHANGES = 2048
+/** Who has opened a mailbox asks for more at once: its columns are packed when that is answered. Milliseconds. */
+const PACK_LATER = 3000
 /** Rows of which objects are made in one turn of the event loop: about two milliseconds. */
 const ROWS_A_TURN = 8192
 
@@ -62,12 +64,12 @@ export class Snapshots {
   readonly #refreshing = new Set<string>()
   readonly #loading = new Map<string, Promise<unknown>>()
   readonly #packing = new Set<string>()
-  readonly #log: Log
+  readonly #scope: Scope
 
   readonly news: News
 
-  constructor(log: Log, octets: number, news: News) {
-    this.#log = log
+  constructor(scope: Scope, octets: number, news: News) {
+    this.#scope = scope
     this.news = news
     this.#kept = new LRUCache<string, Kept>({
       maxSize: octets,
@@ -76,7 +78,12 @@ export class Snapshots {
   }
 
   /** The mailbox as it is now. Rejects with `BackendError`. */
-  async snapshot(account: string, calls: MailCalls, mailbox: number): Promise<MailboxSnapshot> {
+  snapshot(account: string, calls: MailCalls, mailbox: number): Promise<MailboxSnapshot> {
+    return this.#snapshot(account, calls, mailbox, PACK_LATER)
+  }
+
+  /** `pack`: in how many milliseconds its columns are packed, where that is worth it. */
+  async #snapshot(account: string, calls: MailCalls, mailbox: number, pack: number): Promise<MailboxSnapshot> {
     const key = keyOf(account, mailbox)
     const watch = this.news.follow(account)
     // What is being read is not read twice; what happened since it began is put on top.
@@ -85,8 +92,8 @@ export class Snapshots {
     if (old?.watch?.knows(mailbox, old.snapshot.highestModseq) === true) return old.snapshot
     if (old !== undefined && old.snapshot.flagSets.length > PAST_SETS + old.columns.uids.length) old = undefined
     const fresh = old === undefined ? undefined : await advance(calls, mailbox, old)
-    if (fresh === undefined) return this.#load(key, watch, calls, mailbox)
-    if (fresh !== old || old?.watch !== watch) this.#keep(key, { ...fresh, watch }, calls, mailbox)
+    if (fresh === undefined) return this.#load(key, watch, calls, mailbox, pack)
+    if (fresh !== old || old?.watch !== watch) this.#keep(key, { ...fresh, watch }, calls, mailbox, pack)
     return fresh.snapshot
   }
 
@@ -141,7 +148,7 @@ export class Snapshots {
       vanished: new Uint32Array(),
       complete: true,
     }
-    this.#keep(key, { ...next(old, changes), watch: old.watch }, calls, mailbox)
+    this.#keep(key, { ...next(old, changes), watch: old.watch }, calls, mailbox, PACK_LATER)
   }
 
   /** Says that `rows` rows of a mailbox were changed: after many, its columns are packed in the background. */
@@ -155,15 +162,15 @@ export class Snapshots {
     this.#changed.delete(key)
     this.#refreshing.add(key)
     this.#inBackground(key, () =>
-      this.snapshot(account, calls, mailbox).finally(() => {
+      this.#snapshot(account, calls, mailbox, 0).finally(() => {
         this.#refreshing.delete(key)
       }),
     )
   }
 
-  async #load(key: string, watch: Watch, calls: MailCalls, mailbox: number): Promise<MailboxSnapshot> {
+  async #load(key: string, watch: Watch, calls: MailCalls, mailbox: number, pack: number): Promise<MailboxSnapshot> {
     const loading = load(calls, mailbox).then((fresh) => {
-      this.#keep(key, { ...fresh, watch }, calls, mailbox)
+      this.#keep(key, { ...fresh, watch }, calls, mailbox, pack)
       return fresh.snapshot
     })
     const over = loading.catch(() => undefined)
@@ -175,28 +182,39 @@ export class Snapshots {
     }
   }
 
-  #keep(key: string, fresh: Kept, calls: MailCalls, mailbox: number): void {
+  #keep(key: string, fresh: Kept, calls: MailCalls, mailbox: number, pack: number): void {
     const newest = this.#kept.peek(key)
     if (newest !== undefined && newest.snapshot.highestModseq > fresh.snapshot.highestModseq) return
-    const rows = fresh.columns.uids.length
-    const pack = rows >= WORTH_PACKING && fresh.loose > 256 + rows / 64 && !this.#packing.has(key)
-    this.#kept.set(key, pack ? { ...fresh, loose: 0 } : fresh)
+    this.#kept.set(key, fresh)
     this.#changed.delete(key)
-    if (!pack) return
+    if (!isWorthPacking(fresh) || this.#packing.has(key) || this.#scope.signal.aborted) return
     this.#packing.add(key)
-    const ids = new Map([...fresh.indexOf].map(([id, index]) => [index, id]))
-    const columns = packColumns({ ...fresh.columns, flagsets: translate(fresh.columns.flagsets, ids) })
-    this.#inBackground(key, () =>
-      answered(calls.pack({ mailbox, modseq: fresh.snapshot.highestModseq, columns })).finally(() =>
-        this.#packing.delete(key),
-      ),
-    )
+    const work = (): void => this.#inBackground(key, () => this.#pack(key, calls, mailbox))
+    if (pack === 0) work()
+    else this.#scope.timeout(pack, work)
+  }
+
+  /** Packs the mailbox as it is known by now. */
+  async #pack(key: string, calls: MailCalls, mailbox: number): Promise<void> {
+    try {
+      const newest = this.#kept.peek(key)
+      if (newest === undefined || !isWorthPacking(newest)) return
+      this.#kept.set(key, { ...newest, loose: 0 })
+      const ids = new Map([...newest.indexOf].map(([id, index]) => [index, id]))
+      const columns = packColumns({ ...newest.columns, flagsets: translate(newest.columns.flagsets, ids) })
+      await answered(calls.pack({ mailbox, modseq: newest.snapshot.highestModseq, columns }))
+    } finally {
+      this.#packing.delete(key)
+    }
   }
 
   #inBackground(key: string, work: () => Promise<unknown>): void {
-    work().catch((error: unknown) => this.#log.debug({ err: error, mailbox: key }, 'packing a snapshot failed'))
+    work().catch((error: unknown) => this.#scope.log.debug({ err: error, mailbox: key }, 'packing a snapshot failed'))
   }
 }
+
+const isWorthPacking = ({ columns, loose }: Kept): boolean =>
+  columns.uids.length >= WORTH_PACKING && loose > 256 + columns.uids.length / 64
 
 const keyOf = (account: string, mailbox: number): string => `${account}/${mailbox}`
 

@@ -1,6 +1,6 @@
 // Stories of mails on disk: a database of its own, so that telling never holds up delivering.
 
-import { defineStore, read, type SqlRow, write } from '../../store/contracts.ts'
+import { defineStore, read, type SqlRow, type Transaction, write } from '../../store/contracts.ts'
 import type { Story } from '../pipeline/stories.ts'
 import type { Step } from '../pipeline/trace.ts'
 
@@ -70,12 +70,7 @@ export const storyStore = defineStore({
     /** The story of one mail. */
     byId: read(async (tx, { id }: { readonly id: string }) => {
       const row = await tx.get(`SELECT ${COLUMNS} FROM story WHERE id = ?`, id)
-      if (row === undefined) return undefined
-      const rows = await tx.all('SELECT address FROM story_address WHERE id = ? ORDER BY address', id)
-      return storyOf(
-        row,
-        rows.map(([address]) => String(address)),
-      )
+      return row === undefined ? undefined : storyOf(tx, row)
     }),
 
     /** The newest mails from or to an address. */
@@ -85,7 +80,9 @@ export const storyStore = defineStore({
         address.toLowerCase(),
         limit,
       )
-      return rows.map((row) => storyOf(row, [address]))
+      const stories: Story[] = []
+      for (const row of rows) stories.push(await storyOf(tx, row))
+      return stories
     }),
 
     /** Forgets what is older; some at a time. Tells whether there is more. */
@@ -106,17 +103,20 @@ const MOST_STEPS = 1000
 
 const COLUMNS = 'id, at, pipeline, protocol, session, remote_address, account, sender, size, outcome, steps'
 
-const storyOf = (row: SqlRow, addresses: readonly string[]): Story => ({
-  id: String(row[0]),
-  at: Number(row[1]),
-  pipeline: String(row[2]),
-  protocol: String(row[3]),
-  session: String(row[4]),
-  remoteAddress: String(row[5]),
-  account: String(row[6]),
-  sender: String(row[7]),
-  recipients: addresses.filter((address) => address !== String(row[7]).toLowerCase()),
-  size: Number(row[8]),
-  outcome: String(row[9]) as Story['outcome'],
-  steps: JSON.parse(String(row[10])) as Step[],
-})
+async function storyOf(tx: Transaction, row: SqlRow): Promise<Story> {
+  const addresses = await tx.all('SELECT address FROM story_address WHERE id = ? ORDER BY address', String(row[0]))
+  return {
+    id: String(row[0]),
+    at: Number(row[1]),
+    pipeline: String(row[2]),
+    protocol: String(row[3]),
+    session: String(row[4]),
+    remoteAddress: String(row[5]),
+    account: String(row[6]),
+    sender: String(row[7]),
+    recipients: addresses.map(([address]) => String(address)).filter((one) => one !== String(row[7]).toLowerCase()),
+    size: Number(row[8]),
+    outcome: String(row[9]) as Story['outcome'],
+    steps: JSON.parse(String(row[10])) as Step[],
+  }
+}

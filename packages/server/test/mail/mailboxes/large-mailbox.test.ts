@@ -3,7 +3,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { MailboxSnapshot } from '@aviso/imap'
-import { silentLog } from '../../../src/kernel/log.ts'
 import { News } from '../../../src/mail/mailboxes/news.ts'
 import { Snapshots } from '../../../src/mail/mailboxes/snapshots.ts'
 import { mailStore } from '../../../src/mail/mailboxes/store.ts'
@@ -122,6 +121,27 @@ test('scattered UIDs, runs of UIDs and many flag sets: STORE, COPY, MOVE and EXP
   }
 })
 
+test('the columns of a mailbox that was opened are packed when what was asked next is answered', async () => {
+  const house = await openHouse()
+  try {
+    await filled(house)
+    const calls = house.store.account(mailStore, 'anna')
+    const { id: mailbox } = await calls.find({ name: 'INBOX' })
+    const packed = async (): Promise<number | undefined> => (await calls.begin({ mailbox })).packed?.columns.uids.length
+    const snapshots = new Snapshots(house.scope, 1e9, new News(house.store.bus))
+    // What came was packed at once, behind this.
+    await (await house.open().open('INBOX')).snapshot()
+    assert.equal(await packed(), MESSAGES)
+    await calls.forgetPacked({ mailbox })
+    await snapshots.snapshot('anna', calls, mailbox)
+    assert.equal(await packed(), undefined)
+    house.clock.turn(3000)
+    assert.equal(await packed(), MESSAGES)
+  } finally {
+    await house.close()
+  }
+})
+
 test('the packed columns of a large mailbox give the same snapshot as its rows', async () => {
   const house = await openHouse()
   try {
@@ -131,7 +151,7 @@ test('the packed columns of a large mailbox give the same snapshot as its rows',
     const { id: mailbox } = await calls.find({ name: 'INBOX' })
     /** What a server that was just started makes of them. */
     const anew = (): Promise<MailboxSnapshot> =>
-      new Snapshots(silentLog(), 1, new News(house.store.bus)).snapshot('anna', calls, mailbox)
+      new Snapshots(house.scope, 1, new News(house.store.bus)).snapshot('anna', calls, mailbox)
     const same = async (): Promise<void> => assert.deepEqual(rowsOf(await anew()), rowsOf(await inbox.snapshot()))
     assert.equal((await inbox.snapshot()).uids.length, MESSAGES)
     // That snapshot was packed; calls are served in their order.

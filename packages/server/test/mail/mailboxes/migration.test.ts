@@ -5,7 +5,7 @@ import { globSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import type { KeyField, MailAccount, MessageMeta } from '@aviso/imap'
+import { KEY_SEPARATOR, type KeyField, type MailAccount, type MessageMeta } from '@aviso/imap'
 import { HandClock } from '../../../src/kernel/clock.ts'
 import { silentLog } from '../../../src/kernel/log.ts'
 import { Metrics } from '../../../src/kernel/metrics.ts'
@@ -155,7 +155,7 @@ async function metas(account: MailAccount, uids: readonly number[]): Promise<Map
 async function keysOf(account: MailAccount, field: KeyField): Promise<Map<number, string>> {
   const found = new Map<number, string>()
   for await (const { uids, keys } of (await account.open('INBOX')).keys(UIDS, field))
-    for (const [i, key] of keys.entries()) found.set(uids[i] ?? 0, key)
+    for (const [i, key] of keys.split(KEY_SEPARATOR).entries()) found.set(uids[i] ?? 0, key)
   return found
 }
 

@@ -331,6 +331,8 @@ describe('the story of a mail', () => {
     await assert.rejects(house.receive({ to: ['ben@example.org'] }))
     const [about] = await house.stories.byAddress('ANNA@example.org', 10)
     assert.equal(about?.id, id)
+    const [sent] = await house.stories.byAddress('bo@example.net', 10)
+    assert.deepEqual(sent, story, 'by its sender too: with all its recipients')
   })
 
   test('a refused mail has one too, and stories are forgotten in time', async (t) => {
