@@ -5,8 +5,9 @@ import type { Scope } from './scope.ts'
 
 /** How often is looked, milliseconds. */
 const LOOK_MS = 5_000
-/** Share of one processor below which the process rests: what waits for its turn now waits for nobody. */
+/** Shares of one processor: below the first the process begins to rest, from the second on it has work again. Between them lies what the collection itself takes. */
 const RESTING = 0.03
+const BUSY = 0.25
 /** A larger heap is left alone: the pauses grow with it. Octets. */
 const LARGEST_HEAP = 192 * 2 ** 20
 /** V8 looks every eight seconds whether it may collect, and does so up to three times then. */
@@ -41,7 +42,8 @@ export function giveBackAtRest(
   }
   scope.interval(LOOK_MS, () => {
     const now = used()
-    looks = now - before < RESTING * LOOK_MS * 1000 ? looks + 1 : 0
+    const share = (now - before) / (LOOK_MS * 1000)
+    looks = share < (favoured ? BUSY : RESTING) ? looks + 1 : 0
     before = now
     set(looks > 0 && looks < LOOKS_AT_REST && (favoured || (looks === 1 && heap() <= LARGEST_HEAP)))
   })

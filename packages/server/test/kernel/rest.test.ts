@@ -5,7 +5,9 @@ import { HandClock } from '../../src/kernel/clock.ts'
 import { giveBackAtRest } from '../../src/kernel/rest.ts'
 import { testScope } from '../fixtures/scope.ts'
 
-const BUSY = 1_000_000
+const BUSY = 2_000_000
+/** As much as the collection takes. */
+const COLLECTING = 500_000
 const QUIET = 10_000
 
 /** A process whose processor time is told by hand: microseconds for each of the looks that follow. */
@@ -46,6 +48,14 @@ test('once it rests, memory is favoured, for half a minute', async () => {
   assert.deepEqual(process.favoured, [true])
   await process.spend(QUIET, ...Array.from({ length: 100 }, () => QUIET))
   assert.deepEqual(process.favoured, [true, false])
+})
+
+test('the collection itself does not end the rest, and begins none', async () => {
+  const process = aProcess()
+  await process.spend(COLLECTING, COLLECTING)
+  assert.deepEqual(process.favoured, [])
+  await process.spend(QUIET, COLLECTING, COLLECTING)
+  assert.deepEqual(process.favoured, [true])
 })
 
 test('work that comes back has speed at once, and the next rest is used again', async () => {
