@@ -159,6 +159,7 @@ export class Verification {
     )
     for (const again of [false, true]) {
       let came = 0
+      const before = await delivered(server)
       const client = await openXmpp(server.ports, BERT, 'reading', (stanza) => {
         const name = stanza.name === 'message' ? stanza.childText('body') : undefined
         if (name === undefined) return
@@ -170,6 +171,7 @@ export class Verification {
       for (let tries = 0; tries < 200 && missing.size > 0; tries++) await delay(10)
       // What was not acknowledged may come too; and what came must be forgotten before the next login.
       await delay(100)
+      for (let tries = 0; tries < 500 && (await delivered(server)) - before < came; tries++) await delay(10)
       if (again && came > 0) this.#fault(`chat: ${came} messages came again`)
       client.send(el('presence', { type: 'unavailable' }))
       await client.close()
@@ -275,3 +277,9 @@ const shown = (mailboxes: readonly MailboxState[]): string =>
   mailboxes
     .map((mailbox) => `  ${mailbox.map(({ uid, name, flags }) => `${uid}:${name}(${flags.join(' ')})`).join(' ')}`)
     .join('\n')
+
+/** How many offline messages have left and are being forgotten, as the server counts. */
+async function delivered(server: Server): Promise<number> {
+  const text = await (await fetch(`http://127.0.0.1:${server.ports.metrics}/metrics`)).text()
+  return Number(/^aviso_chat_offline(?:_total)?\{outcome="delivered"\} (\d+)/m.exec(text)?.[1] ?? 0)
+}
