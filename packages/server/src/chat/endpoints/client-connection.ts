@@ -70,7 +70,7 @@ export interface Carrier {
   readonly connection: Pick<Connection, 'id' | 'remoteAddress' | 'log'>
   readonly socket: Duplex
   readonly secure: boolean
-  readonly starttls?: NonNullable<ServerStreamOptions['starttls']>
+  readonly starttls?: ServerStreamOptions['starttls'] | undefined
   /** See `ServerStreamOptions`. */
   readonly messages?: boolean
   /** What a password can be bound to; made once: TLS takes its time for it. */
