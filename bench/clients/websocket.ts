@@ -23,6 +23,8 @@ export async function openWebSocket(reach: Reach, port: number, path: string, pr
     decodeStrings: false,
     read: () => void socket.resume(),
     write: (text: string, _encoding, done) => void socket.write(frame(text), done),
+    // As TCP clients do: what waits while the socket is busy goes in one write.
+    writev: (chunks, done) => void socket.write(Buffer.concat(chunks.map(({ chunk }) => frame(chunk as string))), done),
     destroy: (error, done) => {
       socket.destroy()
       done(error)

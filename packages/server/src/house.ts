@@ -13,6 +13,7 @@ import type { Log } from './kernel/log.ts'
 import { openTables } from './accounts/tables/tables.ts'
 import { Metrics } from './kernel/metrics.ts'
 import { systemRandom } from './kernel/random.ts'
+import { giveBackAtRest } from './kernel/rest.ts'
 import { Scope } from './kernel/scope.ts'
 import { openMail } from './mail/mail.ts'
 import { Mailboxes } from './mail/mailboxes/mailboxes.ts'
@@ -154,6 +155,7 @@ export class House {
       house.#current = generation
       await options.prepare?.(house)
       await generation.begin()
+      giveBackAtRest(foundation.scope)
       house.scope.log.info(
         { event: 'started', bound: generation.bound.map(named), seconds: Math.round(performance.now()) / 1000 },
         'listening',

@@ -8,6 +8,7 @@ import type { ClientMechanism, Failure, ServerMechanism, ServerStep } from '@avi
 import {
   AuthenticationError,
   Client,
+  FeatureTexts,
   Jid,
   NS,
   ServerStream,
@@ -146,6 +147,39 @@ describe('stream headers', () => {
       ['SCRAM-SHA-1', 'PLAIN'],
     )
     assert.deepEqual([stream.host, stream.lang, stream.state], ['a.example', 'de', 'negotiating'])
+  })
+
+  it('bring features that are made once for all streams that are offered the same', async () => {
+    const featureTexts = new FeatureTexts()
+    let made = 0
+    const offered = async (key: string | undefined, handlers: Partial<ServerStreamHandlers> = {}): Promise<string> => {
+      const features = (): Element[] => [el('made', { xmlns: 'urn:x', number: ++made })]
+      const { peer } = house({ featureTexts }, { features, featuresKey: () => key, ...handlers })
+      return (await opened(peer, "to='a.example'")).toString()
+    }
+    const first = await offered('one')
+    assert.match(first, /<made xmlns='urn:x' number='1'\/>/)
+    assert.equal(await offered('one'), first)
+    assert.match(await offered('two'), /number='2'/)
+    assert.match(await offered(undefined), /number='3'/)
+    // What the stream itself knows is no part of the name.
+    const { peer } = house({ featureTexts, secure: false }, { featuresKey: () => 'one', features: () => [] })
+    assert.doesNotMatch((await opened(peer, "to='a.example'")).toString(), /made/)
+    assert.equal(await offered('one'), first)
+  })
+
+  it('bring the features of a stage: what was offered before the login is not offered behind it', async () => {
+    const featureTexts = new FeatureTexts()
+    for (const round of [1, 2]) {
+      const { peer } = house({ featureTexts }, { featuresKey: () => 'one' })
+      assert.ok((await opened(peer)).child('mechanisms', NS.sasl), `round ${round}`)
+      peer.send(PLAIN_ANNA)
+      assert.equal((await peer.element()).name, 'success')
+      assert.deepEqual(
+        (await opened(peer)).elements.map(({ name }) => name),
+        ['bind'],
+      )
+    }
   })
 
   const open = (attributes: string): string => `<stream:stream ${attributes}>`

@@ -125,7 +125,7 @@ export class ImapServerSession {
       account: this.#account,
       startTls: this.canStartTls,
       login: this.loginAllowed && this.options.login !== undefined,
-      mechanisms: this.mechanisms.keys(),
+      mechanisms: this.authenticated ? [] : this.mechanisms.keys(),
       withheld: new Set(this.options.withheldCapabilities),
       limits: this.limits,
       literalMinus: this.options.literalMinus === true,

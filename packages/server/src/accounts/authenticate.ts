@@ -31,6 +31,8 @@ const LOGIN_PROTOCOLS: ReadonlySet<string> = new Set(['smtp', 'submission', 'ima
 export class Authenticator {
   readonly #house: LoginHouse
   readonly #logins: CounterMetric
+  /** What is offered to those who show no certificate, by protocol, and whether they can bind to the connection. */
+  readonly #usual = new Map<string, readonly MechanismName[]>()
 
   constructor(house: LoginHouse) {
     this.#house = house
@@ -44,14 +46,27 @@ export class Authenticator {
     const wanted: readonly string[] = config['channel-binding']
     const bindings = wanted.includes(context.protocol) && (context.channelBinding?.size ?? 0) > 0
     const proven = this.#house.certificates.addresses(context).some((address) => this.#isOurs(address))
-    const passwords = MECHANISMS.filter((name) => {
+    const usual = this.#usually(context.protocol, bindings)
+    return proven ? ['EXTERNAL', ...usual] : usual
+  }
+
+  #usually(protocol: string, bindings: boolean): readonly MechanismName[] {
+    const key = `${protocol} ${bindings}`
+    let usual = this.#usual.get(key)
+    if (usual === undefined)
+      this.#usual.set(key, (usual = [...this.#bearers(protocol), ...this.#passwords(protocol, bindings)]))
+    return usual
+  }
+
+  #passwords(protocol: string, bindings: boolean): readonly MechanismName[] {
+    const { config } = this.#house
+    return MECHANISMS.filter((name) => {
       if (!config.mechanisms.includes(name)) return false
-      if (name === 'LOGIN') return LOGIN_PROTOCOLS.has(context.protocol)
+      if (name === 'LOGIN') return LOGIN_PROTOCOLS.has(protocol)
       if (name === 'PLAIN') return true
       if (name.endsWith('-PLUS') && !bindings) return false
       return config.passwords.forms.some((form) => name.replace('-PLUS', '') === form)
     })
-    return [...(proven ? ['EXTERNAL' as const] : []), ...this.#bearers(context.protocol), ...passwords]
   }
 
   /** XOAUTH2 is of mail; it never came to XMPP. */

@@ -2,7 +2,7 @@
 
 import type { Announcement, ServerMechanism } from '@aviso/sasl'
 import { serviceKey } from '../kernel/scope.ts'
-import type { TlsFacts } from '../net/contracts.ts'
+import type { ChannelBindings, TlsFacts } from '../net/contracts.ts'
 import type { Permission, Roles } from './roles.ts'
 
 /**
@@ -31,7 +31,7 @@ export interface LoginContext {
   readonly remoteAddress: string
   readonly secure: boolean
   /** Channel binding data by type (`tls-exporter`, `tls-server-end-point`), where TLS gives them. */
-  readonly channelBinding?: ReadonlyMap<string, Uint8Array> | undefined
+  readonly channelBinding?: ChannelBindings | undefined
   /** The certificate that the peer has shown in the TLS handshake. */
   readonly certificate?: TlsFacts['clientCertificate']
   /** The mechanisms and channel bindings that the peer was shown, where SCRAM is to sign them (XEP-0474). */

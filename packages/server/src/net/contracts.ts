@@ -7,6 +7,15 @@ import { defineFamily } from '../kernel/module.ts'
 import { type Scope, serviceKey } from '../kernel/scope.ts'
 import type { Log } from '../kernel/log.ts'
 
+/** What SASL can bind a login to, by type. Which types there are is told at once; the octets are made when they are asked for, as TLS takes its time for them. */
+export interface ChannelBindings {
+  readonly size: number
+  has(type: string): boolean
+  keys(): Iterable<string>
+  /** Undefined for a type that there is not, and when the connection is gone. */
+  get(type: string): Uint8Array | undefined
+}
+
 /** What TLS settled on. */
 export interface TlsFacts {
   /** `TLSv1.3` ... */
@@ -18,7 +27,7 @@ export interface TlsFacts {
   /** The certificate that the client has shown, where it was asked for one. `trusted`: its chain ends at an authority that we believe, and it is valid now; whose name it bears is not looked at. */
   readonly clientCertificate?: { readonly certificate: X509Certificate; readonly trusted: boolean } | undefined
   /** By type, for SASL: `tls-exporter` (TLS 1.3), `tls-server-end-point`. */
-  readonly channelBinding: ReadonlyMap<string, Uint8Array>
+  readonly channelBinding: ChannelBindings
 }
 
 /** One connection that was accepted. */

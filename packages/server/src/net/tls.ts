@@ -7,7 +7,7 @@ import * as v from 'valibot'
 import type { Clock } from '../kernel/clock.ts'
 import { duration } from '../kernel/units.ts'
 import type { KeyPair } from './certificate-files.ts'
-import type { TlsFacts } from './contracts.ts'
+import type { ChannelBindings, TlsFacts } from './contracts.ts'
 
 const filePath = v.pipe(v.string(), v.minLength(1, 'expected a path'))
 const passphrase = v.optional(v.pipe(v.string(), v.description('of an encrypted key, best as ${file:/path}')))
@@ -214,24 +214,48 @@ export class SocketTlsFacts implements TlsFacts {
     return certificate && { certificate, trusted: isVerified(this.#socket) }
   }
 
-  get channelBinding(): ReadonlyMap<string, Uint8Array> {
-    return this.#socket.destroyed ? NO_BINDINGS : bindingsOf(this.#socket, this.#endPoint)
+  get channelBinding(): ChannelBindings {
+    return this.#socket.destroyed ? NO_BINDINGS : new SocketBindings(this.#socket, this.#endPoint)
   }
 }
 
-function bindingsOf(socket: TLSSocket, known: EndPoint | undefined): ReadonlyMap<string, Uint8Array> {
-  const bindings = new Map<string, Uint8Array>()
-  // RFC 9266 §4.2: below TLS 1.3 the exporter is only unique with extended master secrets, of which Node does not tell.
-  if (socket.getProtocol() === 'TLSv1.3') {
-    bindings.set('tls-exporter', socket.exportKeyingMaterial(32, 'EXPORTER-Channel-Binding', Buffer.alloc(0)))
+/** What the session of a socket can be bound to. */
+class SocketBindings implements ChannelBindings {
+  readonly #socket: TLSSocket
+  readonly #endPoint: EndPoint
+  readonly #types: readonly string[]
+
+  constructor(socket: TLSSocket, known: EndPoint | undefined) {
+    this.#socket = socket
+    this.#endPoint = known ?? endPoint(socket.getX509Certificate())
+    const types: string[] = []
+    // RFC 9266 §4.2: below TLS 1.3 the exporter is only unique with extended master secrets, of which Node does not tell.
+    if (socket.getProtocol() === 'TLSv1.3') types.push('tls-exporter')
+    // RFC 5929 §3. RFC 9266 §3 leaves it undefined for TLS 1.3, yet clients of today (slixmpp) bind to the client's Finished there too, and offering -PLUS
+    // without it locks them out. A resumed session has none: its Finished does not prove that the certificate was seen.
+    if (!socket.isSessionReused()) types.push('tls-unique')
+    if (this.#endPoint.binding !== undefined) types.push('tls-server-end-point')
+    this.#types = types
   }
-  // RFC 5929 §3. RFC 9266 §3 leaves it undefined for TLS 1.3, yet clients of today (slixmpp) bind to the client's Finished there too, and offering -PLUS
-  // without it locks them out. A resumed session has none: its Finished does not prove that the certificate was seen.
-  const finished = socket.isSessionReused() ? undefined : socket.getPeerFinished()
-  if (finished !== undefined) bindings.set('tls-unique', finished)
-  const { binding } = known ?? endPoint(socket.getX509Certificate())
-  if (binding !== undefined) bindings.set('tls-server-end-point', binding)
-  return bindings
+
+  get size(): number {
+    return this.#types.length
+  }
+
+  has(type: string): boolean {
+    return this.#types.includes(type)
+  }
+
+  keys(): Iterable<string> {
+    return this.#types
+  }
+
+  get(type: string): Uint8Array | undefined {
+    const socket = this.#socket
+    if (socket.destroyed || !this.has(type)) return undefined
+    if (type === 'tls-exporter') return socket.exportKeyingMaterial(32, 'EXPORTER-Channel-Binding', Buffer.alloc(0))
+    return type === 'tls-unique' ? socket.getPeerFinished() : this.#endPoint.binding
+  }
 }
 
 /** What sessions can be bound to by the server's certificate; `binding` is undefined where that cannot be told. */

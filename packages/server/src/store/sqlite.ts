@@ -81,8 +81,7 @@ export class SqliteDatabase implements Transaction {
 
   /** Begins a transaction that is to end with `commitUnsynced`. Until then all of it stays in memory: a full disk makes no trouble before. */
   beginUnsynced(): void {
-    this.run('PRAGMA synchronous=NORMAL')
-    this.run('PRAGMA cache_spill=OFF')
+    this.#db.exec('PRAGMA synchronous=NORMAL; PRAGMA cache_spill=OFF')
     this.begin()
   }
 
@@ -94,8 +93,7 @@ export class SqliteDatabase implements Transaction {
 
   /** Commits are synced again: also after a transaction of `beginUnsynced` was rolled back. */
   endUnsynced(): void {
-    this.run('PRAGMA synchronous=FULL')
-    this.run('PRAGMA cache_spill=ON')
+    this.#db.exec('PRAGMA synchronous=FULL; PRAGMA cache_spill=ON')
   }
 
   /** Returns when all that was committed is safe from power loss; also after `close`. */

@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { after, test } from 'node:test'
-import { FEATURES, House } from './house.ts'
+import { el } from '@aviso/xmpp'
+import { FEATURES, House, RawStream } from './house.ts'
 
 const houses: House[] = []
 const open = async (...options: Parameters<typeof House.open>): Promise<House> => {
@@ -38,6 +39,32 @@ test('the server says what it is and what it can do (XEP-0030)', async () => {
   await assert.rejects(anna.request('get', `<query xmlns='${INFO}' node='secret'/>`, 'example.org'), {
     condition: 'item-not-found',
   })
+})
+
+test('what is offered to streams is remembered until features come or go', async () => {
+  const house = await open()
+  const offered = async (): Promise<string> => {
+    const stream = new RawStream(await house.socket())
+    stream.open()
+    return (await stream.until(/<stream:features>.*<\/stream:features>/))[0]
+  }
+  const caps = (features: string): string | undefined => /ver='([^']*)'/.exec(features)?.[1]
+  const before = await offered()
+  assert.match(before, /<mechanism>PLAIN<\/mechanism>/)
+  assert.equal(await offered(), before)
+
+  const scope = house.root.child('late')
+  const host = house.chat.host(scope)
+  host.streamFeature(({ authenticated }) => (authenticated ? undefined : el('late', { xmlns: 'urn:x' })))
+  assert.match(await offered(), /<late xmlns='urn:x'\/>/)
+  assert.equal(caps(await offered()), caps(before))
+  host.disco.feature('urn:x')
+  assert.notEqual(caps(await offered()), caps(before))
+  host.inline.bound('urn:x:inline', 'urn:x', 'inline', () => undefined)
+  assert.match(await offered(), /<feature var='urn:x:inline'\/>/)
+
+  await scope.close()
+  assert.equal(await offered(), before)
 })
 
 test('the hash in the stream features is that of the description (XEP-0115)', async () => {

@@ -155,7 +155,12 @@ test('the facts of a session: version, name, ALPN and channel bindings', async (
     bindings?.get('tls-server-end-point'),
     createHash('sha256').update(new X509Certificate(ca).raw).digest(),
   )
+  assert.deepEqual(bindings?.get('tls-unique'), client.getFinished())
+  assert.deepEqual([bindings?.size, bindings?.get('tls-none')], [3, undefined])
+  const over = met.promise.then(({ socket }) => once(socket, 'close'))
   client.destroy()
+  await over
+  assert.equal(bindings?.get('tls-exporter'), undefined)
 })
 
 test('TLS 1.2 is spoken, without an exporter to bind to; TLS 1.1 is not; tickets resume', async (t) => {

@@ -9,7 +9,8 @@ import { asMessage, CLOSE_MESSAGE, MESSAGE_SEPARATOR, MessageReader } from './me
 import { Outbox } from './outbox.ts'
 import { Traffic, Underway } from './underway.ts'
 
-export class Connection {
+/** Hears of itself what its reader finds: one object fewer for each of thousands of connections. */
+export class Connection implements StreamHandlers {
   readonly #events: ConnectionEvents
   readonly #options: ConnectionOptions
   readonly #reader: StreamReader
@@ -33,14 +34,7 @@ export class Connection {
     this.#socket = socket
     this.#asMessages = options.messages === true
     this.#outbox = new Outbox(socket, options.defer, this.#asMessages ? MESSAGE_SEPARATOR : '')
-    const handlers: StreamHandlers = {
-      streamStart: (header, xmlns) => this.#handle((element) => this.#events.header(element, xmlns), header),
-      element: (element) => this.#handle(this.#events.element, element),
-      streamEnd: () => this.#inOrder(() => this.#peerClosed()),
-      error: (error) => this.fail(error),
-      whitespace: () => this.#whitespace(),
-    }
-    this.#reader = new (this.#asMessages ? MessageReader : StreamParser)(handlers, options.limits)
+    this.#reader = new (this.#asMessages ? MessageReader : StreamParser)(this, options.limits)
     this.#listen(socket)
   }
 
@@ -169,7 +163,34 @@ export class Connection {
     this.#finish({ by: 'peer-error', error })
   }
 
-  // Incoming
+  // Incoming: StreamHandlers
+
+  streamStart(header: Element, xmlns: string): void {
+    this.#handle((element) => this.#events.header(element, xmlns), header)
+  }
+
+  element(element: Element): void {
+    this.#handle(this.#events.element, element)
+  }
+
+  streamEnd(): void {
+    this.#inOrder(() => this.#peerClosed())
+  }
+
+  error(error: StreamError): void {
+    this.fail(error)
+  }
+
+  whitespace(): void {
+    if (this.#over) return
+    try {
+      this.#events.whitespace?.()
+    } catch (error) {
+      this.#broken(error)
+    }
+  }
+
+  // Sockets
 
   #listen(socket: Duplex): void {
     socket.on('data', this.#onData)
@@ -293,15 +314,6 @@ export class Connection {
 
   #writeEnd(): void {
     this.#outbox.write(this.#asMessages ? CLOSE_MESSAGE : '</stream:stream>')
-  }
-
-  #whitespace(): void {
-    if (this.#over) return
-    try {
-      this.#events.whitespace?.()
-    } catch (error) {
-      this.#broken(error)
-    }
   }
 
   #broken(error: unknown): void {

@@ -6,6 +6,7 @@ import type { Element } from '../element.ts'
 import type { Jid } from '../jid.ts'
 import { DEFAULT_PARSER_LIMITS } from '../stream-parser.ts'
 import type { CloseReason, ConnectionLimits, Timers } from './contracts.ts'
+import type { FeatureTexts } from './features.ts'
 import type { Defer } from './outbox.ts'
 import type { Sasl2Handlers } from './sasl2.ts'
 import type { ServerStream } from './server-stream.ts'
@@ -48,6 +49,8 @@ export interface ServerStreamOptions {
   readonly defer?: Defer
   /** The socket gives whole messages, one a chunk, and takes several in one write, parted by `MESSAGE_SEPARATOR` (RFC 7395). */
   readonly messages?: boolean
+  /** Where streams of the same endpoint share the text of their features, see `featuresKey`. */
+  readonly featureTexts?: FeatureTexts
   /** Time from the connection to the bound resource. Milliseconds. */
   readonly negotiationTimeout?: number
   /** How long the peer may take to close its side. Milliseconds. */
@@ -66,6 +69,11 @@ export interface ServerStreamHandlers {
   readonly sasl2?: Sasl2Handlers | undefined
   /** Further stream features; asked each time features are sent, see `stream.state`. Bind is offered by the stream itself. */
   features?(stream: ServerStream): readonly Element[]
+  /**
+   * Names all that the features depend on beside the stream's `state`, `secure` and `host`: mechanisms, what SASL2 offers, further features. Streams of the same name are
+   * offered the same text. Undefined: it is made anew.
+   */
+  featuresKey?(stream: ServerStream): string | undefined
   /** The peer has proved who it is; runs before it is told. Throw a StreamError to end the stream. */
   authenticated?(identity: Identity, stream: ServerStream): void | Promise<void>
   /**

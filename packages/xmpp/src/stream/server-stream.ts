@@ -9,6 +9,7 @@ import { StanzaError, errorReply, resultReply } from '../stanza-error.ts'
 import { StreamError } from '../stream-error.ts'
 import { Connection } from './connection.ts'
 import { type CloseReason, systemTimers } from './contracts.ts'
+import { streamFeatures } from './features.ts'
 import { isVersionSupported, streamHeader } from './header.ts'
 import { openMessage } from './messages.ts'
 import { SaslNegotiation } from './sasl.ts'
@@ -173,7 +174,7 @@ export class ServerStream {
 
   /** Sends the features of the current state once more (SASL2 does so without a restart). */
   sendFeatures(): void {
-    this.#connection.send(`<stream:features>${this.#features().join('')}</stream:features>`)
+    this.#connection.send(streamFeatures(this, this.#options, this.#handlers))
   }
 
   // Stream headers
@@ -216,23 +217,6 @@ export class ServerStream {
       lang: this.#options.lang ?? 'en',
       dialback: this.namespace === NS.server,
     })
-  }
-
-  #features(): Element[] {
-    const features: Element[] = []
-    const starttls = this.#secure ? undefined : this.#options.starttls
-    if (starttls !== undefined) features.push(el('starttls', { xmlns: NS.tls }, starttls.required && el('required')))
-    if (this.#state === 'negotiating' && starttls?.required !== true) {
-      const mechanisms = this.#handlers.mechanisms(this)
-      if (mechanisms.length > 0) {
-        features.push(el('mechanisms', { xmlns: NS.sasl }, ...mechanisms.map((name) => el('mechanism', {}, name))))
-        if (this.#handlers.sasl2 !== undefined) features.push(authentication(mechanisms, this.#handlers.sasl2))
-      }
-    }
-    if (this.#state === 'authenticated' && this.#handlers.bind !== undefined)
-      features.push(el('bind', { xmlns: NS.bind }))
-    if (starttls?.required !== true) features.push(...(this.#handlers.features?.(this) ?? []))
-    return features
   }
 
   // Elements
@@ -426,17 +410,6 @@ export class ServerStream {
 
 function demandAttempts(sasl: SaslNegotiation): void {
   if (sasl.exhausted) throw new StreamError('policy-violation', 'too many failed attempts')
-}
-
-function authentication(mechanisms: readonly string[], handlers: Sasl2Handlers): Element {
-  const { inline, others } = handlers.offer()
-  return el(
-    'authentication',
-    { xmlns: NS.sasl2 },
-    ...mechanisms.map((name) => el('mechanism', {}, name)),
-    inline.length > 0 && el('inline', {}, ...inline),
-    ...others,
-  )
 }
 
 const isRequest = (stanza: Element): boolean =>

@@ -316,7 +316,7 @@ export interface Host {
   serve(domain: string, service: Service): void
   /** Answers for addresses of one of our domains of accounts. Throws where somebody does so already, or the domain has no accounts. */
   serveBeside(domain: string, neighbour: Neighbour): void
-  /** Offers a stream feature; undefined: not at this stage. */
+  /** Offers a stream feature; undefined: not at this stage. What is offered depends on the stage alone, and on what disco tells: it is remembered. */
   streamFeature(offer: (stage: StreamStage) => Element | undefined): void
   /** Takes an element of a client's that is no stanza, in the order of its stanzas; the next ones wait for a promise. One handler for each name. */
   nonza(xmlns: string, name: string, handler: NonzaHandler): void
@@ -385,6 +385,8 @@ export interface Chat {
   host(scope: Scope): Host
   /** The stream features to offer at this stage, beyond those of the stream itself. */
   streamFeatures(stage: StreamStage): readonly Element[]
+  /** Grows when `streamFeatures` or `inlineOffers` may have changed. */
+  readonly offersRevision: number
   /**
    * Binds a resource (RFC 6120 §7): the one asked for, or one of our making. A session that has it already is closed with `conflict` (§7.7.2.2).
    * The endpoint gives what arrives to `take` and must call `disconnected` when the stream is over.

@@ -209,6 +209,10 @@ export class Core implements Chat {
     return offers
   }
 
+  get offersRevision(): number {
+    return this.streamFeatureOffers.changes + this.inline.changes + this.disco.revision
+  }
+
   /** Asks the hook `receiving`. */
   received(event: AccountEvent): Handled | undefined {
     return this.points.receiving.empty ? undefined : this.points.receiving.ask(event)

@@ -40,6 +40,11 @@ export class DiscoRegistry {
   readonly #accountNodes = new Set<Entry<AccountNodes>>()
   #revision = 0
 
+  /** Grows with all that comes or goes. */
+  get revision(): number {
+    return this.#revision
+  }
+
   /** What is said of one domain and its accounts; follows what is added and taken off. */
   of(domain: string): DiscoFacts {
     const revision = (): number => this.#revision

@@ -25,6 +25,7 @@ interface Entry<Handler> {
 class Handlers<Handler> {
   #entries: readonly Entry<Handler>[] = []
   list: readonly Handler[] = []
+  changes = 0
 
   /** Adds a handler; returns the way to take it off. */
   add(handler: Handler, priority: Priority): () => void {
@@ -36,6 +37,7 @@ class Handlers<Handler> {
   #set(entries: readonly Entry<Handler>[]): void {
     this.#entries = entries
     this.list = entries.map((entry) => entry.handler)
+    this.changes++
   }
 }
 
@@ -46,6 +48,11 @@ export class AnswerPoint<Event, Answer> {
   /** True when nobody would answer: then the event need not be made. */
   get empty(): boolean {
     return this.#handlers.list.length === 0
+  }
+
+  /** Grows with each handler that comes or goes. */
+  get changes(): number {
+    return this.#handlers.changes
   }
 
   /** The first answer; undefined when nobody has one. A handler's throw passes through. */

@@ -52,15 +52,21 @@ export class InlineRegistry {
   readonly #told = new Entries<Tell>()
   /** By domain. */
   readonly #offers = new Map<string, readonly Element[]>()
+  #changes = 0
+
+  /** Grows with all that comes or goes. */
+  get changes(): number {
+    return this.#changes
+  }
 
   /** For one feature: what it registers goes with its scope. */
   host(scope: Scope, domains: Domains | undefined): Inline {
     const register = <Value>(entries: Entries<Value>, key: string, value: Value): void => {
-      this.#offers.clear()
       const remove = entries.add(key, value, domains)
+      this.#changed()
       scope.defer(() => {
         remove()
-        this.#offers.clear()
+        this.#changed()
       })
     }
     return {
@@ -68,6 +74,11 @@ export class InlineRegistry {
       bound: (feature, xmlns, name, handler) => register(this.#bound, `${xmlns} ${name}`, { feature, handler }),
       told: (tell) => register(this.#told, '', tell),
     }
+  }
+
+  #changed(): void {
+    this.#offers.clear()
+    this.#changes++
   }
 
   /** What stands in the `<inline/>` of SASL2. */

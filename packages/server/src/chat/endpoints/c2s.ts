@@ -1,13 +1,21 @@
 // RFC 6120, XEP-0368: where chat clients connect
 
 import * as v from 'valibot'
+import type { LoginContext } from '../../accounts/contracts.ts'
 import { defineModule } from '../../kernel/module.ts'
 import { duration } from '../../kernel/units.ts'
 import { listenAddress } from '../../net/addresses.ts'
-import { type Bound, type Connection, endpoints, Network, type Session as NetSession } from '../../net/contracts.ts'
+import {
+  type Bound,
+  type ChannelBindings,
+  type Connection,
+  endpoints,
+  Network,
+  type Session as NetSession,
+} from '../../net/contracts.ts'
 import { proxyProtocol } from '../../net/proxy-protocol.ts'
 import { streamOpening } from './opening.ts'
-import { ClientConnection, clientSettings, Terms } from './client-connection.ts'
+import { type Carrier, ClientConnection, clientSettings, Terms } from './client-connection.ts'
 
 const config = v.strictObject({
   listen: v.optional(
@@ -33,6 +41,29 @@ const config = v.strictObject({
   ),
 })
 
+/** A stream over a socket of its own, with TLS from the start or later. */
+class SocketCarrier implements Carrier {
+  readonly connection: Connection
+  readonly socket: Connection['socket']
+  readonly secure: boolean
+  readonly starttls: Carrier['starttls']
+
+  constructor(connection: Connection, required: boolean) {
+    this.connection = connection
+    this.socket = connection.socket
+    this.secure = connection.tls !== undefined
+    this.starttls = this.secure ? undefined : { required, start: () => connection.startTls() }
+  }
+
+  channelBinding(): ChannelBindings | undefined {
+    return this.connection.tls?.channelBinding
+  }
+
+  certificate(): LoginContext['certificate'] {
+    return this.connection.tls?.clientCertificate
+  }
+}
+
 export const c2s = defineModule({
   family: endpoints,
   name: 'c2s',
@@ -47,14 +78,7 @@ export const c2s = defineModule({
       const { socket } = connection
       socket.setNoDelay(true)
       socket.setKeepAlive(true, config['tcp-keepalive'])
-      return new ClientConnection(terms, {
-        connection,
-        socket,
-        secure: connection.tls !== undefined,
-        starttls: { required: config['require-tls'], start: () => connection.startTls() },
-        channelBinding: () => connection.tls?.channelBinding,
-        certificate: () => connection.tls?.clientCertificate,
-      })
+      return new ClientConnection(terms, new SocketCarrier(connection, config['require-tls']))
     }
     const clientCertificates = terms.accounts.clientCertificates('c2s')
     const opening = streamOpening('clients')

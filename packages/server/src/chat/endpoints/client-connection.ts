@@ -5,6 +5,7 @@ import {
   type CloseReason,
   el,
   type Element,
+  FeatureTexts,
   type Jid,
   NS,
   type ReaderLimits,
@@ -69,11 +70,11 @@ export interface Carrier {
   readonly connection: Pick<Connection, 'id' | 'remoteAddress' | 'log'>
   readonly socket: Duplex
   readonly secure: boolean
-  readonly starttls?: NonNullable<ServerStreamOptions['starttls']>
+  readonly starttls?: ServerStreamOptions['starttls'] | undefined
   /** See `ServerStreamOptions`. */
   readonly messages?: boolean
   /** What a password can be bound to; made once: TLS takes its time for it. */
-  channelBinding?(): ReadonlyMap<string, Uint8Array> | undefined
+  channelBinding?(): LoginContext['channelBinding']
   /** What the client has shown in the TLS handshake. */
   certificate?(): LoginContext['certificate']
 }
@@ -89,6 +90,7 @@ export class Terms {
   /** For what is read before a stream sees it. */
   readonly readerLimits: ReaderLimits
   readonly scope: Scope
+  readonly featureTexts = new FeatureTexts()
   readonly streamId: () => string
 
   constructor(config: Config, scope: Scope) {
@@ -116,7 +118,7 @@ export class ClientConnection implements ServerStreamHandlers, LoginConnection, 
   readonly stream: ServerStream
   readonly sasl2: Sasl2Handlers | undefined
   #account: Account | undefined
-  #bindings: ReadonlyMap<string, Uint8Array> | undefined
+  #bindings: LoginContext['channelBinding']
   /** What is offered in the clear, or over TLS: asked for several times a login. */
   #offer: { readonly secure: boolean; readonly mechanisms: readonly string[] } | undefined
   #session: Session | undefined
@@ -137,6 +139,7 @@ export class ClientConnection implements ServerStreamHandlers, LoginConnection, 
         defaultHost: accounts.domains()[0] ?? 'localhost',
         ...(starttls && { starttls }),
         limits: terms.streamLimits,
+        featureTexts: terms.featureTexts,
         timers: scope.clock,
         negotiationTimeout: config['login-timeout'],
       },
@@ -171,11 +174,10 @@ export class ClientConnection implements ServerStreamHandlers, LoginConnection, 
   /** What is known of the login that comes. */
   context(): LoginContext {
     const offered = this.mechanisms(this.stream)
-    const context = this.#context(this.stream)
     const announced = this.#terms.config['downgrade-protection']
-      ? { mechanisms: offered, bindings: bindingsOf(offered, context) }
+      ? { mechanisms: offered, bindings: this.#announcedBindings(offered) }
       : undefined
-    return { ...context, announced }
+    return this.#context(this.stream, announced)
   }
 
   async authenticated(identity: Identity): Promise<void> {
@@ -231,8 +233,17 @@ export class ClientConnection implements ServerStreamHandlers, LoginConnection, 
       secure: stream.secure,
       session: this.#session,
     })
-    const bindings = authenticated ? undefined : bindingsOf(this.mechanisms(stream), this.#context(stream))
+    const bindings = authenticated ? undefined : this.#announcedBindings(this.mechanisms(stream))
     return bindings === undefined ? features : [...features, channelBindings(bindings)]
+  }
+
+  featuresKey(stream: ServerStream): string | undefined {
+    // What is offered to a session depends on the session.
+    if (this.#session !== undefined) return undefined
+    const { offersRevision } = this.#terms.chat
+    if (this.#account !== undefined) return `${offersRevision} of an account`
+    const mechanisms = this.mechanisms(stream)
+    return `${offersRevision} ${mechanisms.join()} ${this.#announcedBindings(mechanisms)?.join() ?? 'none'}`
   }
 
   async bind(resource: string | undefined, stream: ServerStream): Promise<Jid> {
@@ -311,15 +322,20 @@ export class ClientConnection implements ServerStreamHandlers, LoginConnection, 
   }
 
   /** Made once: TLS takes its time for it. */
-  #channelBinding(): ReadonlyMap<string, Uint8Array> | undefined {
+  #channelBinding(): LoginContext['channelBinding'] {
     this.#bindings ??= this.#carrier.channelBinding?.()
     return this.#bindings
   }
 
-  #context(stream: ServerStream): LoginContext {
+  /** The types of channel binding that are announced (XEP-0440); undefined where none can be used. */
+  #announcedBindings(mechanisms: readonly string[]): readonly string[] | undefined {
+    return mechanisms.some((name) => name.endsWith('-PLUS')) ? [...(this.#channelBinding()?.keys() ?? [])] : undefined
+  }
+
+  #context(stream: ServerStream, announced?: LoginContext['announced']): LoginContext {
     const { id, remoteAddress } = this.#connection
     const carrier = this.#carrier
-    const bindings = (): ReadonlyMap<string, Uint8Array> | undefined => this.#channelBinding()
+    const bindings = (): LoginContext['channelBinding'] => this.#channelBinding()
     return {
       protocol: 'c2s',
       session: id,
@@ -327,6 +343,7 @@ export class ClientConnection implements ServerStreamHandlers, LoginConnection, 
       secure: stream.secure,
       domain: stream.host,
       guests: this.#terms.chat.guests(stream.host),
+      announced,
       get channelBinding() {
         return bindings()
       },
@@ -338,11 +355,6 @@ export class ClientConnection implements ServerStreamHandlers, LoginConnection, 
 }
 
 const isClosed = (stream: ServerStream): boolean => stream.state === 'closed'
-
-/** The types of channel binding that are announced (XEP-0440); undefined where none can be used. */
-function bindingsOf(mechanisms: readonly string[], { channelBinding }: LoginContext): readonly string[] | undefined {
-  return mechanisms.some((name) => name.endsWith('-PLUS')) ? [...(channelBinding?.keys() ?? [])] : undefined
-}
 
 const channelBindings = (types: readonly string[]): Element =>
   el('sasl-channel-binding', { xmlns: NS.saslChannelBinding }, ...types.map((type) => el('channel-binding', { type })))

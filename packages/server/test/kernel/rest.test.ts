@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { setImmediate as pause } from 'node:timers/promises'
+import { HandClock } from '../../src/kernel/clock.ts'
+import { giveBackAtRest } from '../../src/kernel/rest.ts'
+import { testScope } from '../fixtures/scope.ts'
+
+const BUSY = 2_000_000
+/** As much as the collection takes. */
+const COLLECTING = 500_000
+const QUIET = 10_000
+
+/** A process whose processor time is told by hand: microseconds for each of the looks that follow. */
+function aProcess(heap = 50 * 2 ** 20): {
+  spend(...each: number[]): Promise<void>
+  readonly favoured: boolean[]
+  end(): Promise<void>
+} {
+  const clock = new HandClock()
+  const scope = testScope({ clock })
+  const favoured: boolean[] = []
+  let used = 0
+  giveBackAtRest(scope, { used: () => used, heap: () => heap, favourMemory: (memory) => favoured.push(memory) })
+  return {
+    favoured,
+    async spend(...each) {
+      for (const time of each) {
+        used += time
+        clock.turn(5_000)
+        await pause()
+      }
+    },
+    end: () => scope.close(),
+  }
+}
+
+test('a process at work is left alone', async () => {
+  const process = aProcess()
+  await process.spend(BUSY, BUSY, BUSY)
+  assert.deepEqual(process.favoured, [])
+})
+
+test('once it rests, memory is favoured, for half a minute', async () => {
+  const process = aProcess()
+  await process.spend(BUSY, QUIET)
+  assert.deepEqual(process.favoured, [true])
+  await process.spend(QUIET, QUIET, QUIET, QUIET)
+  assert.deepEqual(process.favoured, [true])
+  await process.spend(QUIET, ...Array.from({ length: 100 }, () => QUIET))
+  assert.deepEqual(process.favoured, [true, false])
+})
+
+test('the collection itself does not end the rest, and begins none', async () => {
+  const process = aProcess()
+  await process.spend(COLLECTING, COLLECTING)
+  assert.deepEqual(process.favoured, [])
+  await process.spend(QUIET, COLLECTING, COLLECTING)
+  assert.deepEqual(process.favoured, [true])
+})
+
+test('work that comes back has speed at once, and the next rest is used again', async () => {
+  const process = aProcess()
+  await process.spend(QUIET, BUSY)
+  assert.deepEqual(process.favoured, [true, false])
+  await process.spend(BUSY, QUIET)
+  assert.deepEqual(process.favoured, [true, false, true])
+})
+
+test('who stops while it rests leaves nothing behind', async () => {
+  const process = aProcess()
+  await process.spend(QUIET)
+  await process.end()
+  assert.deepEqual(process.favoured, [true, false])
+})
+
+test('a heap that takes long to collect is left to V8', async () => {
+  const process = aProcess(2 ** 30)
+  await process.spend(BUSY, QUIET, QUIET)
+  assert.deepEqual(process.favoured, [])
+})
