@@ -12,7 +12,7 @@ import { Connection } from './stream/connection.ts'
 import { type CloseReason, type ConnectionLimits, systemTimers, type Timers } from './stream/contracts.ts'
 import { streamHeader } from './stream/header.ts'
 import type { Defer } from './stream/outbox.ts'
-import { DEFAULT_PARSER_LIMITS } from './stream-parser.ts'
+import { DEFAULT_PARSER_LIMITS } from './stream-reader.ts'
 
 export interface ClientOptions {
   /** The host to log in to. */
