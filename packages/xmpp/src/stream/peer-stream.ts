@@ -7,6 +7,7 @@ import { StreamError } from '../stream-error.ts'
 import { DEFAULT_PARSER_LIMITS } from '../stream-reader.ts'
 import { Connection } from './connection.ts'
 import { type CloseReason, type ConnectionLimits, systemTimers, type Timers } from './contracts.ts'
+import { demandKnown } from './elements.ts'
 import { isVersionSupported, streamHeader } from './header.ts'
 import type { Defer } from './outbox.ts'
 import { saslText } from './sasl.ts'
@@ -186,8 +187,7 @@ export class PeerStream {
     if (xmlns === NS.streams && name === 'features') return this.#features(element)
     if (xmlns === NS.tls) return this.#tls(element)
     if (xmlns === NS.sasl) return this.#sasl(element)
-    const known = this.#handlers.nonza(element, this)
-    return typeof known === 'boolean' ? demandKnown(known) : known.then(demandKnown)
+    return demandKnown(this.#handlers.nonza(element, this))
   }
 
   #stanza(stanza: Element): void | Promise<void> {
@@ -253,8 +253,4 @@ export class PeerStream {
     this.#state = 'closed'
     this.#handlers.closed(reason, this)
   }
-}
-
-function demandKnown(known: boolean): void {
-  if (!known) throw new StreamError('unsupported-stanza-type')
 }

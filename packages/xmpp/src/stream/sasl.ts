@@ -118,8 +118,8 @@ export class SaslNegotiation {
     this.#failures++
   }
 
-  /** True when the client has used up its attempts (RFC 6120 §6.4.5). */
-  get exhausted(): boolean {
-    return this.#failures >= this.#attempts
+  /** @throws StreamError policy-violation when the client has used up its attempts (RFC 6120 §6.4.5) */
+  demandAttempts(): void {
+    if (this.#failures >= this.#attempts) throw new StreamError('policy-violation', 'too many failed attempts')
   }
 }
