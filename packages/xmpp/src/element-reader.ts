@@ -24,6 +24,7 @@ export interface ReaderLimits {
   readonly prefixes: number
 }
 
+/** Where nothing is declared. */
 export const NO_CONTEXT: NamespaceContext = { xmlns: '', bindings: [] }
 
 /**

@@ -25,6 +25,7 @@ const isSame = (one: NamespaceContext, other: NamespaceContext): boolean =>
   one.bindings.length === other.bindings.length &&
   one.bindings.every((each, index) => each === other.bindings[index])
 
+/** Reads a stream of octets, in whatever pieces they come; see `StreamReader` for its methods. Time is linear, memory bounded by `limits`. */
 export class StreamParser implements StreamReader {
   limits: ParserLimits
 

@@ -3,6 +3,7 @@
 import type { Element } from './element.ts'
 import type { StreamError } from './stream-error.ts'
 
+/** What a peer may send before its stream ends with policy-violation. */
 export interface ParserLimits {
   /** Bytes of a top-level element, or of the stream header. */
   readonly stanzaBytes: number
@@ -14,8 +15,10 @@ export interface ParserLimits {
   readonly prefixes: number
 }
 
+/** Enough for every client and server that is known, and for nobody to harm. */
 export const DEFAULT_PARSER_LIMITS: ParserLimits = { stanzaBytes: 262_144, depth: 64, attributes: 64, prefixes: 32 }
 
+/** Whom a reader tells what it has read, in the order of the stream. */
 export interface StreamHandlers {
   /** The stream header, without content, and the default namespace within it (the content namespace). */
   streamStart(header: Element, contentNamespace: string): void

@@ -46,6 +46,7 @@ const DEFAULT_LIMITS: ConnectionLimits = {
   waitingBytes: 16_384,
 }
 
+/** A stream to which a component has connected, from its header on: it proves the shared secret (§3), then stanzas go both ways. */
 export class ComponentStream {
   readonly #handlers: ComponentStreamHandlers
   readonly #options: ComponentStreamOptions

@@ -17,6 +17,7 @@ export interface PeerStreamLimits extends ConnectionLimits {
   readonly unauthenticatedStanzaBytes: number
 }
 
+/** Safe for a stream to any server. */
 export const DEFAULT_PEER_LIMITS: PeerStreamLimits = {
   ...DEFAULT_PARSER_LIMITS,
   unauthenticatedStanzaBytes: 16_384,
@@ -64,6 +65,7 @@ export interface PeerStreamHandlers {
 /** `opening` → `negotiating` → `authenticated`; `closed` from everywhere. */
 export type PeerState = 'opening' | 'negotiating' | 'authenticated' | 'closed'
 
+/** A stream to another server, from the first header on: TLS, then whatever `negotiate` proves. */
 export class PeerStream {
   readonly #options: PeerStreamOptions
   readonly #handlers: PeerStreamHandlers
@@ -104,10 +106,12 @@ export class PeerStream {
     this.#open()
   }
 
+  /** How far it has come. */
   get state(): PeerState {
     return this.#state
   }
 
+  /** True once the connection is encrypted. */
   get secure(): boolean {
     return this.#secure
   }

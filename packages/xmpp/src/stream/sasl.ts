@@ -43,6 +43,7 @@ export function saslConditionElement(condition: string): Element {
   return el(FAILURES.includes(condition) ? condition : 'not-authorized', { xmlns: NS.sasl })
 }
 
+/** A `<failure/>` (RFC 6120 §6.5), with a text in English where one is given. */
 export function saslFailure(condition: string, text = ''): Element {
   return el(
     'failure',

@@ -19,6 +19,7 @@ export interface ServerStreamLimits extends ConnectionLimits {
   readonly saslAttempts: number
 }
 
+/** Safe for a server that anybody may connect to. */
 export const DEFAULT_STREAM_LIMITS: ServerStreamLimits = {
   ...DEFAULT_PARSER_LIMITS,
   unauthenticatedStanzaBytes: 10_240,

@@ -25,6 +25,7 @@ import {
 } from './server-contracts.ts'
 import { Underway } from './underway.ts'
 
+/** A stream that a client or another server has opened to us, from its first header on. Who may log in, and what becomes of stanzas, the handlers say. */
 export class ServerStream {
   readonly namespace: string
   readonly #options: ServerStreamOptions
@@ -76,6 +77,7 @@ export class ServerStream {
     )
   }
 
+  /** How far it has come. */
   get state(): StreamState {
     return this.#state
   }
@@ -110,6 +112,7 @@ export class ServerStream {
     return this.#lang
   }
 
+  /** Who has logged in; undefined before. */
   get identity(): Identity | undefined {
     return this.#identity
   }
