@@ -246,7 +246,6 @@ function append(old: Columns, rows: Columns): Columns {
     copyRows(memory, 0, old, 0, length)
   }
   copyRows(memory, length, rows, 0, rows.uids.length)
-  if (memory.uids.length === wanted) return memory
   written.set(memory.uids.buffer, wanted)
   return view(memory, 0, wanted)
 }

@@ -139,6 +139,53 @@ test('rows that come last are written behind the old ones, where nobody has writ
   assert.deepEqual(asRows(rowsFrom(third, 2002)), [[2003, 5, 7, 8, 9, 60]])
 })
 
+test('whoever writes behind the same rows as somebody else, also into the last room that there is, changes nothing of theirs', () => {
+  /** `rows`: none stands for as many as there is room for. */
+  const some = fc.record({ from: fc.nat(3), rows: fc.oneof(fc.constant(0), fc.nat(70)), flags: fc.nat(3) })
+  fc.assert(
+    fc.property(fc.array(some, { minLength: 1, maxLength: 20 }), (steps) => {
+      const first = columns(Array.from({ length: 1100 }, (_, i): Row => [i + 1, 1, 1, 1, 1, 0]))
+      const known = [{ columns: first, rows: asRows(first) }]
+      for (const [number, { from, rows: count, flags }] of steps.entries()) {
+        const old = known.at(-1 - (from % known.length)) ?? assert.fail()
+        const last = old.rows.at(-1)?.[0] ?? 0
+        const room = old.columns.uids.buffer.byteLength / 4 - old.rows.length
+        const fresh = Array.from({ length: count || room || 1 }, (_, i): Row => [
+          last + 1 + i,
+          number + 2,
+          number,
+          i,
+          number,
+          7,
+        ])
+        const changed = flags > 0 ? fresh : [[number + 1, number + 2, number, 1, 1, 0] satisfies Row]
+        const merged = mergeColumns(old.columns, columns(changed), new Uint32Array())
+        const expected = new Map([...old.rows, ...changed].map((one) => [one[0], one]))
+        known.push({ columns: merged, rows: [...expected.values()] })
+      }
+      for (const each of known) assert.deepEqual(asRows(each.columns), each.rows)
+    }),
+    { numRuns: 40 },
+  )
+  // The room ends with these.
+  const old = mergeColumns(
+    columns(Array.from({ length: 1599 }, (_, i): Row => [i + 1, 1, 1, 1, 1, 0])),
+    columns([[1600, 1, 1, 1, 1, 0]]),
+    new Uint32Array(),
+  )
+  const last = (flagset: number): Columns =>
+    mergeColumns(
+      old,
+      columns(Array.from({ length: 100 }, (_, i) => [1601 + i, flagset, 1, 1, 1, 0])),
+      new Uint32Array(),
+    )
+  const one = last(2)
+  assert.equal(one.uids.buffer, old.uids.buffer)
+  assert.equal(one.uids.byteLength, one.uids.buffer.byteLength)
+  last(3)
+  assert.equal(one.flagsets.at(-1), 2)
+})
+
 test('numbers are found once each, and translated, small or large', () => {
   fc.assert(
     fc.property(fc.array(fc.oneof(fc.nat(20), fc.nat(0xffffffff))), (list) => {
