@@ -33,12 +33,21 @@ const NOTHING_PACKED: Packed = { modseq: -1, uidNext: 1, behind: 0 }
 const ROW_OCTETS = 34
 /** With this many flag sets more than rows, most are of the past: the list is made anew. Well above SMALL_IDS. */
 const PAST_SETS = 1024
-/** Mailboxes with fewer rows than this are read in a few milliseconds: their columns are not kept packed. */
-const WORTH_PACKING = 4096
-/** So many new rows are read in a millisecond: they are not packed behind the others. */
-const FEW = 64
-/** Changed rows after which the columns of a mailbox that nobody looks at are packed nevertheless. */
-const MANY_CHANGES = 2048
+
+/** From how many rows on columns are packed. */
+export interface Packing {
+  /** Mailboxes with fewer rows than this are read in a few milliseconds: their columns are not kept packed. */
+  readonly worth: number
+  /** So many new rows are read in a millisecond: they are not packed behind the others. */
+  readonly few: number
+  /** With so many rows that are not where they should be, and one in 64, all are packed anew. */
+  readonly loose: number
+  /** Changed rows after which the columns of a mailbox that nobody looks at are packed nevertheless. */
+  readonly changes: number
+}
+
+const PACKING: Packing = { worth: 4096, few: 64, loose: 256, changes: 2048 }
+
 /** Who has opened a mailbox asks for more at once: its columns are packed when that is answered. Milliseconds. */
 const PACK_LATER = 3000
 /** Rows of which objects are made in one turn of the event loop: about two milliseconds. */
@@ -73,12 +82,14 @@ export class Snapshots {
   readonly #loading = new Map<string, Promise<unknown>>()
   readonly #packing = new Set<string>()
   readonly #scope: Scope
+  readonly #packs: Packing
 
   readonly news: News
 
-  constructor(scope: Scope, octets: number, news: News) {
+  constructor(scope: Scope, octets: number, news: News, packing = PACKING) {
     this.#scope = scope
     this.news = news
+    this.#packs = packing
     this.#kept = new LRUCache<string, Kept>({
       maxSize: octets,
       sizeCalculation: (kept) => 1024 + kept.columns.uids.length * ROW_OCTETS + kept.snapshot.flagSets.length * 64,
@@ -144,7 +155,7 @@ export class Snapshots {
     const { rows, before, highestModseq } = outcome
     const key = keyOf(account, mailbox)
     const old = this.#kept.peek(key)
-    if (rows.uids.length < MANY_CHANGES || old?.snapshot.highestModseq !== before) {
+    if (rows.uids.length < this.#packs.changes || old?.snapshot.highestModseq !== before) {
       this.changed(account, calls, mailbox, rows.uids.length)
       return
     }
@@ -164,7 +175,7 @@ export class Snapshots {
     if (rows === 0) return
     const key = keyOf(account, mailbox)
     const sum = (this.#changed.get(key) ?? 0) + rows
-    if (sum < MANY_CHANGES) return void this.#changed.set(key, sum)
+    if (sum < this.#packs.changes) return void this.#changed.set(key, sum)
     // One at a time: what changes meanwhile is for the next one.
     if (this.#refreshing.has(key)) return void this.#changed.set(key, sum)
     this.#changed.delete(key)
@@ -195,7 +206,7 @@ export class Snapshots {
     if (newest !== undefined && newest.snapshot.highestModseq > fresh.snapshot.highestModseq) return
     this.#kept.set(key, fresh)
     this.#changed.delete(key)
-    if (!isWorthPacking(fresh) || this.#packing.has(key) || this.#scope.signal.aborted) return
+    if (!this.#isWorthPacking(fresh) || this.#packing.has(key) || this.#scope.signal.aborted) return
     this.#packing.add(key)
     const work = (): void => this.#inBackground(key, () => this.#pack(key, calls, mailbox))
     if (pack === 0) work()
@@ -206,9 +217,9 @@ export class Snapshots {
   async #pack(key: string, calls: MailCalls, mailbox: number): Promise<void> {
     try {
       const newest = this.#kept.peek(key)
-      if (newest === undefined || !isWorthPacking(newest)) return
+      if (newest === undefined || !this.#isWorthPacking(newest)) return
       const { columns, snapshot, packed, indexOf } = newest
-      const behind = isFarBehind(newest) ? undefined : packed.modseq
+      const behind = this.#isFarBehind(newest) ? undefined : packed.modseq
       const rows = behind === undefined ? columns : rowsFrom(columns, lowerBound(columns.uids, packed.uidNext))
       const made =
         behind === undefined
@@ -223,17 +234,22 @@ export class Snapshots {
     }
   }
 
+  /** So many rows are not where they should be that all are better packed anew. */
+  #isFarBehind({ columns, packed, loose }: Kept): boolean {
+    return packed.modseq < 0 || loose > this.#packs.loose + columns.uids.length / 64
+  }
+
+  #isWorthPacking(kept: Kept): boolean {
+    return (
+      kept.columns.uids.length >= this.#packs.worth &&
+      (this.#isFarBehind(kept) || kept.loose - kept.packed.behind > this.#packs.few)
+    )
+  }
+
   #inBackground(key: string, work: () => Promise<unknown>): void {
     work().catch((error: unknown) => this.#scope.log.debug({ err: error, mailbox: key }, 'packing a snapshot failed'))
   }
 }
-
-/** So many rows are not where they should be that all are better packed anew. */
-const isFarBehind = ({ columns, packed, loose }: Kept): boolean =>
-  packed.modseq < 0 || loose > 256 + columns.uids.length / 64
-
-const isWorthPacking = (kept: Kept): boolean =>
-  kept.columns.uids.length >= WORTH_PACKING && (isFarBehind(kept) || kept.loose - kept.packed.behind > FEW)
 
 const keyOf = (account: string, mailbox: number): string => `${account}/${mailbox}`
 
