@@ -103,7 +103,9 @@ export class OpenTransactions {
   /** A transaction that is gone, as SQLite ends one on some errors by itself, is known to be undone. */
   look(database: SqliteDatabase): void {
     const unsettled = this.#all.get(database)
-    if (unsettled !== undefined && !database.inTransaction) unsettled.undone = true
+    if (unsettled === undefined || unsettled.undone || database.inTransaction) return
+    unsettled.undone = true
+    database.undo()
   }
 
   /** Commits what is open, with calls up to `last`; where that cannot be, it is carried out again before the database is used. Never throws. */

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { defineStore, read, type Transaction, write } from '../../src/store/contracts.ts'
 import { openStore } from '../../src/store/open.ts'
 import { testScope } from '../fixtures/scope.ts'
 import { notes } from './notes.ts'
@@ -38,3 +39,32 @@ for (const [what, open, count] of [
       for (const user of users(count)) assert.deepEqual(await again.account(notes, user).all(), ['a', 'b', 'c'])
       await scope.close()
     }))
+
+test('what an operation remembers of a transaction that SQLite ended by itself is worth nothing', async () => {
+  const remembered = new WeakMap<Transaction, number>()
+  const words = defineStore({
+    name: 'words',
+    scale: 'account',
+    migrations: ['CREATE TABLE word (text TEXT PRIMARY KEY) STRICT;'],
+    operations: {
+      /** Looks only where it has not put it there since the last undoing. */
+      need: write(async (tx, { text }: { readonly text: string }) => {
+        if (remembered.get(tx) === tx.undone) return
+        await tx.run('INSERT INTO word (text) VALUES (?) ON CONFLICT (text) DO NOTHING', text)
+        remembered.set(tx, tx.undone)
+      }),
+      /** As SQLite does when it cannot read. */
+      unreadable: read(async (tx) => {
+        await tx.run('ROLLBACK')
+        throw Object.assign(new Error('disk I/O error'), { errcode: 10 })
+      }),
+      all: read(async (tx) => (await tx.all('SELECT text FROM word')).map(([text]) => text)),
+    },
+  })
+  await use({ definitions: [notes, words] }, async (store) => {
+    const anna = store.account(words, 'anna')
+    await anna.need({ text: 'a' })
+    await assert.rejects(anna.unreadable(), { code: 'unavailable' })
+    assert.deepEqual(await anna.all(), ['a'])
+  })
+})
