@@ -13,6 +13,7 @@ export interface WholeChanges {
   readonly columns: Columns
   readonly sets: ReadonlyMap<number, FlagSet>
   readonly vanished: Uint32Array
+  /** False when history of that time was trimmed, or was never here: `vanished` may then be short. */
   readonly complete: boolean
 }
 
@@ -33,7 +34,8 @@ export async function changesSince(
   let from = since
   for (let round = 0; round < ROUNDS; round++) {
     const answer = round === 0 && first !== undefined ? first : await answered(calls.changes({ mailbox, since: from }))
-    complete &&= answer.complete
+    // Also where it was trimmed while pages were read.
+    complete &&= since >= answer.trimmed && from <= answer.moment.highestModseq
     // A modseq from the future (a restored backup, a client of another life): as if nothing were known.
     if (from > answer.moment.highestModseq) from = 0
     const news = answer.paged === undefined ? answer : await pages(calls, mailbox, from, answer)

@@ -55,8 +55,8 @@ const momentOf = (mailbox: MailboxRow): Moment => ({
 export interface Changes extends NamedRows {
   readonly moment: Moment
   readonly vanished: Uint32Array
-  /** False when history before was trimmed. */
-  readonly complete: boolean
+  /** Of what was expunged up to this modseq, nothing may be known any more. */
+  readonly trimmed: number
   /** Where there is too much for one answer, nothing is in this one, and all of it in pages: new rows, then flagged ones, or by UID where most rows are new. */
   readonly paged: 'by-change' | 'by-uid' | undefined
 }
@@ -65,8 +65,7 @@ export interface Changes extends NamedRows {
 async function changesOf(tx: Transaction, mailbox: MailboxRow, since: number, came?: number): Promise<Changes> {
   const flagged = came === undefined
   const moment = momentOf(mailbox)
-  const complete = since >= mailbox.trimmedModseq
-  const nothing = { moment, columns: NO_ROWS, sets: [], vanished: new Uint32Array(), complete }
+  const nothing = { moment, columns: NO_ROWS, sets: [], vanished: new Uint32Array(), trimmed: mailbox.trimmedModseq }
   if (since === mailbox.modseq) return { ...nothing, paged: undefined }
   const counts = await tx.get(
     `SELECT (SELECT count(*) FROM (SELECT 1 FROM mail_message WHERE mailbox = ? AND modseq > ? LIMIT ?) AS fresh),

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { MailboxSnapshot } from '@aviso/imap'
+import type { MailCalls } from '../../../src/mail/mailboxes/calls.ts'
 import { News } from '../../../src/mail/mailboxes/news.ts'
 import { Snapshots } from '../../../src/mail/mailboxes/snapshots.ts'
 import { mailStore } from '../../../src/mail/mailboxes/store.ts'
@@ -272,6 +273,41 @@ test('more changes than one answer holds come whole, even while others make more
       [...rowsOf(await inbox.snapshot())],
     )
     assert.equal(state.size, MESSAGES - MESSAGES / 3 - 3 + 1)
+  } finally {
+    await house.close()
+  }
+})
+
+test('history that is trimmed while a large change is read brings nothing back; a modseq that never was is not caught up from', async () => {
+  const house = await openHouse()
+  try {
+    await filled(house)
+    const inbox = await house.open().open('INBOX')
+    const calls = house.store.account(mailStore, 'anna')
+    const { id: mailbox } = await calls.find({ name: 'INBOX' })
+    let swept = 0
+    /** History goes just before the pages of it are read. */
+    const vanishedPage: MailCalls['vanishedPage'] = async (order) => {
+      if (swept++ === 0) {
+        house.clock.turn(9 * 86_400_000)
+        await house.mailboxes.sweep('anna')
+      }
+      return calls.vanishedPage(order)
+    }
+    const trimmed = Object.create(calls, { vanishedPage: { value: vanishedPage } }) as MailCalls
+    const snapshots = new Snapshots(house.scope, 1e9, new News(house.store.bus))
+    const { uids, highestModseq } = await snapshots.snapshot('anna', calls, mailbox)
+    await inbox.store([3, 4], { action: 'add', flags: ['\\Deleted'] })
+    await inbox.expunge([3, 4])
+    await inbox.store([...uids], { action: 'add', flags: ['\\Flagged'] })
+    const now = await snapshots.snapshot('anna', trimmed, mailbox)
+    assert.ok(swept > 0)
+    assert.deepEqual(rowsOf(now), rowsOf(await inbox.snapshot()))
+    assert.equal(now.uids.includes(3), false)
+    assert.equal((await inbox.delta(highestModseq)).complete, false)
+    // As a client remembers it whose account was restored from a backup.
+    const future = await inbox.delta(now.highestModseq + 1000)
+    assert.deepEqual([future.complete, future.changed.length], [false, MESSAGES - 2])
   } finally {
     await house.close()
   }
