@@ -1,8 +1,7 @@
 // The store of a server that is alone: SQLite databases in worker threads, blobs as files, a bus in the process.
 
 import { availableParallelism } from 'node:os'
-import { mkdirSync } from 'node:fs'
-import { Folders } from '../kernel/folders.ts'
+import { Folders, makeFolder } from '../kernel/folders.ts'
 import type { Scope } from '../kernel/scope.ts'
 import { dirname, join } from 'node:path'
 import { BlobKeeper } from './blob-keeper.ts'
@@ -54,7 +53,7 @@ const LITTLE = 8
 /** Opens the store until `scope` closes. Throws `StoreError` when the folder cannot be used or another server uses it. */
 export async function openStore(scope: Scope, options: StoreOptions): Promise<Store> {
   try {
-    mkdirSync(options.folder, { recursive: true, mode: 0o700 })
+    await makeFolder(options.folder)
   } catch (error) {
     throw storeError(error, options.folder)
   }

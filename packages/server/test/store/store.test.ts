@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs'
+import { existsSync, mkdtempSync, readlinkSync, rmSync, statSync } from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { after, test } from 'node:test'
+import { join, relative } from 'node:path'
+import { after, mock, test } from 'node:test'
 import { accountTopic, type Change, StoreError } from '../../src/store/contracts.ts'
 import { openStore } from '../../src/store/open.ts'
 import { testScope } from '../fixtures/scope.ts'
@@ -107,6 +108,27 @@ for (const [where, extra] of [
     assert.deepEqual([...shared], [9, 1, 2, 3, 9])
     await scope.close()
   })
+
+test('a data folder that the store makes is there after a power loss, with those above it', async () => {
+  const file = await open('/dev/null')
+  const prototype = Object.getPrototypeOf(file) as FileHandle
+  await file.close()
+  const top = folder()
+  const { sync } = prototype
+  const synced: string[] = []
+  mock.method(prototype, 'sync', async function (this: FileHandle) {
+    synced.push(relative(top, readlinkSync(`/proc/self/fd/${this.fd}`)))
+    await sync.call(this)
+  })
+  const scope = testScope()
+  try {
+    await openStore(scope, { folder: join(top, 'made/data'), definitions: [notes] })
+    assert.deepEqual(synced, ['made', ''])
+  } finally {
+    mock.restoreAll()
+    await scope.close()
+  }
+})
 
 test('who works in the background on an account sees whether somebody else asks for it', async () => {
   const scope = testScope()
