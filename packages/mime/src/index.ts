@@ -2,6 +2,7 @@
 
 export { parseAddressList, type AddressGroup, type AddressOrGroup, type Mailbox } from './address-list.ts'
 export { encodeBinaryParts } from './binary.ts'
+export { BinaryEncoder } from './binary-encoder.ts'
 export { decodeBody, decodeText, isAttachment, parameter, previewText } from './body.ts'
 export { decodeCharset } from './charset.ts'
 export { compose, field, formatAddress, formatParameter, type Attachment, type Composition } from './compose.ts'

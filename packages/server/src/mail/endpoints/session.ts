@@ -128,8 +128,7 @@ class SmtpHouse {
       bareLineEndings: settings['bare-line-endings'],
       spool: scope.use(MailSpool),
       trust: ({ address = '' }) => ({ xclient: proxies.has(address), xforward: relays.has(address) }),
-      // Until IMAP can give such a message out again (BINARY), it is not taken in.
-      extensions: { ...endpoint.extensions, binaryMime: false },
+      extensions: endpoint.extensions ?? {},
       insecureAuth: true, // what is offered without TLS, and to whom, the accounts room decides
       startTls: (_socket, session) => this.#connection(session).startTls(),
       ...(endpoint.login ? { mechanisms: (session) => this.#mechanisms(session) } : {}),

@@ -8,6 +8,7 @@ import { asDomain, isInside } from '../authentication/domain.ts'
 import { asSigned, Authenticator, fromOutside } from '../authentication/findings.ts'
 import { type Key, Keys } from '../keys/keyring.ts'
 import { mailModifier } from '../pipeline/contracts.ts'
+import { asText } from '../pipeline/text.ts'
 import { MailSettings } from '../settings.ts'
 
 export const arcSealing = mailModifier({
@@ -58,14 +59,15 @@ export const arcSealing = mailModifier({
         const key = await usableKey()
         if (key === undefined) return {}
         const chain = await authenticator.arc(mail, message)
-        const fields = await sealArc(asSigned(message), {
+        const text = await asText(mail, message)
+        const fields = await sealArc(asSigned(text), {
           key,
           authservId: hostname,
           results: mail.results,
           chain,
           now: scope.clock.now(),
         })
-        return fields === undefined ? {} : { prepend: fields }
+        return fields === undefined ? {} : { message: text, prepend: fields }
       },
     }
   },

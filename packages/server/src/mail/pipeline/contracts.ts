@@ -144,7 +144,13 @@ export interface MailModifier {
   /** The reverse-path of a mail that an alias or a `forward` sends on to another server: that server will ask whether *we* may send for it. Never asked for `<>`. */
   forward?(mail: Mail, sender: MailAddress): Awaitable<MailAddress | null>
   /** After all checks have passed. `forwarded`: this copy is sent on to another server though it came for a recipient here. */
-  edit?(mail: Mail, message: Message, forwarded: boolean): Awaitable<HeaderEdit>
+  edit?(mail: Mail, message: Message, forwarded: boolean): Awaitable<ModifierEdit>
+}
+
+/** What a modifier makes of a message. */
+export interface ModifierEdit extends HeaderEdit {
+  /** The same message in another transfer encoding, which the edit is about. */
+  readonly message?: Message
 }
 
 /** Where one recipient's mail goes, as the routing found out. */

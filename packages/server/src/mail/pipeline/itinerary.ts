@@ -3,7 +3,7 @@
 import { type MailAddress, parseMailAddress } from '@aviso/mime'
 import { SmtpError } from '@aviso/smtp'
 import type { Chronicle } from './chronicle.ts'
-import type { Delivery, HeaderEdit, Mail, Message, Recipient, Routed } from './contracts.ts'
+import type { Delivery, Mail, Message, ModifierEdit, Recipient, Routed } from './contracts.ts'
 import type { Passage } from './passage.ts'
 import type { PipelineOptions } from './pipeline.ts'
 import { choose, type NamedModifier, type NamedTarget, type Route } from './routes.ts'
@@ -291,8 +291,8 @@ export async function modified(mail: Mail, message: Message, way: Way): Promise<
   let current = message
   const sealing = way.modifiers.filter(({ modifier }) => modifier.seals === true)
   for (const { modifier } of [...way.modifiers.filter(({ modifier }) => modifier.seals !== true), ...sealing]) {
-    const edit: HeaderEdit | undefined = await modifier.edit?.(mail, current, way.forwarded)
-    if (edit !== undefined) current = current.edited([edit])
+    const edit: ModifierEdit | undefined = await modifier.edit?.(mail, current, way.forwarded)
+    if (edit !== undefined) current = (edit.message ?? current).edited([edit])
   }
   return current
 }

@@ -7,6 +7,7 @@ import type { Log } from '../../kernel/log.ts'
 import type { Mailboxes } from '../mailboxes/mailboxes.ts'
 import type { Delivery, Mail, MailTarget, Message, Outcome, Routed } from '../pipeline/contracts.ts'
 import { asSmtpError } from '../pipeline/refusal.ts'
+import { asText } from '../pipeline/text.ts'
 import type { MailboxFilter } from './filter.ts'
 
 /** Octets of long mails that are held in memory at the same time, on their way into mailboxes; the next ones wait for their turn. */
@@ -62,11 +63,10 @@ class MailboxDelivery implements Delivery {
     if (message === undefined) throw new Error('a delivery without a body')
     const share = this.#memory.share()
     try {
-      await share.take(message.size)
+      const text = await asText(this.#mail, message)
+      await share.take(text.size)
       // RFC 5321 §4.4: the last server puts the reverse-path on top.
-      const bytes = await message.whole(
-        Buffer.from(`Return-Path: <${this.#mail.sender?.toString() ?? ''}>\r\n`, 'utf8'),
-      )
+      const bytes = await text.whole(Buffer.from(`Return-Path: <${this.#mail.sender?.toString() ?? ''}>\r\n`, 'utf8'))
       return await this.#deliverAll(message, bytes)
     } catch (error) {
       // Others may have the mail by now: that it cannot be read is no answer for all of them.
