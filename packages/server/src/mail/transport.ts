@@ -29,6 +29,8 @@ export interface Supposed {
   /** The account that would be logged in. */
   readonly as?: string
   readonly message?: Uint8Array
+  /** Programs outside of the server (rspamd, milters, ClamAV, commands) are asked too. They may remember the mail. */
+  readonly external?: boolean
 }
 
 /** What would happen. */
@@ -56,7 +58,7 @@ export interface TransportAdmin {
   send(mail: Submission): Promise<{ readonly id: string }>
   /** The story of the mail of that id, or the newest ones from or to an address. Throws `MailAdminError` 'not-found'. */
   explain(idOrAddress: string, limit: number): Promise<readonly Story[]>
-  /** Asks all checks and rules what they would do; nothing is delivered or remembered. Throws `MailAdminError` 'invalid' for what cannot be a mail. */
+  /** Asks all checks and rules what they would do; nothing is delivered or remembered here. Throws `MailAdminError` 'invalid' for what cannot be a mail. */
   simulate(mail: Supposed): Promise<Supposition>
 }
 
@@ -117,6 +119,7 @@ export function createTransportAdmin(rooms: () => TransportRooms): TransportAdmi
         // The passage is there before it begins: a refused sender has a story too.
         await pipeline.begin(client, sender, LOCAL_PARAMETERS, {
           simulated: true,
+          external: mail.external === true,
           began: (one) => (passage.current = one),
         })
         let refused: SmtpError | undefined

@@ -107,6 +107,7 @@ export const command = mailCheck({
     }
 
     return {
+      external: true,
       // The program has its own time.
       patience: config.timeout + 10_000,
       ...(config.stage === 'sender' && { sender: (mail: Mail) => ask(mail) }),

@@ -321,5 +321,6 @@ const withSender = (mail: Mail, sender: MailAddress | null): Mail => ({
   received: mail.received,
   results: mail.results,
   simulated: mail.simulated,
+  external: mail.external,
   once: (finding, make) => mail.once(finding, make),
 })

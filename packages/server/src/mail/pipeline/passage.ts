@@ -37,6 +37,7 @@ export class Passage implements Mail {
   readonly recipients: Recipient[] = []
   readonly results: string[] = []
   readonly simulated: boolean
+  readonly external: boolean
   readonly #pipeline: Pipeline
   readonly #each: boolean
   readonly #findings = new Findings()
@@ -45,6 +46,8 @@ export class Passage implements Mail {
   readonly #edits: HeaderEdit[] = []
   /** Those that want to be told when the mail is over. */
   readonly #witnesses = new Set<NamedCheck>()
+  /** Those that are not asked, as the mail is only supposed. */
+  readonly #spared = new Set<NamedCheck>()
   /** Its place within the limits. */
   #pass: Pass | undefined
   #quarantined = false
@@ -55,7 +58,7 @@ export class Passage implements Mail {
     client: Client,
     sender: MailAddress | null,
     parameters: MailParameters,
-    { id, simulated = false, each = false }: PassageOptions,
+    { id, simulated = false, external = false, each = false }: PassageOptions,
   ) {
     this.#pipeline = pipeline
     this.id = id ?? randomWord(pipeline.scope.random, 16)
@@ -65,6 +68,7 @@ export class Passage implements Mail {
     this.parameters = parameters
     this.received = pipeline.scope.clock.now()
     this.simulated = simulated
+    this.external = external
     this.#each = each
     this.#chronicle = new Chronicle(pipeline, this)
     this.#itinerary = new Itinerary(pipeline.options, this, this.#chronicle, each)
@@ -191,7 +195,23 @@ export class Passage implements Mail {
       if (copy === undefined) copies.set(way, (copy = await modified(mail, base, way)))
       if (!this.simulated) await delivery.body(copy, this.#quarantined)
     }
-    return this.simulated ? [] : this.#commit(legs, copies)
+    if (!this.simulated) return this.#commit(legs, copies)
+    await this.#suppose(legs, copies)
+    return []
+  }
+
+  /** Asks targets that decide themselves. The mail would be refused when nobody took it. */
+  async #suppose(legs: readonly Leg[], copies: ReadonlyMap<Way, Message>): Promise<void> {
+    const refusals: SmtpError[] = []
+    for (const { to, way, delivery } of legs) {
+      const copy = copies.get(way)
+      const supposed = copy === undefined ? undefined : await delivery.suppose?.(copy)
+      for (const { after: _, by, ...step } of supposed?.steps ?? [])
+        this.#chronicle.add({ ...step, by: `${to.key} ${by}` })
+      if (supposed?.refusal !== undefined) refusals.push(supposed.refusal)
+    }
+    const [first] = refusals
+    if (first !== undefined && refusals.length === legs.length) throw first
   }
 
   /** The queue first: what it cannot keep must not be half delivered. What a target cannot take now, the queue takes for later. */
@@ -260,7 +280,7 @@ export class Passage implements Mail {
 
   /** The checks that judge the peer: once a session. */
   async #meet(checks: readonly NamedCheck[]): Promise<void> {
-    for (const named of checks) {
+    for (const named of this.#asked('connection', checks)) {
       if (named.check.connection === undefined) continue
       const name = `connection:${this.#pipeline.options.name}:${named.name}`
       const verdict = await this.client.once(finding<Verdict>(name), async () => {
@@ -289,12 +309,30 @@ export class Passage implements Mail {
     ask: (check: MailCheck) => Verdict | Promise<Verdict> | undefined,
     recipient?: Recipient,
   ): Promise<readonly Judged[]> {
-    if (checks.length === 0) return []
-    for (const named of checks) if (named.check.end !== undefined) this.#witnesses.add(named)
-    const asked = askAll(checks, ask, this.#around)
+    const all = this.#asked(stage, checks)
+    if (all.length === 0) return []
+    for (const named of all) if (named.check.end !== undefined) this.#witnesses.add(named)
+    const asked = askAll(all, ask, this.#around)
     const judged = asked instanceof Promise ? await asked : asked
     this.#weigh(stage, judged, recipient)
     return judged
+  }
+
+  /** The checks to ask: of a mail that is only supposed, not those that may remember it. */
+  #asked(stage: Step['stage'], checks: readonly NamedCheck[]): readonly NamedCheck[] {
+    if (!this.simulated || this.external) return checks
+    return checks.filter((named) => {
+      if (named.check.external !== true) return true
+      if (!this.#spared.has(named))
+        this.#chronicle.add({
+          stage,
+          by: named.name,
+          did: 'not asked',
+          why: 'it is a program outside of this server, which may remember the mail (--external)',
+        })
+      this.#spared.add(named)
+      return false
+    })
   }
 
   /** Takes over what the checks said, and throws when that is to reject or to defer. */

@@ -162,7 +162,7 @@ describe('command', () => {
   test('it is told of a mail that is only supposed', async (t) => {
     const house = await scripted(t, 'test -n "$AVISO_SIMULATED" && exit 1; exit 0')
     await house.receive({ to })
-    const { refusal: refused } = await house.transport.simulate({ from: 'bo@example.net', to })
+    const { refusal: refused } = await house.transport.simulate({ from: 'bo@example.net', to, external: true })
     assert.equal(refused?.code, 550)
   })
 

@@ -346,6 +346,79 @@ describe('the story of a mail', () => {
     assert.deepEqual(await house.stories.byAddress('x@evil.example', 1), [])
   })
 
+  test('simulating asks programs outside of the server only when it is told to: they may remember the mail', async (t) => {
+    // Nobody is there: whoever is asked defers the mail.
+    const address = '127.0.0.1:1'
+    const checks = {
+      rspamd: { url: `http://${address}` },
+      milter: { address },
+      clamav: { address },
+      command: { command: '/nowhere' },
+    }
+    const names = Object.keys(checks)
+    const house = await openHouse(t, {
+      config: {
+        incoming: {
+          checks,
+          routes: [{ recipient: ['anna@example.org'], checks: { 'command/again': { command: '/nowhere' } } }],
+        },
+      },
+    })
+    const supposed = { from: 'bo@example.net', to: ['anna@example.org'] }
+    const { refusal: none, steps } = await house.transport.simulate(supposed)
+    assert.equal(none, undefined)
+    assert.deepEqual(
+      steps.filter(({ did }) => did === 'not asked').map(({ by }) => by),
+      [...names, 'command/again'],
+      'each once',
+    )
+    for (const name of names) {
+      const one = {
+        ...checks,
+        ...Object.fromEntries(names.filter((other) => other !== name).map((other) => [other, false])),
+      }
+      const asking = await openHouse(t, { config: { incoming: { checks: one } } })
+      assert.equal((await asking.transport.simulate(supposed)).refusal, undefined)
+      const { refusal: told, steps: asked } = await asking.transport.simulate({ ...supposed, external: true })
+      assert.equal(told?.code, 451, name)
+      assert.ok(
+        asked.some(({ by, did }) => by === name && did.startsWith('defer')),
+        name,
+      )
+    }
+  })
+
+  test('simulating goes through the pipelines that a route leads into, with their checks of the content', async (t) => {
+    const sorted = (local: string) => ({ recipient: [`${local}@example.org`], deliver: ['pipeline/inner'] })
+    const house = await openHouse(t, {
+      known: {
+        async content(_mail, message) {
+          const bad = Buffer.from(await message.whole()).includes('evil')
+          return bad ? reject(550, '5.7.1', 'That is evil') : accept('harmless')
+        },
+      },
+      config: {
+        incoming: { routes: [sorted('anna')] },
+        pipelines: { inner: { checks: { test: true, command: { command: '/nowhere' } } } },
+      },
+    })
+    const fine = await house.transport.simulate({ from: 'bo@example.net', to: ['anna@example.org'] })
+    assert.equal(fine.refusal, undefined)
+    const told = fine.steps.map(({ by, did }) => `${by}: ${did}`)
+    assert.ok(
+      told.includes('pipeline/inner test: accept') && told.includes('pipeline/inner command: not asked'),
+      told.join('\n'),
+    )
+    assert.deepEqual(await house.mails('anna'), [])
+    const message = Buffer.from('From: bo@example.net\r\n\r\nevil\r\n')
+    const evil = { from: 'bo@example.net', to: ['anna@example.org'], message }
+    assert.equal((await house.transport.simulate(evil)).refusal?.code, 550)
+    const partly = await house.transport.simulate({ ...evil, to: ['anna@example.org', 'ben@example.org'] })
+    assert.equal(partly.refusal, undefined, 'ben would have it')
+    assert.ok(partly.steps.some(({ by, did }) => by === 'pipeline/inner test' && did === 'reject 550 5.7.1'))
+    await assert.rejects(house.receive({ to: evil.to, message: message.toString() }), refusal(550, '5.7.1'))
+  })
+
   test('simulating asks everybody and changes nothing', async (t) => {
     const simulated: boolean[] = []
     const house = await openHouse(t, { check: { sender: (mail) => (simulated.push(mail.simulated), accept('fine')) } })
