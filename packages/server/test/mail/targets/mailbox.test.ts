@@ -43,7 +43,7 @@ function mail(id: string): Mail {
     received: 0,
     results: [],
     simulated: false,
-  external: false,
+    external: false,
     once: async (_finding, make) => make(),
   }
 }
