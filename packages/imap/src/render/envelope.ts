@@ -48,10 +48,16 @@ function addresses(headers: Headers, field: string): Piece[] | undefined {
 
 /** The ENVELOPE of a message: date, subject, from, sender, reply-to, to, cc, bcc, in-reply-to, message-id. */
 export function renderEnvelope(headers: Headers): Uint8Array {
+  const out: Piece[] = ['(', nstring(headers.get('Date')), ' ', nstring(headers.get('Subject')), ' ']
+  // One by one: there may be more addresses than a call can have arguments.
+  const add = (pieces: readonly Piece[]): void => {
+    for (const piece of pieces) out.push(piece)
+    out.push(' ')
+  }
   const from = addresses(headers, 'From') ?? ['NIL']
-  const out: Piece[] = ['(', nstring(headers.get('Date')), ' ', nstring(headers.get('Subject')), ' ', ...from, ' ']
-  out.push(...(addresses(headers, 'Sender') ?? from), ' ', ...(addresses(headers, 'Reply-To') ?? from), ' ')
-  for (const field of ['To', 'Cc', 'Bcc']) out.push(...(addresses(headers, field) ?? ['NIL']), ' ')
+  add(from)
+  for (const field of ['Sender', 'Reply-To']) add(addresses(headers, field) ?? from)
+  for (const field of ['To', 'Cc', 'Bcc']) add(addresses(headers, field) ?? ['NIL'])
   out.push(nstring(headers.get('In-Reply-To')), ' ', nstring(headers.get('Message-ID')), ')')
   return join(out)
 }

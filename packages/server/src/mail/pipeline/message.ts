@@ -134,17 +134,20 @@ export class Message {
     const pieces: Uint8Array[] = []
     const seen = new Map<string, number>()
     const all = [...this.header.fields()]
+    // Looked up, not searched for: a header has as many fields as a stranger likes. Of two changes to one field the last counts.
+    const changed = new Map(changes.map((change) => [`${change.name.toLowerCase()} ${change.index}`, change]))
+    const inserted = Map.groupBy(inserts, ({ at }) => at)
     let from = 0
     for (const [i, { name, start, end }] of all.entries()) {
-      const before = inserts.filter(({ at }) => at === i + 1)
-      if (before.length > 0) {
+      const before = inserted.get(i + 1)
+      if (before !== undefined) {
         pieces.push(this.head.subarray(from, start), fields(before.map(({ field }) => field)))
         from = start
       }
       const lower = name.toLowerCase()
       const index = (seen.get(lower) ?? 0) + 1
       seen.set(lower, index)
-      const change = changes.findLast((one) => one.name.toLowerCase() === lower && one.index === index)
+      const change = changed.get(`${lower} ${index}`)
       if (!removed.has(lower) && change === undefined) continue
       pieces.push(this.head.subarray(from, start))
       if (!removed.has(lower) && change !== undefined && change.value !== null)
