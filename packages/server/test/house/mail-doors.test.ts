@@ -174,6 +174,53 @@ test('a large mail waits in a file while it arrives, comes out whole, and leaves
   await client.quit()
 })
 
+test('a mail larger than the config has in memory waits in a file', async (t) => {
+  const running = await populated(t, { smtp: { listen: ['127.0.0.1:0'], 'in-memory': '2KiB' } })
+  const spool = join(running.folder, 'data', 'spool')
+  const smtp = Talker.to(running.port('smtp'))
+  await smtp.expect(/^220 [^\r]*\r\n/)
+  await smtp.ask('EHLO client.example', HELLO)
+  for (const line of ['MAIL FROM:<carl@example.net>', 'RCPT TO:<anna@example.org>'])
+    await smtp.ask(line, /^250 [^\r]*\r\n/)
+  await smtp.ask('DATA', /^354 [^\r]*\r\n/)
+  const text = 'x'.repeat(70) + '\r\n'
+  smtp.socket.write(`Subject: not so large\r\n\r\n${text.repeat(60)}`)
+  while (readdirSync(spool).length === 0) await new Promise((resolve) => setImmediate(resolve))
+  await smtp.ask(`${text}.`, /^250 [^\r]*\r\n/)
+  assert.equal((await newest(running, 0)).split(text).length - 1, 61)
+  smtp.socket.destroy()
+})
+
+test('lines of a mail, the patience with a client, and when a sender is refused, are as the config says', async (t) => {
+  const smtpSettings = { 'max-line-length': 1000, 'idle-timeout': '1s', 'refuse-senders': 'at-recipient' } as const
+  const running = await startHouse(t, {
+    ...BASE,
+    endpoints: { ...BASE.endpoints, smtp: { listen: ['127.0.0.1:0'], ...smtpSettings } },
+    mail: { incoming: { checks: { 'sender-mx': { missing: 'reject' } } } },
+  })
+  for (const person of people) await running.house.accounts.admin.createAccount(person)
+  const ok = /^250 [^\r]*\r\n/
+  const smtp = Talker.to(running.port('smtp'))
+  await smtp.expect(/^220 [^\r]*\r\n/)
+  await smtp.ask('EHLO client.example', HELLO)
+  // The DNS of a test knows no domain.
+  await smtp.ask('MAIL FROM:<carl@example.net>', ok)
+  for (const who of ['anna', 'ben'])
+    assert.match(await smtp.ask(`RCPT TO:<${who}@example.org>`, /\r\n/), /^550 5\.1\.8 /)
+  assert.match(await smtp.ask('DATA', /\r\n/), /^503 5\.5\.1 /)
+  assert.deepEqual(
+    running.lines.filter(({ event }) => event === 'recipient-refused').map(({ recipient }) => recipient),
+    ['anna@example.org', 'ben@example.org'],
+  )
+  await smtp.ask('RSET', ok)
+  await smtp.ask('MAIL FROM:<>', ok)
+  await smtp.ask('RCPT TO:<anna@example.org>', ok)
+  await smtp.ask('DATA', /^354 [^\r]*\r\n/)
+  assert.match(await smtp.ask(`Subject: ${'x'.repeat(1000)}\r\n\r\nhi\r\n.`, /\r\n/), /^554 5\.6\.0 /)
+  assert.match(await smtp.expect(/\r\n/), /^421 4\.4\.2 /)
+  await smtp.ended()
+})
+
 test('M-27: a header above max-header-size is refused, and the next mail is taken', async (t) => {
   const running = await populated(t, { smtp: { listen: ['127.0.0.1:0'], 'max-header-size': '1KiB' } })
   const client = await SmtpClient.open({

@@ -18,7 +18,7 @@ import type { Duplex } from 'node:stream'
 import * as v from 'valibot'
 import { type Account, Accounts } from '../../accounts/contracts.ts'
 import type { Scope } from '../../kernel/scope.ts'
-import { size } from '../../kernel/units.ts'
+import { duration, size } from '../../kernel/units.ts'
 import { AddressSet, networkRange } from '../../net/addresses.ts'
 import { type Bound, type Connection, Limits, type ListenOptions, Network } from '../../net/contracts.ts'
 import { proxyProtocol } from '../../net/proxy-protocol.ts'
@@ -47,6 +47,35 @@ export const smtpSettings = {
     'reject',
   ),
   'max-header-size': v.pipe(size('1MiB'), v.description('the largest header that is taken')),
+  'in-memory': v.pipe(
+    size('256KiB'),
+    v.description(
+      'a mail larger than this waits in a file (spool, in the data folder) while it arrives; 0: every mail',
+    ),
+  ),
+  'max-line-length': v.optional(
+    v.pipe(
+      v.number(),
+      v.integer(),
+      v.minValue(998),
+      v.description('octets of a line in a mail; RFC 5322 allows 998, much of the world sends more'),
+    ),
+    65_536,
+  ),
+  'idle-timeout': v.pipe(
+    duration('5m'),
+    v.minValue(1000),
+    v.description('how long a client may take for a command, or between two pieces of a mail (RFC 5321 §4.5.3.2.7)'),
+  ),
+  'refuse-senders': v.optional(
+    v.pipe(
+      v.picklist(['at-mail', 'at-recipient']),
+      v.description(
+        'when a client is told that its sender is refused: at once, or at each RCPT, so that the log tells whom the mail was for',
+      ),
+    ),
+    'at-mail',
+  ),
   'proxy-protocol': proxyProtocol,
   xclient: neighbours(
     "addresses and networks of proxies that may say, with Postfix's XCLIENT, whose connection theirs is and who has logged in",
@@ -122,6 +151,9 @@ class SmtpHouse {
       limits: {
         messageSize: maxMessageSize,
         headerSize: settings['max-header-size'],
+        messageInMemory: settings['in-memory'],
+        textLine: settings['max-line-length'],
+        idle: settings['idle-timeout'],
         recipients: endpoint.recipients,
       },
       requireAuth: endpoint.login,
@@ -185,6 +217,8 @@ class Policy implements SessionHandler {
   readonly #session: SmtpSession
   readonly #connection: Connection
   #passage: Passage | undefined
+  /** Why the sender is refused, where that is said at RCPT. */
+  #refusal: SmtpError | undefined
   /** Those of the passage, in the order of RCPT. */
   #recipients: (PipelineRecipient | undefined)[] = []
   #leave: (() => void) | undefined
@@ -211,6 +245,7 @@ class Policy implements SessionHandler {
   reset(): void {
     this.#passage?.abort()
     this.#passage = undefined
+    this.#refusal = undefined
   }
 
   close(): void {
@@ -231,6 +266,16 @@ class Policy implements SessionHandler {
   }
 
   async #mail(envelope: Parameters<SessionHandler['mail']>[0]): Promise<void> {
+    this.#refusal = undefined
+    try {
+      await this.#begin(envelope)
+    } catch (error) {
+      if (!(error instanceof SmtpError) || this.#house.endpoint.settings['refuse-senders'] === 'at-mail') throw error
+      this.#refusal = error
+    }
+  }
+
+  async #begin(envelope: Parameters<SessionHandler['mail']>[0]): Promise<void> {
     const { protocol, pipeline } = this.#house.endpoint
     if (!this.#house.limits.take(`${protocol}-mails`, this.#session.peer.address ?? ''))
       throw new SmtpError(451, '4.7.0', 'Too many mails from your address, please try again later')
@@ -244,6 +289,14 @@ class Policy implements SessionHandler {
   }
 
   async #rcpt(recipient: Recipient): Promise<void> {
+    if (this.#refusal !== undefined) {
+      const { code, message } = this.#refusal
+      this.#connection.log.info(
+        { event: 'recipient-refused', recipient: recipient.path.address, code, why: message },
+        'refused for its sender',
+      )
+      throw this.#refusal
+    }
     const passage = this.#inProgress()
     await passage.recipient(this.#recipient(recipient.path), recipient.parameters)
     this.#recipients.push(passage.recipients.at(-1))

@@ -53,15 +53,23 @@ export async function inbox(tx: Transaction): Promise<MailboxRow> {
   return makeMailbox(tx, 'INBOX', 'Inbox', modseq)
 }
 
-/** The mailbox for a delivery; made when it is missing, as mail must not wait for somebody to make it. */
-export async function deliveryMailbox(tx: Transaction, wanted: string): Promise<MailboxRow> {
+/**
+ * The mailbox for a delivery: the one that has the role, whatever its owner calls it, else that of the name; made when it is missing, as mail must not wait for
+ * somebody to make it.
+ */
+export async function deliveryMailbox(
+  tx: Transaction,
+  wanted: string,
+  role: MailboxRole | null = null,
+): Promise<MailboxRow> {
   const name = validName(wanted)
   if (name === 'INBOX') return inbox(tx)
-  const found = await mailboxByName(tx, name)
+  const special = role === null ? undefined : (await allMailboxes(tx)).find((mailbox) => mailbox.role === role)
+  const found = special ?? (await mailboxByName(tx, name))
   if (found !== undefined) return found
   await inbox(tx)
   const { modseq } = await tick(tx)
-  const made = await make(tx, name, null, modseq)
+  const made = await make(tx, name, role, modseq)
   await addSubscription(tx, name)
   announce(tx, undefined, modseq)
   return made

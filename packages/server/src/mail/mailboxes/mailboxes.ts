@@ -29,6 +29,8 @@ export interface Delivery {
   readonly bytes: Uint8Array
   /** Default INBOX. Made when it is missing. */
   readonly mailbox?: string
+  /** The mailbox that has this role, whatever its owner calls it, goes before the one of that name. */
+  readonly role?: MailboxRole
   readonly flags?: FlagSet
   /** Milliseconds since the epoch; default now. */
   readonly internalDate?: number
@@ -184,7 +186,7 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
   const sharing = options.neighbours === undefined ? undefined : new Sharing(scope, store, options.neighbours)
 
   return {
-    async deliver(accountId, { bytes, mailbox = 'INBOX', flags = [], internalDate, deliveryId }) {
+    async deliver(accountId, { bytes, mailbox = 'INBOX', role, flags = [], internalDate, deliveryId }) {
       if (bytes.byteLength > appendLimit + TRACE_OCTETS)
         throw new BackendError('TOOBIG', `Messages may have ${appendLimit} octets at most`)
       touch(accountId)
@@ -193,7 +195,13 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
       const placed = await large.keep(accountId, [bytes], ([message]) => {
         if (message === undefined) throw new Error('a message was lost on its way to the store')
         return answered(
-          calls.deliver({ mailbox, deliveryId, message: { message, flags, internalDate, zone: undefined }, limits }),
+          calls.deliver({
+            mailbox,
+            role,
+            deliveryId,
+            message: { message, flags, internalDate, zone: undefined },
+            limits,
+          }),
         )
       })
       snapshots.changed(accountId, calls, placed.mailbox, 1)

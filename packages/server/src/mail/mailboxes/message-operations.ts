@@ -1,5 +1,6 @@
 // Operations that change which messages a mailbox has: delivery, APPEND, REPLACE, EXPUNGE, COPY, MOVE.
 
+import type { MailboxRole } from '@aviso/imap'
 import { StoreError, type Transaction, write } from '../../store/contracts.ts'
 import { FlagBlocks } from './flag-blocks.ts'
 import { FlagSets } from './flags.ts'
@@ -49,6 +50,8 @@ export interface Placed {
 
 export interface DeliveryOrder {
   readonly mailbox: string
+  /** The mailbox of this role goes before the one of that name. */
+  readonly role?: MailboxRole | undefined
   readonly deliveryId: string
   readonly message: NewMessage
   readonly limits: Limits
@@ -56,10 +59,10 @@ export interface DeliveryOrder {
 
 /** Puts one message into a mailbox, once for each delivery id. */
 export const deliver = write(
-  async (tx, { mailbox: name, deliveryId, message, limits }: DeliveryOrder): Promise<Placed> => {
+  async (tx, { mailbox: name, role, deliveryId, message, limits }: DeliveryOrder): Promise<Placed> => {
     const done = await tx.get('SELECT mailbox, uid FROM mail_delivery WHERE id = ?', deliveryId)
     if (done !== undefined) return { mailbox: Number(done[0]), uid: Number(done[1]) }
-    const mailbox = await deliveryMailbox(tx, name)
+    const mailbox = await deliveryMailbox(tx, name, role)
     const uid = await insert(tx, mailbox, [message], limits)
     await tx.run(
       'INSERT INTO mail_delivery (id, at, mailbox, uid) VALUES (?, ?, ?, ?)',

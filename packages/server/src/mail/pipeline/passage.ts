@@ -50,6 +50,8 @@ export class Passage implements Mail {
   readonly #spared = new Set<NamedCheck>()
   /** Its place within the limits. */
   #pass: Pass | undefined
+  /** The same for each recipient domain, the first time that it is named. */
+  readonly #domains = new Map<string, Pass>()
   #quarantined = false
   #discarded = false
 
@@ -102,6 +104,7 @@ export class Passage implements Mail {
     const recipient: Recipient = { address, parameters }
     try {
       const { checks } = this.#pipeline.options
+      await this.#enterDomain(address.domain.toLowerCase())
       await this.#ask('recipient', checks, (check) => check.recipient?.(this, recipient), recipient)
       await this.#itinerary.add(address, recipient)
       this.recipients.push(recipient)
@@ -124,7 +127,7 @@ export class Passage implements Mail {
    * that the client cannot be told of goes to the queue, which tries again or tells the sender.
    */
   async data(message: Message): Promise<readonly Outcome[]> {
-    this.#pass?.spend(message.size)
+    for (const pass of this.#passes()) pass.spend(message.size)
     try {
       const checked = await this.#check(message)
       const outcomes = this.#discarded ? [] : await this.#deliver(checked)
@@ -147,8 +150,9 @@ export class Passage implements Mail {
   }
 
   #over(): void {
-    this.#pass?.release()
+    for (const pass of this.#passes()) pass.release()
     this.#pass = undefined
+    this.#domains.clear()
     for (const { name, check } of this.#witnesses)
       try {
         check.end?.(this)
@@ -156,6 +160,17 @@ export class Passage implements Mail {
         this.client.log.error({ err: error, check: name, mail: this.id }, 'a check could not end its work on a mail')
       }
     this.#witnesses.clear()
+  }
+
+  *#passes(): Generator<Pass> {
+    if (this.#pass !== undefined) yield this.#pass
+    yield* this.#domains.values()
+  }
+
+  async #enterDomain(domain: string): Promise<void> {
+    const { limits } = this.#pipeline.options
+    if (limits === undefined || this.simulated || this.#domains.has(domain)) return
+    this.#domains.set(domain, await limits.enterDomain(this, domain))
   }
 
   get #fate(): 'accepted' | 'quarantined' | 'discarded' | 'simulated' {

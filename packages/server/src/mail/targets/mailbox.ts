@@ -1,6 +1,6 @@
 // Delivers to the mailboxes of local accounts.
 
-import { BackendError, type FlagSet, LiteralBudget } from '@aviso/imap'
+import { BackendError, type FlagSet, LiteralBudget, type MailboxRole } from '@aviso/imap'
 import { SmtpError } from '@aviso/smtp'
 import type { Account } from '../../accounts/contracts.ts'
 import type { Log } from '../../kernel/log.ts'
@@ -102,10 +102,11 @@ class MailboxDelivery implements Delivery {
   ): Promise<SmtpError | undefined> {
     const { id, received, client } = this.#mail
     try {
-      const { mailbox, flags } = await this.#file(account, routed, message)
+      const { mailbox, role, flags } = await this.#file(account, routed, message)
       await this.#mailboxes.deliver(account.id, {
         bytes,
         mailbox,
+        ...(role === undefined ? {} : { role }),
         flags: flags ?? [],
         internalDate: received,
         deliveryId: id,
@@ -122,9 +123,9 @@ class MailboxDelivery implements Delivery {
     account: Account,
     routed: Routed,
     message: Message,
-  ): Promise<{ readonly mailbox: string; readonly flags: FlagSet | undefined }> {
-    if (this.#quarantined) return { mailbox: 'Junk', flags: undefined }
-    if (this.#filter === undefined) return { mailbox: 'INBOX', flags: undefined }
+  ): Promise<{ readonly mailbox: string; readonly role?: MailboxRole; readonly flags?: FlagSet | undefined }> {
+    if (this.#quarantined) return { mailbox: 'Junk', role: 'Junk' }
+    if (this.#filter === undefined) return { mailbox: 'INBOX' }
     const { mailbox, flags } = await this.#filter.file(this.#mail, message, routed, account)
     if (mailbox === undefined || mailbox.toUpperCase() === 'INBOX') return { mailbox: 'INBOX', flags }
     if ((await this.#mailboxes.open(account).list()).some(({ name }) => name === mailbox)) return { mailbox, flags }
