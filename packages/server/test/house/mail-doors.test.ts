@@ -195,7 +195,7 @@ test('lines of a mail, the patience with a client, and when a sender is refused,
   const smtpSettings = { 'max-line-length': 1000, 'idle-timeout': '1s', 'refuse-senders': 'at-recipient' } as const
   const running = await startHouse(t, {
     ...BASE,
-    endpoints: { ...BASE.endpoints, smtp: { listen: ['127.0.0.1:0'], ...smtpSettings } },
+    endpoints: { ...BASE.endpoints, smtp: { listen: ['127.0.0.1:0'], 'log-lines': true, ...smtpSettings } },
     mail: { incoming: { checks: { 'sender-mx': { missing: 'reject' } } } },
   })
   for (const person of people) await running.house.accounts.admin.createAccount(person)
@@ -219,6 +219,12 @@ test('lines of a mail, the patience with a client, and when a sender is refused,
   assert.match(await smtp.ask(`Subject: ${'x'.repeat(1000)}\r\n\r\nhi\r\n.`, /\r\n/), /^554 5\.6\.0 /)
   assert.match(await smtp.expect(/\r\n/), /^421 4\.4\.2 /)
   await smtp.ended()
+  const said = running.lines
+    .filter(({ event }) => event === 'smtp-line')
+    .map(({ by, line }) => `${String(by)} ${String(line)}`)
+  assert.ok(
+    said.includes('client RCPT TO:<ben@example.org>') && said.some((line) => line.startsWith('server 421 4.4.2')),
+  )
 })
 
 test('M-27: a header above max-header-size is refused, and the next mail is taken', async (t) => {

@@ -53,6 +53,15 @@ export class Service {
     }
   }
 
+  /** Tells whoever listens what is said. */
+  heard(by: 'client' | 'server', line: string, session: SmtpSession): void {
+    try {
+      this.options.onLine?.(by, line, session)
+    } catch (error) {
+      this.report(error, session, 'LINE')
+    }
+  }
+
   report(error: unknown, session: SmtpSession, command: string): void {
     try {
       this.options.onError?.(error, session, command)

@@ -76,6 +76,13 @@ export const smtpSettings = {
     ),
     'at-mail',
   ),
+  'log-lines': v.optional(
+    v.pipe(
+      v.boolean(),
+      v.description('log every command and every reply, to look for a fault; mails and passwords are not logged'),
+    ),
+    false,
+  ),
   'proxy-protocol': proxyProtocol,
   xclient: neighbours(
     "addresses and networks of proxies that may say, with Postfix's XCLIENT, whose connection theirs is and who has logged in",
@@ -165,6 +172,12 @@ class SmtpHouse {
       startTls: (_socket, session) => this.#connection(session).startTls(),
       ...(endpoint.login ? { mechanisms: (session) => this.#mechanisms(session) } : {}),
       handler: (session) => new Policy(this, session, this.#connection(session)),
+      ...(settings['log-lines']
+        ? {
+            onLine: (by, line, session) =>
+              this.#connection(session).log.info({ event: 'smtp-line', by, line }, 'a line of SMTP'),
+          }
+        : {}),
       onError: (error, session, command) =>
         this.#connection(session).log.error({ err: error, command }, 'a command failed'),
     })
