@@ -227,6 +227,50 @@ test('lines of a mail, the patience with a client, and when a sender is refused,
   )
 })
 
+test('sizes, recipients, line ends, XFORWARD and release times are as the config says', async (t) => {
+  const door = { 'max-recipients': 100, 'bare-line-endings': 'normalise', xforward: ['127.0.0.1'] } as const
+  const running = await startHouse(t, {
+    ...BASE,
+    endpoints: {
+      ...BASE.endpoints,
+      smtp: { listen: ['127.0.0.1:0'], ...door },
+      submission: { listen: ['127.0.0.1:0'], 'listen-tls': [], ...door, 'max-recipients': 7, 'future-release': '1h' },
+      lmtp: { listen: ['127.0.0.1:0'], ...door, 'max-recipients': 9 },
+    },
+    mail: { 'max-message-size': 10_000 },
+  })
+  for (const person of people) await running.house.accounts.admin.createAccount(person)
+  const greeted = async (protocol: string, hello: string): Promise<readonly [Talker, string]> => {
+    const talker = Talker.to(running.port(protocol))
+    await talker.expect(/^220 [^\r]*\r\n/)
+    return [talker, await talker.ask(`${hello} client.example`, HELLO)]
+  }
+  for (const [protocol, hello, most, release] of [
+    ['smtp', 'EHLO', 100, false],
+    ['submission', 'EHLO', 7, true],
+    ['lmtp', 'LHLO', 9, false],
+  ] as const) {
+    const [talker, said] = await greeted(protocol, hello)
+    assert.match(said, new RegExp(`LIMITS RCPTMAX=${most} `))
+    assert.match(said, /SIZE 10000\r\n/)
+    assert.match(said, /XFORWARD NAME /)
+    assert.equal(/FUTURERELEASE 3600 /.test(said), release)
+    talker.socket.destroy()
+  }
+  const [smtp] = await greeted('smtp', 'EHLO')
+  assert.match(await smtp.ask('MAIL FROM:<carl@example.net> SIZE=10001', /\r\n/), /^552 5\.3\.4 /)
+  await smtp.ask('XFORWARD NAME=first.example ADDR=192.0.2.9', /^250 [^\r]*\r\n/)
+  await smtp.ask('MAIL FROM:<carl@example.net>', /^250 [^\r]*\r\n/)
+  for (let i = 0; i < 100; i++) await smtp.ask('RCPT TO:<anna@example.org>', /^250 [^\r]*\r\n/)
+  assert.match(await smtp.ask('RCPT TO:<ben@example.org>', /\r\n/), /^452 4\.5\.3 /)
+  await smtp.ask('DATA', /^354 [^\r]*\r\n/)
+  await smtp.ask('Subject: bare\n\none\ntwo\r\n.', /^250 [^\r]*\r\n/)
+  assert.match(await newest(running, 0), /Subject: bare\r\n\r\none\r\ntwo\r\n/)
+  const forwarded = running.lines.find(({ event }) => event === 'mail-forwarded')
+  assert.deepEqual([forwarded?.['name'], forwarded?.['address']], ['first.example', '192.0.2.9'])
+  smtp.socket.destroy()
+})
+
 test('M-27: a header above max-header-size is refused, and the next mail is taken', async (t) => {
   const running = await populated(t, { smtp: { listen: ['127.0.0.1:0'], 'max-header-size': '1KiB' } })
   const client = await SmtpClient.open({
