@@ -1,12 +1,14 @@
 // What an administrator asks of the ways that mail takes: what became of a mail, and what would become of one.
 
 import { parseMailAddress } from '@aviso/mime'
-import { type MailParameters, SmtpError } from '@aviso/smtp'
+import { defaultLimits, type MailParameters, SmtpError } from '@aviso/smtp'
 import { isIP } from 'node:net'
+import { setImmediate as turn } from 'node:timers/promises'
 import type { Account, Accounts } from '../accounts/contracts.ts'
 import { randomWord } from '../kernel/random.ts'
 import type { Scope } from '../kernel/scope.ts'
 import { MailAdminError } from './administration.ts'
+import { ownCopy } from './mailboxes/own-copy.ts'
 import type { Pipelines } from './mail.ts'
 import type { Client } from './pipeline/contracts.ts'
 import { Findings } from './pipeline/findings.ts'
@@ -79,8 +81,10 @@ export function createTransportAdmin(rooms: () => TransportRooms): TransportAdmi
 
     async send({ from, to, message }) {
       const { pipelines, scope } = rooms()
-      const client = clientOf(scope, 'local', '', scope.use(MailSettings).hostname, undefined)
+      const { hostname, maxMessageSize } = scope.use(MailSettings)
+      const client = clientOf(scope, 'local', '', hostname, undefined)
       try {
+        const text = await asTaken(message, maxMessageSize)
         const passage = await pipelines.local.begin(client, from === '' ? null : addressOf(from), LOCAL_PARAMETERS)
         try {
           for (const one of to) await passage.recipient(addressOf(one), {})
@@ -88,7 +92,7 @@ export function createTransportAdmin(rooms: () => TransportRooms): TransportAdmi
           passage.abort()
           throw error
         }
-        await passage.data(Message.of(message))
+        await passage.data(text)
         return { id: passage.id }
       } catch (error) {
         if (!(error instanceof SmtpError)) throw error
@@ -183,6 +187,28 @@ function clientOf(
     account,
     once: (finding, make) => findings.once(finding, make),
   }
+}
+
+/** Lines that are looked at in one go: a millisecond. */
+const LINES = 8192
+
+/** The message under the rules that hold for one that comes by SMTP, its line ends made CRLF. Throws `SmtpError`. */
+async function asTaken(octets: Uint8Array, most: number): Promise<Message> {
+  if (octets.byteLength > most) throw new SmtpError(552, '5.3.4', `Message exceeds the limit of ${most} octets`)
+  const text = Buffer.from((await ownCopy(octets)).buffer)
+  if (text.includes(0)) throw new SmtpError(550, '5.6.0', 'The message holds a NUL octet: encode it, as base64 does')
+  const message = Message.of(text)
+  const { headerSize, textLine } = defaultLimits
+  if (message.head.byteLength > headerSize)
+    throw new SmtpError(552, '5.3.4', `The header of the message exceeds the limit of ${headerSize} octets`)
+  for (let start = 0, lines = 0; start < text.byteLength; lines++) {
+    if (lines % LINES === LINES - 1) await turn()
+    const end = text.indexOf('\r\n', start, 'latin1')
+    const length = (end < 0 ? text.byteLength : end) - start
+    if (length > textLine) throw new SmtpError(554, '5.6.0', `A line has more than ${textLine} octets`)
+    start += length + 2
+  }
+  return message
 }
 
 const LOCAL_PARAMETERS: MailParameters = { body: '8BITMIME', smtpUtf8: true, requireTls: false }

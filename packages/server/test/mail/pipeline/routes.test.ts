@@ -1,6 +1,7 @@
 // Rules that send mail another way, tables they look in, and what a mail's story tells of it.
 
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { describe, test } from 'node:test'
 import { MailAddress } from '@aviso/mime'
 import { Message } from '../../../src/mail/pipeline/message.ts'
@@ -305,6 +306,30 @@ describe('the standard config', () => {
     const house = await openHouse(t, { standard: true, dns: { 'example.net': { fails: 'SERVFAIL' } } })
     await assert.rejects(house.receive({ to: ['anna@example.org'] }), refusal(451, '4.7.24'))
     assert.deepEqual(await house.mails('anna'), [])
+  })
+})
+
+describe('what a program on this machine hands in', () => {
+  const own = (body: string) => ({
+    from: 'anna@example.org',
+    to: ['ben@example.org'],
+    message: Buffer.from(`From: anna@example.org\nSubject: x\n\n${body}`, 'latin1'),
+  })
+
+  test('has CRLF before it is looked at and signed, and is held to the rules of all other mail', async (t) => {
+    const house = await openHouse(t, { config: { 'max-message-size': 200_000 } })
+    await house.transport.send(own('one\ntwo\n'))
+    const [text = ''] = await house.mails('ben')
+    assert.ok(text.endsWith('\r\nSubject: x\r\n\r\none\r\ntwo\r\n'))
+    const hash = createHash('sha256').update('one\r\ntwo\r\n').digest('base64')
+    assert.ok(text.replaceAll(/\s/g, '').includes(`bh=${hash};`), text)
+    for (const [body, told] of [
+      ['a\0b\n', /NUL/],
+      ['x'.repeat(70_000), /A line has more than 65536/],
+      ['x\n'.repeat(150_000), /exceeds the limit of 200000/],
+    ] as const)
+      await assert.rejects(house.transport.send(own(body)), told)
+    assert.equal((await house.mails('ben')).length, 1)
   })
 })
 
