@@ -2,8 +2,9 @@
 
 import { type MailAddress, parseMailAddress } from '@aviso/mime'
 import { SmtpError } from '@aviso/smtp'
+import type { Account } from '../../accounts/contracts.ts'
 import type { Chronicle } from './chronicle.ts'
-import type { Delivery, HeaderEdit, Mail, Message, Recipient, Routed } from './contracts.ts'
+import type { Delivery, Mail, Message, Recipient, Routed } from './contracts.ts'
 import type { Passage } from './passage.ts'
 import type { PipelineOptions } from './pipeline.ts'
 import { choose, type NamedModifier, type NamedTarget, type Route } from './routes.ts'
@@ -164,7 +165,7 @@ export class Itinerary {
         {
           to: mailbox,
           way: stay,
-          routed: { recipient, address: parseMailAddress(account.address) ?? address, account },
+          routed: { recipient, address: ownAddress(account, address), account },
         },
         planned,
       )
@@ -236,9 +237,14 @@ export class Itinerary {
     let addresses: readonly MailAddress[] = [address]
     for (const { name, modifier } of modifiers) {
       if (modifier.recipient === undefined) continue
-      const made = new Map<string, MailAddress>()
-      for (const one of addresses)
-        for (const next of await modifier.recipient(this.#passage, one)) made.set(next.toString(), next)
+      const became: MailAddress[] = []
+      for (const one of addresses) {
+        const next = modifier.recipient(this.#passage, one)
+        became.push(...(next instanceof Promise ? await next : next))
+      }
+      // As nearly always.
+      if (became.length === addresses.length && became.every((one, i) => one === addresses[i])) continue
+      const made = new Map(became.map((one) => [one.toString(), one]))
       const after = [...made.keys()].join(', ')
       if (after !== addresses.map(String).join(', '))
         this.#chronicle.add({
@@ -289,13 +295,18 @@ export class Itinerary {
 /** Runs the header edits of `way` on the message that the checks left; every modifier sees what those before it made. */
 export async function modified(mail: Mail, message: Message, way: Way): Promise<Message> {
   let current = message
-  const sealing = way.modifiers.filter(({ modifier }) => modifier.seals === true)
-  for (const { modifier } of [...way.modifiers.filter(({ modifier }) => modifier.seals !== true), ...sealing]) {
-    const edit: HeaderEdit | undefined = await modifier.edit?.(mail, current, way.forwarded)
-    if (edit !== undefined) current = current.edited([edit])
-  }
+  for (const seals of [false, true])
+    for (const { modifier } of way.modifiers) {
+      if ((modifier.seals === true) !== seals) continue
+      const edit = modifier.edit?.(mail, current, way.forwarded)
+      if (edit !== undefined) current = current.edited([edit instanceof Promise ? await edit : edit])
+    }
   return current
 }
+
+/** `address` where that is it already, as in most mail. */
+const ownAddress = (account: Account, address: MailAddress): MailAddress =>
+  account.address === address.toString() ? address : (parseMailAddress(account.address) ?? address)
 
 const sameEnd = (a: Routed, b: Routed): boolean =>
   a.account === undefined ? a.address.toString() === b.address.toString() : a.account.id === b.account?.id

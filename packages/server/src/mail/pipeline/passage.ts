@@ -24,7 +24,7 @@ import type { Message } from './message.ts'
 import type { PassageOptions, Pipeline } from './pipeline.ts'
 import { authenticationResults, forgedResults, received } from './received.ts'
 import type { Route } from './routes.ts'
-import { askAll, type Judged, type NamedCheck, worst } from './stage.ts'
+import { type Around, askAll, type Judged, type NamedCheck, worst } from './stage.ts'
 import type { Step } from './trace.ts'
 
 export class Passage implements Mail {
@@ -163,7 +163,8 @@ export class Passage implements Mail {
   /** Shows the message to the checks, and makes the changes that they want. */
   async #check(message: Message): Promise<Message> {
     const { checks } = this.#pipeline.options
-    const all = [...checks, ...[...this.#itinerary.entered].flatMap((route) => route.checks)]
+    const { entered } = this.#itinerary
+    const all = entered.size === 0 ? checks : [...checks, ...[...entered].flatMap((route) => route.checks)]
     let checked = message
     for (const { verdict } of await this.#ask('content', all, (check) => check.content?.(this, message))) {
       if (verdict.message !== undefined) checked = verdict.message
@@ -199,7 +200,8 @@ export class Passage implements Mail {
     const all: Outcome[] = []
     const failed: { readonly leg: Leg; readonly outcome: Outcome }[] = []
     const queued = legs.filter(({ to }) => to.target.queued)
-    const kept = await this.#pipeline.options.queue.commit(queued.map(({ delivery }) => delivery))
+    const kept =
+      queued.length === 0 ? [] : await this.#pipeline.options.queue.commit(queued.map(({ delivery }) => delivery))
     for (const [i, { to, routed }] of queued.entries())
       for (const outcome of complete(routed, kept[i] ?? [])) {
         this.#chronicle.landed(to.key, outcome)
@@ -312,13 +314,14 @@ export class Passage implements Mail {
     throw found.verdict.reply
   }
 
-  get #around() {
+  get #around(): Around {
     return { clock: this.#pipeline.scope.clock, log: this.client.log, mail: this.id }
   }
 }
 
 /** A recipient that a target says nothing of has not got the mail, as far as anybody knows. */
 function complete(routed: readonly Routed[], outcomes: readonly Outcome[]): readonly Outcome[] {
+  if (routed.length === outcomes.length && routed.every((one, i) => outcomes[i]?.routed === one)) return outcomes
   const told = new Set(outcomes.map((outcome) => outcome.routed))
   const untold = routed.filter((one) => !told.has(one))
   if (untold.length === 0) return outcomes
