@@ -82,7 +82,8 @@ export class Itinerary {
         const leg = await this.#leg(one)
         // Two ways to the same end are one copy.
         if (!this.#each && leg.routed.some((other) => sameEnd(other, one.routed))) continue
-        await leg.delivery.add(one.routed)
+        const added = leg.delivery.add(one.routed)
+        if (added instanceof Promise) await added
         leg.routed = [...leg.routed, one.routed]
         begun.push([leg, one.routed])
         if (leg.routed.length === AT_ONCE && !leg.to.target.queued && !this.#each) await this.#leaveToQueue(leg)
@@ -199,7 +200,7 @@ export class Itinerary {
     const known = this.#legs.find((one) => one.to.key === to.key && one.way === way)
     if (known !== undefined) return known
     const passage = this.#passage
-    const mail = await this.#mailFor(way)
+    const mail = way.forwarded ? await this.#mailFor(way) : passage
     // RFC 4865: what its sender wants held waits in the queue, our own mailboxes' mail too.
     const later = to.target.queued || (passage.parameters.holdUntil !== undefined && !this.#each)
     const { target } = later ? this.#options.queue.for(to) : to
@@ -219,10 +220,9 @@ export class Itinerary {
     leg.delivery = delivery
   }
 
-  /** The reverse-path of what is sent on is the forwarder's to choose. */
+  /** For what is sent on: its reverse-path is the forwarder's to choose. */
   async #mailFor(way: Way): Promise<Mail> {
     const passage = this.#passage
-    if (!way.forwarded) return passage
     let { sender } = passage
     for (const { modifier } of way.modifiers)
       if (sender !== null && modifier.forward !== undefined) sender = await modifier.forward(passage, sender)

@@ -7,6 +7,7 @@ import type { Pass } from '../../net/gates.ts'
 import { Chronicle } from './chronicle.ts'
 import {
   accept,
+  type Awaitable,
   type Client,
   type Finding,
   finding,
@@ -85,7 +86,8 @@ export class Passage implements Mail {
       const { checks, limits } = this.#pipeline.options
       if (!this.simulated) this.#pass = await limits?.enter(this)
       await this.#meet(checks)
-      await this.#ask('sender', checks, (check) => check.sender?.(this))
+      const asked = this.#ask('sender', checks, (check) => check.sender?.(this))
+      if (asked instanceof Promise) await asked
       await this.#rewriteSender()
     } catch (error) {
       this.#over()
@@ -98,7 +100,8 @@ export class Passage implements Mail {
     const recipient: Recipient = { address, parameters }
     try {
       const { checks } = this.#pipeline.options
-      await this.#ask('recipient', checks, (check) => check.recipient?.(this, recipient), recipient)
+      const asked = this.#ask('recipient', checks, (check) => check.recipient?.(this, recipient), recipient)
+      if (asked instanceof Promise) await asked
       await this.#itinerary.add(address, recipient)
       this.recipients.push(recipient)
     } catch (error) {
@@ -285,22 +288,21 @@ export class Passage implements Mail {
   }
 
   /** Runs one stage. Throws the `SmtpError` of the worst verdict when that is to reject or to defer. */
-  async #ask(
+  #ask(
     stage: Step['stage'],
     checks: readonly NamedCheck[],
-    ask: (check: MailCheck) => Verdict | Promise<Verdict> | undefined,
+    ask: (check: MailCheck) => Awaitable<Verdict> | undefined,
     recipient?: Recipient,
-  ): Promise<readonly Judged[]> {
+  ): Awaitable<readonly Judged[]> {
     if (checks.length === 0) return []
     for (const named of checks) if (named.check.end !== undefined) this.#witnesses.add(named)
     const asked = askAll(checks, ask, this.#around)
-    const judged = asked instanceof Promise ? await asked : asked
-    this.#weigh(stage, judged, recipient)
-    return judged
+    if (!(asked instanceof Promise)) return this.#weigh(stage, asked, recipient)
+    return asked.then((judged) => this.#weigh(stage, judged, recipient))
   }
 
   /** Takes over what the checks said, and throws when that is to reject or to defer. */
-  #weigh(stage: Step['stage'], judged: readonly Judged[], recipient: Recipient | undefined): void {
+  #weigh(stage: Step['stage'], judged: readonly Judged[], recipient: Recipient | undefined): readonly Judged[] {
     this.#chronicle.judged(stage, judged, recipient)
     for (const { verdict } of judged) {
       if (verdict.results !== undefined) this.results.push(...verdict.results)
@@ -309,7 +311,7 @@ export class Passage implements Mail {
       if (verdict.action === 'discard') this.#discarded = true
     }
     const found = worst(judged)
-    if (found === undefined || !('reply' in found.verdict)) return
+    if (found === undefined || !('reply' in found.verdict)) return judged
     this.#chronicle.refusedBy(found)
     throw found.verdict.reply
   }
