@@ -53,6 +53,16 @@ export async function inbox(tx: Transaction): Promise<MailboxRow> {
   return makeMailbox(tx, 'INBOX', 'Inbox', modseq)
 }
 
+/** The mailbox that has the role, whatever its owner calls it, else the one of the name. */
+export async function knownMailbox(
+  tx: Transaction,
+  name: string,
+  role: MailboxRole | null = null,
+): Promise<MailboxRow | undefined> {
+  const special = role === null ? undefined : (await allMailboxes(tx)).find((mailbox) => mailbox.role === role)
+  return special ?? mailboxByName(tx, name)
+}
+
 /**
  * The mailbox for a delivery: the one that has the role, whatever its owner calls it, else that of the name; made when it is missing, as mail must not wait for
  * somebody to make it.
@@ -64,8 +74,7 @@ export async function deliveryMailbox(
 ): Promise<MailboxRow> {
   const name = validName(wanted)
   if (name === 'INBOX') return inbox(tx)
-  const special = role === null ? undefined : (await allMailboxes(tx)).find((mailbox) => mailbox.role === role)
-  const found = special ?? (await mailboxByName(tx, name))
+  const found = await knownMailbox(tx, name, role)
   if (found !== undefined) return found
   await inbox(tx)
   const { modseq } = await tick(tx)

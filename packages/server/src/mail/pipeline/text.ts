@@ -2,15 +2,18 @@
 
 import { BinaryEncoder } from '@aviso/mime'
 import { textForm } from '@aviso/smtp'
-import type { Mail } from './contracts.ts'
+import type { Awaitable, Mail } from './contracts.ts'
 import { inMemory, Message } from './message.ts'
 
 /** Octets up to which the text is made once and held; a larger one is made as it is read. */
 const HELD = 256 * 1024
 
 /** The message with its binary parts in base64; the same object where the mail is text already. */
-export async function asText(mail: Mail, message: Message): Promise<Message> {
-  if (mail.parameters.body !== 'BINARYMIME') return message
+export function asText(mail: Mail, message: Message): Awaitable<Message> {
+  return mail.parameters.body === 'BINARYMIME' ? converted(message) : message
+}
+
+async function converted(message: Message): Promise<Message> {
   const text = await textForm(message)
   if (!text.changed) return message
   const head = headAsText(message.head)
