@@ -137,6 +137,24 @@ describe('commands', () => {
     )
   })
 
+  test('with --json, standard output holds one line of JSON, however wrongly a command is used', async (t) => {
+    const folder = temporaryFolder(t)
+    const stories: readonly (readonly [args: readonly string[], message: RegExp])[] = [
+      [['mailbox', 'list'], /^missing required argument 'address'$/],
+      [['mailbox', 'create', 'a@example.org', 'x', '--role', 'attic'], /^option '--role <role>' argument 'attic' is/],
+      [['message', 'lst', 'a@example.org', 'INBOX'], /^unknown command 'lst'/],
+      [['message', 'list', 'a@example.org', 'INBOX', '--seen', '--unseen'], /choose nothing$/],
+      [['message', 'list', 'a@example.org', 'INBOX', '--since', 'once'], /^'once' is no date/],
+    ]
+    for (const [args, message] of stories) {
+      const { status, out } = await aviso(folder, [...args, '--json'])
+      assert.equal(status, 2)
+      const told = JSON.parse(out) as { readonly error: { readonly status: number; readonly message: string } }
+      assert.equal(told.error.status, 2)
+      assert.match(told.error.message, message)
+    }
+  })
+
   test('offline and with the server running: the same answers, the same exit statuses', async (t) => {
     const folder = temporaryFolder(t)
     writeFileSync(join(folder, 'aviso.yaml'), stringify(BASE))
@@ -186,6 +204,7 @@ describe('commands', () => {
       [0, ['chat', 'push', 'test', 'anna@example.org', '--json'], /^\[\]\n$/],
       [3, ['chat', 'push', 'test', 'nobody@example.org'], /there is no account nobody@example\.org/],
       [3, ['chat', 'push', 'remove', 'anna@example.org', 'push.example.com'], /has no such registration/],
+      [5, ['mailbox', 'delete', 'anna@example.org', 'INBOX', '--yes'], /^aviso: INBOX cannot be deleted\n$/],
       [2, ['acount', 'list'], /Did you mean account\?/],
       [1, ['account', 'import', 'no-such-file'], /ENOENT[^\n]*\n$/],
     ]
