@@ -109,16 +109,20 @@ export async function judgeMessageLiteral(
   if (!synchronising && size < LARGE) return true
   // Asked together; a mailbox that is not there is the first thing to say.
   const [there, room] = await Promise.allSettled([
-    total === size ? checkMailbox(session, mailbox) : undefined,
+    total === size || account.appendLimitsDiffer === true
+      ? checkMailbox(session, mailbox, givenOctets(current) + size)
+      : undefined,
     replaces ? undefined : checkQuota(session, total, given.length),
   ])
   for (const answer of [there, room]) if (answer.status === 'rejected') throw answer.reason
   return true
 }
 
-async function checkMailbox(session: ImapServerSession, mailbox: string): Promise<void> {
+/** `octets`: of the message at hand, so far. */
+async function checkMailbox(session: ImapServerSession, mailbox: string, octets: number): Promise<void> {
   try {
-    await session.account.status(mailbox)
+    const { appendLimit } = await session.account.status(mailbox)
+    if (appendLimit !== undefined && octets > appendLimit) throw tooBig(appendLimit)
   } catch (error) {
     if (error instanceof BackendError && error.code === 'NONEXISTENT')
       throw no('There is no such mailbox: CREATE it first', 'TRYCREATE')

@@ -7,7 +7,8 @@ import { keepEmail } from './emails.ts'
 import { FlagSets } from './flags.ts'
 import { changeMailbox, count, haveUids, type MailboxRow, noGrowth } from './mailbox-rows.ts'
 import { type Incoming, store } from './octets.ts'
-import { haveRoom, type Limits } from './quota.ts'
+import { type Bounds, fitting } from './message-sizes.ts'
+import { haveRoom } from './quota.ts'
 
 /** A message on its way in. */
 export interface NewMessage {
@@ -25,16 +26,17 @@ export interface Leaving {
   readonly messages: number
 }
 
-/** Puts the messages into the mailbox as one change. Answers the first of their UIDs, which follow one another. `StoreError('OVERQUOTA')`. */
+/** Puts the messages into the mailbox as one change. Answers the first of their UIDs, which follow one another. `StoreError`: OVERQUOTA, TOOBIG. */
 export async function insert(
   tx: Transaction,
   mailbox: MailboxRow,
   messages: readonly NewMessage[],
-  limits: Limits,
+  limits: Bounds,
   leaving: Leaving = { octets: 0, messages: 0 },
 ): Promise<number> {
   haveUids(mailbox, messages.length)
   const stored = messages.map(({ message }) => store(message))
+  fitting(limits.sizes, mailbox.id, stored)
   await haveRoom(tx, limits, {
     octets: stored.reduce((sum, { size }) => sum + size, 0) - leaving.octets,
     messages: stored.length - leaving.messages,

@@ -6,6 +6,7 @@ import { FlagSets } from './flags.ts'
 import { insert, type NewMessage } from './insert.ts'
 import { changeMailbox, count, destinationByName, mailboxById, type MailboxRow, noGrowth } from './mailbox-rows.ts'
 import { deliveryMailbox } from './mailbox-operations.ts'
+import type { Bounds } from './message-sizes.ts'
 import { canonicalName } from './names.ts'
 import type { Limits } from './quota.ts'
 import { allowedFlags, demand, type Visitor } from './sharing/rights.ts'
@@ -29,7 +30,7 @@ const allowed = (rights: string, message: NewMessage): NewMessage => ({
 export interface AppendOrder {
   readonly name: string
   readonly messages: readonly NewMessage[]
-  readonly limits: Limits
+  readonly limits: Bounds
   readonly visitor?: Visitor | undefined
 }
 
@@ -51,7 +52,7 @@ export interface DeliveryOrder {
   readonly mailbox: string
   readonly deliveryId: string
   readonly message: NewMessage
-  readonly limits: Limits
+  readonly limits: Bounds
 }
 
 /** Puts one message into a mailbox, once for each delivery id. */
@@ -101,7 +102,7 @@ export interface ReplaceOrder {
   readonly uid: number
   readonly destination: string
   readonly message: NewMessage
-  readonly limits: Limits
+  readonly limits: Bounds
   readonly visitor?: Visitor | undefined
 }
 
