@@ -77,6 +77,7 @@ export class Headers {
     return values
   }
 
+  /** True where there is a field of that name; case does not matter. */
   has(name: string): boolean {
     return this.#places.some((place) => this.#named(place, name))
   }

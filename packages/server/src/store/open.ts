@@ -2,6 +2,7 @@
 
 import { availableParallelism } from 'node:os'
 import { mkdirSync } from 'node:fs'
+import { Folders } from '../kernel/folders.ts'
 import type { Scope } from '../kernel/scope.ts'
 import { dirname, join } from 'node:path'
 import { BlobKeeper } from './blob-keeper.ts'
@@ -70,6 +71,7 @@ class SqliteStore implements Store {
   readonly #scope: Scope
   readonly #options: StoreOptions
   readonly #recentBlobs = new RecentBlobs()
+  readonly #folders: Folders
   readonly #temporary: TemporaryFiles
   readonly #lanes: Lane[] = []
   readonly #waiting = new Map<
@@ -97,7 +99,8 @@ class SqliteStore implements Store {
     this.#options = options
     this.#limit = options.waiting ?? 20_000
     this.#temporary = new TemporaryFiles(join(options.folder, 'tmp'), scope.random)
-    this.blobs = new FileBlobs(join(options.folder, 'blobs'), this.#temporary, this.#recentBlobs)
+    this.#folders = new Folders(options.folder)
+    this.blobs = new FileBlobs(join(options.folder, 'blobs'), this.#folders, this.#temporary, this.#recentBlobs)
     this.bus = new LocalBus(scope.log)
     const threads = options.worker === undefined ? 1 : (options.threads ?? Math.min(4, availableParallelism()))
     for (let lane = 0; lane < threads; lane++) {
@@ -137,6 +140,7 @@ class SqliteStore implements Store {
   accountBlobs(account: string): FileBlobs {
     return new FileBlobs(
       join(dirname(databasePath(this.#options.folder, 'account', account)), 'blobs'),
+      this.#folders,
       this.#temporary,
       this.#recentBlobs,
     )
@@ -144,7 +148,7 @@ class SqliteStore implements Store {
 
   accountFiles(account: string): FolderOfFiles {
     const folder = dirname(databasePath(this.#options.folder, 'account', account))
-    return new FolderOfFiles(join(folder, 'files'), this.#temporary)
+    return new FolderOfFiles(join(folder, 'files'), this.#folders, this.#temporary)
   }
 
   asked(account: string): number {
