@@ -91,7 +91,7 @@ export class Gathering {
   addAll(other: Gathering): this {
     if (other.#pieces.length > 0) {
       this.#flush()
-      this.#pieces.push(...other.#pieces)
+      for (const piece of other.#pieces) this.#pieces.push(piece)
     }
     this.#text += other.#text
     return this
