@@ -91,7 +91,6 @@ export class Gathering {
   addAll(other: Gathering): this {
     if (other.#pieces.length > 0) {
       this.#flush()
-      // One by one: there may be more of them than a call can have arguments.
       for (const piece of other.#pieces) this.#pieces.push(piece)
     }
     this.#text += other.#text

@@ -6,7 +6,8 @@ import { keepEmail } from './emails.ts'
 import { FlagSets } from './flags.ts'
 import { count, growMailbox, haveUids, type MailboxRow, noGrowth } from './mailbox-rows.ts'
 import { type Incoming, store } from './octets.ts'
-import { admit, type Limits } from './quota.ts'
+import { type Bounds, fitting } from './message-sizes.ts'
+import { admit } from './quota.ts'
 
 /** A message on its way in. */
 export interface NewMessage {
@@ -24,16 +25,17 @@ export interface Leaving {
   readonly messages: number
 }
 
-/** Puts the messages into the mailbox as one change. Answers the first of their UIDs, which follow one another. `StoreError('OVERQUOTA')`. */
+/** Puts the messages into the mailbox as one change. Answers the first of their UIDs, which follow one another. `StoreError`: OVERQUOTA, TOOBIG. */
 export async function insert(
   tx: Transaction,
   mailbox: MailboxRow,
   messages: readonly NewMessage[],
-  limits: Limits,
+  limits: Bounds,
   leaving: Leaving = { octets: 0, messages: 0 },
 ): Promise<number> {
   haveUids(mailbox, messages.length)
   const stored = messages.map(({ message }) => store(message))
+  fitting(limits.sizes, mailbox.id, stored)
   const sets = new FlagSets(tx)
   const growth = noGrowth()
   const { modseq, email: lastEmail } = await admit(tx, limits, {

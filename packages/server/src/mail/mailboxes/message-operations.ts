@@ -7,6 +7,7 @@ import { FlagSets } from './flags.ts'
 import { insert, type NewMessage } from './insert.ts'
 import { changeMailbox, count, destinationByName, mailboxById, type MailboxRow, noGrowth } from './mailbox-rows.ts'
 import { deliveryMailbox, knownMailbox } from './mailbox-operations.ts'
+import type { Bounds } from './message-sizes.ts'
 import { canonicalName, validName } from './names.ts'
 import type { Limits } from './quota.ts'
 import { allowedFlags, demand, type Visitor } from './sharing/rights.ts'
@@ -30,7 +31,7 @@ const allowed = (rights: string, message: NewMessage): NewMessage => ({
 export interface AppendOrder {
   readonly name: string
   readonly messages: readonly NewMessage[]
-  readonly limits: Limits
+  readonly limits: Bounds
   readonly visitor?: Visitor | undefined
 }
 
@@ -54,7 +55,7 @@ export interface DeliveryOrder {
   readonly role?: MailboxRole | undefined
   readonly deliveryId: string
   readonly message: NewMessage
-  readonly limits: Limits
+  readonly limits: Bounds
 }
 
 /** Puts one message into a mailbox, once for each delivery id. */
@@ -112,7 +113,7 @@ export interface ReplaceOrder {
   readonly uid: number
   readonly destination: string
   readonly message: NewMessage
-  readonly limits: Limits
+  readonly limits: Bounds
   readonly visitor?: Visitor | undefined
 }
 
