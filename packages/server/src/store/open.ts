@@ -122,6 +122,11 @@ class SqliteStore implements Store {
     })
   }
 
+  rest(): void {
+    this.#flush()
+    for (const lane of this.#lanes) if (lane.started) lane.post({ kind: 'rest' })
+  }
+
   account<Ops extends Operations>(definition: StoreDefinition<Ops>, account: string): Calls<Ops> {
     return this.#bind(definition, 'account', account)
   }
@@ -135,16 +140,15 @@ class SqliteStore implements Store {
   }
 
   accountBlobs(account: string): FileBlobs {
-    return new FileBlobs(
-      join(dirname(databasePath(this.#options.folder, 'account', account)), 'blobs'),
-      this.#temporary,
-      this.#recentBlobs,
-    )
+    return new FileBlobs(join(this.#folderOf(account), 'blobs'), this.#temporary, this.#recentBlobs)
   }
 
   accountFiles(account: string): FolderOfFiles {
-    const folder = dirname(databasePath(this.#options.folder, 'account', account))
-    return new FolderOfFiles(join(folder, 'files'), this.#temporary)
+    return new FolderOfFiles(join(this.#folderOf(account), 'files'), this.#temporary)
+  }
+
+  #folderOf(account: string): string {
+    return dirname(databasePath(this.#options.folder, 'account', account))
   }
 
   asked(account: string): number {
