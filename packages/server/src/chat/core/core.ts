@@ -21,6 +21,7 @@ import {
   type GuestTerms,
 } from '../../accounts/contracts.ts'
 import { clientKey } from '../../accounts/clients.ts'
+import { GUEST } from '../../accounts/roles.ts'
 import { accountRooms } from '../../accounts/rooms.ts'
 import type { Log } from '../../kernel/log.ts'
 import { randomWord } from '../../kernel/random.ts'
@@ -184,6 +185,11 @@ export class Core implements Chat {
 
   isServed(domain: string): boolean {
     return this.isLocal(domain) || this.services.has(domain)
+  }
+
+  isReachable(to: Jid): boolean {
+    const account = this.directory.account(to.bareString)?.account
+    return account?.role !== GUEST || this.accounts.may(account, 'chat-elsewhere')
   }
 
   isLocal(domain: string): boolean {

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, test, type TestContext } from 'node:test'
+import { Roles } from '../../../src/accounts/roles.ts'
 import { type Peer, short } from '../house.ts'
 import { certify } from '../../fixtures/certificates.ts'
 import { AUTHORITY, certified, type HouseWish, Town } from './town.ts'
@@ -266,4 +267,26 @@ test('a server that was not reached is left alone for a while, then tried again'
   town.clock.turn(11_000)
   write()
   assert.equal((await bert.next()).childText('body'), 'hi')
+})
+
+test('guests are no people of other servers’, unless the config lets them write there', async (t) => {
+  const town = new Town(t)
+  const one = await town.open('one.example')
+  const two = await town.open('two.example')
+  one.accounts.role = 'guest'
+  const guest = await one.arrive('guest')
+  const bert = await two.arrive('bert')
+  for (const to of [guest.full, guest.bare, 'nobody@one.example']) {
+    bert.send(`<message to='${to}' type='chat'><body>hello, stranger</body></message>`)
+    assert.equal(short(await bert.next()), `message error ${to} service-unavailable`, 'as if there were nobody')
+  }
+  await assert.rejects(bert.request('get', `<ping xmlns='urn:xmpp:ping'/>`, guest.full), /service-unavailable/)
+  bert.send(`<presence to='${guest.bare}' type='subscribe'/>`)
+  bert.send(`<presence to='${guest.full}'/>`)
+  await bert.request('get', `<ping xmlns='urn:xmpp:ping'/>`, 'one.example')
+  assert.deepEqual(await guest.news(), [])
+
+  one.accounts.roles = new Roles({ guest: { allow: ['chat-elsewhere'], deny: [] } })
+  bert.send(`<message to='${guest.full}' type='chat'><body>hello, guest</body></message>`)
+  assert.equal(short(await guest.next()), `message chat ${bert.full} 'hello, guest'`)
 })
