@@ -1,40 +1,32 @@
 // Two people with slixmpp: they log in, add each other, chat, miss each other, and survive a restart of the server.
 
 import assert from 'node:assert/strict'
-import { after, before, describe, test } from 'node:test'
+import { after, describe, test } from 'node:test'
 import { ChatClient, needsSlixmpp } from './chat-client.ts'
-import { type Demo, type DemoJourney, startDemo } from './server.ts'
+import { demoJourney } from './demo-journey.ts'
 
 describe('chat', () => {
-  let journey: DemoJourney
-  let demo: Demo
   const clients: ChatClient[] = []
-  before(async () => {
-    journey = await startDemo()
-    demo = journey.demo
-  })
-  after(async () => {
-    await Promise.all(clients.map((client) => client.end()))
-    assert.equal(await journey.stop(), 0)
-  })
+  after(() => Promise.all(clients.map((client) => client.end())))
+  const journey = demoJourney()
 
   const login = async (
     who: 'anna' | 'bert',
     how: 'starttls' | 'tls',
     resource: string,
   ): Promise<{ readonly client: ChatClient; readonly jid: string }> => {
-    const client = new ChatClient(demo.reach, demo[who], how, resource)
+    const client = new ChatClient(journey.demo.reach, journey.demo[who], how, resource)
     clients.push(client)
     const [, jid, mechanism, tls] = await client.next('started')
-    assert.equal(jid, `${demo[who].address}/${resource}`)
+    assert.equal(jid, `${journey.demo[who].address}/${resource}`)
     assert.match(String(mechanism), /^SCRAM-/)
     assert.equal(tls, 'TLSv1.3')
     return { client, jid: String(jid) }
   }
 
   test('from strangers to friends, through a restart', { skip: needsSlixmpp() }, async () => {
-    const anna = demo.anna.address
-    const bert = demo.bert.address
+    const anna = journey.demo.anna.address
+    const bert = journey.demo.bert.address
     const a = await login('anna', 'starttls', 'desk')
     const b = await login('bert', 'tls', 'phone')
     a.client.do('roster')
@@ -74,7 +66,7 @@ describe('chat', () => {
       assert.equal((await a.client.next('message', bert, 'chat'))[3], `answer ${number}`)
 
     // The server tells what it is, and refuses what it does not know.
-    const { domain } = demo.reach
+    const { domain } = journey.demo.reach
     a.client.do('ping', domain)
     await a.client.next('pong', domain)
     a.client.do('version', domain)
@@ -90,7 +82,7 @@ describe('chat', () => {
     a.client.do('say', bert, 'while you were away')
     a.client.do('ping', domain)
     await a.client.next('pong', domain)
-    assert.equal(await demo.restart(), 0)
+    assert.equal(await journey.demo.restart(), 0)
     await a.client.next('stream-error', 'system-shutdown')
     await a.client.next('disconnected')
     await a.client.end()
@@ -131,8 +123,8 @@ describe('chat', () => {
   })
 
   test('a cut connection is resumed, and the archive has all of it', { skip: needsSlixmpp() }, async () => {
-    const { domain } = demo.reach
-    const phone = new ChatClient(demo.reach, demo.anna, 'starttls', 'train', 'managed')
+    const { domain } = journey.demo.reach
+    const phone = new ChatClient(journey.demo.reach, journey.demo.anna, 'starttls', 'train', 'managed')
     clients.push(phone)
     const [, jid] = await phone.next('started')
     await phone.next('managed')
@@ -140,7 +132,7 @@ describe('chat', () => {
     const b = await login('bert', 'tls', 'desk')
     b.client.do('online')
     b.client.do('say', String(jid), 'before the tunnel')
-    await phone.next('message', demo.bert.address, 'chat', 'before the tunnel')
+    await phone.next('message', journey.demo.bert.address, 'chat', 'before the tunnel')
     phone.do('cut')
     await phone.next('disconnected')
     for (const word of ['one', 'two', 'three']) b.client.do('say', String(jid), word)
@@ -149,9 +141,9 @@ describe('chat', () => {
     phone.do('reconnect')
     await phone.next('resumed')
     for (const word of ['one', 'two', 'three'])
-      assert.equal((await phone.next('message', demo.bert.address, 'chat'))[3], word)
-    phone.do('say', demo.bert.address, 'back again')
-    await b.client.next('message', demo.anna.address, 'chat', 'back again')
+      assert.equal((await phone.next('message', journey.demo.bert.address, 'chat'))[3], word)
+    phone.do('say', journey.demo.bert.address, 'back again')
+    await b.client.next('message', journey.demo.anna.address, 'chat', 'back again')
     assert.deepEqual(
       phone.rest.filter(([name]) => name === 'message' || name === 'started'),
       [],
@@ -159,24 +151,24 @@ describe('chat', () => {
     )
 
     for (const [client, other] of [
-      [phone, demo.bert.address],
-      [b.client, demo.anna.address],
+      [phone, journey.demo.bert.address],
+      [b.client, journey.demo.anna.address],
     ] as const) {
       client.do('history', other, '100')
       const [, found] = await client.next('history')
       assert.deepEqual((found as string[][]).slice(-5), [
-        [demo.bert.address, 'before the tunnel'],
-        [demo.bert.address, 'one'],
-        [demo.bert.address, 'two'],
-        [demo.bert.address, 'three'],
-        [demo.anna.address, 'back again'],
+        [journey.demo.bert.address, 'before the tunnel'],
+        [journey.demo.bert.address, 'one'],
+        [journey.demo.bert.address, 'two'],
+        [journey.demo.bert.address, 'three'],
+        [journey.demo.anna.address, 'back again'],
       ])
     }
     await Promise.all([phone.end(), b.client.end()])
   })
 
   test('a wrong password is refused; the same resource twice ends the first', { skip: needsSlixmpp() }, async () => {
-    const stranger = new ChatClient(demo.reach, { ...demo.anna, password: 'wrong' }, 'starttls', 'x')
+    const stranger = new ChatClient(journey.demo.reach, { ...journey.demo.anna, password: 'wrong' }, 'starttls', 'x')
     clients.push(stranger)
     await stranger.next('refused')
     await stranger.end()
@@ -184,7 +176,7 @@ describe('chat', () => {
     const first = await login('anna', 'tls', 'same')
     const second = await login('anna', 'starttls', 'same')
     await first.client.next('stream-error', 'conflict')
-    second.client.do('ping', demo.reach.domain)
+    second.client.do('ping', journey.demo.reach.domain)
     await second.client.next('pong')
     await Promise.all([first.client.end(), second.client.end()])
   })

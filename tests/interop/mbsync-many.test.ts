@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict'
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, describe, test } from 'node:test'
-import { needs, run } from './programs.ts'
-import { type DemoJourney, startDemo } from './server.ts'
+import { describe, test } from 'node:test'
+import { needs, PATIENCE, run } from './programs.ts'
+import { demoJourney } from './demo-journey.ts'
 import { fillMailbox, fillMaildir, mailboxOf, mails, marksOfMaildir } from './sync-mail.ts'
 
 /** Mails at the beginning: in the Maildir's INBOX, in the server's, in a folder of each. */
@@ -24,9 +24,7 @@ const NAMES = [
 ] as const
 
 describe('mbsync with thousands of mails', () => {
-  let journey: DemoJourney
-  before(async () => void (journey = await startDemo()))
-  after(async () => assert.equal(await journey.stop(), 0))
+  const journey = demoJourney()
 
   test('both sides become the same, octet by octet', { skip: needs('mbsync') }, async () => {
     const { reach, anna } = journey.demo
@@ -61,7 +59,7 @@ SyncState *
 `,
     )
     const sync = async (): Promise<void> => {
-      const { status, stdout, stderr } = await run('mbsync', ['-c', config, 'all'])
+      const { status, stdout, stderr } = await run('mbsync', ['-c', config, 'all'], { patience: 3 * PATIENCE })
       assert.equal(status, 0, stdout + stderr)
       assert.doesNotMatch(stdout + stderr, /error|warning/i)
     }

@@ -3,31 +3,25 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { after, before, describe, test } from 'node:test'
+import { describe, test } from 'node:test'
 import { simpleParser } from 'mailparser'
 import { createTransport } from 'nodemailer'
 import { imapClient, inMailbox } from './mailbox.ts'
 import { eventually } from './programs.ts'
-import { type Demo, type DemoJourney, startDemo } from './server.ts'
+import { demoJourney } from './demo-journey.ts'
 
 describe('nodemailer and imapflow', () => {
-  let journey: DemoJourney
-  let demo: Demo
-  before(async () => {
-    journey = await startDemo()
-    demo = journey.demo
-  })
-  after(async () => assert.equal(await journey.stop(), 0))
+  const journey = demoJourney()
 
   const transport = (how: 'STARTTLS' | 'TLS') =>
     createTransport({
-      host: demo.reach.host,
-      port: how === 'TLS' ? demo.reach.ports.submissions : demo.reach.ports.submission,
+      host: journey.demo.reach.host,
+      port: how === 'TLS' ? journey.demo.reach.ports.submissions : journey.demo.reach.ports.submission,
       secure: how === 'TLS',
       requireTLS: true,
       pool: true,
-      auth: { user: demo.anna.address, pass: demo.anna.password },
-      tls: { ca: readFileSync(demo.reach.ca) },
+      auth: { user: journey.demo.anna.address, pass: journey.demo.anna.password },
+      tls: { ca: readFileSync(journey.demo.reach.ca) },
     })
 
   test('a mail of 3 MB with an attachment arrives whole, on both ports', async () => {
@@ -35,17 +29,17 @@ describe('nodemailer and imapflow', () => {
     for (const how of ['STARTTLS', 'TLS'] as const) {
       const mailer = transport(how)
       const sent = await mailer.sendMail({
-        from: demo.anna.address,
-        to: demo.bert.address,
+        from: journey.demo.anna.address,
+        to: journey.demo.bert.address,
         subject: `nodemailer ${how}: Grüße 👋`,
         text: '.\n..\nBis bald',
         html: '<p>Bis <b>bald</b></p>',
         attachments: [{ filename: 'Bericht für Übermorgen.bin', content: attachment }],
       })
       mailer.close()
-      assert.deepEqual(sent.accepted, [demo.bert.address])
+      assert.deepEqual(sent.accepted, [journey.demo.bert.address])
     }
-    await inMailbox(demo.reach, demo.bert, 'INBOX', async (client) => {
+    await inMailbox(journey.demo.reach, journey.demo.bert, 'INBOX', async (client) => {
       const all = await client.fetchAll('1:*', { envelope: true, bodyStructure: true, size: true, source: true })
       assert.deepEqual(
         all.map(({ envelope }) => envelope?.subject),
@@ -69,8 +63,8 @@ describe('nodemailer and imapflow', () => {
   })
 
   test('imapflow sees special-use mailboxes, files mail, and hears of changes while it waits', async () => {
-    const watcher = await imapClient(demo.reach, demo.anna)
-    const other = await imapClient(demo.reach, demo.anna)
+    const watcher = await imapClient(journey.demo.reach, journey.demo.anna)
+    const other = await imapClient(journey.demo.reach, journey.demo.anna)
     const uses = (await watcher.list()).map(({ specialUse }) => specialUse)
     for (const use of ['\\Inbox', '\\Drafts', '\\Sent', '\\Trash', '\\Junk', '\\Archive'])
       assert.ok(uses.includes(use), `${use} among ${uses.join(' ')}`)
@@ -116,10 +110,15 @@ describe('nodemailer and imapflow', () => {
   test('what was acknowledged is there after a restart', async () => {
     const mailer = transport('TLS')
     for (let number = 1; number <= 20; number++)
-      await mailer.sendMail({ from: demo.anna.address, to: demo.bert.address, subject: `kept ${number}`, text: 'x' })
+      await mailer.sendMail({
+        from: journey.demo.anna.address,
+        to: journey.demo.bert.address,
+        subject: `kept ${number}`,
+        text: 'x',
+      })
     mailer.close()
-    assert.equal(await demo.restart(), 0)
-    const subjects = await inMailbox(demo.reach, demo.bert, 'INBOX', async (client) => {
+    assert.equal(await journey.demo.restart(), 0)
+    const subjects = await inMailbox(journey.demo.reach, journey.demo.bert, 'INBOX', async (client) => {
       const found = await client.fetchAll('1:*', { envelope: true })
       return found.map(({ envelope }) => envelope?.subject).filter((subject) => subject?.startsWith('kept'))
     })

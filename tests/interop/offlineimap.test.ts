@@ -3,18 +3,16 @@
 import assert from 'node:assert/strict'
 import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, describe, test } from 'node:test'
+import { describe, test } from 'node:test'
 import { inMailbox } from './mailbox.ts'
 import { needs, run } from './programs.ts'
-import { type DemoJourney, startDemo } from './server.ts'
+import { demoJourney } from './demo-journey.ts'
 import { fillMailbox, fillMaildir, mailboxOf, mails, marksOfMaildir, pythonKeeps } from './sync-mail.ts'
 
 const MANY = 120
 
 describe('offlineimap', () => {
-  let journey: DemoJourney
-  before(async () => void (journey = await startDemo()))
-  after(async () => assert.equal(await journey.stop(), 0))
+  const journey = demoJourney()
 
   test(
     'mails, flags and deletions go both ways; then there is nothing left to do',

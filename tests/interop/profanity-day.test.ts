@@ -4,24 +4,18 @@ import assert from 'node:assert/strict'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
-import { after, before, describe, test, type TestContext } from 'node:test'
+import { describe, test, type TestContext } from 'node:test'
 import { ChatClient, needsSlixmpp } from './chat-client.ts'
 import { needs } from './programs.ts'
 import { Screen } from './screen.ts'
-import { type Demo, type DemoJourney, startDemo } from './server.ts'
+import { demoJourney } from './demo-journey.ts'
 
 describe('a day with profanity', () => {
-  let journey: DemoJourney
-  let demo: Demo
-  before(async () => {
-    journey = await startDemo()
-    demo = journey.demo
-  })
-  after(async () => assert.equal(await journey.stop(), 0))
+  const journey = demoJourney()
 
   /** Writes profanity's settings, in folders of their own. */
   const prepare = (name: string, port: number): Readonly<Record<string, string>> => {
-    const { anna, reach } = demo
+    const { anna, reach } = journey.demo
     const settings = join(journey.folder, name, 'config')
     const kept = join(journey.folder, name, 'share')
     for (const folder of [settings, kept]) mkdirSync(join(folder, 'profanity'), { recursive: true })
@@ -39,7 +33,7 @@ describe('a day with profanity', () => {
   }
 
   /** Starts profanity; resolves when it has logged in. */
-  const start = async (t: TestContext, name: string, port = demo.reach.ports.xmpp): Promise<Screen> => {
+  const start = async (t: TestContext, name: string, port = journey.demo.reach.ports.xmpp): Promise<Screen> => {
     const folder = join(journey.folder, name)
     const env = prepare(name, port)
     const screen = await Screen.open(folder, ['profanity', '-a', 'anna'], env)
@@ -62,7 +56,7 @@ describe('a day with profanity', () => {
     resource: string,
     ...more: string[]
   ): Promise<ChatClient> => {
-    const client = new ChatClient(demo.reach, demo[who], 'tls', resource, ...more)
+    const client = new ChatClient(journey.demo.reach, journey.demo[who], 'tls', resource, ...more)
     t.after(() => client.end())
     await client.next('started')
     client.do('roster')
@@ -73,7 +67,7 @@ describe('a day with profanity', () => {
 
   /** How many streams were resumed, as the server counts. */
   const resumed = async (): Promise<number> => {
-    const text = await (await fetch(`http://127.0.0.1:${demo.reach.ports.metrics}/metrics`)).text()
+    const text = await (await fetch(`http://127.0.0.1:${journey.demo.reach.ports.metrics}/metrics`)).text()
     return Number(/aviso_chat_resumptions(?:_total)?\{outcome="resumed"\} (\d+)/.exec(text)?.[1] ?? 0)
   }
 
@@ -81,7 +75,7 @@ describe('a day with profanity', () => {
     'a day: contacts, two devices, somebody who is blocked, and what was said before',
     { skip: needs('profanity', 'tmux') || needsSlixmpp() },
     async (t) => {
-      const { anna, bert } = demo
+      const { anna, bert } = journey.demo
       const listener = await online(t, 'bert', 'phone')
       const screen = await start(t, 'day')
       await say(screen, '/carbons on')
@@ -129,7 +123,7 @@ describe('a day with profanity', () => {
     'a connection that breaks: profanity comes back, and has missed nothing',
     { skip: needs('profanity', 'tmux') || needsSlixmpp() },
     async (t) => {
-      const { anna, bert, reach } = demo
+      const { anna, bert, reach } = journey.demo
       const tunnel = await Tunnel.open(reach.ports.xmpp)
       t.after(() => tunnel.close())
       const listener = await online(t, 'bert', 'phone')

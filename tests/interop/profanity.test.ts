@@ -1,27 +1,20 @@
 // profanity on a terminal: it connects over TLS, says something, and shows what it is told.
 
-import assert from 'node:assert/strict'
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, describe, test, type TestContext } from 'node:test'
+import { describe, test, type TestContext } from 'node:test'
 import { ChatClient, needsSlixmpp } from './chat-client.ts'
 import { needs } from './programs.ts'
 import { Screen } from './screen.ts'
-import { type Demo, type DemoJourney, startDemo } from './server.ts'
+import { demoJourney } from './demo-journey.ts'
 
 describe('profanity', () => {
   const skip = needs('profanity', 'tmux') || needsSlixmpp()
-  let journey: DemoJourney
-  let demo: Demo
-  before(async () => {
-    journey = await startDemo()
-    demo = journey.demo
-  })
-  after(async () => assert.equal(await journey.stop(), 0))
+  const journey = demoJourney()
 
   /** Anna, logged in with profanity. */
   const openAnna = async (t: TestContext, folder: string): Promise<Screen> => {
-    const { anna, reach } = demo
+    const { anna, reach } = journey.demo
     const settings = join(folder, 'config')
     const kept = join(folder, 'share')
     for (const each of [settings, kept]) mkdirSync(join(each, 'profanity'), { recursive: true })
@@ -54,7 +47,7 @@ describe('profanity', () => {
 
   /** Bert, with another client. */
   const openBert = async (t: TestContext): Promise<ChatClient> => {
-    const bert = new ChatClient(demo.reach, demo.bert, 'tls', 'phone')
+    const bert = new ChatClient(journey.demo.reach, journey.demo.bert, 'tls', 'phone')
     t.after(() => bert.end())
     await bert.next('started')
     bert.do('roster')
@@ -64,7 +57,7 @@ describe('profanity', () => {
   }
 
   test('connects, asks to be a contact, sends and receives', { skip }, async (t) => {
-    const { anna, bert } = demo
+    const { anna, bert } = journey.demo
     const listener = await openBert(t)
     const screen = await openAnna(t, mkdtempSync(join(journey.folder, 'a')))
     await enter(screen, `/sub request ${bert.address}`)
@@ -81,7 +74,7 @@ describe('profanity', () => {
     'the daily round of rooms: made, configured, invited to, moderated, with history, kick, ban and end',
     { skip },
     async (t) => {
-      const { anna, bert, reach } = demo
+      const { anna, bert, reach } = journey.demo
       const room = `cafe@rooms.${reach.domain}`
       const listener = await openBert(t)
       const screen = await openAnna(t, mkdtempSync(join(journey.folder, 'b')))
@@ -117,9 +110,10 @@ describe('profanity', () => {
       await listener.next('presence-error', `${room}/Bert`, 'forbidden')
 
       // It stays when nobody is in it, and remembers.
-      await enter(screen, '/leave')
-      await enter(screen, '/clear')
+      await enter(screen, '/close')
+      await screen.shows(/^ *Profanity/)
       await enter(screen, `/join ${room}`)
+      await screen.shows(/You have joined the room as Anna/)
       await screen.shows(/one[^]*two[^]*Grüße/)
       await screen.shows(/coffee/)
       await enter(screen, '/room destroy')

@@ -2,29 +2,21 @@
 
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { after, before, describe, test } from 'node:test'
+import { after, describe, test } from 'node:test'
 import { ChatClient, needsSlixmpp } from './chat-client.ts'
-import { type Demo, type DemoJourney, startDemo } from './server.ts'
+import { demoJourney } from './demo-journey.ts'
 
 const PICTURE = '\x89PNG a small picture'.slice(1)
 const OTHER = 'PNG another picture'
 const sha1 = (text: string): string => createHash('sha1').update(text).digest('hex')
 
 describe('personal events', { skip: needsSlixmpp() }, () => {
-  let journey: DemoJourney
-  let demo: Demo
   const clients: ChatClient[] = []
-  before(async () => {
-    journey = await startDemo()
-    demo = journey.demo
-  })
-  after(async () => {
-    await Promise.all(clients.map((client) => client.end()))
-    assert.equal(await journey.stop(), 0)
-  })
+  after(() => Promise.all(clients.map((client) => client.end())))
+  const journey = demoJourney()
 
   const login = async (who: 'anna' | 'bert', resource: string, ...more: readonly string[]): Promise<ChatClient> => {
-    const client = new ChatClient(demo.reach, demo[who], 'tls', resource, 'events', ...more)
+    const client = new ChatClient(journey.demo.reach, journey.demo[who], 'tls', resource, 'events', ...more)
     clients.push(client)
     await client.next('started')
     client.do('roster')
@@ -34,7 +26,7 @@ describe('personal events', { skip: needsSlixmpp() }, () => {
   }
 
   test('strangers, friends, and what they see of each other', async () => {
-    const [anna, bert] = [demo.anna.address, demo.bert.address]
+    const [anna, bert] = [journey.demo.anna.address, journey.demo.bert.address]
     const a = await login('anna', 'desk')
     const b = await login('bert', 'phone', 'photos')
 
@@ -99,7 +91,7 @@ describe('personal events', { skip: needsSlixmpp() }, () => {
 
     // Who comes back later, to another run of the server, is told again.
     await b.end()
-    assert.equal(await demo.restart(), 0)
+    assert.equal(await journey.demo.restart(), 0)
     await a.end()
     const again = await login('bert', 'tablet')
     assert.deepEqual((await again.next('avatar', anna))[2], [sha1(OTHER)])
@@ -110,7 +102,7 @@ describe('personal events', { skip: needsSlixmpp() }, () => {
   })
 
   test('bookmarks of a new client and of two kinds of old ones', async () => {
-    const anna = demo.anna.address
+    const anna = journey.demo.anna.address
     const fresh = await login('anna', 'new')
     const old = await login('anna', 'old')
     // Who is told of one node was asked what he wants to hear of.

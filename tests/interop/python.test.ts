@@ -1,17 +1,15 @@
 // Python's smtplib and imaplib: sending, reading, filing, IDLE.
 
 import assert from 'node:assert/strict'
-import { after, before, describe, test } from 'node:test'
+import { describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { needs, succeed } from './programs.ts'
-import { type DemoJourney, startDemo } from './server.ts'
+import { demoJourney } from './demo-journey.ts'
 
 const SCRIPT = fileURLToPath(new URL('clients/mail.py', import.meta.url))
 
 describe('Python', () => {
-  let journey: DemoJourney
-  before(async () => void (journey = await startDemo()))
-  after(async () => assert.equal(await journey.stop(), 0))
+  const journey = demoJourney()
 
   test('smtplib and imaplib', { skip: needs('python3') }, async () => {
     const said = await succeed('python3', [SCRIPT, JSON.stringify(journey.demo.reach)])

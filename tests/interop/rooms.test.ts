@@ -1,20 +1,14 @@
 // Two people with slixmpp in a room: made, configured, invited to, moderated, with history and archive, and destroyed.
 
 import assert from 'node:assert/strict'
-import { after, before, describe, test } from 'node:test'
+import { after, describe, test } from 'node:test'
 import { ChatClient, needsSlixmpp } from './chat-client.ts'
-import { type DemoJourney, startDemo } from './server.ts'
+import { demoJourney } from './demo-journey.ts'
 
 describe('rooms', () => {
-  let journey: DemoJourney
   const clients: ChatClient[] = []
-  before(async () => {
-    journey = await startDemo()
-  })
-  after(async () => {
-    await Promise.all(clients.map((client) => client.end()))
-    assert.equal(await journey.stop(), 0)
-  })
+  after(() => Promise.all(clients.map((client) => client.end())))
+  const journey = demoJourney()
 
   const login = async (who: 'anna' | 'bert'): Promise<ChatClient> => {
     const { reach } = journey.demo

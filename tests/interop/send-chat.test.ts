@@ -3,26 +3,20 @@
 import assert from 'node:assert/strict'
 import { copyFileSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, describe, test } from 'node:test'
+import { describe, test } from 'node:test'
 import { ChatClient, needsSlixmpp } from './chat-client.ts'
 import { needs, succeed } from './programs.ts'
-import { type Demo, type DemoJourney, startDemo } from './server.ts'
+import { demoJourney } from './demo-journey.ts'
 
 describe('messages from scripts', () => {
-  let journey: DemoJourney
-  let demo: Demo
-  before(async () => {
-    journey = await startDemo()
-    demo = journey.demo
-  })
-  after(async () => assert.equal(await journey.stop(), 0))
+  const journey = demoJourney()
 
   /** Bert, who listens with slixmpp. */
   const listening = async (): Promise<ChatClient> => {
-    const bert = new ChatClient(demo.reach, demo.bert, 'tls', 'ear')
+    const bert = new ChatClient(journey.demo.reach, journey.demo.bert, 'tls', 'ear')
     await bert.next('started')
     bert.do('online')
-    bert.do('ping', demo.reach.domain)
+    bert.do('ping', journey.demo.reach.domain)
     await bert.next('pong')
     return bert
   }
@@ -31,10 +25,10 @@ describe('messages from scripts', () => {
     test(`go-sendxmpp, ${how}`, { skip: needs('go-sendxmpp') || needsSlixmpp() }, async (t) => {
       const bert = await listening()
       t.after(() => bert.end())
-      const { anna, reach } = demo
+      const { anna, reach } = journey.demo
       const server = `${reach.host}:${how === 'STARTTLS' ? reach.ports.xmpp : reach.ports.xmpps}`
       const login = ['-u', anna.address, '-p', anna.password, '-j', server, ...(how === 'STARTTLS' ? [] : ['-t'])]
-      await succeed('go-sendxmpp', [...login, demo.bert.address], {
+      await succeed('go-sendxmpp', [...login, journey.demo.bert.address], {
         input: `from Go, ${how}\n`,
         env: { SSL_CERT_FILE: reach.ca },
       })
@@ -45,7 +39,7 @@ describe('messages from scripts', () => {
   test('sendxmpp', { skip: needs('sendxmpp', 'openssl') || needsSlixmpp() }, async (t) => {
     const bert = await listening()
     t.after(() => bert.end())
-    const { anna, reach } = demo
+    const { anna, reach } = journey.demo
     // It wants a folder of certificates, as c_rehash makes it.
     const trust = join(journey.folder, 'trust')
     mkdirSync(trust)
@@ -53,7 +47,9 @@ describe('messages from scripts', () => {
     await succeed('openssl', ['rehash', trust])
     const [user = ''] = anna.address.split('@')
     const login = ['-u', user, '-p', anna.password, '-j', `${reach.host}:${reach.ports.xmpp}`, '-o', reach.domain]
-    await succeed('sendxmpp', [...login, '-t', '--tls-ca-path', trust, demo.bert.address], { input: 'from Perl\n' })
+    await succeed('sendxmpp', [...login, '-t', '--tls-ca-path', trust, journey.demo.bert.address], {
+      input: 'from Perl\n',
+    })
     const [, , , body] = await bert.next('message', anna.address, 'chat')
     assert.equal(String(body).trim(), 'from Perl')
   })

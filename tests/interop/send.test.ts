@@ -3,21 +3,15 @@
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, describe, test } from 'node:test'
+import { describe, test } from 'node:test'
 import { arrived, assertExact, awkwardMail } from './mailbox.ts'
 import { needs, type Outcome, run, succeed } from './programs.ts'
-import { type Demo, type DemoJourney, startDemo } from './server.ts'
+import { demoJourney } from './demo-journey.ts'
 
 describe('sending', () => {
-  let journey: DemoJourney
-  let demo: Demo
-  before(async () => {
-    journey = await startDemo()
-    demo = journey.demo
-  })
-  after(async () => assert.equal(await journey.stop(), 0))
+  const journey = demoJourney()
 
-  const mail = (subject: string): string => awkwardMail(demo.anna.address, demo.bert.address, subject)
+  const mail = (subject: string): string => awkwardMail(journey.demo.anna.address, journey.demo.bert.address, subject)
   const file = (name: string, content: string): string => {
     const path = join(journey.folder, name)
     writeFileSync(path, content, { mode: 0o600 })
@@ -34,7 +28,7 @@ describe('sending', () => {
     ['TLS', 'LOGIN'],
   ] as const)
     test(`swaks, ${how}, AUTH ${mechanism}`, { skip: needs('swaks') }, async () => {
-      const { anna, bert, reach } = demo
+      const { anna, bert, reach } = journey.demo
       const subject = `swaks ${how} ${mechanism}`
       const sent = mail(subject)
       const port = how === 'TLS' ? reach.ports.submissions : reach.ports.submission
@@ -65,7 +59,7 @@ describe('sending', () => {
     'swaks is refused with a wrong password, with a foreign sender, and without a login',
     { skip: needs('swaks') },
     async () => {
-      const { anna, bert, reach } = demo
+      const { anna, bert, reach } = journey.demo
       const server = `${reach.host}:${reach.ports.submission}`
       const swaks = (from: string, ...login: string[]): Promise<Outcome> =>
         run('swaks', ['--server', server, '--tls', '--from', from, '--to', bert.address, ...login])
@@ -86,7 +80,7 @@ describe('sending', () => {
     'swaks as another server: our people get mail, other people are no business of ours',
     { skip: needs('swaks') },
     async () => {
-      const { bert, reach } = demo
+      const { bert, reach } = journey.demo
       const sent = awkwardMail('someone@elsewhere.test', bert.address, 'swaks from outside')
       const content = swaksFile('swaks-outside', sent)
       const swaks = (to: string): Promise<Outcome> =>
@@ -124,13 +118,13 @@ describe('sending', () => {
     ['TLS', 'scram-sha-256'],
   ] as const)
     test(`msmtp, ${how}, ${mechanism}`, { skip: needs('msmtp') }, async () => {
-      const { anna, bert, reach } = demo
+      const { anna, bert, reach } = journey.demo
       const subject = `msmtp ${how} ${mechanism}`
       const sent = mail(subject)
       const config = file(
         `msmtprc-${how}-${mechanism}`,
         [
-          'account demo',
+          'account journey.demo',
           `host ${reach.host}`,
           `port ${how === 'TLS' ? reach.ports.submissions : reach.ports.submission}`,
           'tls on',
@@ -143,13 +137,15 @@ describe('sending', () => {
           '',
         ].join('\n'),
       )
-      await succeed('msmtp', ['-C', config, '-a', 'demo', bert.address], { input: sent.replaceAll('\r\n', '\n') })
+      await succeed('msmtp', ['-C', config, '-a', 'journey.demo', bert.address], {
+        input: sent.replaceAll('\r\n', '\n'),
+      })
       assertExact(await arrived(reach, bert, subject), sent)
     })
 
   for (const how of ['STARTTLS', 'TLS'] as const)
     test(`curl, ${how}`, { skip: needs('curl') }, async () => {
-      const { anna, bert, reach } = demo
+      const { anna, bert, reach } = journey.demo
       const { host, ports } = reach
       const sent = mail(`curl ${how}`)
       const url = how === 'TLS' ? `smtps://${host}:${ports.submissions}` : `smtp://${host}:${ports.submission}`

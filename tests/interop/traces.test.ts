@@ -3,16 +3,14 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { after, before, describe, test } from 'node:test'
+import { describe, test } from 'node:test'
 import { connect } from 'node:tls'
 import { fileURLToPath } from 'node:url'
 import { readScripts, runStory } from '@aviso/imap/testing'
-import { type DemoJourney, startDemo } from './server.ts'
+import { demoJourney } from './demo-journey.ts'
 
 describe('traces', () => {
-  let journey: DemoJourney
-  before(async () => void (journey = await startDemo()))
-  after(async () => assert.equal(await journey.stop(), 0))
+  const journey = demoJourney()
 
   for (const [index, file] of readScripts(fileURLToPath(new URL('traces', import.meta.url))).entries())
     for (const story of file.stories)

@@ -20,7 +20,7 @@ export { messageIds } from './message-ids.ts'
 export { copyNormalised, normalisedLength, normaliseNewlines } from './newlines.ts'
 export { toSevenBit } from './seven-bit.ts'
 export { parseStructure, type Part, type StructureLimits } from './structure.ts'
-export { baseSubject } from './subject.ts'
+export { baseSubject, singleSpaced } from './subject.ts'
 export {
   decodeBase64,
   decodeQuotedPrintable,

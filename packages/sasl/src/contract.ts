@@ -73,6 +73,7 @@ export interface ClientMechanism {
 /** Hashes of SCRAM, as in the names of mechanisms. */
 export type ScramHash = 'SHA-1' | 'SHA-256' | 'SHA-512'
 
+/** The mechanisms of this library, by their registered names (RFC 4422 §3.1), the strongest first. */
 export const MECHANISMS = [
   'SCRAM-SHA-512-PLUS',
   'SCRAM-SHA-256-PLUS',

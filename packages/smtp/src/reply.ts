@@ -45,14 +45,17 @@ export class SmtpError extends Error {
     return error
   }
 
+  /** The whole reply. */
   get reply(): SmtpReply {
     return this.#reply
   }
 
+  /** The three digits (RFC 5321 §4.2.1). */
   get code(): number {
     return this.reply.code
   }
 
+  /** The enhanced status code, such as `5.1.1` (RFC 3463); undefined where there is none. */
   get enhanced(): string | undefined {
     return this.reply.enhanced
   }

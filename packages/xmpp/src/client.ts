@@ -12,7 +12,7 @@ import { Connection } from './stream/connection.ts'
 import { type CloseReason, type ConnectionLimits, systemTimers, type Timers } from './stream/contracts.ts'
 import { streamHeader } from './stream/header.ts'
 import type { Defer } from './stream/outbox.ts'
-import { DEFAULT_PARSER_LIMITS } from './stream-parser.ts'
+import { DEFAULT_PARSER_LIMITS } from './stream-reader.ts'
 
 export interface ClientOptions {
   /** The host to log in to. */
@@ -48,6 +48,7 @@ interface Request {
 /** What may wait for somebody who iterates. */
 const MAX_QUEUE = 10_000
 
+/** A client's stream (RFC 6120), logged in and bound: each request gets its result, and who iterates gets what else comes. */
 export class Client implements AsyncIterable<Element> {
   readonly #options: ClientOptions
   readonly #connection: Connection
@@ -116,10 +117,12 @@ export class Client implements AsyncIterable<Element> {
     return this.#bound
   }
 
+  /** The socket in use; another one after STARTTLS. */
   get socket(): Duplex {
     return this.#connection.socket
   }
 
+  /** Octets sent but not taken by the server. */
   get bufferedBytes(): number {
     return this.#connection.bufferedBytes
   }
@@ -134,6 +137,7 @@ export class Client implements AsyncIterable<Element> {
     return this.#connection.send(typeof stanza === 'string' ? stanza : stanza.toString(NS.client))
   }
 
+  /** Resolves when the socket takes more. */
   drained(): Promise<void> {
     return this.#connection.drained()
   }

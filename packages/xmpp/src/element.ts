@@ -26,6 +26,7 @@ export class Attributes implements Iterable<[string, string]> {
     this.pairs = pairs
   }
 
+  /** Attributes with these values; `undefined` is none, and `xmlns` no attribute. */
   static of(values: AttributeValues): Attributes {
     const pairs: string[] = []
     for (const name of Object.keys(values)) {
@@ -35,16 +36,19 @@ export class Attributes implements Iterable<[string, string]> {
     return pairs.length === 0 ? Attributes.none : new Attributes(pairs)
   }
 
+  /** How many there are. */
   get size(): number {
     return this.pairs.length / 2
   }
 
+  /** The value; undefined where there is no such attribute. */
   get(name: string): string | undefined {
     const pairs = this.pairs
     for (let index = 0; index < pairs.length; index += 2) if (pairs[index] === name) return pairs[index + 1]
     return undefined
   }
 
+  /** True where there is such an attribute. */
   has(name: string): boolean {
     return this.get(name) !== undefined
   }
@@ -99,6 +103,7 @@ export class Element {
     return this.attrs.get(name)
   }
 
+  /** True for that name in that namespace. */
   is(name: string, xmlns: string): boolean {
     return this.name === name && this.xmlns === xmlns
   }
@@ -121,6 +126,7 @@ export class Element {
     return this.children.filter((child) => typeof child !== 'string')
   }
 
+  /** The first child that is an element. */
   get firstElement(): Element | undefined {
     return this.children.find((child) => typeof child !== 'string')
   }

@@ -5,7 +5,8 @@ export { Jid, JidError, prepareDomain, prepareLocal, prepareResource } from './j
 export { Attributes, Element, el, type AttributeValues, type Child, type Node } from './element.ts'
 export { escapeAttribute, escapeText, serialise, serialiseContent } from './serialise.ts'
 export { readElement, readStartTag, NO_CONTEXT, type NamespaceContext, type ReaderLimits } from './element-reader.ts'
-export { DEFAULT_PARSER_LIMITS, StreamParser, type ParserLimits, type StreamHandlers } from './stream-parser.ts'
+export { StreamParser } from './stream-parser.ts'
+export { DEFAULT_PARSER_LIMITS, type ParserLimits, type StreamHandlers } from './stream-reader.ts'
 export { STREAM_CONDITIONS, StreamError, type StreamCondition, type StreamErrorDetail } from './stream-error.ts'
 export {
   STANZA_CONDITIONS,

@@ -82,14 +82,17 @@ export class Jid {
     )
   }
 
+  /** True with a resource. */
   get isFull(): boolean {
     return this.resource !== ''
   }
 
+  /** True without a resource. */
   get isBare(): boolean {
     return this.resource === ''
   }
 
+  /** The address without its resource. */
   get bare(): Jid {
     return this.resource === '' ? this : new Jid(this.local, this.domain, '')
   }
@@ -99,14 +102,17 @@ export class Jid {
     return new Jid(this.local, this.domain, resource === '' ? '' : prepareResource(resource))
   }
 
+  /** True for the same address, resource included. */
   equals(other: Jid): boolean {
     return this.bareString === other.bareString && this.resource === other.resource
   }
 
+  /** The address as it is written: prepared, and not escaped for XML. */
   toString(): string {
     return (this.#text ??= this.resource === '' ? this.bareString : this.bareString + '/' + this.resource)
   }
 
+  /** As `toString`. */
   toJSON(): string {
     return this.toString()
   }

@@ -87,3 +87,6 @@ export class StreamError extends Error {
       .join('')}</stream:error>`
   }
 }
+
+/** What is no XML, or none with namespaces (§4.9.3.13). */
+export const malformed = (text: string): StreamError => new StreamError('not-well-formed', text)

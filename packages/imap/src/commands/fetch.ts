@@ -16,6 +16,8 @@ import { type FetchModifiers, parseFetchModifiers, partialSpans, tellVanishedEar
 const BATCH = 2048
 /** The same where nothing else is needed: at the end of each the store has nothing to do until more is asked for. */
 const RENDERED = 16_384
+/** Messages of which nothing but their rows is needed, written as one text. */
+const ROWS = 64
 /** Messages whose octets are read while earlier ones are written: the store then answers many in one go. */
 const AHEAD = 32
 /** Octets read ahead, about. */
@@ -155,11 +157,7 @@ class Fetch {
 
   /** Everything asked for is in the columns: no message is touched. */
   async #columns(cursor: RowCursor): Promise<void> {
-    let count = 0
-    while (cursor.next()) {
-      this.#response.row(cursor.position, cursor)
-      if ((++count & 63) === 0 && this.#session.winded) await this.#session.breathe()
-    }
+    while (this.#response.rows(cursor, ROWS)) if (this.#session.winded) await this.#session.breathe()
   }
 
   /** Rows and what the store has rendered of them: one cursor tells what to ask for, another follows the answers, and no row is made an object of. */

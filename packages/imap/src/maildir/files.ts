@@ -88,21 +88,25 @@ export class Files {
     }
   }
 
+  /** Moves a file, over whatever had the name. Durable when both folders are synced. */
   async rename(from: string, to: string): Promise<void> {
     this.#before()
     await rename(from, to)
   }
 
+  /** Gives a file a second name. Rejects with EEXIST where it is taken. */
   async link(from: string, to: string): Promise<void> {
     this.#before()
     await link(from, to)
   }
 
+  /** Takes a name away. */
   async unlink(path: string): Promise<void> {
     this.#before()
     await unlink(path)
   }
 
+  /** Sets the time of a file. */
   async touch(path: string, date: Date): Promise<void> {
     this.#before()
     await utimes(path, date, date)
@@ -120,6 +124,7 @@ export class Files {
     }
   }
 
+  /** Removes a file, or a folder with all that is in it; nothing to do where there is none. */
   async remove(path: string): Promise<void> {
     this.#before()
     await rm(path, { recursive: true, force: true })

@@ -94,6 +94,7 @@ export class MemoryMail {
     return this.#listeners.size
   }
 
+  /** Calls the listener for each change, see `MailAccount.watch`. Returns the way to stop. */
   watch(listener: Parameters<MailAccount['watch']>[0]): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
@@ -111,6 +112,7 @@ export class MemoryMail {
     for (const listener of this.#listeners) listener(id, annotations)
   }
 
+  /** The modseq of the next change (RFC 7162). */
   nextModseq(): number {
     return ++this.#modseq
   }
@@ -134,14 +136,17 @@ export class MemoryMail {
     return [...new Set(spelt)].filter((flag) => flag !== undefined)
   }
 
+  /** All keywords that are kept, as they were spelt first. */
   keywords(): readonly string[] {
     return [...this.#keywords.values()]
   }
 
+  /** All mailboxes. */
   get mailboxes(): Iterable<MemoryMailbox> {
     return this.#mailboxes.values()
   }
 
+  /** The mailbox of that name; undefined for none. */
   find(name: string): MemoryMailbox | undefined {
     return this.#mailboxes.get(canonicalName(name))
   }
@@ -151,6 +156,7 @@ export class MemoryMail {
     return user === this ? ALL_RIGHTS : (mailbox.acl.get(user.name) ?? '')
   }
 
+  /** A name as it is listed, whether there is a mailbox or only a subscription. */
   entry(name: string, mailbox: MemoryMailbox | undefined, subscribed: boolean): MailboxEntry {
     const role = mailbox?.name === 'INBOX' ? 'Inbox' : mailbox && this.#roles.get(mailbox)
     return { id: mailbox?.id ?? '', name, role, subscribed, selectable: mailbox !== undefined }
@@ -164,6 +170,7 @@ export class MemoryMail {
     return mailbox
   }
 
+  /** Makes a mailbox and what is missing above it. @throws BackendError CANNOT, ALREADYEXISTS, USEATTR or OVERQUOTA */
   create(wanted: string, role: MailboxRole | undefined): MemoryMailbox {
     const name = canonicalName(wanted)
     const fault = nameFault(name)
@@ -188,6 +195,7 @@ export class MemoryMail {
     return mailbox
   }
 
+  /** Deletes a mailbox with its messages. @throws BackendError CANNOT for INBOX */
   delete(mailbox: MemoryMailbox): void {
     if (mailbox.name === 'INBOX') throw new BackendError('CANNOT', 'INBOX cannot be deleted')
     const users = [...mailbox.acl.keys()]
@@ -198,6 +206,7 @@ export class MemoryMail {
     for (const user of users) this.users?.get(user)?.hear(undefined)
   }
 
+  /** Renames a mailbox and all below it; INBOX stays, and its messages move (RFC 9051 §6.3.6). @throws BackendError NONEXISTENT, CANNOT or ALREADYEXISTS */
   rename(wantedFrom: string, wantedTo: string): void {
     const from = canonicalName(wantedFrom)
     const to = canonicalName(wantedTo)
@@ -234,6 +243,7 @@ export class MemoryMail {
     return usage
   }
 
+  /** What is used and what may be: STORAGE in units of 1024 octets (RFC 9208 §5). */
   quota(): readonly QuotaResource[] {
     const { octets, messages } = this.#usage()
     const storage = this.#octetLimit === Infinity ? undefined : Math.ceil(this.#octetLimit / 1024)

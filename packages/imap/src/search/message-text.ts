@@ -18,6 +18,7 @@ export class HeaderText {
     return this.#headers.all(name).map((value) => fold(decodeWords(value)))
   }
 
+  /** The value of the first field of that name; undefined for none. */
   first(name: string): string | undefined {
     return this.#headers.get(name)
   }

@@ -16,7 +16,7 @@ import { StreamClosed } from '../wire/response-stream.ts'
 import { MessageReader, needsHeaderOnly } from './message-reader.ts'
 import type { ImapServerSession } from './session.ts'
 import { fetchOpening, formatFlags } from './telling.ts'
-import type { MailboxView } from './view.ts'
+import type { MailboxView, RowCursor } from './view.ts'
 
 /** A message longer than this is read and written in pieces. */
 export const PIECE = 1_048_576
@@ -66,6 +66,23 @@ export class FetchResponse {
     this.#end(row)
   }
 
+  /** The responses of up to `most` messages of which nothing but their rows is needed; false where there are no more. One piece of text: a mailbox has a hundred thousand of them. */
+  rows(cursor: RowCursor, most: number): boolean {
+    const { uidOnly } = this.#session
+    let text = ''
+    let more = true
+    for (let n = 0; n < most && (more = cursor.next()); n++) {
+      text += uidOnly ? `* ${cursor.uid} UIDFETCH (` : `* ${cursor.position + 1} FETCH (`
+      for (let i = 0; i < this.#items.length; i++) {
+        if (i > 0) text += ' '
+        text += this.#column((this.#items[i] as FetchItem).kind, cursor) ?? ''
+      }
+      text += ')\r\n'
+    }
+    this.#session.out.text(text)
+    return more
+  }
+
   /** The response of any message, with the octets that `contents` read for it. */
   async message(position: number, row: MessageRow, meta: MessageMeta, contents: Contents): Promise<void> {
     this.#line = fetchOpening(this.#session, position, row.uid)
@@ -101,23 +118,26 @@ export class FetchResponse {
     this.#session.out.bytes(octets)
   }
 
-  #plain(kind: PlainItem, row: MessageRow, meta: MessageMeta | undefined): void {
+  /** What stands in the columns of a mailbox; undefined for an item that is made of something else. */
+  #column(kind: FetchItem['kind'], row: MessageRow): string | undefined {
     switch (kind) {
       case 'UID':
-        this.#line += `UID ${row.uid}`
-        return
+        return `UID ${row.uid}`
       case 'FLAGS':
-        this.#line += `FLAGS ${this.#formatFlags(row)}`
-        return
+        return `FLAGS ${this.#formatFlags(row)}`
       case 'INTERNALDATE':
-        this.#line += `INTERNALDATE "${this.#dates.format(row.internalDate, row.zone)}"`
-        return
+        return `INTERNALDATE "${this.#dates.format(row.internalDate, row.zone)}"`
       case 'RFC822.SIZE':
-        this.#line += `RFC822.SIZE ${row.size}`
-        return
+        return `RFC822.SIZE ${row.size}`
       case 'MODSEQ':
-        this.#line += `MODSEQ (${row.modseq})`
-        return
+        return `MODSEQ (${row.modseq})`
+      default:
+        return undefined
+    }
+  }
+
+  #plain(kind: PlainItem, row: MessageRow, meta: MessageMeta | undefined): void {
+    switch (kind) {
       case 'EMAILID':
         this.#line += `EMAILID ${meta?.emailId === undefined ? 'NIL' : `(${meta.emailId})`}`
         return
@@ -142,6 +162,9 @@ export class FetchResponse {
       case 'PREVIEW':
         this.#line += 'PREVIEW '
         this.#bytes(meta?.preview === undefined ? NIL : encodeString(meta.preview))
+        return
+      default:
+        this.#line += this.#column(kind, row) ?? ''
     }
   }
 

@@ -51,6 +51,7 @@ export class LiteralBudget {
     if (at >= 0) this.#waiting.splice(at, 1)[0]?.go(false)
   }
 
+  /** Gives back what a share holds. Who waits gets it, those first who hold some already. */
   give(octets: number, share: LiteralShare): void {
     this.#used -= octets
     if (this.#beyond === share) this.#beyond = undefined

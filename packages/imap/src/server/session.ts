@@ -80,10 +80,12 @@ export class ImapServerSession {
 
   // --- What commands see -------------------------------------------------------------------------------------------------------------
 
+  /** What the backend and the mechanisms are told of the connection. */
   get connection(): ImapConnection {
     return { secure: this.#channel.secure, socket: this.#channel.socket, remoteAddress: this.options.remoteAddress }
   }
 
+  /** Who logged in; undefined before. */
   get identity(): Identity | undefined {
     return this.#identity
   }
@@ -94,6 +96,7 @@ export class ImapServerSession {
     return this.#account
   }
 
+  /** True in the states `authenticated` and `selected` (RFC 9051 §3). */
   get authenticated(): boolean {
     return this.#account !== undefined
   }
@@ -104,6 +107,7 @@ export class ImapServerSession {
     return this.#view
   }
 
+  /** True where a mailbox is selected. */
   get selected(): boolean {
     return this.#view !== undefined
   }
@@ -120,6 +124,7 @@ export class ImapServerSession {
     return view
   }
 
+  /** What the session offers in its state, as CAPABILITY writes it: names with spaces between (RFC 9051 §7.2.2). */
   get capabilities(): string {
     return capabilityList({
       account: this.#account,
@@ -166,14 +171,17 @@ export class ImapServerSession {
       this.out.untagged(`OK [HIGHESTMODSEQ ${Math.max(1, this.#view.told)}] Mod-sequences are on`)
   }
 
+  /** True where STARTTLS is offered. */
   get canStartTls(): boolean {
     return !this.#channel.secure && this.options.startTls !== undefined
   }
 
+  /** False where passwords must not go over this connection (LOGINDISABLED, RFC 9051 §6.2.3). */
   get loginAllowed(): boolean {
     return this.#channel.secure || (this.options.plaintextLogin ?? this.options.startTls === undefined)
   }
 
+  /** The SASL mechanisms that this connection may use. */
   get mechanisms(): SaslMechanisms {
     return this.options.mechanisms?.(this.connection) ?? NO_MECHANISMS
   }
@@ -272,6 +280,7 @@ export class ImapServerSession {
     return this.#channel.startTls()
   }
 
+  /** True once COMPRESS has begun (RFC 4978). */
   get compressed(): boolean {
     return this.#channel.compressed
   }

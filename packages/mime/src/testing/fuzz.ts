@@ -22,6 +22,7 @@ export class Random {
     return this.below(times) === 0
   }
 
+  /** One of them. */
   pick<T>(list: readonly [T, ...T[]] | readonly T[]): T {
     const one = list[this.below(list.length)]
     if (one === undefined) throw new Error('nothing to pick from')

@@ -18,6 +18,7 @@ const BINDINGS = {
 
 export type TokenMechanismName = keyof typeof BINDINGS
 
+/** The mechanisms that prove a token, by their registered names. */
 export const TOKEN_MECHANISMS = Object.keys(BINDINGS) as readonly TokenMechanismName[]
 
 /** The token mechanism of that name; undefined for others. */
@@ -45,6 +46,10 @@ const HASH_OCTETS = 32
 const hashed = (token: Uint8Array, who: 'Initiator' | 'Responder', binding: Uint8Array): Buffer =>
   createHmac('sha256', token).update(who).update(binding).digest()
 
+/**
+ * The server's side of a login by token (draft-schmaus-kitten-sasl-ht): `source` is asked for the account's tokens that the client may mean.
+ * A mechanism that is bound to a channel needs `channelBinding`. What is wrong becomes the failure of a step: `malformed-request`, or what the source refuses with.
+ */
 export function tokenServer(
   name: TokenMechanismName,
   source: TokenSource,

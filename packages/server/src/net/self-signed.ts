@@ -1,4 +1,4 @@
-// A certificate for a server that has none yet: its own key, signed by itself. Just enough DER (ITU-T X.690) to write one (RFC 5280).
+// A certificate for a server that has none yet: its own key, signed by itself (RFC 5280).
 
 import { createHash, generateKeyPair, randomBytes, sign, type KeyObject, type X509Certificate } from 'node:crypto'
 import { mkdir, open, rename } from 'node:fs/promises'
@@ -6,6 +6,7 @@ import { isIP, isIPv4 } from 'node:net'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { readKeyPair, type CertificateFiles } from './certificate-files.ts'
+import { integer, oid, sequence, set, time, tlv, utf8 } from './der.ts'
 import { StartError } from './start-error.ts'
 
 const YEARS = 10
@@ -125,34 +126,4 @@ function addressOctets(address: string): Buffer {
   const [front, back] = [words(head), words(tail)]
   const all = [...front, ...Array<number>(8 - front.length - back.length).fill(0), ...back]
   return Buffer.from(all.flatMap((word) => [word >> 8, word & 0xff]))
-}
-
-function tlv(tag: number, ...parts: readonly Uint8Array[]): Buffer {
-  const content = Buffer.concat(parts)
-  const size: number[] = []
-  for (let rest = content.length; rest > 0; rest >>= 8) size.unshift(rest & 0xff)
-  const length = content.length < 0x80 ? [content.length] : [0x80 | size.length, ...size]
-  return Buffer.concat([Buffer.of(tag, ...length), content])
-}
-
-const sequence = (...parts: readonly Uint8Array[]): Buffer => tlv(0x30, ...parts)
-const set = (...parts: readonly Uint8Array[]): Buffer => tlv(0x31, ...parts)
-const integer = (octets: Uint8Array): Buffer => tlv(0x02, octets)
-const utf8 = (text: string): Buffer => tlv(0x0c, Buffer.from(text, 'utf8'))
-
-function oid(...arcs: readonly number[]): Buffer {
-  const [first = 0, second = 0, ...rest] = arcs
-  const octets = [first * 40 + second]
-  for (const arc of rest) {
-    const digits = [arc & 0x7f]
-    for (let left = arc >>> 7; left > 0; left >>>= 7) digits.unshift(0x80 | (left & 0x7f))
-    octets.push(...digits)
-  }
-  return tlv(0x06, Buffer.from(octets))
-}
-
-/** RFC 5280 §4.1.2.5: UTCTime until 2049, GeneralizedTime afterwards. */
-function time(at: Date): Buffer {
-  const text = at.toISOString().replace(/[-:T]|\.\d+/g, '')
-  return at.getUTCFullYear() < 2050 ? tlv(0x17, Buffer.from(text.slice(2))) : tlv(0x18, Buffer.from(text))
 }

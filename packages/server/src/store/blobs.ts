@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto'
 import { type FileHandle, link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
+import { type Folders, syncFolder } from '../kernel/folders.ts'
 import type { Random } from '../kernel/random.ts'
 import type { Blobs } from './contracts.ts'
 import { storeError } from './sqlite.ts'
@@ -51,11 +52,13 @@ export class RecentBlobs {
 
 export class FileBlobs implements Blobs {
   readonly #folder: string
+  readonly #folders: Folders
   readonly #temporary: TemporaryFiles
   readonly #recent: RecentBlobs
 
-  constructor(folder: string, temporary: TemporaryFiles, recent: RecentBlobs) {
+  constructor(folder: string, folders: Folders, temporary: TemporaryFiles, recent: RecentBlobs) {
     this.#folder = folder
+    this.#folders = folders
     this.#temporary = temporary
     this.#recent = recent
   }
@@ -65,13 +68,12 @@ export class FileBlobs implements Blobs {
     const folder = join(this.#folder, name.slice(0, 2))
     const path = join(folder, name)
     try {
+      await this.#folders.make(folder)
       if ((await sizeOf(path)) === content.byteLength) {
         // Another `put` may have written it and not have come to this yet.
         await syncFolder(folder)
         return name
       }
-      const made = await mkdir(folder, { recursive: true, mode: 0o700 })
-      if (made !== undefined) await syncFolder(join(made, '..'))
       const temporary = await this.#temporary.path()
       try {
         if (!(await this.#shared(name, temporary, content.byteLength))) await write(temporary, content)
@@ -96,12 +98,9 @@ export class FileBlobs implements Blobs {
       const name = hash.digest('hex')
       const folder = join(this.#folder, name.slice(0, 2))
       const path = join(folder, name)
+      await this.#folders.make(folder)
       if ((await sizeOf(path)) === size) await rm(temporary, { force: true })
-      else {
-        const made = await mkdir(folder, { recursive: true, mode: 0o700 })
-        if (made !== undefined) await syncFolder(join(made, '..'))
-        await rename(temporary, path)
-      }
+      else await rename(temporary, path)
       await syncFolder(folder)
       this.#recent.remember(name, path)
       return name
@@ -207,15 +206,5 @@ async function sizeOf(path: string): Promise<number | undefined> {
     return (await stat(path)).size
   } catch {
     return undefined
-  }
-}
-
-/** Makes what was put into a folder, or renamed in it, safe from power loss. */
-export async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
   }
 }

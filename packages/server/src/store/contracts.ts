@@ -50,6 +50,8 @@ export interface Operation<Arguments, Result> extends Moves<Arguments, Awaited<R
   readonly mode: 'read' | 'write' | 'append'
   /** A `write` of what can be made anew of the rest: its promise resolves when the change is made, and a power failure may undo it. What else is in its transaction is safe all the same. */
   readonly derived?: boolean
+  /** Of a `write`: its arguments without those that only spare it work. With these alone it does and answers the same: they are what the journal keeps. */
+  needed?(args: Arguments): unknown
   run(tx: Transaction, args: Arguments): Soon<Result>
   /** Of an `append`: many at once, in their order. */
   runAll?(tx: Transaction, all: readonly Arguments[]): Soon<void>
@@ -74,8 +76,8 @@ export const read = <A, R>(
 /** An operation whose promise resolves only when its change is safe from power loss. */
 export const write = <A, R>(
   run: (tx: Transaction, args: A) => Soon<R>,
-  moves: Moves<A, Awaited<R>> = {},
-): Operation<A, R> => ({ ...moves, mode: 'write', run })
+  more: Moves<A, Awaited<R>> & Pick<Operation<A, R>, 'needed'> = {},
+): Operation<A, R> => ({ ...more, mode: 'write', run })
 
 /** An operation that writes only what can be made anew, such as an index: nobody waits for the disk on its account. */
 export const derived = <A, R>(

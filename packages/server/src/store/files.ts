@@ -1,11 +1,12 @@
 // Files of one owner: streamed to a temporary file, synced, and only then under their name.
 
 import { createWriteStream } from 'node:fs'
-import { type FileHandle, mkdir, open, opendir, rename, rm, stat } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { type FileHandle, open, opendir, rename, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { syncFolder, type TemporaryFiles } from './blobs.ts'
+import { type Folders, syncFolder } from '../kernel/folders.ts'
+import type { TemporaryFiles } from './blobs.ts'
 import type { Files } from './contracts.ts'
 import { storeError } from './sqlite.ts'
 
@@ -21,10 +22,12 @@ const PIECE = 1024 * 1024
 
 export class FolderOfFiles implements Files {
   readonly #folder: string
+  readonly #folders: Folders
   readonly #temporary: TemporaryFiles
 
-  constructor(folder: string, temporary: TemporaryFiles) {
+  constructor(folder: string, folders: Folders, temporary: TemporaryFiles) {
     this.#folder = folder
+    this.#folders = folders
     this.#temporary = temporary
   }
 
@@ -36,8 +39,7 @@ export class FolderOfFiles implements Files {
       await pipeline(content, file)
       if (file.bytesWritten !== size)
         throw new RangeError(`${file.bytesWritten} octets came where there should be ${size}`)
-      const made = await mkdir(this.#folder, { recursive: true, mode: 0o700 })
-      if (made !== undefined) await syncFolder(dirname(made))
+      await this.#folders.make(this.#folder)
       await rename(temporary, path)
       await syncFolder(this.#folder)
     } catch (error) {

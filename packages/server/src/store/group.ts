@@ -63,9 +63,15 @@ export class Group {
       if (!this.writes(call)) continue
       // What moves is gone when the call is over: it cannot be carried out again.
       if (this.operation(call)?.given !== undefined) return false
-      size += sizeOf(call[5])
+      size += sizeOf(this.#needed(call))
     }
     return size <= (alone ? TWICE_ALONE : TWICE)
+  }
+
+  /** The arguments that the journal keeps. */
+  #needed(call: Call): unknown {
+    const operation = this.operation(call)
+    return operation?.needed === undefined ? call[5] : operation.needed(call[5] as never)
   }
 
   /** True for a group that writes only what can be made anew, or nothing. */
@@ -78,8 +84,8 @@ export class Group {
     const entries: Entry[] = []
     for (const [index, call] of this.calls.entries()) {
       if (!this.writes(call) || outcomes[index]?.[1] !== false) continue
-      const [, scale, name, store, operation, args] = call
-      entries.push([next(), 'done', scale, name, store, operation, args, this.#now])
+      const [, scale, name, store, operation] = call
+      entries.push([next(), 'done', scale, name, store, operation, this.#needed(call), this.#now])
     }
     return entries
   }

@@ -2,6 +2,7 @@
 
 import { availableParallelism } from 'node:os'
 import { mkdirSync } from 'node:fs'
+import { Folders } from '../kernel/folders.ts'
 import type { Scope } from '../kernel/scope.ts'
 import { dirname, join } from 'node:path'
 import { BlobKeeper } from './blob-keeper.ts'
@@ -21,7 +22,7 @@ import {
   type StoreFigures,
 } from './contracts.ts'
 import { callerOf } from './callers.ts'
-import type { Broken, Fault } from './calls.ts'
+import type { Broken, Fault, Waiter } from './calls.ts'
 import { databasePath } from './databases.ts'
 import { carryOutLeft, hashOf, inlineLane, type Lane, threadLane } from './lanes.ts'
 import { Outbox, type SentBatch } from './outbox.ts'
@@ -70,12 +71,10 @@ class SqliteStore implements Store {
   readonly #scope: Scope
   readonly #options: StoreOptions
   readonly #recentBlobs = new RecentBlobs()
+  readonly #folders: Folders
   readonly #temporary: TemporaryFiles
   readonly #lanes: Lane[] = []
-  readonly #waiting = new Map<
-    number,
-    { readonly lane: number; resolve(value: unknown): void; reject(error: Error): void; readonly what: string }
-  >()
+  readonly #waiting = new Map<number, Waiter>()
   /** Lines that are not known to be safe. */
   readonly #batches = new Map<number, SentBatch>()
   /** How many lines these are, and those that are not sent yet. */
@@ -97,7 +96,8 @@ class SqliteStore implements Store {
     this.#options = options
     this.#limit = options.waiting ?? 20_000
     this.#temporary = new TemporaryFiles(join(options.folder, 'tmp'), scope.random)
-    this.blobs = new FileBlobs(join(options.folder, 'blobs'), this.#temporary, this.#recentBlobs)
+    this.#folders = new Folders(options.folder)
+    this.blobs = new FileBlobs(join(options.folder, 'blobs'), this.#folders, this.#temporary, this.#recentBlobs)
     this.bus = new LocalBus(scope.log)
     const threads = options.worker === undefined ? 1 : (options.threads ?? Math.min(4, availableParallelism()))
     for (let lane = 0; lane < threads; lane++) {
@@ -140,11 +140,11 @@ class SqliteStore implements Store {
   }
 
   accountBlobs(account: string): FileBlobs {
-    return new FileBlobs(join(this.#folderOf(account), 'blobs'), this.#temporary, this.#recentBlobs)
+    return new FileBlobs(join(this.#folderOf(account), 'blobs'), this.#folders, this.#temporary, this.#recentBlobs)
   }
 
   accountFiles(account: string): FolderOfFiles {
-    return new FolderOfFiles(join(this.#folderOf(account), 'files'), this.#temporary)
+    return new FolderOfFiles(join(this.#folderOf(account), 'files'), this.#folders, this.#temporary)
   }
 
   #folderOf(account: string): string {
@@ -365,10 +365,7 @@ class SqliteStore implements Store {
     return error
   }
 
-  #settle(
-    id: number,
-    how: (waiting: { resolve(value: unknown): void; reject(error: Error): void; readonly what: string }) => void,
-  ): void {
+  #settle(id: number, how: (waiting: Waiter) => void): void {
     const waiting = this.#waiting.get(id)
     if (waiting === undefined) return
     this.#waiting.delete(id)

@@ -1,7 +1,7 @@
 // Calls that are safe before they are carried out, through crashes of every kind.
 
 import assert from 'node:assert/strict'
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { StoreError } from '../../src/store/contracts.ts'
@@ -212,6 +212,17 @@ test('what is long is not written twice: its database is synced, however deep in
     const kept = copyOf(data)
     assert.deepEqual(await found(kept), ['first', 'a', 'c'])
     assert.deepEqual(await found(kept, 'bert'), ['first', 'b', 'd'])
+  }))
+
+test('what only spares work is not in the journal, and is not missed when that is carried out', () =>
+  use({}, async (store, data) => {
+    const known = new Uint8Array(new SharedArrayBuffer(1024 * 1024)).fill(1)
+    assert.equal(await store.account(notes, 'bert').addKnowing({ text: 'a', known }), known.length)
+    assert.ok(journals(data).reduce((sum, path) => sum + written(path), 0) < 8192)
+    const kept = copyOf(data)
+    rmSync(join(data, 'journal'), { recursive: true })
+    assert.deepEqual(await found(copyOf(data), 'bert'), [], 'the database itself was not synced for it')
+    assert.deepEqual(await found(kept, 'bert'), ['a'])
   }))
 
 test('what was being written when the power went is not taken, all before it is', () =>

@@ -24,6 +24,14 @@ export const notes = defineStore({
         for (const { text } of all) await tx.run('INSERT INTO note (text) VALUES (?)', text)
       },
     ),
+    /** `known` only spares work. Answers how much of it there was. */
+    addKnowing: write(
+      async (tx, { text, known }: { readonly text: string; readonly known?: Uint8Array }) => {
+        await tx.run('INSERT INTO note (text) VALUES (?)', text)
+        return known?.length ?? 0
+      },
+      { needed: ({ text }) => ({ text }) },
+    ),
     /** Safe at once, carried out later. */
     append: append(async (tx, all: readonly { readonly text: string }[]) => {
       for (const { text } of all) {

@@ -33,6 +33,7 @@ export class SmtpConnectionError extends Error {
   }
 }
 
+/** One connection, from its greeting to QUIT: STARTTLS, authentication, then one message after the other. What the server refuses is an SmtpError, a connection that is lost an SmtpConnectionError. */
 export class SmtpClient {
   readonly #options: ClientOptions
   readonly #timeouts: ClientTimeouts
@@ -72,9 +73,11 @@ export class SmtpClient {
   get extensions(): ReadonlyMap<string, readonly string[]> {
     return this.#offer.extensions
   }
+  /** What the server said first. */
   get greeting(): SmtpReply {
     return this.#greeting
   }
+  /** The socket in use; another one after STARTTLS. */
   get socket(): Duplex {
     return this.#wire.socket
   }

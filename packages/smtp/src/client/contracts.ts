@@ -17,6 +17,7 @@ export interface ClientTimeouts {
   readonly quit: number
 }
 
+/** Those of RFC 5321 §4.5.3.2, which says nothing of QUIT. Milliseconds. */
 export const defaultTimeouts: ClientTimeouts = {
   greeting: 300_000,
   command: 300_000,

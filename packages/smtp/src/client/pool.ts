@@ -25,6 +25,7 @@ interface Idle {
   readonly gone: () => void
 }
 
+/** Connections that are kept for the next message to the same place, by a key of the caller's; bounded in number, in time, and in messages that one carries. */
 export class ClientPool {
   readonly #idlePerKey: number
   readonly #idleInAll: number

@@ -144,6 +144,7 @@ export interface SmtpLimits {
   readonly messageDuration: number
 }
 
+/** Octets and milliseconds: safe for a server that anybody may connect to. */
 export const defaultLimits: SmtpLimits = {
   commandLine: 2048,
   authLine: 12_288,

@@ -11,6 +11,7 @@ export interface Connection {
   readonly secure?: boolean
 }
 
+/** One service, SMTP, Submission or LMTP as its options say. It listens nowhere: it is given connections, and shares its limits among them. */
 export class SmtpServer {
   readonly #service: Service
   /** Open sessions, and who waits for their end. */

@@ -245,8 +245,7 @@ export class Session implements SmtpSession {
   }
 
   #extensions(): Extensions {
-    const { extensions, options } = this.#service
-    return { ...extensions, requireTls: extensions.requireTls && this.#secure, auth: options.mechanisms !== undefined }
+    return this.#secure ? this.#service.offeredSecure : this.#service.offered
   }
 
   /** Without TLS a password travels in the clear, so nothing is offered there unless the operator insists. */

@@ -8,20 +8,16 @@ export class HandClock implements Clock {
   #now = 0
   #timers = new Set<{ at: number; action: () => void }>()
 
+  /** Milliseconds; 0 until it is turned. */
   now(): number {
     return this.#now
   }
 
+  /** Calls back once the time was turned so far. */
   after(milliseconds: number, action: () => void): ClockTimer {
     const timer = { at: this.#now + milliseconds, action }
     this.#timers.add(timer)
-    return {
-      refresh: () => {
-        timer.at = this.#now + milliseconds
-        this.#timers.add(timer)
-      },
-      cancel: () => void this.#timers.delete(timer),
-    }
+    return { cancel: () => void this.#timers.delete(timer) }
   }
 
   /** Lets time pass; what falls due happens now. */
@@ -65,6 +61,7 @@ export class PeerEnd {
     return this.hear(until)
   }
 
+  /** Waits for text that fits; returns everything received since the last call. */
   async hear(until: RegExp = /^\d{3}(?: .*)?\r\n$/m): Promise<string> {
     while (!until.test(this.text)) {
       if (this.ended) throw new Error(`the connection ended after: ${this.text}`)

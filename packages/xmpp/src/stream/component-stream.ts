@@ -6,7 +6,7 @@ import type { Element } from '../element.ts'
 import { prepareDomain } from '../jid.ts'
 import { NS } from '../namespaces.ts'
 import { StreamError } from '../stream-error.ts'
-import { DEFAULT_PARSER_LIMITS } from '../stream-parser.ts'
+import { DEFAULT_PARSER_LIMITS } from '../stream-reader.ts'
 import { Connection } from './connection.ts'
 import { type CloseReason, type ConnectionLimits, systemTimers, type Timers } from './contracts.ts'
 import { streamHeader } from './header.ts'
@@ -46,6 +46,7 @@ const DEFAULT_LIMITS: ConnectionLimits = {
   waitingBytes: 16_384,
 }
 
+/** A stream to which a component has connected, from its header on: it proves the shared secret (§3), then stanzas go both ways. */
 export class ComponentStream {
   readonly #handlers: ComponentStreamHandlers
   readonly #options: ComponentStreamOptions

@@ -1,7 +1,7 @@
 // What a connection and those who use it expect of each other.
 
 import type { Element } from '../element.ts'
-import type { ParserLimits } from '../stream-parser.ts'
+import type { ParserLimits } from '../stream-reader.ts'
 import type { Defer } from './outbox.ts'
 import type { Underway } from './underway.ts'
 

@@ -3,6 +3,7 @@
 import type { Element } from '../element.ts'
 import { NS } from '../namespaces.ts'
 import { escapeAttribute } from '../serialise.ts'
+import { StreamError } from '../stream-error.ts'
 
 export interface HeaderAttributes {
   readonly namespace: string
@@ -32,6 +33,13 @@ export function streamHeader(attributes: HeaderAttributes): string {
     attribute('xml:lang', attributes.lang) +
     '>'
   )
+}
+
+/** A header must open a stream whose content is in `namespace` (RFC 6120 §4.8). @throws StreamError invalid-namespace or bad-format */
+export function checkHeader(header: Element, contentNamespace: string, namespace: string): void {
+  if (header.xmlns !== NS.streams) throw new StreamError('invalid-namespace', 'the stream namespace is unknown')
+  if (contentNamespace !== namespace) throw new StreamError('invalid-namespace', `${namespace} is spoken here`)
+  if (header.name !== 'stream') throw new StreamError('bad-format', 'stream header expected')
 }
 
 /** RFC 6120 §4.7.5: the major number decides; without one the stream is of before XMPP 1.0. */

@@ -5,7 +5,7 @@ import { el, Element } from '../element.ts'
 import { type NamespaceContext, readElement } from '../element-reader.ts'
 import { NS } from '../namespaces.ts'
 import { StreamError } from '../stream-error.ts'
-import type { ParserLimits, StreamHandlers, StreamReader } from '../stream-parser.ts'
+import type { ParserLimits, StreamHandlers, StreamReader } from '../stream-reader.ts'
 import type { HeaderAttributes } from './header.ts'
 
 /** Parts the messages of one write. No XML can hold it. */

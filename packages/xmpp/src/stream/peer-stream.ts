@@ -4,9 +4,10 @@ import type { Duplex } from 'node:stream'
 import { el, type Element } from '../element.ts'
 import { NS } from '../namespaces.ts'
 import { StreamError } from '../stream-error.ts'
-import { DEFAULT_PARSER_LIMITS } from '../stream-parser.ts'
+import { DEFAULT_PARSER_LIMITS } from '../stream-reader.ts'
 import { Connection } from './connection.ts'
 import { type CloseReason, type ConnectionLimits, systemTimers, type Timers } from './contracts.ts'
+import { demandKnown } from './elements.ts'
 import { isVersionSupported, streamHeader } from './header.ts'
 import type { Defer } from './outbox.ts'
 import { saslText } from './sasl.ts'
@@ -16,6 +17,7 @@ export interface PeerStreamLimits extends ConnectionLimits {
   readonly unauthenticatedStanzaBytes: number
 }
 
+/** Safe for a stream to any server. */
 export const DEFAULT_PEER_LIMITS: PeerStreamLimits = {
   ...DEFAULT_PARSER_LIMITS,
   unauthenticatedStanzaBytes: 16_384,
@@ -63,6 +65,7 @@ export interface PeerStreamHandlers {
 /** `opening` → `negotiating` → `authenticated`; `closed` from everywhere. */
 export type PeerState = 'opening' | 'negotiating' | 'authenticated' | 'closed'
 
+/** A stream to another server, from the first header on: TLS, then whatever `negotiate` proves. */
 export class PeerStream {
   readonly #options: PeerStreamOptions
   readonly #handlers: PeerStreamHandlers
@@ -104,10 +107,12 @@ export class PeerStream {
     this.#open()
   }
 
+  /** How far it has come. */
   get state(): PeerState {
     return this.#state
   }
 
+  /** True once the connection is encrypted. */
   get secure(): boolean {
     return this.#secure
   }
@@ -192,8 +197,7 @@ export class PeerStream {
     if (xmlns === NS.streams && name === 'features') return this.#features(element)
     if (xmlns === NS.tls) return this.#tls(element)
     if (xmlns === NS.sasl) return this.#sasl(element)
-    const known = this.#handlers.nonza(element, this)
-    return typeof known === 'boolean' ? demandKnown(known) : known.then(demandKnown)
+    return demandKnown(this.#handlers.nonza(element, this))
   }
 
   #stanza(stanza: Element): void | Promise<void> {
@@ -261,8 +265,4 @@ export class PeerStream {
     this.#state = 'closed'
     this.#handlers.closed(reason, this)
   }
-}
-
-function demandKnown(known: boolean): void {
-  if (!known) throw new StreamError('unsupported-stanza-type')
 }

@@ -43,6 +43,7 @@ export function saslConditionElement(condition: string): Element {
   return el(FAILURES.includes(condition) ? condition : 'not-authorized', { xmlns: NS.sasl })
 }
 
+/** A `<failure/>` (RFC 6120 §6.5), with a text in English where one is given. */
 export function saslFailure(condition: string, text = ''): Element {
   return el(
     'failure',
@@ -118,8 +119,8 @@ export class SaslNegotiation {
     this.#failures++
   }
 
-  /** True when the client has used up its attempts (RFC 6120 §6.4.5). */
-  get exhausted(): boolean {
-    return this.#failures >= this.#attempts
+  /** @throws StreamError policy-violation when the client has used up its attempts (RFC 6120 §6.4.5) */
+  demandAttempts(): void {
+    if (this.#failures >= this.#attempts) throw new StreamError('policy-violation', 'too many failed attempts')
   }
 }

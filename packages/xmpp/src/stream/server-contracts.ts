@@ -4,7 +4,7 @@ import type { Identity, ServerMechanism } from '@aviso/sasl'
 import type { Duplex } from 'node:stream'
 import type { Element } from '../element.ts'
 import type { Jid } from '../jid.ts'
-import { DEFAULT_PARSER_LIMITS } from '../stream-parser.ts'
+import { DEFAULT_PARSER_LIMITS } from '../stream-reader.ts'
 import type { CloseReason, ConnectionLimits, Timers } from './contracts.ts'
 import type { FeatureTexts } from './features.ts'
 import type { Defer } from './outbox.ts'
@@ -19,6 +19,7 @@ export interface ServerStreamLimits extends ConnectionLimits {
   readonly saslAttempts: number
 }
 
+/** Safe for a server that anybody may connect to. */
 export const DEFAULT_STREAM_LIMITS: ServerStreamLimits = {
   ...DEFAULT_PARSER_LIMITS,
   unauthenticatedStanzaBytes: 10_240,

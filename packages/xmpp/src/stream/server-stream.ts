@@ -5,12 +5,14 @@ import type { Duplex } from 'node:stream'
 import { el, type Element } from '../element.ts'
 import { Jid } from '../jid.ts'
 import { NS } from '../namespaces.ts'
-import { StanzaError, errorReply, resultReply } from '../stanza-error.ts'
+import { StanzaError, errorReply } from '../stanza-error.ts'
 import { StreamError } from '../stream-error.ts'
+import { boundReply, isBindRequest, wantedResource } from './binding.ts'
 import { Connection } from './connection.ts'
 import { type CloseReason, systemTimers } from './contracts.ts'
+import { demandKnown, isRequest } from './elements.ts'
 import { streamFeatures } from './features.ts'
-import { isVersionSupported, streamHeader } from './header.ts'
+import { checkHeader, isVersionSupported, streamHeader } from './header.ts'
 import { openMessage } from './messages.ts'
 import { SaslNegotiation } from './sasl.ts'
 import { sasl2Failure, type Sasl2Handlers, Sasl2Negotiation } from './sasl2.ts'
@@ -23,6 +25,7 @@ import {
 } from './server-contracts.ts'
 import { Underway } from './underway.ts'
 
+/** A stream that a client or another server has opened to us, from its first header on. Who may log in, and what becomes of stanzas, the handlers say. */
 export class ServerStream {
   readonly namespace: string
   readonly #options: ServerStreamOptions
@@ -74,6 +77,7 @@ export class ServerStream {
     )
   }
 
+  /** How far it has come. */
   get state(): StreamState {
     return this.#state
   }
@@ -108,6 +112,7 @@ export class ServerStream {
     return this.#lang
   }
 
+  /** Who has logged in; undefined before. */
   get identity(): Identity | undefined {
     return this.#identity
   }
@@ -182,10 +187,7 @@ export class ServerStream {
   #header(header: Element, contentNamespace: string): void {
     this.#lang = header.get('xml:lang')
     this.#peer = header.get('from')
-    if (header.xmlns !== NS.streams) throw new StreamError('invalid-namespace', 'the stream namespace is unknown')
-    if (contentNamespace !== this.namespace)
-      throw new StreamError('invalid-namespace', `${this.namespace} is spoken here`)
-    if (header.name !== 'stream') throw new StreamError('bad-format', 'stream header expected')
+    checkHeader(header, contentNamespace, this.namespace)
     const host = this.#addressedHost(header.get('to'))
     // Errors are answered in the name of the addressed host, where that is ours (RFC 6120 §4.9.3.6).
     if (host === undefined) throw new StreamError('host-unknown', 'this host is not served here')
@@ -281,8 +283,7 @@ export class ServerStream {
 
   #nonza(element: Element): void | Promise<void> {
     this.#demandEncryption()
-    const known = this.#handlers.nonza?.(element, this) ?? false
-    return typeof known === 'boolean' ? demandKnown(known) : known.then(demandKnown)
+    return demandKnown(this.#handlers.nonza?.(element, this) ?? false)
   }
 
   #demandEncryption(): void {
@@ -328,7 +329,7 @@ export class ServerStream {
       this.authenticate(identity)
       this.#headerSent = false
       this.#connection.restart()
-    } else demandAttempts(sasl)
+    } else sasl.demandAttempts()
   }
 
   #negotiation(): SaslNegotiation {
@@ -371,23 +372,22 @@ export class ServerStream {
     const sasl = this.#negotiation()
     sasl.failed()
     this.#connection.send(failure.toString())
-    demandAttempts(sasl)
+    sasl.demandAttempts()
   }
 
   // Resource binding (RFC 6120 §7)
 
   async #bind(request: Element): Promise<void> {
-    const resource = request.child('bind', NS.bind)?.childText('resource')
     let jid: Jid
     try {
       if (this.#handlers.bind === undefined) throw StanzaError.of('not-allowed')
-      jid = await this.#handlers.bind(resource === '' ? undefined : resource, this)
+      jid = await this.#handlers.bind(wantedResource(request), this)
     } catch (error) {
       return this.#refuse(request, error)
     }
     if (this.#connection.over) return
     this.#bound(jid)
-    this.send(resultReply(request, el('bind', { xmlns: NS.bind }, el('jid', {}, jid.toString()))))
+    this.send(boundReply(request, jid))
   }
 
   #bound(jid: Jid): void {
@@ -406,22 +406,4 @@ export class ServerStream {
     this.#state = 'closed'
     this.#handlers.closed(reason, this)
   }
-}
-
-function demandAttempts(sasl: SaslNegotiation): void {
-  if (sasl.exhausted) throw new StreamError('policy-violation', 'too many failed attempts')
-}
-
-const isRequest = (stanza: Element): boolean =>
-  stanza.name === 'iq' &&
-  (stanza.get('type') === 'get' || stanza.get('type') === 'set') &&
-  stanza.get('id') !== undefined &&
-  stanza.elements.length === 1
-
-function isBindRequest(stanza: Element): boolean {
-  return stanza.name === 'iq' && stanza.get('type') === 'set' && stanza.child('bind', NS.bind) !== undefined
-}
-
-function demandKnown(known: boolean): void {
-  if (!known) throw new StreamError('unsupported-stanza-type')
 }

@@ -13,10 +13,12 @@ export class Underway {
     this.done = done
   }
 
+  /** How many elements are part of it. */
   get elements(): number {
     return this.#elements
   }
 
+  /** What they take in memory, roughly. */
   get octets(): number {
     return this.#octets
   }

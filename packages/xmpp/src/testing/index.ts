@@ -16,6 +16,7 @@ export class HandTimers implements Timers {
   #now = 0
   readonly #waiting = new Set<{ readonly at: number; readonly callback: () => void }>()
 
+  /** Calls back once the time was turned so far. */
   timeout(ms: number, callback: () => void): { cancel(): void } {
     const entry = { at: this.#now + ms, callback }
     this.#waiting.add(entry)
@@ -27,6 +28,7 @@ export class HandTimers implements Timers {
     return this.#waiting.size
   }
 
+  /** Lets time pass, and calls whoever has waited long enough. */
   turn(ms: number): void {
     this.#now += ms
     for (const entry of this.#waiting) {
@@ -63,6 +65,7 @@ export class RawPeer {
     this.attach(socket)
   }
 
+  /** The socket in use. */
   get socket(): Duplex {
     return this.#socket
   }
@@ -82,6 +85,7 @@ export class RawPeer {
     socket.on('end', () => socket.end())
   }
 
+  /** Writes just these octets. */
   send(xml: string | Uint8Array): void {
     this.#socket.write(xml)
   }

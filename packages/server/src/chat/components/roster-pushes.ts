@@ -4,7 +4,7 @@ import { NS } from '@aviso/xmpp'
 import type { Scope } from '../../kernel/scope.ts'
 import type { Change } from '../../store/contracts.ts'
 import type { Host } from '../core/contracts.ts'
-import type { RosterChange } from '../core/roster.store.ts'
+import type { RosterChange } from '../core/roster-rows.ts'
 import { pushes } from '../core/subscribing.ts'
 
 export interface PushTerms {

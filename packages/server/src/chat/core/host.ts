@@ -5,6 +5,7 @@ import type { Scope } from '../../kernel/scope.ts'
 import type { Host, StreamStage } from './contracts.ts'
 import type { Core } from './core.ts'
 import { Domains, isFor } from './domains.ts'
+import { announce } from './intake.ts'
 import { hooksFor } from './points.ts'
 import { probeFor, sendPresenceOf } from './presence.ts'
 import { redeliver } from './redelivery.ts'
@@ -83,7 +84,7 @@ export function hostFor(core: Core, scope: Scope): Host {
     changeRoster: (account, query) =>
       changeRoster(core.successor, account, query, { jid: Jid.of(account.local, account.domain), reply: () => {} }),
     presenceOf: (session) => core.presenceOf(session, session.account.bare).with({ to: undefined }),
-    announce: (session) => core.successor.announce(session),
+    announce: (session) => announce(core.successor, session),
     offer: (key, value) => scope.defer(core.offers.add(key, value, domains)),
     find: (key, domain) => core.offers.all(key, domain).at(-1),
     all: (key, domain) => core.offers.all(key, domain),

@@ -3,6 +3,23 @@
 
 import { defineStore, read, StoreError, write, type Transaction } from '../../store/contracts.ts'
 import {
+  currentVersion,
+  drop,
+  find,
+  type LoadedRoster,
+  mustHaveRoom,
+  nextVersion,
+  put,
+  type RosterChange,
+  type RosterRow,
+  ROW,
+  SHARED_TABLE,
+  TABLES,
+  toRow,
+  type VersionedRow,
+} from './roster-rows.ts'
+import { share, sharedGroups } from './roster-sharing.ts'
+import {
   FROM,
   inbound,
   LISTED,
@@ -15,156 +32,9 @@ import {
   type SubscriptionType,
 } from './subscriptions.ts'
 
-const TABLES = `
-CREATE TABLE roster_item (
-  contact TEXT PRIMARY KEY,
-  name TEXT NOT NULL,
-  groups TEXT NOT NULL,
-  state BIGINT NOT NULL,
-  request TEXT,
-  version BIGINT NOT NULL
-);
-CREATE INDEX roster_item_version ON roster_item (version);
-CREATE TABLE roster_removed (
-  contact TEXT PRIMARY KEY,
-  version BIGINT NOT NULL
-);
-CREATE INDEX roster_removed_version ON roster_removed (version);
-CREATE TABLE roster_version (
-  one BIGINT PRIMARY KEY,
-  version BIGINT NOT NULL,
-  complete_from BIGINT NOT NULL
-);
-`
-
-/** What a contact was before a group shared it: to be put back when it is not shared any more. */
-const SHARED_TABLE = `
-CREATE TABLE roster_shared (
-  contact TEXT PRIMARY KEY,
-  groups TEXT NOT NULL,
-  state BIGINT NOT NULL
-);
-`
-
-/** A contact that groups of the administrator's have in common with the account. */
-export interface SharedContact {
-  readonly contact: string
-  readonly groups: readonly string[]
-}
-
-/** What sharing has changed: who sees the account's presence that did not before, and who does not any more. */
-export interface SharingDone {
-  readonly fresh: readonly string[]
-  readonly lost: readonly string[]
-}
-
-/** One contact. An item whose state is without LISTED is none that clients see. */
-export interface RosterRow {
-  /** The contact's bare JID, prepared. */
-  readonly contact: string
-  readonly name: string
-  readonly groups: readonly string[]
-  readonly state: SubscriptionState
-}
-
-/** Published on the account's topic after each change. */
-export interface RosterChange {
-  readonly kind: 'roster'
-  readonly version: number
-  /** The rows as they are now; state 0 means: gone. */
-  readonly rows: readonly RosterRow[]
-  /** Which of the rows changed for clients: they get a roster push. */
-  readonly pushed: readonly string[]
-  /** The subscription stanza that caused it, to be delivered before the push (RFC 6121 §3.1.6, §3.2.3, §3.3.3). */
-  readonly presence?: { readonly type: SubscriptionType; readonly xml: string }
-}
-
-export interface LoadedRoster {
-  readonly version: number
-  readonly rows: readonly RosterRow[]
-}
-
-/** A row and the version in which it became what it is. */
-export interface VersionedRow extends RosterRow {
-  readonly version: number
-}
-
 export interface Transition {
   readonly before: SubscriptionState
   readonly after: SubscriptionState
-}
-
-/** Removed contacts that are remembered for clients that come back with an old version. */
-const REMEMBERED_REMOVALS = 500
-
-const ROW = 'contact, name, groups, state'
-
-type Columns = readonly (string | number | null | Uint8Array)[]
-
-const toRow = ([contact, name, groups, state]: Columns): RosterRow => ({
-  contact: String(contact),
-  name: String(name),
-  groups: groups === '[]' ? [] : (JSON.parse(String(groups)) as string[]),
-  state: Number(state),
-})
-
-async function currentVersion(tx: Transaction): Promise<number> {
-  return Number((await tx.get('SELECT version FROM roster_version WHERE one = 1'))?.[0] ?? 0)
-}
-
-async function nextVersion(tx: Transaction): Promise<number> {
-  await tx.run(
-    'INSERT INTO roster_version (one, version, complete_from) VALUES (1, 1, 0) ON CONFLICT (one) DO UPDATE SET version = roster_version.version + 1',
-  )
-  return currentVersion(tx)
-}
-
-async function find(tx: Transaction, contact: string): Promise<RosterRow | undefined> {
-  const columns = await tx.get(`SELECT ${ROW} FROM roster_item WHERE contact = ?`, contact)
-  return columns === undefined ? undefined : toRow(columns)
-}
-
-async function put(tx: Transaction, row: RosterRow, request: string | null, version: number): Promise<void> {
-  await tx.run(
-    `INSERT INTO roster_item (contact, name, groups, state, request, version) VALUES (?, ?, ?, ?, ?, ?)
-     ON CONFLICT (contact) DO UPDATE SET name = excluded.name, groups = excluded.groups, state = excluded.state, request = excluded.request, version = excluded.version`,
-    row.contact,
-    row.name,
-    JSON.stringify(row.groups),
-    row.state,
-    request,
-    version,
-  )
-  await tx.run('DELETE FROM roster_removed WHERE contact = ?', row.contact)
-}
-
-/** Deletes the row; where clients knew the item, its going is remembered for deltas. */
-async function drop(tx: Transaction, row: RosterRow, version: number): Promise<void> {
-  await tx.run('DELETE FROM roster_item WHERE contact = ?', row.contact)
-  if ((row.state & LISTED) === 0) return
-  await tx.run('INSERT INTO roster_removed (contact, version) VALUES (?, ?)', row.contact, version)
-  const oldest = await tx.get(
-    'SELECT version FROM roster_removed ORDER BY version DESC LIMIT 1 OFFSET ?',
-    REMEMBERED_REMOVALS,
-  )
-  if (oldest === undefined) return
-  await tx.run('DELETE FROM roster_removed WHERE version <= ?', Number(oldest[0]))
-  await tx.run('UPDATE roster_version SET complete_from = ? WHERE one = 1', Number(oldest[0]))
-}
-
-/** Throws `StoreError('full')` when there are as many contacts, or as many strangers' requests, as there may be: strangers cannot fill the roster. */
-async function mustHaveRoom(tx: Transaction, limit: number, who: 'contacts' | 'strangers' = 'contacts'): Promise<void> {
-  const count = await tx.get(
-    who === 'strangers'
-      ? `SELECT count(*) FROM roster_item WHERE state = ${PENDING_IN}`
-      : `SELECT count(*) FROM roster_item WHERE state <> ${PENDING_IN}`,
-  )
-  if (Number(count?.[0]) >= limit) throw new StoreError('full', 'the roster is full')
-}
-
-async function sharedGroups(tx: Transaction, contact: string): Promise<readonly string[]> {
-  const row = await tx.get('SELECT groups FROM roster_shared WHERE contact = ?', contact)
-  return row === undefined ? [] : (JSON.parse(String(row[0])) as string[])
 }
 
 /** What of a state clients see. */
@@ -327,57 +197,7 @@ export const rosterStore = defineStore({
       },
     ),
 
-    /** Makes these, and only these, the contacts that groups share with the account. Those that are so already cost nothing. */
-    share: write(async (tx, { contacts }: { readonly contacts: readonly SharedContact[] }): Promise<SharingDone> => {
-      const kept = new Map<string, { readonly shared: readonly string[]; readonly before: SubscriptionState }>()
-      for (const [contact, groups, state] of await tx.all('SELECT contact, groups, state FROM roster_shared'))
-        kept.set(String(contact), { shared: JSON.parse(String(groups)) as string[], before: Number(state) })
-      const wanted = new Map(contacts.map(({ contact, groups }) => [contact, [...groups].sort()]))
-      const rows: RosterRow[] = []
-      const fresh: string[] = []
-      const lost: string[] = []
-      let version = 0
-      for (const [contact, groups] of wanted) {
-        const known = kept.get(contact)
-        const row = (await find(tx, contact)) ?? { contact, name: '', groups: [], state: 0 }
-        if (known !== undefined && row.state & SHARED && JSON.stringify(known.shared) === JSON.stringify(groups))
-          continue
-        version ||= await nextVersion(tx)
-        const own = row.groups.filter((group) => known?.shared.includes(group) !== true)
-        const now: RosterRow = {
-          contact,
-          name: row.name === '' ? contact.slice(0, contact.lastIndexOf('@')) : row.name,
-          groups: [...new Set([...own, ...groups])],
-          state: (row.state & ~(PENDING_IN | PENDING_OUT)) | TO | FROM | LISTED | SHARED,
-        }
-        await put(tx, now, null, version)
-        await tx.run(
-          'INSERT INTO roster_shared (contact, groups, state) VALUES (?, ?, ?) ON CONFLICT (contact) DO UPDATE SET groups = excluded.groups',
-          contact,
-          JSON.stringify(groups),
-          row.state,
-        )
-        rows.push(now)
-        if ((row.state & FROM) === 0 || (row.state & TO) === 0) fresh.push(contact)
-      }
-      for (const [contact, { shared, before }] of kept) {
-        if (wanted.has(contact)) continue
-        await tx.run('DELETE FROM roster_shared WHERE contact = ?', contact)
-        const row = await find(tx, contact)
-        if (row === undefined) continue
-        version ||= await nextVersion(tx)
-        const state = before & ~(PENDING_IN | PENDING_OUT)
-        const now: RosterRow = { ...row, state, groups: row.groups.filter((group) => !shared.includes(group)) }
-        if (state === 0) await drop(tx, row, version)
-        else await put(tx, now, null, version)
-        rows.push(now)
-        if ((state & FROM) === 0) lost.push(contact)
-      }
-      if (rows.length === 0) return { fresh, lost }
-      const change: RosterChange = { kind: 'roster', version, rows, pushed: rows.map((row) => row.contact) }
-      tx.publish(change)
-      return { fresh, lost }
-    }),
+    share,
 
     /** Puts contacts into the roster with a mutual subscription, as they come from elsewhere. Names and groups of those that are there stay. */
     import: write(

@@ -2,7 +2,7 @@
 
 import { escapeAttribute, escapeText } from '@aviso/xmpp'
 import { sharedText } from '../../kernel/shared-text.ts'
-import type { LoadedRoster, RosterChange, RosterRow } from './roster.store.ts'
+import type { LoadedRoster, RosterChange, RosterRow } from './roster-rows.ts'
 import { APPROVED, FROM, LISTED, PENDING_IN, PENDING_OUT, subscriptionName } from './subscriptions.ts'
 
 /** What is known of one contact. */

@@ -3,8 +3,8 @@
 import { StanzaError } from '@aviso/xmpp'
 import * as v from 'valibot'
 import type { Account } from '../../accounts/contracts.ts'
+import { accountJid } from './binding.ts'
 import type { Core } from './core.ts'
-import { accountJid } from './core.ts'
 import { Session, type Wire } from './session.ts'
 
 /** A session as JSON. */

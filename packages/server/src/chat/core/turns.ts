@@ -3,6 +3,7 @@
 import { type Element, Underway } from '@aviso/xmpp'
 import type { Kept, Origin } from './contracts.ts'
 import type { Core } from './core.ts'
+import { refuseSent } from './refusing.ts'
 import type { Session } from './session.ts'
 
 type Act = (message: Element) => void | Promise<void>
@@ -166,5 +167,6 @@ export function inTurn(
   }
   const isSafe = kept === undefined || !(kept instanceof Promise || 'safe' in kept)
   if (isSafe && session.turns?.latest === undefined) return act(kept ?? message)
-  return core.turnsOf(session).add(message, kept ?? message, act)
+  session.turns ??= new Turns(session, (failed, error) => refuseSent(core.successor, session, failed, error))
+  return session.turns.add(message, kept ?? message, act)
 }

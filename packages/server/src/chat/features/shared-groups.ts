@@ -5,7 +5,8 @@ import * as v from 'valibot'
 import { AccountAdmin } from '../../accounts/administration.ts'
 import type { Account } from '../../accounts/contracts.ts'
 import { chatFeature, type Host } from '../core/contracts.ts'
-import { rosterStore, type SharedContact, type SharingDone } from '../core/roster.store.ts'
+import type { SharedContact, SharingDone } from '../core/roster-sharing.ts'
+import { rosterStore } from '../core/roster.store.ts'
 import { sharedGroupsStore } from './shared-groups.store.ts'
 
 /** Changes of accounts come in heaps. */

@@ -7,7 +7,7 @@ import { ROLES, type RoomSession } from './contracts.ts'
 import type { Hall } from './hall.ts'
 import { leave, readPresence } from './presence.ts'
 import { Room } from './room.ts'
-import type { OccupantRow } from './rooms.store.ts'
+import type { OccupantRow } from './rows.ts'
 
 export class Returning {
   readonly #hall: Hall

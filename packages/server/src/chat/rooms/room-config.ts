@@ -4,7 +4,7 @@ import { type Element, StanzaError } from '@aviso/xmpp'
 import * as v from 'valibot'
 import { type Field, form, type Submission } from '../core/forms.ts'
 import { MUC } from './contracts.ts'
-import type { RoomMarks } from './rooms.store.ts'
+import type { RoomMarks } from './rows.ts'
 import { BROADCAST_ROLES, PRIVATE_MESSAGES, type Settings } from './settings.ts'
 
 const text = (most: number) => v.pipe(v.string(), v.maxLength(most))

@@ -20,7 +20,7 @@ import {
 import type { Hall } from './hall.ts'
 import { looksOf } from './nick.ts'
 import { keptConfig, type RoomConfig } from './room-config.ts'
-import type { AffiliationRow, RoomRow } from './rooms.store.ts'
+import type { AffiliationRow, RoomRow } from './rows.ts'
 
 /** People whose last message, or invitation, a room remembers. */
 const REMEMBERED = 1000

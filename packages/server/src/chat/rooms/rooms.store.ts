@@ -1,218 +1,26 @@
 // XEP-0045: the rooms of one service, in a database of their own. Store workers import this file: it must stay light.
 
-import { append, defineStore, read, type SqlRow, StoreError, type Transaction, write } from '../../store/contracts.ts'
+import { defineStore, read, StoreError, write } from '../../store/contracts.ts'
+import { messageOperations } from './message-operations.ts'
 import {
-  type ArchivedMessage,
-  type ArchiveQuery,
-  endsOf,
-  newest,
-  prune,
-  PRUNED_EVERY,
-  queryShelf,
-  searchShelf,
-  type Shelf,
-} from '../archive/shelf.ts'
-
-/** A room as it is kept. */
-export interface RoomRow {
-  readonly id: number
-  readonly name: string
-  /** JSON, see `RoomConfig`. */
-  readonly config: string
-  /** JSON, see `Subject`, or ''. */
-  readonly subject: string
-  /** For the ids of its occupants. */
-  readonly salt: string
-  /** The hash of its picture (XEP-0153), or ''. */
-  readonly avatar: string
-  readonly locked: boolean
-}
-
-export interface AffiliationRow {
-  readonly jid: string
-  readonly affiliation: string
-  readonly nick: string
-  readonly reason: string
-  /** JSON. */
-  readonly hats: string
-}
-
-export interface TombstoneRow {
-  readonly at: number
-  readonly reason: string
-  readonly venue: string
-}
-
-/** Somebody who was in a room when the server stopped. */
-export interface OccupantRow {
-  readonly room: string
-  /** The full JID. */
-  readonly jid: string
-  readonly nick: string
-  readonly role: string
-  /** XML. */
-  readonly presence: string
-}
-
-/** What of a room's settings lists and clean-up look at. */
-export interface RoomMarks {
-  readonly config: string
-  readonly title: string
-  readonly listed: boolean
-  readonly persistent: boolean
-}
-
-export interface ListedRoom {
-  readonly name: string
-  readonly title: string
-}
-
-/** A part of a list (XEP-0059), in the order of the names. */
-export interface RoomListPage {
-  readonly all: boolean
-  readonly max: number
-  readonly after?: string | undefined
-  readonly before?: string | undefined
-  readonly backwards: boolean
-}
-
-const shelf = (room: number): Shelf => ({
-  table: 'room_message',
-  own: 'room = ? AND ',
-  all: 'WHERE room = ?',
-  key: [room],
-  columns: 'id, at, xml, seq, sender',
-})
-
-const toRoom = ([id, name, config, subject, salt, avatar, locked]: SqlRow): RoomRow => ({
-  id: Number(id),
-  name: String(name),
-  config: String(config),
-  subject: String(subject),
-  salt: String(salt),
-  avatar: String(avatar),
-  locked: locked === 1,
-})
-
-const toTombstone = ([at, reason, venue]: SqlRow): TombstoneRow => ({
-  at: Number(at),
-  reason: String(reason),
-  venue: String(venue),
-})
-
-async function remove(tx: Transaction, id: number): Promise<void> {
-  await tx.run('DELETE FROM room_affiliation WHERE room = ?', id)
-  await tx.run('DELETE FROM room_message WHERE room = ?', id)
-  await tx.run('DELETE FROM room WHERE id = ?', id)
-}
-
-const exists = async (tx: Transaction, id: number): Promise<boolean> =>
-  (await tx.get('SELECT id FROM room WHERE id = ?', id)) !== undefined
-
-async function affiliate(tx: Transaction, room: number, rows: readonly AffiliationRow[]): Promise<void> {
-  if (!(await exists(tx, room))) throw new StoreError('not-found', 'the room is no more')
-  for (const { jid, affiliation, nick, reason, hats } of rows) {
-    await tx.run('DELETE FROM room_affiliation WHERE room = ? AND jid = ?', room, jid)
-    if (affiliation !== 'none' || nick !== '' || hats !== '[]')
-      await tx.run(
-        'INSERT INTO room_affiliation (room, jid, affiliation, nick, reason, hats) VALUES (?, ?, ?, ?, ?, ?)',
-        room,
-        jid,
-        affiliation,
-        nick,
-        reason,
-        hats,
-      )
-  }
-}
-
-/** A message of a room. */
-export interface RoomMessage extends Required<ArchivedMessage> {
-  readonly room: number
-  readonly contact: string
-  readonly resource: string
-  readonly oldest: number
-  readonly most: number
-  readonly archived: boolean
-  readonly subject?: string | undefined
-}
-
-async function appendTo(tx: Transaction, message: RoomMessage): Promise<void> {
-  const { room, subject, archived, id, at, contact, resource, sender, xml, oldest, most } = message
-  // What comes late for a room that is gone must not lie there for the next one of its number.
-  if (!(await exists(tx, room))) return
-  if (subject !== undefined) await tx.run('UPDATE room SET subject = ? WHERE id = ?', subject, room)
-  if (!archived) return
-  const own = shelf(room)
-  const last = await newest(tx, own)
-  const seq = last.seq + 1
-  await tx.run(
-    'INSERT INTO room_message (room, seq, id, at, contact, resource, sender, xml) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
-    room,
-    seq,
-    id,
-    Math.max(at, last.at),
-    contact,
-    resource,
-    sender,
-    xml,
-  )
-  if (seq % PRUNED_EVERY === 0) await prune(tx, own, oldest, most, seq)
-}
+  affiliate,
+  type AffiliationRow,
+  type ListedRoom,
+  type OccupantRow,
+  remove,
+  type RoomListPage,
+  type RoomMarks,
+  type RoomRow,
+  TABLES,
+  toRoom,
+  toTombstone,
+  type TombstoneRow,
+} from './rows.ts'
 
 export const roomsStore = defineStore({
   name: 'rooms',
   scale: 'service',
-  migrations: [
-    `
-CREATE TABLE room (
-  id INTEGER PRIMARY KEY,
-  name TEXT NOT NULL,
-  config TEXT NOT NULL,
-  title TEXT NOT NULL,
-  listed INTEGER NOT NULL,
-  persistent INTEGER NOT NULL,
-  subject TEXT NOT NULL,
-  salt TEXT NOT NULL,
-  card TEXT NOT NULL,
-  avatar TEXT NOT NULL,
-  locked INTEGER NOT NULL
-);
-CREATE UNIQUE INDEX room_name ON room (name);
-CREATE INDEX room_listed ON room (listed, name);
-CREATE TABLE room_affiliation (
-  room INTEGER NOT NULL,
-  jid TEXT NOT NULL,
-  affiliation TEXT NOT NULL,
-  nick TEXT NOT NULL,
-  reason TEXT NOT NULL,
-  hats TEXT NOT NULL,
-  PRIMARY KEY (room, jid)
-);
-CREATE TABLE room_message (
-  room INTEGER NOT NULL,
-  seq INTEGER NOT NULL,
-  id TEXT NOT NULL,
-  at BIGINT NOT NULL,
-  contact TEXT NOT NULL,
-  resource TEXT NOT NULL,
-  sender TEXT NOT NULL,
-  xml TEXT NOT NULL,
-  PRIMARY KEY (room, seq)
-);
-CREATE UNIQUE INDEX room_message_id ON room_message (room, id);
-CREATE INDEX room_message_at ON room_message (room, at);
-CREATE TABLE room_tombstone (name TEXT PRIMARY KEY, at BIGINT NOT NULL, reason TEXT NOT NULL, venue TEXT NOT NULL);
-CREATE TABLE room_occupant (
-  room TEXT NOT NULL,
-  jid TEXT NOT NULL,
-  nick TEXT NOT NULL,
-  role TEXT NOT NULL,
-  presence TEXT NOT NULL,
-  PRIMARY KEY (room, jid)
-);
-`,
-  ],
+  migrations: [TABLES],
   operations: {
     /** A room and its affiliations, or what is known of one that was. */
     load: read(
@@ -399,44 +207,6 @@ CREATE TABLE room_occupant (
       ),
     ),
 
-    /** Keeps a message behind all others of its room; `subject` where it changes that. */
-    append: append(async (tx, all: readonly RoomMessage[]) => {
-      for (const message of all) await appendTo(tx, message)
-    }),
-
-    /** Puts another text in the place of a message; undefined where there is none, else what was there and who had sent it. */
-    replace: write(
-      async (
-        tx,
-        { room, id, xml }: { readonly room: number; readonly id: string; readonly xml: string },
-      ): Promise<void> => {
-        await tx.run('UPDATE room_message SET xml = ? WHERE room = ? AND id = ?', xml, room, id)
-      },
-    ),
-
-    message: read(
-      async (
-        tx,
-        { room, id }: { readonly room: number; readonly id: string },
-      ): Promise<Required<ArchivedMessage> | undefined> => {
-        const row = await tx.get('SELECT id, at, xml, sender FROM room_message WHERE room = ? AND id = ?', room, id)
-        if (row === undefined) return undefined
-        return { id: String(row[0]), at: Number(row[1]), xml: String(row[2]), sender: String(row[3]) }
-      },
-    ),
-
-    query: read((tx, { room, ...query }: ArchiveQuery & { readonly room: number }) =>
-      queryShelf(tx, shelf(room), query),
-    ),
-    search: read((tx, { room, ...search }: Parameters<typeof searchShelf>[2] & { readonly room: number }) =>
-      searchShelf(tx, shelf(room), search),
-    ),
-    ends: read((tx, { room, start }: { readonly room: number; readonly start: number }) =>
-      endsOf(tx, shelf(room), start),
-    ),
-    prune: write(
-      async (tx, { room, oldest, most }: { readonly room: number; readonly oldest: number; readonly most: number }) =>
-        prune(tx, shelf(room), oldest, most, (await newest(tx, shelf(room))).seq),
-    ),
+    ...messageOperations,
   },
 })

@@ -1,6 +1,7 @@
 // What the endpoints smtp, submission and lmtp have in common: connections become sessions of the smtp package, their transactions pass through a pipeline.
 
 import { parseMailAddress, type MailAddress } from '@aviso/mime'
+import type { Identity } from '@aviso/sasl'
 import {
   type Extensions,
   type Mailbox,
@@ -198,15 +199,15 @@ class Policy implements SessionHandler {
   }
 
   mail(envelope: Parameters<SessionHandler['mail']>[0]): Promise<void> {
-    return this.#slowed(this.#mail(envelope))
+    return this.#mail(envelope).catch(this.#slow)
   }
 
   rcpt(recipient: Recipient): Promise<void> {
-    return this.#slowed(this.#rcpt(recipient))
+    return this.#rcpt(recipient).catch(this.#slow)
   }
 
   data(_envelope: unknown, body: MessageBody): Promise<readonly SmtpReply[] | void> {
-    return this.#slowed(this.#data(body))
+    return this.#data(body).catch(this.#slow)
   }
 
   reset(): void {
@@ -220,15 +221,11 @@ class Policy implements SessionHandler {
   }
 
   /** A stranger who is refused for good, again and again, waits longer and longer for the answer. */
-  async #slowed<T>(step: Promise<T>): Promise<T> {
-    try {
-      return await step
-    } catch (error) {
-      const { kind, identity, peer } = this.#session
-      if (error instanceof SmtpError && !error.temporary && identity === undefined && kind !== 'lmtp')
-        await this.#house.tarpit.error(peer.address ?? '')
-      throw error
-    }
+  readonly #slow = async (error: unknown): Promise<never> => {
+    const { kind, identity, peer } = this.#session
+    if (error instanceof SmtpError && !error.temporary && identity === undefined && kind !== 'lmtp')
+      await this.#house.tarpit.error(peer.address ?? '')
+    throw error
   }
 
   async #mail(envelope: Parameters<SessionHandler['mail']>[0]): Promise<void> {
@@ -239,7 +236,9 @@ class Policy implements SessionHandler {
     const { forwarded } = this.#session
     if (forwarded !== undefined) this.#connection.log.info({ event: 'mail-forwarded', ...forwarded }, 'forwarded mail')
     this.#recipients = []
-    this.#passage = await pipeline.begin(await this.#client(), sender, envelope.parameters, {
+    const { identity } = this.#session
+    const account = identity === undefined ? undefined : await this.#account(identity)
+    this.#passage = await pipeline.begin(this.#client(account), sender, envelope.parameters, {
       each: this.#session.kind === 'lmtp',
     })
   }
@@ -263,7 +262,7 @@ class Policy implements SessionHandler {
     )
   }
 
-  async #client(): Promise<Client> {
+  #client(account: Account | undefined): Client {
     const { id, log, tls } = this.#connection
     return {
       session: id,
@@ -273,15 +272,13 @@ class Policy implements SessionHandler {
       hello: this.#session.hello ?? '',
       extended: this.#session.extended,
       tls,
-      account: await this.#account(),
+      account,
       once: (finding, make) => this.#findings.once(finding, make),
     }
   }
 
   /** Who logged in: looked up for each mail, as accounts can be disabled meanwhile. */
-  async #account(): Promise<Account | undefined> {
-    const { identity } = this.#session
-    if (identity === undefined) return undefined
+  async #account(identity: Identity): Promise<Account> {
     const account = await this.#house.accounts.byAddress(identity.authcid)
     if (account === undefined)
       throw new SmtpError(535, '5.7.13', `The account ${identity.authcid} can no longer be used`)

@@ -328,5 +328,5 @@ async function messagesOf(tx: Transaction, email: number): Promise<Finding['mess
 
 /** Forgets packed columns, so that they are made anew. */
 export const forgetPacked = write(async (tx, { mailbox }: { mailbox: number }): Promise<void> => {
-  await tx.run('DELETE FROM mail_snapshot WHERE mailbox = ?', mailbox)
+  await tx.run('DELETE FROM mail_packed WHERE mailbox = ?', mailbox)
 })

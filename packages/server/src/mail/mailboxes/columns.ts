@@ -19,7 +19,8 @@ const SHARED_ROWS = 1024
 const memoryFor = (rows: number, octetsEach: number): ArrayBufferLike =>
   rows < SHARED_ROWS ? new ArrayBuffer(rows * octetsEach) : new SharedArrayBuffer(rows * octetsEach)
 
-const allocate = (rows: number): Columns => ({
+/** Room for so many rows. */
+export const allocate = (rows: number): Columns => ({
   uids: new Uint32Array(memoryFor(rows, 4)),
   flagsets: new Uint32Array(memoryFor(rows, 4)),
   modseqs: new Float64Array(memoryFor(rows, 8)),
@@ -29,6 +30,37 @@ const allocate = (rows: number): Columns => ({
 })
 
 export const NO_ROWS: Columns = allocate(0)
+
+/** Rows that are written in memory with room for more, by the memory of their UIDs. */
+const written = new WeakMap<ArrayBufferLike, number>()
+
+const roomFor = (rows: number): number => (rows < SHARED_ROWS ? rows : rows + (rows >>> 4))
+
+const view = (
+  { uids, flagsets, modseqs, sizes, internalDates, zones }: Columns,
+  start: number,
+  end: number,
+): Columns => ({
+  uids: uids.subarray(start, end),
+  flagsets: flagsets.subarray(start, end),
+  modseqs: modseqs.subarray(start, end),
+  sizes: sizes.subarray(start, end),
+  internalDates: internalDates.subarray(start, end),
+  zones: zones.subarray(start, end),
+})
+
+/** The rows from the index `start` on. */
+export const rowsFrom = (columns: Columns, start: number): Columns => view(columns, start, columns.uids.length)
+
+/** All of the memory in which these columns begin. */
+const whole = ({ uids, flagsets, modseqs, sizes, internalDates, zones }: Columns): Columns => ({
+  uids: new Uint32Array(uids.buffer),
+  flagsets: new Uint32Array(flagsets.buffer),
+  modseqs: new Float64Array(modseqs.buffer),
+  sizes: new Float64Array(sizes.buffer),
+  internalDates: new Float64Array(internalDates.buffer),
+  zones: new Int16Array(zones.buffer),
+})
 
 /** Collects rows one by one. */
 export class ColumnsBuilder {
@@ -107,16 +139,7 @@ export function lowerBound(sorted: Uint32Array, value: number, from = 0): number
 export function rowsOfUids(columns: Columns, wanted: Uint32Array): Columns {
   const { uids, flagsets, modseqs, sizes, internalDates, zones } = columns
   const start = lowerBound(uids, wanted[0] ?? 0)
-  const end = start + wanted.length
-  if (isRunOf(uids, start, wanted))
-    return {
-      uids: uids.subarray(start, end),
-      flagsets: flagsets.subarray(start, end),
-      modseqs: modseqs.subarray(start, end),
-      sizes: sizes.subarray(start, end),
-      internalDates: internalDates.subarray(start, end),
-      zones: zones.subarray(start, end),
-    }
+  if (isRunOf(uids, start, wanted)) return view(columns, start, start + wanted.length)
   const found = new ColumnsBuilder(wanted.length)
   let at = start
   for (let i = 0; i < wanted.length; i++) {
@@ -176,6 +199,7 @@ export function mergeColumns(old: Columns, changed: Columns, vanished: Uint32Arr
   if (vanished.length === 0) {
     if (changed.uids.length === 0) return old
     if (old.uids.length === 0) return changed
+    if ((changed.uids[0] ?? 0) > (old.uids.at(-1) ?? 0)) return append(old, changed)
     const same = changeFlags(old, changed)
     if (same !== undefined) return same
   }
@@ -212,6 +236,21 @@ export function mergeColumns(old: Columns, changed: Columns, vanished: Uint32Arr
   return cut(out, length)
 }
 
+/** The merge where all rows are new and the last: they are written behind the old ones where nobody has done so yet and there is room, so that a message that comes into a large mailbox costs little. */
+function append(old: Columns, rows: Columns): Columns {
+  const length = old.uids.length
+  const wanted = length + rows.uids.length
+  let memory = written.get(old.uids.buffer) === length ? whole(old) : undefined
+  if (memory === undefined || memory.uids.length < wanted || memory.flagsets.length < wanted) {
+    memory = allocate(roomFor(wanted))
+    copyRows(memory, 0, old, 0, length)
+  }
+  copyRows(memory, length, rows, 0, rows.uids.length)
+  if (memory.uids.length === wanted) return memory
+  written.set(memory.uids.buffer, wanted)
+  return view(memory, 0, wanted)
+}
+
 /** The merge where no row is new: only flags and modseqs can differ, the other columns are shared. Undefined where a row is new. */
 function changeFlags(old: Columns, changed: Columns): Columns | undefined {
   const start = lowerBound(old.uids, changed.uids[0] ?? 0)
@@ -237,60 +276,15 @@ function changeFlags(old: Columns, changed: Columns): Columns | undefined {
   return { ...old, flagsets, modseqs }
 }
 
+/** With as much room for more as the old ones have. */
 function copyOfFlags(old: Columns): Pick<Columns, 'flagsets' | 'modseqs'> {
-  const flagsets = new Uint32Array(memoryFor(old.uids.length, 4))
-  const modseqs = new Float64Array(memoryFor(old.uids.length, 8))
+  const rows = old.uids.buffer.byteLength / 4
+  const flagsets = new Uint32Array(memoryFor(rows, 4))
+  const modseqs = new Float64Array(memoryFor(rows, 8))
   flagsets.set(old.flagsets)
   modseqs.set(old.modseqs)
-  return { flagsets, modseqs }
-}
-
-/** 1 had no zones and sizes of 32 bits, 2 no ids of flag sets at the end. */
-const VERSION = 3
-const HEAD = 16
-const ROW = 34
-
-/** The 8-octet columns go first, where they are aligned. */
-const inOrder = (columns: Columns): (Float64Array | Uint32Array | Int16Array)[] => [
-  columns.modseqs,
-  columns.sizes,
-  columns.internalDates,
-  columns.uids,
-  columns.flagsets,
-  columns.zones,
-]
-
-const octetsOf = (column: Float64Array | Uint32Array | Int16Array): Uint8Array =>
-  new Uint8Array(column.buffer, column.byteOffset, column.byteLength)
-
-/** The columns in one piece of memory: version, number of rows, number of ids, nothing, then column after column, then the ids of all flag sets in them (32 bits each). */
-export function packColumns(columns: Columns): Uint8Array {
-  const rows = columns.uids.length
-  const ids = Uint32Array.from(distinct(columns.flagsets))
-  const out = new Uint8Array(HEAD + rows * ROW + ids.byteLength)
-  new Uint32Array(out.buffer, 0, 3).set([VERSION, rows, ids.length])
-  let at = HEAD
-  for (const column of [...inOrder(columns), ids]) {
-    out.set(octetsOf(column), at)
-    at += column.byteLength
-  }
-  return out
-}
-
-/** What `packColumns` packed; undefined for anything else, older packings included (the caller then reads the rows themselves). */
-export function unpackColumns(
-  packed: Uint8Array,
-): { readonly columns: Columns; readonly sets: readonly number[] } | undefined {
-  if (packed.byteLength < HEAD) return undefined
-  const view = new DataView(packed.buffer, packed.byteOffset, packed.byteLength)
-  const rows = view.getUint32(4, true)
-  const ids = view.getUint32(8, true)
-  if (view.getUint32(0, true) !== VERSION || packed.byteLength !== HEAD + rows * ROW + ids * 4) return undefined
-  const columns = allocate(rows)
-  let at = HEAD
-  for (const column of inOrder(columns)) {
-    octetsOf(column).set(packed.subarray(at, at + column.byteLength))
-    at += column.byteLength
-  }
-  return { columns, sets: Array.from({ length: ids }, (_, i) => view.getUint32(at + i * 4, true)) }
+  const end = old.uids.length
+  return end === rows
+    ? { flagsets, modseqs }
+    : { flagsets: flagsets.subarray(0, end), modseqs: modseqs.subarray(0, end) }
 }

@@ -29,7 +29,7 @@ export async function* examine({ account, source, large, repair }: Examined): As
   if (repair) while (await renderStale(source));
   yield* steps((after) => calls.checkContent({ after }))
   yield* blobs(source, repair, () => large.release(account))
-  for (const { id, name } of (await answered(calls.list())).mailboxes) yield* packed(calls, id, name, repair)
+  for (const { id, name } of (await answered(calls.list())).mailboxes) yield* packedColumns(calls, id, name, repair)
 }
 
 async function* steps(step: (after: number) => Promise<Step>): AsyncGenerator<Finding> {
@@ -94,14 +94,19 @@ async function faultOf(store: Blobs, blob: string, size: number): Promise<string
 }
 
 /** Packed columns, brought up to date, must be what the rows are. */
-async function* packed(calls: MailCalls, mailbox: number, name: string, repair: boolean): AsyncGenerator<Finding> {
-  const { packed: kept, changes } = await answered(calls.begin({ mailbox }))
-  if (kept === undefined) return
-  const since = await changesSince(calls, mailbox, kept.modseq, changes)
+async function* packedColumns(
+  calls: MailCalls,
+  mailbox: number,
+  name: string,
+  repair: boolean,
+): AsyncGenerator<Finding> {
+  const { packed, changes } = await answered(calls.begin({ mailbox }))
+  if (packed === undefined) return
+  const since = await changesSince(calls, mailbox, packed.kept.modseq, changes)
   const rows = await changesSince(calls, mailbox, 0)
   // It changed meanwhile, or history was trimmed: the two say nothing about each other.
   if (rows.moment.highestModseq !== since.moment.highestModseq || !since.complete) return
-  if (same(mergeColumns(kept.columns, since.columns, since.vanished), rows.columns)) return
+  if (same(mergeColumns(packed.columns, since.columns, since.vanished), rows.columns)) return
   if (repair) await answered(calls.forgetPacked({ mailbox }))
   yield {
     kind: 'packed',

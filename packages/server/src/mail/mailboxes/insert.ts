@@ -2,12 +2,11 @@
 
 import type { FlagSet } from '@aviso/imap'
 import type { Transaction } from '../../store/contracts.ts'
-import { tick } from './clock.ts'
 import { keepEmail } from './emails.ts'
 import { FlagSets } from './flags.ts'
-import { changeMailbox, count, haveUids, type MailboxRow, noGrowth } from './mailbox-rows.ts'
+import { count, growMailbox, haveUids, type MailboxRow, noGrowth } from './mailbox-rows.ts'
 import { type Incoming, store } from './octets.ts'
-import { haveRoom, type Limits } from './quota.ts'
+import { admit, type Limits } from './quota.ts'
 
 /** A message on its way in. */
 export interface NewMessage {
@@ -35,13 +34,13 @@ export async function insert(
 ): Promise<number> {
   haveUids(mailbox, messages.length)
   const stored = messages.map(({ message }) => store(message))
-  await haveRoom(tx, limits, {
-    octets: stored.reduce((sum, { size }) => sum + size, 0) - leaving.octets,
-    messages: stored.length - leaving.messages,
-  })
   const sets = new FlagSets(tx)
   const growth = noGrowth()
-  const { modseq, email: lastEmail } = await tick(tx, { emails: messages.length })
+  const { modseq, email: lastEmail } = await admit(tx, limits, {
+    emails: messages.length,
+    octets: stored.reduce((sum, { size }) => sum + size, 0),
+    leaving,
+  })
   let email = lastEmail - messages.length
   let uid = mailbox.uidNext
   for (const [i, { flags, internalDate, zone }] of messages.entries()) {
@@ -63,7 +62,7 @@ export async function insert(
     )
     count(growth, set, one.size, 1)
   }
-  await changeMailbox(tx, mailbox.id, modseq, growth, messages.length)
+  await growMailbox(tx, mailbox.id, modseq, growth, messages.length)
   return mailbox.uidNext
 }
 

@@ -131,7 +131,7 @@ export const remove = write(async (tx, { name: wanted, visitor }: { name: string
   if (mailbox === undefined) throw new StoreError('NONEXISTENT', 'There is no such mailbox')
   // Its rows go later, in small steps (sweep.ts): nobody finds them any more, and the number is never given again.
   await tx.run('INSERT INTO mail_deleted (mailbox) VALUES (?)', mailbox.id)
-  await tx.run('DELETE FROM mail_snapshot WHERE mailbox = ?', mailbox.id)
+  await tx.run('DELETE FROM mail_packed WHERE mailbox = ?', mailbox.id)
   await tx.run('DELETE FROM mail_mailbox WHERE id = ?', mailbox.id)
   await changeTotals(tx, { octets: -mailbox.octets, messages: -mailbox.messages, mailboxes: -1 })
   const { modseq } = await tick(tx)

@@ -4,9 +4,17 @@ import { StoreError, type Transaction, write } from '../../store/contracts.ts'
 import { FlagBlocks } from './flag-blocks.ts'
 import { FlagSets } from './flags.ts'
 import { insert, type NewMessage } from './insert.ts'
-import { changeMailbox, count, destinationByName, mailboxById, type MailboxRow, noGrowth } from './mailbox-rows.ts'
+import {
+  changeMailbox,
+  count,
+  destinationByName,
+  mailboxById,
+  mailboxByName,
+  type MailboxRow,
+  noGrowth,
+} from './mailbox-rows.ts'
 import { deliveryMailbox } from './mailbox-operations.ts'
-import { canonicalName } from './names.ts'
+import { canonicalName, validName } from './names.ts'
 import type { Limits } from './quota.ts'
 import { allowedFlags, demand, type Visitor } from './sharing/rights.ts'
 import { copyRows, expungeOne, expungeRows, moveRows } from './transfer.ts'
@@ -57,20 +65,28 @@ export interface DeliveryOrder {
 /** Puts one message into a mailbox, once for each delivery id. */
 export const deliver = write(
   async (tx, { mailbox: name, deliveryId, message, limits }: DeliveryOrder): Promise<Placed> => {
-    const done = await tx.get('SELECT mailbox, uid FROM mail_delivery WHERE id = ?', deliveryId)
-    if (done !== undefined) return { mailbox: Number(done[0]), uid: Number(done[1]) }
-    const mailbox = await deliveryMailbox(tx, name)
-    const uid = await insert(tx, mailbox, [message], limits)
-    await tx.run(
-      'INSERT INTO mail_delivery (id, at, mailbox, uid) VALUES (?, ?, ?, ?)',
+    const known = await mailboxByName(tx, validName(name))
+    // A mailbox that was deleted since is not made again for what it had got.
+    const before = known === undefined ? await delivered(tx, deliveryId) : undefined
+    if (before !== undefined) return before
+    const mailbox = known ?? (await deliveryMailbox(tx, name))
+    const fresh = await tx.run(
+      'INSERT INTO mail_delivery (id, at, mailbox, uid) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING',
       deliveryId,
       tx.now,
       mailbox.id,
-      uid,
+      mailbox.uidNext,
     )
-    return { mailbox: mailbox.id, uid }
+    const done = fresh === 0 ? await delivered(tx, deliveryId) : undefined
+    if (done !== undefined) return done
+    return { mailbox: mailbox.id, uid: await insert(tx, mailbox, [message], limits) }
   },
 )
+
+async function delivered(tx: Transaction, deliveryId: string): Promise<Placed | undefined> {
+  const row = await tx.get('SELECT mailbox, uid FROM mail_delivery WHERE id = ?', deliveryId)
+  return row && { mailbox: Number(row[0]), uid: Number(row[1]) }
+}
 
 export interface ExpungeOrder {
   readonly mailbox: number

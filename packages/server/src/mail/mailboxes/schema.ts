@@ -156,4 +156,15 @@ CREATE TABLE mail_deleted (mailbox INTEGER PRIMARY KEY) STRICT;
   importMigration,
   // 6: flags that changed. Rows of `mail_message` stay as they are: what earlier editions wrote into them counts as what the message came with.
   FLAG_BLOCKS,
+  // 7: packed columns in two parts, so that what came lately need not be read row by row nor all of them be written again. Part 0: all rows as of its modseq; part 1: those that came since, as of its own.
+  `
+DROP TABLE mail_snapshot;
+CREATE TABLE mail_packed (
+  mailbox INTEGER NOT NULL,
+  part INTEGER NOT NULL,
+  modseq INTEGER NOT NULL,
+  columns BLOB NOT NULL,
+  PRIMARY KEY (mailbox, part)
+) STRICT;
+`,
 ]

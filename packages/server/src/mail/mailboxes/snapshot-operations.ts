@@ -2,11 +2,12 @@
 
 import type { FlagSet } from '@aviso/imap'
 import { derived, read, type SqlRow, type Transaction } from '../../store/contracts.ts'
-import { type Columns, ColumnsBuilder, distinct, lowerBound, mergeColumns, NO_ROWS, unpackColumns } from './columns.ts'
+import { type Columns, ColumnsBuilder, distinct, lowerBound, mergeColumns, NO_ROWS } from './columns.ts'
 import { BLOCK, firstUid, type FlagBlock, FlagBlocks, readBlock } from './flag-blocks.ts'
 import { allKeywords } from './flags.ts'
 import { mailboxById, type MailboxRow } from './mailbox-rows.ts'
 import { MESSAGE_COLUMNS, rowsOf } from './message-rows.ts'
+import { unpackColumns } from './packed-columns.ts'
 
 /** Rows in one page: about 4 ms. */
 const PAGE = 4096
@@ -60,8 +61,9 @@ export interface Changes extends NamedRows {
   readonly paged: 'by-change' | 'by-uid' | undefined
 }
 
-/** Without `flagged`, rows that were only flagged since are left out. */
-async function changesOf(tx: Transaction, mailbox: MailboxRow, since: number, flagged = true): Promise<Changes> {
+/** With `came`, only rows that came after that modseq are told, as they are now, and those that were only flagged are not. */
+async function changesOf(tx: Transaction, mailbox: MailboxRow, since: number, came?: number): Promise<Changes> {
+  const flagged = came === undefined
   const moment = momentOf(mailbox)
   const complete = since >= mailbox.trimmedModseq
   const nothing = { moment, columns: NO_ROWS, sets: [], vanished: new Uint32Array(), complete }
@@ -71,7 +73,7 @@ async function changesOf(tx: Transaction, mailbox: MailboxRow, since: number, fl
             (SELECT count(*) FROM (SELECT 1 FROM mail_flags WHERE mailbox = ? AND modseq > ? LIMIT ?) AS flagged),
             (SELECT count(*) FROM (SELECT 1 FROM mail_expunged WHERE mailbox = ? AND modseq > ? LIMIT ?) AS gone)`,
     mailbox.id,
-    since,
+    came ?? since,
     MANY + 1,
     mailbox.id,
     since,
@@ -88,7 +90,7 @@ async function changesOf(tx: Transaction, mailbox: MailboxRow, since: number, fl
   const inserted = await tx.all(
     `SELECT ${MESSAGE_COLUMNS} FROM mail_message WHERE mailbox = ? AND modseq > ?`,
     mailbox.id,
-    since,
+    came ?? since,
   )
   const vanished = await tx.all('SELECT uid FROM mail_expunged WHERE mailbox = ? AND modseq > ?', mailbox.id, since)
   // What was flagged since it came is in both, and as it is now in the second.
@@ -293,44 +295,69 @@ export const vanishedPage = read(async (tx, { mailbox, since, after }: PageOrder
   }
 })
 
+/** The columns that the database keeps of a mailbox. */
+export interface Packed {
+  /** All rows, as of this modseq; -1: there are none. */
+  readonly modseq: number
+  /** Rows that came later have this UID or a higher one. */
+  readonly uidNext: number
+  /** Rows that came later and are packed behind them. */
+  readonly behind: number
+}
+
 /** What a snapshot is made of where nothing is known yet. */
 export interface Beginning {
-  /** Columns as they were at `modseq`, their flags and modseqs as they are now; none where nothing was packed, or nothing that can still be brought up to date. */
-  readonly packed: (NamedRows & { readonly modseq: number }) | undefined
+  /** Packed columns, their flags and modseqs as they are now; none where nothing was packed, or nothing that can still be brought up to date. */
+  readonly packed: (NamedRows & { readonly kept: Packed }) | undefined
   /** What else happened after that; everything, where nothing was packed. */
   readonly changes: Changes
 }
 
 export const begin = read(async (tx, { mailbox: id }: { mailbox: number }): Promise<Beginning> => {
   const mailbox = await mailboxById(tx, id)
-  const row = await tx.get('SELECT modseq, columns FROM mail_snapshot WHERE mailbox = ?', id)
-  const modseq = Number(row?.[0] ?? -1)
-  const packed = row?.[1] instanceof Uint8Array && modseq >= mailbox.trimmedModseq ? unpackColumns(row[1]) : undefined
+  const parts = await tx.all('SELECT modseq, columns FROM mail_packed WHERE mailbox = ? ORDER BY part', id)
+  const modseq = Number(parts[0]?.[0] ?? -1)
+  const octets = parts.flatMap(([, columns]) => (columns instanceof Uint8Array ? [columns] : []))
+  const packed = modseq >= mailbox.trimmedModseq ? unpackColumns(octets) : undefined
   if (packed === undefined) return { packed: undefined, changes: await changesOf(tx, mailbox, 0) }
-  const { columns } = packed
+  const { columns, rows } = packed
+  const [all = 0, behind = 0] = rows
   const sets = new Set(packed.sets)
   for (const set of await flagNow(tx, id, columns, modseq)) sets.add(set)
   return {
-    packed: { modseq, columns, sets: await namedSets(tx, sets) },
-    changes: await changesOf(tx, mailbox, modseq, false),
+    packed: {
+      kept: { modseq, uidNext: (columns.uids[all - 1] ?? 0) + 1, behind },
+      columns,
+      sets: await namedSets(tx, sets),
+    },
+    changes: await changesOf(tx, mailbox, modseq, Number(parts.at(-1)?.[0])),
   }
 })
 
 export interface PackOrder {
   readonly mailbox: number
+  /** The columns are as they were then. */
   readonly modseq: number
   /** Made by `packColumns`. */
   readonly columns: Uint8Array
+  /** The modseq of the packed columns behind which these come, all of their rows later by UID; undefined: these are all rows. */
+  readonly behind: number | undefined
 }
 
 /** Keeps packed columns for the snapshots to come, unless newer ones are there. */
 export const pack = derived(
-  async (tx, { mailbox: id, modseq, columns }: PackOrder): Promise<void> => {
+  async (tx, { mailbox: id, modseq, columns, behind }: PackOrder): Promise<void> => {
     const mailbox = await mailboxById(tx, id)
     if (modseq > mailbox.modseq) return
+    const kept = await tx.all('SELECT modseq FROM mail_packed WHERE mailbox = ? ORDER BY part', id)
+    if (behind !== undefined && kept[0]?.[0] !== behind) return
+    if (Number(kept.at(behind === undefined ? 0 : -1)?.[0] ?? -1) >= modseq) return
+    // What came behind other columns says nothing about these.
+    if (behind === undefined) await tx.run('DELETE FROM mail_packed WHERE mailbox = ?', id)
     await tx.run(
-      'INSERT INTO mail_snapshot (mailbox, modseq, columns) VALUES (?, ?, ?) ON CONFLICT (mailbox) DO UPDATE SET modseq = excluded.modseq, columns = excluded.columns WHERE mail_snapshot.modseq < excluded.modseq',
+      'INSERT INTO mail_packed (mailbox, part, modseq, columns) VALUES (?, ?, ?, ?) ON CONFLICT (mailbox, part) DO UPDATE SET modseq = excluded.modseq, columns = excluded.columns',
       id,
+      behind === undefined ? 0 : 1,
       modseq,
       columns,
     )

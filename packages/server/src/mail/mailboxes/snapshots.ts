@@ -8,7 +8,9 @@ import { answered } from './answers.ts'
 import type { MailCalls } from './calls.ts'
 import { changesSince, type WholeChanges } from './changes.ts'
 import type { News, Watch } from './news.ts'
-import { type Columns, mergeColumns, NO_ROWS, packColumns, translate } from './columns.ts'
+import { type Columns, lowerBound, mergeColumns, NO_ROWS, rowsFrom, translate } from './columns.ts'
+import { packColumns } from './packed-columns.ts'
+import type { Packed } from './snapshot-operations.ts'
 import type { KnownRows, StoreOutcome } from './store-flags.ts'
 
 /** A snapshot and what the next one is made from. In `columns`, flag sets are indexes into the snapshot's list. */
@@ -16,7 +18,8 @@ interface Kept {
   readonly snapshot: MailboxSnapshot
   readonly columns: Columns
   readonly indexOf: ReadonlyMap<number, number>
-  /** Rows that the packed columns have not, or not as they are now. */
+  readonly packed: Packed
+  /** Rows that came since the packed columns were made, and rows that went. */
   readonly loose: number
   /** Nothing was expunged after this modseq. */
   readonly vanishedAt: number
@@ -24,12 +27,16 @@ interface Kept {
   readonly watch?: Watch | undefined
 }
 
+const NOTHING_PACKED: Packed = { modseq: -1, uidNext: 1, behind: 0 }
+
 /** Octets of one row in `Kept`. */
 const ROW_OCTETS = 34
 /** With this many flag sets more than rows, most are of the past: the list is made anew. Well above SMALL_IDS. */
 const PAST_SETS = 1024
 /** Mailboxes with fewer rows than this are read in a few milliseconds: their columns are not kept packed. */
 const WORTH_PACKING = 4096
+/** So many new rows are read in a millisecond: they are not packed behind the others. */
+const FEW = 64
 /** Changed rows after which the columns of a mailbox that nobody looks at are packed nevertheless. */
 const MANY_CHANGES = 2048
 /** Who has opened a mailbox asks for more at once: its columns are packed when that is answered. Milliseconds. */
@@ -52,6 +59,7 @@ const NOTHING: Kept = {
   },
   columns: NO_ROWS,
   indexOf: new Map(),
+  packed: NOTHING_PACKED,
   loose: 0,
   vanishedAt: 0,
 }
@@ -194,15 +202,22 @@ export class Snapshots {
     else this.#scope.timeout(pack, work)
   }
 
-  /** Packs the mailbox as it is known by now. */
+  /** Packs the mailbox as it is known by now: all of it, or the rows that came since that was done. */
   async #pack(key: string, calls: MailCalls, mailbox: number): Promise<void> {
     try {
       const newest = this.#kept.peek(key)
       if (newest === undefined || !isWorthPacking(newest)) return
-      this.#kept.set(key, { ...newest, loose: 0 })
-      const ids = new Map([...newest.indexOf].map(([id, index]) => [index, id]))
-      const columns = packColumns({ ...newest.columns, flagsets: translate(newest.columns.flagsets, ids) })
-      await answered(calls.pack({ mailbox, modseq: newest.snapshot.highestModseq, columns }))
+      const { columns, snapshot, packed, indexOf } = newest
+      const behind = isFarBehind(newest) ? undefined : packed.modseq
+      const rows = behind === undefined ? columns : rowsFrom(columns, lowerBound(columns.uids, packed.uidNext))
+      const made =
+        behind === undefined
+          ? { modseq: snapshot.highestModseq, uidNext: snapshot.uidNext, behind: 0 }
+          : { ...packed, behind: newest.loose }
+      this.#kept.set(key, { ...newest, packed: made, loose: behind === undefined ? 0 : newest.loose })
+      const ids = new Map([...indexOf].map(([id, index]) => [index, id]))
+      const named = packColumns({ ...rows, flagsets: translate(rows.flagsets, ids) })
+      await answered(calls.pack({ mailbox, modseq: snapshot.highestModseq, columns: named, behind }))
     } finally {
       this.#packing.delete(key)
     }
@@ -213,8 +228,12 @@ export class Snapshots {
   }
 }
 
-const isWorthPacking = ({ columns, loose }: Kept): boolean =>
-  columns.uids.length >= WORTH_PACKING && loose > 256 + columns.uids.length / 64
+/** So many rows are not where they should be that all are better packed anew. */
+const isFarBehind = ({ columns, packed, loose }: Kept): boolean =>
+  packed.modseq < 0 || loose > 256 + columns.uids.length / 64
+
+const isWorthPacking = (kept: Kept): boolean =>
+  kept.columns.uids.length >= WORTH_PACKING && (isFarBehind(kept) || kept.loose - kept.packed.behind > FEW)
 
 const keyOf = (account: string, mailbox: number): string => `${account}/${mailbox}`
 
@@ -230,17 +249,17 @@ async function advance(calls: MailCalls, mailbox: number, old: Kept): Promise<Ke
 async function load(calls: MailCalls, mailbox: number): Promise<Kept> {
   const { packed, changes } = await answered(calls.begin({ mailbox }))
   if (packed === undefined) return next(NOTHING, await changesSince(calls, mailbox, 0, changes))
-  const whole = await changesSince(calls, mailbox, packed.modseq, changes)
+  const whole = await changesSince(calls, mailbox, packed.kept.modseq, changes)
   // Trimmed while we read: rows that are gone would stay.
   if (!whole.complete) return next(NOTHING, await changesSince(calls, mailbox, 0))
   const then: WholeChanges = {
-    moment: { ...changes.moment, highestModseq: packed.modseq },
+    moment: { ...changes.moment, highestModseq: packed.kept.modseq },
     columns: packed.columns,
     sets: new Map(packed.sets),
     vanished: new Uint32Array(),
     complete: true,
   }
-  return next({ ...next(NOTHING, then), loose: 0 }, whole)
+  return next({ ...next(NOTHING, then), packed: packed.kept, loose: packed.kept.behind }, whole)
 }
 
 /** Ids below this are indexes too, where they can be. */
@@ -270,6 +289,7 @@ function next(old: Kept, { moment, columns: changed, sets, vanished }: WholeChan
   return {
     columns,
     indexOf,
+    packed: old.packed,
     // Flags are in blocks, which are read quickly: what is packed need not have them.
     loose: old.loose + (columns.uids === old.columns.uids ? 0 : changed.uids.length) + vanished.length,
     vanishedAt: vanished.length > 0 || old === NOTHING ? highestModseq : old.vanishedAt,

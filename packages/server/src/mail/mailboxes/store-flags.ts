@@ -44,7 +44,7 @@ interface SetChange {
   readonly next: StoredFlagSet
 }
 
-export const storeFlags = write(async (tx, order: StoreOrder): Promise<StoreOutcome> => {
+async function store(tx: Transaction, order: StoreOrder): Promise<StoreOutcome> {
   const mailbox = await mailboxById(tx, order.mailbox)
   const rights = await rightsOf(tx, mailbox.id, order.visitor)
   // RFC 4314 §4: what may be changed is; refused is only what changes nothing.
@@ -92,7 +92,9 @@ export const storeFlags = write(async (tx, order: StoreOrder): Promise<StoreOutc
     before: mailbox.modseq,
     highestModseq: modseq > 0 ? modseq : mailbox.modseq,
   }
-})
+}
+
+export const storeFlags = write(store, { needed: (order) => ({ ...order, known: undefined }) })
 
 const changesAny = (rights: string, { action, flags }: StoreOrder): boolean =>
   action === 'set' ? /[stw]/.test(rights) : flags.some((flag) => mayFlag(rights, flag))

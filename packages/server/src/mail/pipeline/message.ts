@@ -113,14 +113,23 @@ export class Message {
    * field that is none, or is more than one: whatever a peer chose of its value must not become a field of its own, or the end of the header.
    */
   edited(edits: readonly HeaderEdit[]): Message {
-    if (edits.length === 0) return this
-    const removed = new Set(edits.flatMap((edit) => (edit.remove ?? []).map((name) => name.toLowerCase())))
-    const changes = edits.flatMap((edit) => edit.change ?? [])
-    const inserts = edits.flatMap((edit) => edit.insert ?? [])
-    const kept =
-      removed.size + changes.length + inserts.length === 0 ? [this.head] : this.#remade(removed, changes, inserts)
-    const top = fields(edits.flatMap((edit) => edit.prepend ?? []))
-    const bottom = fields(edits.flatMap((edit) => edit.append ?? []))
+    const removed: string[] = []
+    const changes: NonNullable<HeaderEdit['change']>[number][] = []
+    const inserts: NonNullable<HeaderEdit['insert']>[number][] = []
+    const above: string[] = []
+    const below: string[] = []
+    for (const { remove = [], change = [], insert = [], prepend = [], append = [] } of edits) {
+      for (const name of remove) if (this.header.has(name)) removed.push(name.toLowerCase())
+      changes.push(...change)
+      inserts.push(...insert)
+      above.push(...prepend)
+      below.push(...append)
+    }
+    const remade = removed.length + changes.length + inserts.length > 0
+    if (!remade && above.length + below.length === 0) return this
+    const kept = remade ? this.#remade(new Set(removed), changes, inserts) : [this.head]
+    const top = fields(above)
+    const bottom = fields(below)
     const head =
       bottom.byteLength === 0 ? Buffer.concat([top, ...kept]) : withFields(Buffer.concat([top, ...kept]), bottom)
     return new Message(head, this.#octets, this.#bodyAt)

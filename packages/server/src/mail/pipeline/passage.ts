@@ -7,6 +7,7 @@ import type { Pass } from '../../net/gates.ts'
 import { Chronicle } from './chronicle.ts'
 import {
   accept,
+  type Awaitable,
   type Client,
   type Finding,
   finding,
@@ -24,7 +25,7 @@ import type { Message } from './message.ts'
 import type { PassageOptions, Pipeline } from './pipeline.ts'
 import { authenticationResults, forgedResults, received } from './received.ts'
 import type { Route } from './routes.ts'
-import { askAll, type Judged, type NamedCheck, worst } from './stage.ts'
+import { type Around, askAll, type Judged, type NamedCheck, worst } from './stage.ts'
 import type { Step } from './trace.ts'
 
 export class Passage implements Mail {
@@ -85,7 +86,8 @@ export class Passage implements Mail {
       const { checks, limits } = this.#pipeline.options
       if (!this.simulated) this.#pass = await limits?.enter(this)
       await this.#meet(checks)
-      await this.#ask('sender', checks, (check) => check.sender?.(this))
+      const asked = this.#ask('sender', checks, (check) => check.sender?.(this))
+      if (asked instanceof Promise) await asked
       await this.#rewriteSender()
     } catch (error) {
       this.#over()
@@ -98,7 +100,8 @@ export class Passage implements Mail {
     const recipient: Recipient = { address, parameters }
     try {
       const { checks } = this.#pipeline.options
-      await this.#ask('recipient', checks, (check) => check.recipient?.(this, recipient), recipient)
+      const asked = this.#ask('recipient', checks, (check) => check.recipient?.(this, recipient), recipient)
+      if (asked instanceof Promise) await asked
       await this.#itinerary.add(address, recipient)
       this.recipients.push(recipient)
     } catch (error) {
@@ -163,7 +166,8 @@ export class Passage implements Mail {
   /** Shows the message to the checks, and makes the changes that they want. */
   async #check(message: Message): Promise<Message> {
     const { checks } = this.#pipeline.options
-    const all = [...checks, ...[...this.#itinerary.entered].flatMap((route) => route.checks)]
+    const { entered } = this.#itinerary
+    const all = entered.size === 0 ? checks : [...checks, ...[...entered].flatMap((route) => route.checks)]
     let checked = message
     for (const { verdict } of await this.#ask('content', all, (check) => check.content?.(this, message))) {
       if (verdict.message !== undefined) checked = verdict.message
@@ -199,7 +203,8 @@ export class Passage implements Mail {
     const all: Outcome[] = []
     const failed: { readonly leg: Leg; readonly outcome: Outcome }[] = []
     const queued = legs.filter(({ to }) => to.target.queued)
-    const kept = await this.#pipeline.options.queue.commit(queued.map(({ delivery }) => delivery))
+    const kept =
+      queued.length === 0 ? [] : await this.#pipeline.options.queue.commit(queued.map(({ delivery }) => delivery))
     for (const [i, { to, routed }] of queued.entries())
       for (const outcome of complete(routed, kept[i] ?? [])) {
         this.#chronicle.landed(to.key, outcome)
@@ -283,22 +288,21 @@ export class Passage implements Mail {
   }
 
   /** Runs one stage. Throws the `SmtpError` of the worst verdict when that is to reject or to defer. */
-  async #ask(
+  #ask(
     stage: Step['stage'],
     checks: readonly NamedCheck[],
-    ask: (check: MailCheck) => Verdict | Promise<Verdict> | undefined,
+    ask: (check: MailCheck) => Awaitable<Verdict> | undefined,
     recipient?: Recipient,
-  ): Promise<readonly Judged[]> {
+  ): Awaitable<readonly Judged[]> {
     if (checks.length === 0) return []
     for (const named of checks) if (named.check.end !== undefined) this.#witnesses.add(named)
     const asked = askAll(checks, ask, this.#around)
-    const judged = asked instanceof Promise ? await asked : asked
-    this.#weigh(stage, judged, recipient)
-    return judged
+    if (!(asked instanceof Promise)) return this.#weigh(stage, asked, recipient)
+    return asked.then((judged) => this.#weigh(stage, judged, recipient))
   }
 
   /** Takes over what the checks said, and throws when that is to reject or to defer. */
-  #weigh(stage: Step['stage'], judged: readonly Judged[], recipient: Recipient | undefined): void {
+  #weigh(stage: Step['stage'], judged: readonly Judged[], recipient: Recipient | undefined): readonly Judged[] {
     this.#chronicle.judged(stage, judged, recipient)
     for (const { verdict } of judged) {
       if (verdict.results !== undefined) this.results.push(...verdict.results)
@@ -307,18 +311,19 @@ export class Passage implements Mail {
       if (verdict.action === 'discard') this.#discarded = true
     }
     const found = worst(judged)
-    if (found === undefined || !('reply' in found.verdict)) return
+    if (found === undefined || !('reply' in found.verdict)) return judged
     this.#chronicle.refusedBy(found)
     throw found.verdict.reply
   }
 
-  get #around() {
+  get #around(): Around {
     return { clock: this.#pipeline.scope.clock, log: this.client.log, mail: this.id }
   }
 }
 
 /** A recipient that a target says nothing of has not got the mail, as far as anybody knows. */
 function complete(routed: readonly Routed[], outcomes: readonly Outcome[]): readonly Outcome[] {
+  if (routed.length === outcomes.length && routed.every((one, i) => outcomes[i]?.routed === one)) return outcomes
   const told = new Set(outcomes.map((outcome) => outcome.routed))
   const untold = routed.filter((one) => !told.has(one))
   if (untold.length === 0) return outcomes

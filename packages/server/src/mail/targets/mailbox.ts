@@ -12,6 +12,14 @@ import type { MailboxFilter } from './filter.ts'
 /** Octets of long mails that are held in memory at the same time, on their way into mailboxes; the next ones wait for their turn. */
 const MEMORY = 128 * 1024 * 1024
 
+interface Filed {
+  readonly mailbox: string
+  readonly flags: FlagSet | undefined
+}
+
+const INBOX: Filed = { mailbox: 'INBOX', flags: undefined }
+const JUNK: Filed = { mailbox: 'Junk', flags: undefined }
+
 export class MailboxTarget implements MailTarget {
   readonly queued = false
   readonly #mailboxes: Mailboxes
@@ -64,9 +72,9 @@ class MailboxDelivery implements Delivery {
     try {
       await share.take(message.size)
       // RFC 5321 §4.4: the last server puts the reverse-path on top.
-      const bytes = await message.whole(
-        Buffer.from(`Return-Path: <${this.#mail.sender?.toString() ?? ''}>\r\n`, 'utf8'),
-      )
+      const returnPath = Buffer.from(`Return-Path: <${this.#mail.sender?.toString() ?? ''}>\r\n`, 'utf8')
+      const { pieces } = message
+      const bytes = pieces === undefined ? await message.whole(returnPath) : Buffer.concat([returnPath, ...pieces])
       return await this.#deliverAll(message, bytes)
     } catch (error) {
       // Others may have the mail by now: that it cannot be read is no answer for all of them.
@@ -82,7 +90,10 @@ class MailboxDelivery implements Delivery {
     this.#message = undefined
   }
 
-  #deliverAll(message: Message, bytes: Uint8Array): Promise<readonly Outcome[]> {
+  async #deliverAll(message: Message, bytes: Uint8Array): Promise<readonly Outcome[]> {
+    const [only] = this.#recipients
+    if (only !== undefined && this.#recipients.length === 1)
+      return [{ routed: only.routed, failure: await this.#deliver(only.account, only.routed, message, bytes) }]
     // Two addresses of one account are one mailbox: it gets the mail once.
     const delivered = new Map<string, Promise<SmtpError | undefined>>()
     return Promise.all(
@@ -102,7 +113,11 @@ class MailboxDelivery implements Delivery {
   ): Promise<SmtpError | undefined> {
     const { id, received, client } = this.#mail
     try {
-      const { mailbox, flags } = await this.#file(account, routed, message)
+      const { mailbox, flags } = this.#quarantined
+        ? JUNK
+        : this.#filter === undefined
+          ? INBOX
+          : await this.#file(this.#filter, account, routed, message)
       await this.#mailboxes.deliver(account.id, {
         bytes,
         mailbox,
@@ -118,14 +133,8 @@ class MailboxDelivery implements Delivery {
   }
 
   /** Which mailbox it goes to. One that is not there is not made: whoever writes filters makes mistakes. */
-  async #file(
-    account: Account,
-    routed: Routed,
-    message: Message,
-  ): Promise<{ readonly mailbox: string; readonly flags: FlagSet | undefined }> {
-    if (this.#quarantined) return { mailbox: 'Junk', flags: undefined }
-    if (this.#filter === undefined) return { mailbox: 'INBOX', flags: undefined }
-    const { mailbox, flags } = await this.#filter.file(this.#mail, message, routed, account)
+  async #file(filter: MailboxFilter, account: Account, routed: Routed, message: Message): Promise<Filed> {
+    const { mailbox, flags } = await filter.file(this.#mail, message, routed, account)
     if (mailbox === undefined || mailbox.toUpperCase() === 'INBOX') return { mailbox: 'INBOX', flags }
     if ((await this.#mailboxes.open(account).list()).some(({ name }) => name === mailbox)) return { mailbox, flags }
     this.#mail.client.log.warn(

@@ -1,7 +1,7 @@
 // Replies that are the same everywhere: errors.
 
-import { STATUS_CODES } from 'node:http'
 import { type WebError, type WebReply } from './contracts.ts'
+import { STATUS_CODES } from './node-http.ts'
 
 const escapeHtml = (text: string): string =>
   text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;')

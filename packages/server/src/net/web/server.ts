@@ -1,6 +1,6 @@
 // A server of HTTP/1.1 over connections that are handed to it: who answers which request is told by routes.
 
-import { createServer, type IncomingMessage, type Server, ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Scope } from '../../kernel/scope.ts'
 import { AddressSet } from '../addresses.ts'
@@ -9,6 +9,7 @@ import { HttpConnection, UpgradedConnection } from './connection.ts'
 import { WebError } from './contracts.ts'
 import { Exchange, type ExchangeTerms } from './exchange.ts'
 import { forwarded, trustedBy } from './forwarded.ts'
+import { createServer, ServerResponse as Response } from './node-http.ts'
 import type { Place, Routes } from './routes.ts'
 
 /** Times in milliseconds, sizes in octets. */
@@ -122,7 +123,7 @@ export class HttpServer implements ExchangeTerms {
   async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     const connection = this.#connections.get(socket)
     if (connection === undefined) return void socket.destroy()
-    const response = new ServerResponse(request)
+    const response = new Response(request)
     response.assignSocket(connection.connection.socket)
     response.shouldKeepAlive = false
     const exchange = this.#exchange(connection, request, response, false)

@@ -6,10 +6,9 @@ import {
   ColumnsBuilder,
   distinct,
   mergeColumns,
-  packColumns,
+  rowsFrom,
   rowsOfUids,
   translate,
-  unpackColumns,
 } from '../../../src/mail/mailboxes/columns.ts'
 import { spans, uidList } from '../../../src/mail/mailboxes/uids.ts'
 
@@ -65,21 +64,6 @@ test('merging a delta is what a map would do, and leaves the old columns alone',
   )
 })
 
-test('packed columns come back as they were, wherever they lie in memory; anything else is refused', () => {
-  fc.assert(
-    fc.property(rows, fc.nat(7), (list, offset) => {
-      const packed = packColumns(columns(list))
-      const moved = new Uint8Array(packed.length + offset)
-      moved.set(packed, offset)
-      const unpacked = unpackColumns(moved.subarray(offset))
-      assert.deepEqual(asRows(unpacked?.columns ?? columns([])), list)
-      assert.deepEqual(new Set(unpacked?.sets), new Set(list.map(([, flagset]) => flagset)))
-      if (list.length > 0) assert.equal(unpackColumns(packed.subarray(0, packed.length - 1)), undefined)
-    }),
-  )
-  fc.assert(fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => void unpackColumns(bytes)))
-})
-
 test('rows are found by their UIDs, side by side or not', () => {
   fc.assert(
     fc.property(rows, fc.uniqueArray(fc.nat(60), { maxLength: 40 }), fc.boolean(), (list, some, all) => {
@@ -125,10 +109,34 @@ test('columns that change only in their flags share the rest with the old ones',
   assert.deepEqual(flagsets(6, 7), [1, 1, 1, 1, 7, 7])
 })
 
-test('columns as the first edition packed them are refused', () => {
-  const first = new Uint8Array(8 + 28)
-  new Uint32Array(first.buffer, 0, 2).set([1, 1])
-  assert.equal(unpackColumns(first), undefined)
+test('rows that come last are written behind the old ones, where nobody has written there before', () => {
+  const uids = Array.from({ length: 2000 }, (_, i) => i + 1)
+  const come = (old: Columns, uid: number, flagset: number): Columns =>
+    mergeColumns(old, columns([[uid, flagset, 7, 8, 9, 60]]), new Uint32Array())
+  const old = come(columns(uids.map((uid): Row => [uid, 1, uid, 1, 1, 0])), 2001, 1)
+  const first = come(old, 2002, 3)
+  assert.equal(first.uids.buffer, old.uids.buffer)
+  assert.deepEqual([old.uids.length, old.uids.at(-1)], [2001, 2001])
+  // Somebody else knows of the same message with other flags: neither sees what the other wrote.
+  const second = come(old, 2002, 4)
+  assert.deepEqual([first.flagsets.at(-1), second.flagsets.at(-1)], [3, 4])
+  // Flags that were changed before do not stand in the way.
+  const flagged = mergeColumns(first, columns([[5, 9, 9, 1, 1, 0]]), new Uint32Array())
+  const third = come(flagged, 2003, 5)
+  assert.equal(third.uids.buffer, old.uids.buffer)
+  assert.deepEqual([first.flagsets[4], third.flagsets[4], third.flagsets.at(-1)], [1, 9, 5])
+  assert.deepEqual(asRows(rowsFrom(third, 2001)), [
+    [2002, 3, 7, 8, 9, 60],
+    [2003, 5, 7, 8, 9, 60],
+  ])
+  // It goes on when there is no more room.
+  let grown = third
+  for (let uid = 2004; uid < 2400; uid++) grown = come(grown, uid, 1)
+  assert.deepEqual(
+    [...grown.uids],
+    Array.from({ length: 2399 }, (_, i) => i + 1),
+  )
+  assert.deepEqual(asRows(rowsFrom(third, 2002)), [[2003, 5, 7, 8, 9, 60]])
 })
 
 test('numbers are found once each, and translated, small or large', () => {

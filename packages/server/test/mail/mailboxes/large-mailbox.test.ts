@@ -163,12 +163,12 @@ test('the packed columns of a large mailbox give the same snapshot as its rows',
     await house.open().append('INBOX', [{ bytes: message('last'), flags: ['\\Seen'], zone: -330 }])
     await same()
     assert.deepEqual((await anew()).zones.at(-1), -330)
-    assert.equal((await calls.begin({ mailbox })).packed?.modseq, first.packed?.modseq)
+    assert.equal((await calls.begin({ mailbox })).packed?.kept.modseq, first.packed?.kept.modseq)
     // A STORE to everything leaves the packed columns as they are: the flags are read into them.
     const all = [...(await inbox.snapshot()).uids]
     const { highestModseq } = await inbox.store(all, { action: 'add', flags: ['\\Flagged'] })
     const { packed, changes } = await calls.begin({ mailbox })
-    assert.equal(packed?.modseq, first.packed?.modseq)
+    assert.equal(packed?.kept.modseq, first.packed?.kept.modseq)
     assert.deepEqual(
       packed?.columns.modseqs.filter((modseq) => modseq !== highestModseq).length,
       1,
@@ -191,6 +191,53 @@ test('the packed columns of a large mailbox give the same snapshot as its rows',
     assert.deepEqual([moved.uids.length, moved.uids.at(-1)], [MESSAGES - 1, MESSAGES - 1])
     assert.equal((await inbox.snapshot()).uids.length, 0)
     assert.equal((await inbox.delta(after.highestModseq)).vanished.length, MESSAGES - 1)
+  } finally {
+    await house.close()
+  }
+})
+
+test('what came lately is packed behind the rest, which is not written again for it', async () => {
+  const house = await openHouse()
+  try {
+    await filled(house)
+    const inbox = await house.open().open('INBOX')
+    const calls = house.store.account(mailStore, 'anna')
+    const { id: mailbox } = await calls.find({ name: 'INBOX' })
+    const snapshots = new Snapshots(house.scope, 1e9, new News(house.store.bus))
+    const look = (): Promise<MailboxSnapshot> => snapshots.snapshot('anna', calls, mailbox)
+    const come = async (count: number): Promise<void> => {
+      const messages = Array.from({ length: count }, (_, i) => ({ bytes: message(`late ${i}`), flags: ['\\Seen'] }))
+      await house.open().append('INBOX', messages)
+      await look()
+      house.clock.turn(3000)
+    }
+    const same = async (): Promise<void> => {
+      const anew = new Snapshots(house.scope, 1, new News(house.store.bus)).snapshot('anna', calls, mailbox)
+      assert.deepEqual(rowsOf(await anew), rowsOf(await inbox.snapshot()))
+    }
+    await look()
+    const first = (await calls.begin({ mailbox })).packed?.kept
+    assert.deepEqual(first?.behind, 0)
+    // A few are left to be read row by row.
+    await come(60)
+    assert.deepEqual((await calls.begin({ mailbox })).packed?.kept, first)
+    await come(10)
+    const { packed, changes } = await calls.begin({ mailbox })
+    assert.deepEqual(packed?.kept, { ...first, behind: 70 })
+    assert.equal(changes.columns.uids.length, 0)
+    await same()
+    // They are flagged, they go, and others come behind them.
+    await inbox.store([MESSAGES + 1, MESSAGES + 2, 7], { action: 'set', flags: ['\\Deleted', 'kept'] })
+    await inbox.expunge([MESSAGES + 2, 7])
+    await same()
+    await come(70)
+    assert.deepEqual((await calls.begin({ mailbox })).packed?.kept, { ...first, behind: 139 })
+    await same()
+    // Some hundreds are worth packing everything.
+    await come(400)
+    const last = (await calls.begin({ mailbox })).packed?.kept
+    assert.deepEqual([last?.behind, last?.uidNext], [0, MESSAGES + 541])
+    await same()
   } finally {
     await house.close()
   }

@@ -12,7 +12,6 @@ import { Metrics } from '../../../src/kernel/metrics.ts'
 import { SeededRandom } from '../../../src/kernel/random.ts'
 import { Scope } from '../../../src/kernel/scope.ts'
 import { CODEC, store } from '../../../src/mail/mailboxes/octets.ts'
-import { packColumns } from '../../../src/mail/mailboxes/columns.ts'
 import { migrations } from '../../../src/mail/mailboxes/schema.ts'
 import { mailStore } from '../../../src/mail/mailboxes/store.ts'
 import { defineStore, write } from '../../../src/store/contracts.ts'
@@ -80,14 +79,7 @@ const oldStore = defineStore({
           )
       }
       // Columns as they were packed then: 28 octets a row.
-      const packed = packColumns({
-        uids: new Uint32Array(0),
-        flagsets: new Uint32Array(0),
-        sizes: new Float64Array(0),
-        modseqs: new Float64Array(0),
-        internalDates: new Float64Array(0),
-        zones: new Int16Array(0),
-      })
+      const packed = new Uint8Array(8)
       packed[0] = 1
       await tx.run('INSERT INTO mail_snapshot VALUES (1, 5, ?)', packed)
     }),

@@ -5,6 +5,7 @@ import { describe, test } from 'node:test'
 import { MailAddress } from '@aviso/mime'
 import { Message } from '../../../src/mail/pipeline/message.ts'
 import { accept, finding, type MailCheck, reject } from '../../../src/mail/pipeline/contracts.ts'
+import { STORIES, storyStore } from '../../../src/mail/stories/store.ts'
 import { openHouse, type Options, refusal } from './house.ts'
 
 const routed = (incoming: NonNullable<NonNullable<Options['config']>['incoming']>, more: Options = {}): Options => ({
@@ -344,6 +345,28 @@ describe('the story of a mail', () => {
     await house.pass(8 * 86_400_000)
     await house.pass(3_600_000)
     assert.deepEqual(await house.stories.byAddress('x@evil.example', 1), [])
+  })
+
+  test('is read from the journal of a former edition, which had it in another form', async (t) => {
+    const house = await openHouse(t)
+    const steps = [{ after: 1, stage: 'delivery', by: 'mailbox', did: 'delivered' }] as const
+    const story = {
+      id: 'of-before',
+      at: house.clock.now(),
+      pipeline: 'incoming',
+      protocol: 'smtp',
+      session: 's',
+      remoteAddress: '192.0.2.1',
+      account: '',
+      sender: 'bo@example.net',
+      recipients: ['anna@example.org'],
+      size: 10,
+      outcome: 'accepted',
+      steps,
+    } as const
+    const calls = house.real.service(storyStore, STORIES)
+    await calls.tell({ told: [story], more: [{ id: 'of-before', steps }] })
+    assert.deepEqual(await house.stories.byId('of-before'), { ...story, steps: [...steps, ...steps] })
   })
 
   test('simulating asks everybody and changes nothing', async (t) => {
