@@ -1,4 +1,4 @@
-// Runs every test: `npm test [-- words of file names]`, `npm run coverage`. Ends with the plain line `N passed, N failed, N skipped`.
+// Runs every test: `npm test [-- words of file names]`, `npm run coverage`; with `npm run test:long` those that throw dice, for minutes each. Ends with the plain line `N passed, N failed, N skipped`.
 
 import { spawnSync } from 'node:child_process'
 import { globSync, mkdtempSync, rmSync } from 'node:fs'
@@ -9,13 +9,32 @@ import { spec } from 'node:test/reporters'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
-const { values, positionals } = parseArgs({ options: { coverage: { type: 'boolean' } }, allowPositionals: true })
+const { values, positionals } = parseArgs({
+  options: { coverage: { type: 'boolean' }, long: { type: 'boolean' } },
+  allowPositionals: true,
+})
+
+/** What the long run does: fuzzing, random lives beside models, and kills, each printing the seed that repeats it. */
+const LONG = [
+  '/fuzz.',
+  '/lives.',
+  '/model.',
+  'tests/crash/crash.',
+  'tests/crash/queue.',
+  'tests/crash/chat.',
+  'tests/crash/rooms.',
+]
+const words = values.long === true && positionals.length === 0 ? LONG : positionals
+if (values.long === true) {
+  process.env['AVISO_FUZZ_SECONDS'] ??= '300'
+  process.env['AVISO_CRASH_ROUNDS'] ??= '50'
+}
 
 const files = globSync(['packages/*/test/**/*.test.ts', 'tests/**/*.test.ts'])
   .sort()
-  .filter((file) => positionals.length === 0 || positionals.some((word) => file.includes(word)))
+  .filter((file) => words.length === 0 || words.some((word) => file.includes(word)))
 if (files.length === 0) {
-  console.error(`no test file matches ${positionals.join(' ')}`)
+  console.error(`no test file matches ${words.join(' ')}`)
   process.exit(1)
 }
 
@@ -39,7 +58,8 @@ const needs = new Map<string, number>()
 const tests = run({
   files,
   concurrency: 2,
-  timeout: 600_000,
+  // Of one file. Tests that go on for as long as they are told have longer times of their own.
+  timeout: values.long === true ? 7_200_000 : 600_000,
   ...(values.coverage === true
     ? { coverage: true, coverageExcludeGlobs: ['**/test/**', 'tests/**', 'scripts/**'] }
     : {}),

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import { needs, run } from './programs.ts'
+import { needs, PATIENCE, run } from './programs.ts'
 import { demoJourney } from './demo-journey.ts'
 import { fillMailbox, fillMaildir, mailboxOf, mails, marksOfMaildir } from './sync-mail.ts'
 
@@ -59,7 +59,7 @@ SyncState *
 `,
     )
     const sync = async (): Promise<void> => {
-      const { status, stdout, stderr } = await run('mbsync', ['-c', config, 'all'])
+      const { status, stdout, stderr } = await run('mbsync', ['-c', config, 'all'], { patience: 3 * PATIENCE })
       assert.equal(status, 0, stdout + stderr)
       assert.doesNotMatch(stdout + stderr, /error|warning/i)
     }

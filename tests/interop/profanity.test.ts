@@ -110,9 +110,10 @@ describe('profanity', () => {
       await listener.next('presence-error', `${room}/Bert`, 'forbidden')
 
       // It stays when nobody is in it, and remembers.
-      await enter(screen, '/leave')
-      await enter(screen, '/clear')
+      await enter(screen, '/close')
+      await screen.shows(/^ *Profanity/)
       await enter(screen, `/join ${room}`)
+      await screen.shows(/You have joined the room as Anna/)
       await screen.shows(/one[^]*two[^]*Grüße/)
       await screen.shows(/coffee/)
       await enter(screen, '/room destroy')

@@ -23,6 +23,8 @@ export interface RunOptions {
   readonly input?: string | Uint8Array
   readonly env?: Readonly<Record<string, string>>
   readonly cwd?: string
+  /** How long it may take, where that is more than most need. Milliseconds. */
+  readonly patience?: number
 }
 
 /** For `skip:` of a test: false where all the commands are installed, else what is missing. */
@@ -51,11 +53,12 @@ export function run(command: string, args: readonly string[], options: RunOption
     const child = spawn(command, args, { cwd: options.cwd, env: { ...process.env, ...options.env } })
     const out: Buffer[] = []
     const err: Buffer[] = []
+    const patience = options.patience ?? PATIENCE
     const timer = setTimeout(() => {
       child.kill('SIGKILL')
       const said = Buffer.concat([...out, ...err]).toString()
-      reject(new Error(`${command} ${args.join(' ')} did not end in ${PATIENCE / 1000} s; it said:\n${said}`))
-    }, PATIENCE)
+      reject(new Error(`${command} ${args.join(' ')} did not end in ${patience / 1000} s; it said:\n${said}`))
+    }, patience)
     child.stdout.on('data', (bytes: Buffer) => out.push(bytes))
     child.stderr.on('data', (bytes: Buffer) => err.push(bytes))
     // A program that does not read its input is no failure of the test.

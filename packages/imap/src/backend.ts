@@ -57,6 +57,8 @@ export interface MailboxStatus {
   readonly highestModseq: number
   /** Messages with a UID at or above this were delivered since the last claim (see `Mailbox.claimRecent`). */
   readonly recentUid: number
+  /** Largest message that this mailbox takes, in octets. Absent: as the account says. */
+  readonly appendLimit?: number
 }
 
 /**
@@ -232,8 +234,10 @@ export class BackendError extends Error {
 export interface MailAccount {
   /** The user name, for logs and NAMESPACE. */
   readonly name: string
-  /** Largest message accepted, in octets (RFC 7889 APPENDLIMIT). */
+  /** Largest message that any mailbox takes, in octets (RFC 7889 APPENDLIMIT). */
   readonly appendLimit: number
+  /** True where some mailboxes take less (`MailboxStatus.appendLimit`): then APPENDLIMIT is announced without a number. Default false. */
+  readonly appendLimitsDiffer?: boolean
 
   /** With all that this user has any right on; the server hides what they may not look up (`l`). Refusals below are NOPERM where a right is missing. */
   list(): Promise<readonly MailboxEntry[]>

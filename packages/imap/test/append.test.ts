@@ -359,3 +359,28 @@ test('REPLACE: what cannot be done leaves everything as it was', async (t) => {
   assert.match(await c.ask('m REPLACE 2 INBOX {3+}\r\nabc'), /m NO \[EXPUNGEISSUED\]/)
   assert.match(await c.ask('n STATUS INBOX (MESSAGES UIDNEXT)'), /MESSAGES 1 UIDNEXT 3\)/)
 })
+
+test('APPENDLIMIT: a mailbox may take less than the others; STATUS tells, and nothing larger is sent for it in vain', async (t) => {
+  const { mail, wire } = await world(t, { appendLimit: 200_000, mailboxes: { small: undefined, large: undefined } })
+  const c = await wire()
+  await c.login()
+  assert.match(await c.ask('a CAPABILITY'), /\bAPPENDLIMIT=200000\b/)
+  mail.limitMessages('small', 100)
+  assert.match(await c.ask('a CAPABILITY'), /\bAPPENDLIMIT(?!=)/)
+  assert.match(
+    await c.ask('b LIST "" (small large) RETURN (STATUS (APPENDLIMIT))'),
+    /STATUS large \(APPENDLIMIT 200000\)\r\n(?:.*\r\n)*\* STATUS small \(APPENDLIMIT 100\)\r\n/,
+  )
+  // Refused without being asked for, whether the client waits or sends much; little is refused when it is there.
+  assert.match(await c.ask('c APPEND small {101}'), /^c NO \[TOOBIG\] .*100 octets/)
+  const much = 'x'.repeat(100_000)
+  assert.match(await c.ask(`d APPEND small {100000+}\r\n${much}`), /^d NO \[TOOBIG\]/)
+  const short = `Subject: a\r\n\r\n${'y'.repeat(87)}`
+  assert.match(await c.ask(`e APPEND small {101+}\r\n${short}`), /^e NO \[TOOBIG\]/)
+  assert.match(await c.ask(`f APPEND small {14+}\r\nSubject: a\r\n\r\n {101}`), /^f NO \[TOOBIG\]/)
+  assert.match(await c.ask(`g APPEND large {101+}\r\n${short}`), /^g OK/)
+  await c.ask('h SELECT large')
+  assert.match(await c.ask(`i REPLACE 1 small {101+}\r\n${short}`), /^i NO \[TOOBIG\]/)
+  assert.match(await c.ask(`j COPY 1 small`), /^j OK/)
+  assert.match(await c.ask('k STATUS small (MESSAGES)'), /MESSAGES 1\)/)
+})

@@ -48,6 +48,8 @@ test('CHANGEDSINCE fetches only what changed', async (t) => {
   await c.login()
   const modseq = modseqOf(await c.ask('a SELECT INBOX'))
   await c.ask('b STORE 2,4 +FLAGS (\\Seen)')
+  for (const twice of ['CHANGEDSINCE 1 CHANGEDSINCE 2', 'PARTIAL 1:2 PARTIAL 2:3'])
+    assert.match(await c.ask(`x UID FETCH 1:* (FLAGS) (${twice})`), /^x BAD .* once only/)
   const fetched = await c.ask(`c UID FETCH 1:* (FLAGS) (CHANGEDSINCE ${modseq})`)
   assert.deepEqual(
     [...fetched.matchAll(/^\* (\d+) FETCH \(UID \d+ FLAGS .* MODSEQ \(\d+\)\)/gm)].map((match) => match[1]),

@@ -145,6 +145,15 @@ test('36: ENVELOPE', () => {
   )
 })
 
+test('36: ENVELOPE of a field with more addresses than a call takes arguments', () => {
+  const many = 50_000
+  const list = Array.from({ length: many }, (_, i) => `a${i}@x.example`).join(', ')
+  const rendered = envelope(`From: ${list}\nTo: Friends: ${list};`)
+  assert.ok(rendered.startsWith('(NIL NIL ((NIL NIL "a0" "x.example")(NIL NIL "a1" "x.example")'))
+  // From stands for Sender and Reply-To, too; a group opens and closes with an address that is none, and the first two NILs are Date and Subject.
+  assert.equal(rendered.split('(NIL NIL ').length - 1, 4 * many + 3)
+})
+
 test('37: BODYSTRUCTURE', () => {
   const structure = (message: string): string => Buffer.from(renderMessage(crlf(message)).bodyStructure).toString()
   assert.equal(

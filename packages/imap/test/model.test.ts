@@ -78,7 +78,13 @@ class Believer {
 
 type Step = readonly [session: number, what: number, a: number, b: number]
 
-test('what all sessions were told adds up to what is there', { timeout: 60_000 }, async (t) => {
+/** For so long, where that is said; else a hundred rounds. */
+const SECONDS = Number(process.env['AVISO_FUZZ_SECONDS'] ?? 0)
+
+test('what all sessions were told adds up to what is there', { timeout: (SECONDS + 60) * 1000 }, async (t) => {
+  const given = process.env['AVISO_FUZZ_SEED']
+  const seed = given === undefined ? Date.now() % 0x7fffffff : Number(given)
+  t.diagnostic(`seed ${seed}: AVISO_FUZZ_SEED=${seed} repeats it`)
   const step: fc.Arbitrary<Step> = fc.tuple(fc.nat(2), fc.nat(11), fc.nat(99), fc.nat(99))
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 60 }), async (steps) => {
@@ -126,6 +132,6 @@ test('what all sessions were told adds up to what is there', { timeout: 60_000 }
         await one.client.logout()
       }
     }),
-    { numRuns: 100 },
+    SECONDS === 0 ? { seed, numRuns: 100 } : { seed, numRuns: 1_000_000, interruptAfterTimeLimit: SECONDS * 1000 },
   )
 })

@@ -22,6 +22,22 @@ test('50: UIDONLY knows no sequence numbers in either direction', async (t) => {
   assert.match(await c.ask('f NOOP'), /^\* VANISHED 2\r\nf OK/)
 })
 
+test('50: UIDONLY takes QRESYNC without the sequence numbers of its last list, and keeps the mailbox open when they are given', async (t) => {
+  const { mail, wire } = await world(t)
+  await fill(mail, 3)
+  const c = await wire()
+  await c.login()
+  await c.ask('a ENABLE QRESYNC UIDONLY')
+  const opened = await c.ask('b SELECT INBOX')
+  const validity = /UIDVALIDITY (\d+)/.exec(opened)?.[1] ?? ''
+  assert.match(await c.ask(`c SELECT INBOX (QRESYNC (${validity} 1 1:3 (1:3 1:3)))`), /^c BAD \[UIDREQUIRED\]/)
+  assert.match(await c.ask('d UID FETCH 3 (FLAGS)'), /^\* 3 UIDFETCH /)
+  assert.match(
+    await c.ask(`e SELECT INBOX (QRESYNC (${validity} 1 1:9))`),
+    /\r\n\* 3 UIDFETCH \(FLAGS \(\) MODSEQ \(\d+\)\)\r\n(?:.*\r\n)*e OK/,
+  )
+})
+
 test('50: UIDBATCHES parts the mailbox from its end down to 1', async (t) => {
   const { mail, wire } = await world(t)
   const c = await wire()

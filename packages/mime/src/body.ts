@@ -56,11 +56,11 @@ export function previewText(root: Part, bytes: Uint8Array, max = 200): string {
     const subtype = part.subtype.toLowerCase()
     if (subtype === 'html') html ??= part
     else if (subtype === 'plain') {
-      const text = oneLine(withoutQuotes(beginning(part, bytes)), max)
+      const text = oneLine(beginning(part, bytes), max, true)
       if (text !== '') return text
     }
   }
-  return html ? oneLine(visibleText(beginning(html, bytes)), max) : ''
+  return html ? oneLine(visibleText(beginning(html, bytes)), max, false) : ''
 }
 
 /** Text of the first octets of a part; a character that the cut broke is left out. */
@@ -77,31 +77,48 @@ function beginning(part: Part, bytes: Uint8Array): string {
   return decodeCharset(decoded.subarray(0, length), charsetOf(part, decoded))
 }
 
-function withoutQuotes(text: string): string {
-  const own = text.split('\n').filter((line) => !line.startsWith('>'))
-  const signature = own.findIndex((line) => line === '-- ' || line === '-- \r')
-  return (signature > 0 ? own.slice(0, signature) : own).join('\n')
-}
-
-/** The beginning of a text as one line. Most texts are longer than what is shown: so much of them as is mostly enough is looked at first. */
-function oneLine(text: string, max: number): string {
+/**
+ * The beginning of a text as one line; with `own`, without the lines that it quotes and its signature. Most texts are longer than what is shown: so much of them as is mostly enough is looked
+ * at first.
+ */
+function oneLine(text: string, max: number, own: boolean): string {
   for (const enough of [max * 2, max * 6]) {
-    if (text.length <= enough) break
-    const line = wholeLine(text.slice(0, enough))
+    const start = own ? withoutQuotes(text, enough) : text
+    if (start.length <= enough) break
+    const line = wholeLine(start.slice(0, enough))
     const end = endOf(line, max)
     // What the cut broke is behind that.
     if (end < line.length) return line.slice(0, end).trimEnd()
   }
-  const line = wholeLine(text)
+  const line = wholeLine(own ? withoutQuotes(text, text.length) : text)
   const end = endOf(line, max)
   return end < line.length ? line.slice(0, end).trimEnd() : line
+}
+
+/** The lines that are no quotations, up to the signature: more than `enough` characters of them, or all. */
+function withoutQuotes(text: string, enough: number): string {
+  let own = ''
+  let begun = false
+  for (let at = 0; at <= text.length && own.length <= enough;) {
+    const lineEnd = text.indexOf('\n', at)
+    const end = lineEnd < 0 ? text.length : lineEnd
+    if (text.startsWith('-- ', at) && (end === at + 3 || (end === at + 4 && text[at + 3] === '\r'))) {
+      if (own !== '' && !begun) break
+      // A text that begins with it has nothing else to show.
+      begun = true
+    }
+    if (text[at] !== '>') own += `${text.slice(at, end)}\n`
+    at = end + 1
+  }
+  return own
 }
 
 /** Controls and invisible fillers (soft hyphen, zero-width, combining grapheme joiner) pad previews of newsletters. */
 const wholeLine = (text: string): string =>
   text
     .replace(/\u00ad|\u034f|[\u200b\u200c\u200e\u200f\u2060-\u2064\ufeff]/g, '')
-    .replace(/[\s\p{Cc}]+/gu, ' ')
+    // All but the spaces that stand alone already, as nearly all do.
+    .replace(/[\s\p{Cc}]{2,}|[^\S ]|\p{Cc}/gu, ' ')
     .trim()
 
 /** Where the first `max` characters end. */

@@ -1,5 +1,8 @@
 // Octets to text by a charset label, never failing: wrong labels are common in mail.
 
+import { isAscii } from 'node:buffer'
+import { asBuffer } from './octets.ts'
+
 const NAMED_OTHERWISE: ReadonlyMap<string, string> = new Map([
   ['cp1250', 'windows-1250'],
   ['cp1251', 'windows-1251'],
@@ -28,6 +31,7 @@ export function decodeCharset(octets: Uint8Array, charset: string): string {
       // Unknown label (RangeError): as if there were none.
     }
   }
+  if (isAscii(octets)) return asBuffer(octets).toString('latin1')
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(octets)
   } catch {

@@ -1,5 +1,6 @@
 // RFC 5322 §2.2: a header as an index into its octets.
 
+import { type AddressOrGroup, parseAddressList } from './address-list.ts'
 import { CR, LF, SPACE, TAB, COLON, asBuffer, headerText, unfold } from './octets.ts'
 
 export interface HeaderField {
@@ -17,6 +18,9 @@ interface Place {
   readonly nameEnd: number
   readonly valueStart: number
   readonly end: number
+  /** Its body, and that as addresses, once somebody wanted them. */
+  value: string | undefined
+  addresses: readonly AddressOrGroup[] | undefined
 }
 
 /** One header. It keeps the octets it was made from, so hold it briefly or give it a copy. */
@@ -59,15 +63,28 @@ export class Headers {
       for (let i = fieldStart; i < nameEnd; i++) {
         if (isBlank(buffer[i])) nameEnd = fieldStart
       }
-      places.push({ start: fieldStart, nameEnd, valueStart: nameEnd === fieldStart ? fieldStart : colon + 1, end: at })
+      places.push({
+        start: fieldStart,
+        nameEnd,
+        valueStart: nameEnd === fieldStart ? fieldStart : colon + 1,
+        end: at,
+        value: undefined,
+        addresses: undefined,
+      })
     }
     return new Headers(buffer, places)
   }
 
   /** The body of the first field of that name (any case), unfolded and trimmed, encoded-words as they are. */
   get(name: string): string | undefined {
-    for (const place of this.#places) if (this.#named(place, name)) return this.#value(place)
-    return undefined
+    const place = this.#first(name)
+    return place && this.#value(place)
+  }
+
+  /** The addresses in the first field of that name, as `parseAddressList` reads them. */
+  addresses(name: string): readonly AddressOrGroup[] {
+    const place = this.#first(name)
+    return place === undefined ? [] : (place.addresses ??= parseAddressList(this.#value(place)))
   }
 
   /** The bodies of all fields of that name, in order. */
@@ -79,7 +96,7 @@ export class Headers {
 
   /** True where there is a field of that name; case does not matter. */
   has(name: string): boolean {
-    return this.#places.some((place) => this.#named(place, name))
+    return this.#first(name) !== undefined
   }
 
   /** All fields in order. */
@@ -101,14 +118,35 @@ export class Headers {
   filter(names: Iterable<string>, not = false): Uint8Array {
     const wanted = new Set<string>()
     for (const name of names) wanted.add(name.toLowerCase())
+    return this.pick(wanted, not)
+  }
+
+  /** As `filter`, with the names in lower case: where the same ones are asked for again and again. */
+  pick(wanted: ReadonlySet<string>, not = false): Uint8Array {
     const pieces: Uint8Array[] = []
-    for (const place of this.#places) {
-      if (wanted.has(this.#name(place).toLowerCase()) !== not) pieces.push(this.#bytes.subarray(place.start, place.end))
+    let from = 0
+    let to = 0
+    const take = (): void => {
+      if (from < to) pieces.push(this.#bytes.subarray(from, to))
     }
-    const last = pieces.at(-1)
-    if (last && last.at(-1) !== LF) pieces.push(CRLF)
+    for (const place of this.#places) {
+      if (wanted.has(this.#name(place).toLowerCase()) === not) continue
+      // What stands side by side is one piece.
+      if (place.start !== to) {
+        take()
+        from = place.start
+      }
+      to = place.end
+    }
+    take()
+    if (from < to && this.#bytes[to - 1] !== LF) pieces.push(CRLF)
     pieces.push(CRLF)
     return Buffer.concat(pieces)
+  }
+
+  #first(name: string): Place | undefined {
+    for (const place of this.#places) if (this.#named(place, name)) return place
+    return undefined
   }
 
   #name(place: Place): string {
@@ -123,8 +161,8 @@ export class Headers {
     return name.length > 0
   }
 
-  #value({ valueStart, end }: Place): string {
-    return unfold(headerText(this.#bytes, valueStart, end))
+  #value(place: Place): string {
+    return (place.value ??= unfold(headerText(this.#bytes, place.valueStart, place.end)))
   }
 }
 

@@ -2,6 +2,7 @@
 
 export { parseAddressList, type AddressGroup, type AddressOrGroup, type Mailbox } from './address-list.ts'
 export { encodeBinaryParts } from './binary.ts'
+export { BinaryEncoder } from './binary-encoder.ts'
 export { decodeBody, decodeText, isAttachment, parameter, previewText } from './body.ts'
 export { decodeCharset } from './charset.ts'
 export { compose, field, formatAddress, formatParameter, type Attachment, type Composition } from './compose.ts'
@@ -20,7 +21,7 @@ export { messageIds } from './message-ids.ts'
 export { copyNormalised, normalisedLength, normaliseNewlines } from './newlines.ts'
 export { toSevenBit } from './seven-bit.ts'
 export { parseStructure, type Part, type StructureLimits } from './structure.ts'
-export { baseSubject } from './subject.ts'
+export { baseSubject, singleSpaced } from './subject.ts'
 export {
   decodeBase64,
   decodeQuotedPrintable,

@@ -12,12 +12,17 @@ const DOT_STRING = new RegExp(`^[${ATEXT}]+(?:\\.[${ATEXT}]+)*$`, 'u')
 /** After A-label conversion: letters, digits and hyphens, none of them at the edges (RFC 1123 §2.1). */
 const LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/
 
+/** Local parts of ASCII, and names of domains in their one spelling: most of them. A name whose last label begins with a letter is no IPv4 address. */
+const PLAIN_LOCAL = /^[\x20-\x7e]{1,64}$/
+const PLAIN_DOMAIN = /^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$/
+
 /** `local@domain`. Two are the same address for routing when `toString()` is equal; whether case matters in `local` is for its domain to say. */
 export class MailAddress {
   /** Without quotes and escapes, in Unicode NFC. */
   readonly local: string
   /** A-labels in lower case, or an address literal such as `[192.0.2.1]` or `[IPv6:2001:db8::1]`. */
   readonly domain: string
+  #text: string | undefined
 
   private constructor(local: string, domain: string) {
     this.local = local
@@ -26,15 +31,16 @@ export class MailAddress {
 
   /** Puts the two together where both are legal. `local` without quotes; `domain` in any form. */
   static of(local: string, domain: string): MailAddress | undefined {
-    const composed = local.normalize('NFC')
-    if (!isLocal(composed)) return undefined
+    const plain = PLAIN_LOCAL.test(local)
+    const composed = plain ? local : local.normalize('NFC')
+    if (!plain && !isLocal(composed)) return undefined
     const normal = normaliseDomain(domain)
     return normal === undefined ? undefined : new MailAddress(composed, normal)
   }
 
   /** The wire form, quoted where it must be. */
   toString(): string {
-    return `${quoteLocal(this.local)}@${this.domain}`
+    return (this.#text ??= `${quoteLocal(this.local)}@${this.domain}`)
   }
 
   /** True when the address needs SMTPUTF8 on its way. */
@@ -84,6 +90,7 @@ function isLocal(local: string): boolean {
  */
 export function normaliseDomain(domain: string): string | undefined {
   if (domain === '' || domain.length > DOMAIN_OCTETS) return undefined
+  if (domain.length <= DOMAIN_OCTETS - 2 && PLAIN_DOMAIN.test(domain) && !domain.includes('--')) return domain
   if (domain.startsWith('[')) return normaliseLiteral(domain)
   // The URL parser forgives percent-escapes, ports and paths: nothing of the kind may reach it.
   if (!/^[A-Za-z0-9.\-_\u0080-\u{10ffff}]+$/u.test(domain)) return undefined

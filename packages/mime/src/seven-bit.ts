@@ -1,7 +1,7 @@
 // RFC 6152 §3: a message with 8-bit parts for a server that takes none, part by part.
 
 import { isAscii } from 'node:buffer'
-import { headerWithEncoding } from './binary.ts'
+import { headerWithEncoding } from './header-encoding.ts'
 import { Headers } from './headers.ts'
 import { asBuffer } from './octets.ts'
 import { parseStructure, type Part } from './structure.ts'

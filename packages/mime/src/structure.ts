@@ -82,13 +82,13 @@ class Scan {
   readonly #stack: OpenPart[] = []
   readonly #boundaries: OpenMultipart[] = []
   /** How many open boundaries have this many octets. */
-  readonly #lengths = new Uint8Array(BOUNDARY_OCTETS + 1)
+  readonly #lengths: number[] = []
 
   constructor(bytes: Buffer, limits: StructureLimits) {
     this.#bytes = bytes
     this.#length = bytes.length
     this.#partsLeft = limits.parts ?? 1000
-    // Above 255 the counts of boundary lengths would overflow.
+    // So deep a tree can still be walked by functions that call themselves.
     this.#maxDepth = Math.min(limits.depth ?? 100, 250)
     this.#maxParameters = limits.parameters ?? 100
   }
@@ -211,7 +211,7 @@ class Scan {
       const octet = bytes[at + i] ?? 0
       if (octet === LF || octet === CR) break
       hash = Math.imul(hash ^ octet, HASH_FACTOR)
-      if (this.#lengths[i + 1] === 0) continue
+      if ((this.#lengths[i + 1] ?? 0) === 0) continue
       const fits = (open: OpenMultipart) =>
         open.hash === hash && open.boundary.length === i + 1 && startsWith(bytes, at, open.boundary)
       best = boundaries.findLast(fits) ?? best

@@ -8,7 +8,7 @@ const SUBJECT_CHARACTERS = 2000
 /** The base subject of a Subject field: without `Re:`, `Fwd:`, `[list]` and `(fwd)`, white space made single. Case is kept: compare without it. */
 export function baseSubject(text: string): string {
   // (1) Decoded, white space made single.
-  let subject = decodeWords(text.slice(0, SUBJECT_CHARACTERS)).replace(/\s+/g, ' ').trim()
+  let subject = singleSpaced(decodeWords(text.slice(0, SUBJECT_CHARACTERS)))
   for (;;) {
     // (2) Trailers.
     for (;;) {
@@ -38,6 +38,9 @@ export function baseSubject(text: string): string {
     return subject
   }
 }
+
+/** The text with each run of white space made one space, and none at its ends. */
+export const singleSpaced = (text: string): string => text.replace(/\s{2,}|[^\S ]/g, ' ').trim()
 
 /** Octets of `*subj-blob ("re" / "fw" / "fwd") [subj-blob] ":"` at the beginning; 0 for none. */
 function leaderLength(subject: string): number {

@@ -192,6 +192,18 @@ for (const [story, parts, expected] of previews) {
   })
 }
 
+test('preview: own words are found behind long quotations, a signature ends them', () => {
+  const preview = (text: string) => {
+    const message = bytes(`Subject: x\r\n\r\n${text}`)
+    return previewText(parseStructure(message), message)
+  }
+  const quotation = `> ${'what you wrote '.repeat(4)}\r\n`.repeat(60)
+  assert.equal(preview(`${quotation}my  \t answer\r\n\x01\r\nin two lines\r\n-- \r\nAnna`), 'my answer in two lines')
+  assert.equal(preview('-- \r\nonly a signature\r\n-- \r\nand more'), '-- only a signature -- and more')
+  assert.equal(preview(`${' \r\n'.repeat(2000)}words after much white space`), 'words after much white space')
+  assert.equal(preview('a\r\n'.repeat(900)).length, 199)
+})
+
 test('preview: cut by characters, never inside one', () => {
   const message = compose({ headers: [], text: '😀'.repeat(10_000) })
   assert.equal(previewText(parseStructure(message), message, 3), '😀😀😀')

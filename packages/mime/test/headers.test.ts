@@ -31,6 +31,27 @@ test('HEADER.FIELDS keeps the octets and the order, and ends with an empty line'
   assert.equal(text(Headers.parse(Buffer.from('A: 1')).filter(['a'])), 'A: 1\r\n\r\n')
 })
 
+test('neighbours that are picked are one piece, with names given in lower case', () => {
+  const headers = Headers.parse(sample)
+  const wanted = new Set(['subject', 'received', 'to'])
+  assert.equal(text(headers.pick(wanted)), text(headers.filter(['Subject', 'Received', 'To'])))
+  assert.equal(text(headers.pick(wanted, true)), 'X-Odd name: no field\r\nFrom: Zo\xc3\xab\r\n\r\n')
+  assert.equal(text(headers.pick(new Set())), '\r\n')
+})
+
+test('addresses of the first field of a name', () => {
+  const headers = Headers.parse(
+    Buffer.from('To: Anna <anna@example.org>, b@example.org\r\nto: c@example.org\r\nCc:\r\n\r\n'),
+  )
+  assert.deepEqual(headers.addresses('TO'), [
+    { kind: 'mailbox', name: 'Anna', local: 'anna', domain: 'example.org' },
+    { kind: 'mailbox', local: 'b', domain: 'example.org' },
+  ])
+  assert.equal(headers.addresses('to'), headers.addresses('To'), 'read once')
+  assert.deepEqual(headers.addresses('Cc'), [])
+  assert.deepEqual(headers.addresses('From'), [])
+})
+
 test('a range of a larger message', () => {
   const start = sample.indexOf('Subject')
   const end = sample.indexOf('ived : c')

@@ -155,7 +155,7 @@ export class House {
       house.#current = generation
       await options.prepare?.(house)
       await generation.begin()
-      giveBackAtRest(foundation.scope)
+      giveBackAtRest(foundation.scope, { begins: () => foundation.store.rest() })
       house.scope.log.info(
         { event: 'started', bound: generation.bound.map(named), seconds: Math.round(performance.now()) / 1000 },
         'listening',

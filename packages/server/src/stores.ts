@@ -20,6 +20,7 @@ import { invitesStore } from './chat/invites/invites.store.ts'
 import { roomsStore } from './chat/rooms/rooms.store.ts'
 import { sharedGroupsStore } from './chat/features/shared-groups.store.ts'
 import { keyStore } from './mail/keys/store.ts'
+import { appendLimitStore } from './mail/mailboxes/append-limits.store.ts'
 import { shareStore } from './mail/mailboxes/sharing/shares.store.ts'
 import { greylistStore } from './mail/checks/greylist/greylist.store.ts'
 import { mailStore } from './mail/mailboxes/store.ts'
@@ -42,6 +43,7 @@ export const stores: readonly StoreDefinition[] = [
   mailStore,
   greylistStore,
   shareStore,
+  appendLimitStore,
   rosterStore,
   offlineStore,
   archiveStore,

@@ -2,8 +2,6 @@
 
 /** A timer that was set. */
 export interface ClockTimer {
-  /** Starts the full time again, also after the timer went off. */
-  refresh(): void
   cancel(): void
 }
 
@@ -18,6 +16,6 @@ export const systemClock: Clock = {
   now: () => performance.now(),
   after(milliseconds, action) {
     const timer = setTimeout(action, milliseconds)
-    return { refresh: () => void timer.refresh(), cancel: () => clearTimeout(timer) }
+    return { cancel: () => clearTimeout(timer) }
   },
 }

@@ -2,6 +2,7 @@
 
 export type { MessageBody, MessageSource } from './body/message.ts'
 export type { Spool, SpoolFile } from './body/spool.ts'
+export { type TextForm, textForm } from './body/text-form.ts'
 export { type Clock, type ClockTimer, systemClock } from './clock.ts'
 export {
   type BodyType,

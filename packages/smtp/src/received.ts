@@ -57,6 +57,7 @@ function literal(address: string): string {
 
 /** One word without what would end a comment, a clause or the line. */
 function word(text: string): string {
+  if (/^[\w.:-]{1,255}$/.test(text)) return text
   return text.replace(/[\p{Cc}\s()<>;"\\]/gu, '_').slice(0, 255) || 'unknown'
 }
 

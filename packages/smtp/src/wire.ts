@@ -41,7 +41,9 @@ export class Wire {
   readonly #clock: Clock
   readonly #idle: number
   #timer: ClockTimer | undefined
-  #timerSpan = 0
+  /** When it goes off, and until when the peer has time. */
+  #timerAt = 0
+  #deadline = 0
   #queue: Buffer[] = []
   #queued = 0
   #gathered = ''
@@ -317,18 +319,24 @@ export class Wire {
     })
   }
 
+  /** Gives the peer time from now on. A timer that goes off before that is set again then: to set one costs much more than to look at the clock. */
   #startTimer(milliseconds: number): void {
-    if (milliseconds === this.#timerSpan && this.#timer !== undefined) {
-      this.#timer.refresh()
-      return
-    }
+    this.#deadline = this.#clock.now() + milliseconds
+    if (this.#timer !== undefined && this.#timerAt <= this.#deadline) return
     this.#timer?.cancel()
-    this.#timerSpan = milliseconds
+    this.#setTimer(milliseconds)
+  }
+
+  #setTimer(milliseconds: number): void {
+    this.#timerAt = this.#clock.now() + milliseconds
     this.#timer = this.#clock.after(milliseconds, this.#timedOut)
   }
 
-  /** Nobody waits: a handler is at work, and the peer is not to blame. */
   readonly #timedOut = (): void => {
+    this.#timer = undefined
+    const left = this.#deadline - this.#clock.now()
+    if (left > 0) return this.#setTimer(left)
+    // Nobody waits: a handler is at work, and the peer is not to blame.
     if (this.#waiter === undefined) return
     const waiter = this.#waiter
     this.#waiter = undefined

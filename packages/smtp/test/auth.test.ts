@@ -89,6 +89,43 @@ test('who fails five times is sent away', async () => {
   assert.deepEqual(codes(said).slice(2), [...Array.from({ length: 5 }, () => '535 5.7.8'), '421 4.7.0'])
 })
 
+test('who listens hears commands and replies, and neither passwords nor messages', async () => {
+  const heard: string[] = []
+  const { server, connect } = recordingServer({
+    mechanisms,
+    insecureAuth: true,
+    onLine: (by, line) => void heard.push(`${by}: ${line}`),
+  })
+  const secret = plain('anna', 'pencil')
+  await transcript(
+    connect(),
+    Buffer.from(
+      `${EHLO}AUTH PLAIN ${plain('anna', 'wrong')}\r\n${secret}\r\nAUTH PLAIN\r\n${secret}\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\nSubject: secret\r\n\r\npencil\r\n.\r\nQUIT\r\n`,
+    ),
+    [],
+  )
+  const text = heard.filter((line) => !line.startsWith('server: 250')).join('\n')
+  assert.equal(
+    text,
+    [
+      'server: 220 mx.example.org ESMTP ready',
+      'client: EHLO client.example',
+      'client: AUTH PLAIN',
+      heard.find((line) => line.startsWith('server: 535')),
+      'client: (no command)',
+      'server: 500 5.5.2 Unknown command',
+      'client: AUTH PLAIN',
+      'server: 235 2.7.0 Authentication successful',
+      'client: MAIL FROM:<a@b.example>',
+      'client: RCPT TO:<c@d.example>',
+      'client: DATA',
+      'client: QUIT',
+      'server: 221 2.0.0 Bye',
+    ].join('\n'),
+  )
+  assert.equal(server.sessions, 0)
+})
+
 test('octets behind STARTTLS cut the connection', async () => {
   let handshakes = 0
   const options: Partial<SmtpServerOptions> = {

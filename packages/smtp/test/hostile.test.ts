@@ -147,6 +147,20 @@ test('empty chunks do not go on for ever', async () => {
   assert.match(await peer.end(), /^421 4\.4\.2/m)
 })
 
+test('each command gives a client its whole time again, and silence has an end', async () => {
+  const clock = new HandClock()
+  const peer = recordingServer({ clock }).connect()
+  await peer.hear()
+  for (let i = 0; i < 4; i++) {
+    assert.match(await peer.say('NOOP\r\n'), /^250/)
+    clock.turn(200_000)
+  }
+  clock.turn(99_000)
+  assert.equal(peer.ended, false)
+  clock.turn(1_000)
+  assert.match(await peer.end(), /^421 4\.4\.2/m)
+})
+
 /** A server that says what a test wants, over a real socket. */
 async function scripted(t: TestContext, meet: (socket: Socket, line: string) => void, greeting = '220 hi\r\n') {
   const port = await serve(t, (socket) => {

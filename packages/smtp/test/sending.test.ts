@@ -140,6 +140,24 @@ test('a binary message goes as it is where BINARYMIME is offered, in base64 wher
   assert.match(got, /^Content-Transfer-Encoding: base64\r\n\r\nAGEKYg3\/\r\n$/m)
 })
 
+test('a binary message of any size is put into base64 as it is sent, and only where it says that it is binary', async () => {
+  const body = Buffer.alloc(
+    6_000_000,
+    Uint8Array.from({ length: 253 }, (_, i) => i),
+  )
+  const octets = Buffer.concat([Buffer.from('MIME-Version: 1.0\r\nContent-Transfer-Encoding: binary\r\n\r\n'), body])
+  const { client, delivered } = await toOurServer({ extensions: { binaryMime: false }, spool: new MemorySpool() })
+  const [result] = await client.send({ ...envelope, body: 'BINARYMIME' }, pieces(octets, 65_536))
+  assert.equal(result?.accepted, true)
+  const text = delivered[0]?.bytes ?? assert.fail()
+  assert.equal(delivered[0]?.envelope.parameters.size, text.length)
+  assert.deepEqual(Buffer.from(text.subarray(text.indexOf('\r\n\r\n')).toString('latin1'), 'base64'), body)
+  // NUL in a part of text is put into base64 with all of it.
+  const odd = Buffer.from('MIME-Version: 1.0\r\nContent-Transfer-Encoding: 8bit\r\n\r\na\0b\r\n')
+  await client.send({ ...envelope, body: 'BINARYMIME' }, odd)
+  assert.match(delivered[1]?.bytes.toString() ?? '', /Encoding: base64\r\n\r\nYQBiDQo=\r\n$/)
+})
+
 const eightBit = Buffer.from(
   'MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\ngrüße\r\n',
 )

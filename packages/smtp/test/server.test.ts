@@ -169,12 +169,57 @@ for (const end of [
   }
 }
 
-test('BDAT carries chunks and lone dots; BINARYMIME carries everything', async () => {
+test('BDAT carries chunks and lone dots', async () => {
   const { delivered, codes } = await talk(
-    EHLO + 'MAIL FROM:<> BODY=BINARYMIME\r\n' + RCPT + 'BDAT 5\r\n.\r\n.\rBDAT 4\r\n\n\0\r\rBDAT 0 LAST\r\nQUIT\r\n',
+    EHLO + 'MAIL FROM:<>\r\n' + RCPT + 'BDAT 5\r\n.\r\n.\rBDAT 3\r\n\n.\rBDAT 1 LAST\r\n\nQUIT\r\n',
   )
   assert.deepEqual(codes.slice(2), ['250 2.1.0', '250 2.1.5', '250 2.0.0', '250 2.0.0', '250 2.0.0', '221 2.0.0'])
-  assert.equal(delivered[0]?.bytes.toString('latin1'), '.\r\n.\r\n\0\r\r')
+  assert.equal(delivered[0]?.bytes.toString('latin1'), '.\r\n.\r\n.\r\n')
+})
+
+/** A session that sends one binary message, in chunks of `chunk` octets. */
+const binary = (message: string, chunk = 7): Buffer => {
+  const octets = Buffer.from(message, 'latin1')
+  const pieces: Buffer[] = [Buffer.from(EHLO + 'MAIL FROM:<> BODY=BINARYMIME\r\n' + RCPT)]
+  for (let at = 0; at < octets.length; at += chunk)
+    pieces.push(
+      Buffer.from(`BDAT ${Math.min(chunk, octets.length - at)}${at + chunk >= octets.length ? ' LAST' : ''}\r\n`),
+      octets.subarray(at, at + chunk),
+    )
+  return Buffer.concat([...pieces, Buffer.from('QUIT\r\n')])
+}
+
+const MIXED = 'Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\nhello\r\n--b\r\n'
+
+test('BINARYMIME carries any octets in a part that says it is binary', async () => {
+  const message = `${MIXED}Content-Transfer-Encoding: binary\r\n\r\n\0\r\r\n.\r\n\n.\n\xff\r\n--b--\r\n`
+  const { delivered, codes } = await talk(binary(message))
+  assert.equal(codes.at(-2), '250 2.0.0')
+  assert.equal(delivered[0]?.bytes.toString('latin1'), message)
+  assert.equal(delivered[0].envelope.parameters.body, 'BINARYMIME')
+})
+
+test('around the binary parts a binary message is text like any other', async () => {
+  for (const [message, answer] of [
+    ['Subject: x\r\nEvil: \nFrom: b@c.example\r\n\r\nhello\r\n', '550 5.6.11'],
+    ['Subject: x\r\n\r\nhel\0lo\r\n', '550 5.6.0'],
+    [`${MIXED}Content-Transfer-Encoding: 8bit\r\n\r\na\nb\r\n--b--\r\n`, '550 5.6.11'],
+    [`${MIXED}Content-Transfer-Encoding: binary\r\n\r\n\0\n--b--\r\n`, '550 5.6.11'],
+    [`${MIXED}Content-Transfer-Encoding: base64\r\n\r\n${'A'.repeat(70_000)}\r\n--b--\r\n`, '554 5.6.0'],
+  ] as const)
+    for (const bareLineEndings of ['reject', 'normalise'] as const) {
+      const { delivered, codes } = await talk(binary(message, 4096), { bareLineEndings })
+      assert.equal(codes.at(-2), answer, message.slice(0, 200))
+      assert.equal(delivered.length, 0)
+    }
+})
+
+test('a binary message that would be too big in base64 is too big', async () => {
+  const message = `Content-Transfer-Encoding: binary\r\n\r\n${'\0'.repeat(800)}`
+  assert.equal((await talk(binary(message, 100), { limits: { messageSize: 1200 } })).codes.at(-2), '250 2.0.0')
+  const { codes, server } = await talk(binary(message, 2000), { limits: { messageSize: 1000 } })
+  assert.equal(codes.at(-2), '552 5.3.4')
+  assert.equal(server.bytesInFlight, 0)
 })
 
 test('a message too big is refused at its end, by DATA and by BDAT', async () => {

@@ -25,7 +25,7 @@ export {
   type ServerStreamOptions,
   type StreamState,
 } from './stream/server-contracts.ts'
-export { FeatureTexts } from './stream/features.ts'
+export { FeatureTexts, streamLimits } from './stream/features.ts'
 export { ServerStream } from './stream/server-stream.ts'
 export { Underway } from './stream/underway.ts'
 export {

@@ -16,6 +16,7 @@ export const NS = {
   saslUpgrade: 'urn:xmpp:sasl:upgrade:0',
   scramUpgrade: 'urn:xmpp:scram-upgrade:0',
   saslChannelBinding: 'urn:xmpp:sasl-cb:0',
+  streamLimits: 'urn:xmpp:stream-limits:0',
   bind: 'urn:ietf:params:xml:ns:xmpp-bind',
   session: 'urn:ietf:params:xml:ns:xmpp-session',
   roster: 'jabber:iq:roster',

@@ -139,7 +139,7 @@ describe('client and server over loopback', () => {
     const { peer: other } = house({ secure: false, starttls: { required: false, start: accept } })
     assert.deepEqual(
       (await opened(other)).elements.map((feature) => feature.name),
-      ['starttls', 'mechanisms'],
+      ['starttls', 'mechanisms', 'limits'],
     )
     other.send(PLAIN_ANNA)
     assert.equal((await other.element()).name, 'success')

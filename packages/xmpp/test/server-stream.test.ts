@@ -57,9 +57,19 @@ describe('stream headers', () => {
       assert.equal((await peer.element()).name, 'success')
       assert.deepEqual(
         (await opened(peer)).elements.map(({ name }) => name),
-        ['bind'],
+        ['bind', 'limits'],
       )
     }
+  })
+
+  it('tell how large a stanza may be, before the login and behind it (XEP-0478)', async () => {
+    const { peer } = house({ limits: { unauthenticatedStanzaBytes: 5000, stanzaBytes: 70_000 } })
+    const told = async (): Promise<string | undefined> =>
+      (await opened(peer)).child('limits', NS.streamLimits)?.childText('max-bytes')
+    assert.equal(await told(), '5000')
+    peer.send(PLAIN_ANNA)
+    assert.equal((await peer.element()).name, 'success')
+    assert.equal(await told(), '70000')
   })
 
   const open = (attributes: string): string => `<stream:stream ${attributes}>`

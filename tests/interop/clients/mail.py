@@ -92,6 +92,33 @@ def reading():
     done("imaplib: what smtplib sent is there, attachment and all")
 
 
+def binary():
+    """smtplib knows no BDAT: the command by hand, its octets behind it, in two chunks."""
+    octets = bytes(range(256)) * 300
+    head = (
+        f"From: {ANNA['address']}\r\nSubject: bits\r\nMIME-Version: 1.0\r\n"
+        "Content-Type: application/x-bits\r\nContent-Transfer-Encoding: binary\r\n\r\n"
+    ).encode()
+    with smtp("TLS") as client:
+        client.login(ANNA["address"], ANNA["password"])
+        assert client.has_extn("binarymime") and client.has_extn("chunking")
+        assert client.docmd("MAIL", f"FROM:<{ANNA['address']}> BODY=BINARYMIME")[0] == 250
+        assert client.docmd("RCPT", f"TO:<{BERT['address']}>")[0] == 250
+        for chunk, last in ((head, ""), (octets, " LAST")):
+            client.sock.sendall(b"BDAT %d%s\r\n" % (len(chunk), last.encode()) + chunk)
+            code, text = client.getreply()
+            assert code == 250, (code, text)
+    client = imap(BERT)
+    ok(client.select("INBOX", readonly=True))
+    (uid,) = uids(client, "SUBJECT", "bits")
+    ((_, source), _) = ok(client.uid("FETCH", str(uid), "(BODY.PEEK[])"))
+    from email import message_from_bytes, policy
+
+    assert message_from_bytes(source, policy=policy.default).get_content() == octets
+    client.logout()
+    done("smtplib: BINARYMIME, and imaplib has the same octets")
+
+
 def filing():
     client = imap(ANNA)
     names = b" ".join(ok(client.list())).decode()
@@ -220,6 +247,7 @@ def rudeness():
 
 sending()
 reading()
+binary()
 filing()
 idling()
 rudeness()

@@ -11,10 +11,6 @@ import type { Parser } from '../wire/parser.ts'
 import { type Awaited, type GivenMessage, readMessages } from './append-message.ts'
 import { UrlReader } from './append-url.ts'
 
-/** Pieces of one message (CATENATE). */
-const MOST_PIECES = 1000
-/** Messages of one MULTIAPPEND, where no SAVELIMIT says less. */
-const MOST_MESSAGES = 1000
 /** Octets of a mailbox name or URL sent as a literal. */
 const LONGEST_STRING = 8192
 /** Literals this long are looked at before they are sent, even if the client does not wait. */
@@ -26,6 +22,9 @@ const SLICE = 262_144
 
 const tooBig = (limit: number): CommandError =>
   no(`The message is too large: at most ${limit} octets are taken`, 'TOOBIG')
+
+const tooManyPieces = ({ limits }: ImapServerSession): CommandError =>
+  no(`A message may have ${limits.appendPieces} pieces at most`, 'LIMIT')
 
 /** Octets of all messages of one command. */
 const mostOctets = (session: ImapServerSession): number =>
@@ -40,7 +39,8 @@ export function checkCount(session: ImapServerSession, messages: readonly GivenM
   const limit = session.limits.messageLimit ?? session.limits.saveLimit
   if (limit !== undefined && messages.length > limit)
     throw no(`At most ${limit} messages can be appended at once`, `MESSAGELIMIT ${limit}`)
-  if (messages.length > MOST_MESSAGES) throw no(`At most ${MOST_MESSAGES} messages can be appended at once`, 'LIMIT')
+  const { appendMessages } = session.limits
+  if (messages.length > appendMessages) throw no(`At most ${appendMessages} messages can be appended at once`, 'LIMIT')
 }
 
 /** An APPEND or REPLACE whose literals are coming. */
@@ -95,7 +95,7 @@ export async function judgeMessageLiteral(
   }
   if (awaited === 'utf8' && !binary) throw bad('UTF8 takes a binary literal (~{n})')
   checkCount(session, given)
-  if (current.pieces.length >= MOST_PIECES) throw no(`A message may have ${MOST_PIECES} pieces at most`, 'LIMIT')
+  if (current.pieces.length >= session.limits.appendPieces) throw tooManyPieces(session)
   // The way to call an APPEND off (RFC 3502).
   if (awaited === 'message' && size === 0) throw no('An empty message cannot be appended')
   const { account } = session
@@ -109,16 +109,20 @@ export async function judgeMessageLiteral(
   if (!synchronising && size < LARGE) return true
   // Asked together; a mailbox that is not there is the first thing to say.
   const [there, room] = await Promise.allSettled([
-    total === size ? checkMailbox(session, mailbox) : undefined,
+    total === size || account.appendLimitsDiffer === true
+      ? checkMailbox(session, mailbox, givenOctets(current) + size)
+      : undefined,
     replaces ? undefined : checkQuota(session, total, given.length),
   ])
   for (const answer of [there, room]) if (answer.status === 'rejected') throw answer.reason
   return true
 }
 
-async function checkMailbox(session: ImapServerSession, mailbox: string): Promise<void> {
+/** `octets`: of the message at hand, so far. */
+async function checkMailbox(session: ImapServerSession, mailbox: string, octets: number): Promise<void> {
   try {
-    await session.account.status(mailbox)
+    const { appendLimit } = await session.account.status(mailbox)
+    if (appendLimit !== undefined && octets > appendLimit) throw tooBig(appendLimit)
   } catch (error) {
     if (error instanceof BackendError && error.code === 'NONEXISTENT')
       throw no('There is no such mailbox: CREATE it first', 'TRYCREATE')
@@ -161,7 +165,7 @@ export async function buildMessages(
 
 async function octetsOf(session: ImapServerSession, { pieces }: GivenMessage, urls: UrlReader): Promise<Uint8Array> {
   const limit = session.account.appendLimit
-  if (pieces.length > MOST_PIECES) throw no(`A message may have ${MOST_PIECES} pieces at most`, 'LIMIT')
+  if (pieces.length > session.limits.appendPieces) throw tooManyPieces(session)
   const runs: Uint8Array[] = []
   let length = 0
   let binary = false

@@ -26,6 +26,7 @@ export function parseFetchModifiers(parser: Parser, uid: boolean): FetchModifier
       const name = parser.word()
       switch (name) {
         case 'CHANGEDSINCE':
+          if (changedSince !== undefined) throw bad('CHANGEDSINCE is possible once only')
           parser.space()
           changedSince = parser.number64()
           return
@@ -35,6 +36,7 @@ export function parseFetchModifiers(parser: Parser, uid: boolean): FetchModifier
           return
         case 'PARTIAL':
           if (!uid) throw bad('PARTIAL is only possible with UID FETCH')
+          if (partial !== undefined) throw bad('PARTIAL is possible once only')
           parser.space()
           partial = parsePartial(parser)
           return

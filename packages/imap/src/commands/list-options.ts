@@ -5,8 +5,7 @@ import type { Parser } from '../wire/parser.ts'
 import { parseEntryName } from './metadata-entries.ts'
 import { parseStatusItems, type StatusItem } from './status.ts'
 
-/** Patterns of one LIST, and their characters together: matching takes time by both, for every name there is. */
-const PATTERNS = 100
+/** Characters of all patterns of one LIST: matching takes time by them, for every name there is. */
 const PATTERN_LENGTH = 8192
 /** Entries that LIST-METADATA asks of every mailbox. */
 const ENTRIES = 100
@@ -53,7 +52,8 @@ export function parseList(parser: Parser): ListArguments {
   if (parser.atList) {
     extended = true
     given = parser.list(() => parser.listMailbox())
-    if (given.length > PATTERNS) throw no(`LIST takes at most ${PATTERNS} patterns`, 'LIMIT')
+    if (given.length > parser.limits.listPatterns)
+      throw no(`LIST takes at most ${parser.limits.listPatterns} patterns`, 'LIMIT')
   } else {
     given = [parser.listMailbox()]
   }

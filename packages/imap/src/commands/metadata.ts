@@ -14,9 +14,6 @@ import {
   writeEntries,
 } from './metadata-entries.ts'
 
-/** Entries named in one command. */
-const ENTRIES = 1000
-
 const SLASH = 0x2f
 const QUOTE = 0x22
 const UNKNOWN = 'This account has no METADATA'
@@ -72,7 +69,8 @@ function parseGet(parser: Parser): { mailbox: string; names: string[] } & Option
     }
   } else entry()
   if (names.length === 0) throw bad('GETMETADATA needs at least one entry')
-  if (names.length > ENTRIES) throw no(`GETMETADATA takes ${ENTRIES} entries at most`, 'LIMIT')
+  if (names.length > parser.limits.metadataEntries)
+    throw no(`GETMETADATA takes ${parser.limits.metadataEntries} entries at most`, 'LIMIT')
   return { mailbox, names, ...options }
 }
 
@@ -143,7 +141,8 @@ export const setMetadata = defineCommand({
       entries.set(name.toLowerCase(), parseValue(parser))
     })
     if (entries.size === 0) throw bad('SETMETADATA needs at least one entry')
-    if (entries.size > ENTRIES) throw no(`SETMETADATA takes ${ENTRIES} entries at most`, 'LIMIT')
+    if (entries.size > parser.limits.metadataEntries)
+      throw no(`SETMETADATA takes ${parser.limits.metadataEntries} entries at most`, 'LIMIT')
     return { mailbox, entries }
   },
   async execute(session, { mailbox, entries }) {

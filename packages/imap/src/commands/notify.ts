@@ -8,10 +8,6 @@ import { bad, no } from '../wire/errors.ts'
 import type { Parser } from '../wire/parser.ts'
 import { type FetchItem, parseFetchItems } from './fetch-items.ts'
 
-/** Groups of events, and mailbox names in all of them. */
-const GROUPS = 100
-const NAMES = 1000
-
 const MESSAGE_EVENTS = ['MessageNew', 'MessageExpunge', 'FlagChange']
 const OTHER_EVENTS = ['MailboxName', 'SubscriptionChange']
 const METADATA_EVENTS = ['MailboxMetadataChange', 'ServerMetadataChange']
@@ -31,6 +27,7 @@ interface Group {
 }
 
 function parse(parser: Parser): Arguments {
+  const { limits } = parser
   parser.space()
   const form = parser.word()
   if (form === 'NONE') return { kind: 'none' }
@@ -40,12 +37,14 @@ function parse(parser: Parser): Arguments {
   if (status) parser.space()
   const groups: Group[] = []
   do {
-    if (groups.length === GROUPS) throw no(`NOTIFY takes ${GROUPS} groups at most`, 'NOTIFICATIONOVERFLOW')
+    if (groups.length === limits.notifyGroups)
+      throw no(`NOTIFY takes ${limits.notifyGroups} groups at most`, 'NOTIFICATIONOVERFLOW')
     groups.push(parseGroup(parser))
   } while (parser.trySpace())
   let names = 0
   for (const { filter } of groups) if (typeof filter === 'object' && 'names' in filter) names += filter.names.size
-  if (names > NAMES) throw no(`NOTIFY names ${NAMES} mailboxes at most`, 'NOTIFICATIONOVERFLOW')
+  if (names > limits.mailboxNames)
+    throw no(`NOTIFY names ${limits.mailboxNames} mailboxes at most`, 'NOTIFICATIONOVERFLOW')
   return { kind: 'set', status, groups }
 }
 

@@ -29,6 +29,9 @@ const open = (name: 'SELECT' | 'EXAMINE', examine: boolean) =>
     async execute(session, { mailboxName, parameters }) {
       const { condstore, known } = parameters
       if (known !== undefined && !session.qresync) throw bad('QRESYNC is only possible after ENABLE QRESYNC')
+      // RFC 9586 §3: the numbers that the client knows would be sequence numbers.
+      if (known?.pairs !== undefined && session.uidOnly)
+        throw bad('QRESYNC cannot name sequence numbers, which UIDONLY gave up: leave the last list out', 'UIDREQUIRED')
       const { out } = session
       // Whatever happens next, the old mailbox is no longer selected.
       if (session.selected) {

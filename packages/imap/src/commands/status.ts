@@ -21,9 +21,11 @@ const ITEMS = {
   HIGHESTMODSEQ: (status: MailboxStatus) => Math.max(1, status.highestModseq),
   MAILBOXID: (status: MailboxStatus) => `(${status.id})`,
   'DELETED-STORAGE': (status: MailboxStatus) => status.deletedSize,
+  APPENDLIMIT: (status: MailboxStatus, _recent: number, account: MailAccount) =>
+    status.appendLimit ?? account.appendLimit,
 } as const
 
-export type StatusItem = keyof typeof ITEMS | 'APPENDLIMIT'
+export type StatusItem = keyof typeof ITEMS
 
 /** A mailbox's counts, and how many of its messages no session has claimed yet. */
 export interface StatusReport {
@@ -35,8 +37,7 @@ export interface StatusReport {
 export function parseStatusItems(parser: Parser): StatusItem[] {
   const items = parser.list(() => {
     const item = parser.word()
-    if (item !== 'APPENDLIMIT' && !Object.hasOwn(ITEMS, item))
-      throw bad(`STATUS does not know the item ${item.slice(0, 40)}`)
+    if (!Object.hasOwn(ITEMS, item)) throw bad(`STATUS does not know the item ${item.slice(0, 40)}`)
     return item as StatusItem
   })
   if (items.length === 0) throw bad('STATUS needs at least one item')
@@ -63,9 +64,7 @@ export function writeStatus(
   items: readonly StatusItem[],
   { status, recent }: StatusReport,
 ): void {
-  const values = items.map(
-    (item) => `${item} ${item === 'APPENDLIMIT' ? session.account.appendLimit : ITEMS[item](status, recent)}`,
-  )
+  const values = items.map((item) => `${item} ${ITEMS[item](status, recent, session.account)}`)
   session.out.untagged(`STATUS ${writeMailboxName(name, session.utf8)} (${values.join(' ')})`)
 }
 

@@ -89,6 +89,13 @@ export class MemoryMail {
     else this.#limits.set(resource, limit)
   }
 
+  /** Sets the largest message that a mailbox takes, in octets; undefined: as the account says. */
+  limitMessages(name: string, octets: number | undefined): void {
+    const mailbox = this.find(name)
+    if (mailbox === undefined) throw new BackendError('NONEXISTENT', `There is no mailbox ${name}`)
+    mailbox.appendLimit = octets
+  }
+
   /** Listeners still registered: sessions that have not been closed. */
   get watchers(): number {
     return this.#listeners.size
@@ -265,11 +272,11 @@ export class MemoryMail {
       throw new BackendError('OVERQUOTA', `No more than ${most} messages can be kept`)
   }
 
-  /** Messages that a client gave, as they are put in. TOOBIG. */
-  arrivals(messages: readonly AppendMessage[]): Arrival[] {
+  /** Messages that a client gave, as they are put into a mailbox of this user. TOOBIG. */
+  arrivals(messages: readonly AppendMessage[], { appendLimit }: MemoryMailbox): Arrival[] {
+    const limit = Math.min(this.appendLimit, appendLimit ?? Infinity)
     for (const { bytes } of messages)
-      if (bytes.length > this.appendLimit)
-        throw new BackendError('TOOBIG', `Messages may have ${this.appendLimit} octets at most`)
+      if (bytes.length > limit) throw new BackendError('TOOBIG', `Messages may have ${limit} octets at most`)
     return messages.map(({ bytes, flags, internalDate, zone }) => ({
       flags,
       internalDate: internalDate ?? Math.floor(this.now() / 1000) * 1000,

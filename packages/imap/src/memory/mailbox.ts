@@ -60,6 +60,8 @@ export class MemoryMailbox {
   readonly cache = new Map<string, unknown>()
   /** Access list: user name → rights, without the owner. */
   readonly acl = new Map<string, Rights>()
+  /** Octets of the largest message, where that is less than the account takes. */
+  appendLimit: number | undefined
   #rows: Row[] = []
   #gone = new Map<number, Gone>()
   #octets = 0
@@ -127,6 +129,7 @@ export class MemoryMailbox {
       uidNext: this.#uidNext,
       highestModseq: this.#modseq,
       recentUid: this.#recentUid,
+      ...(this.appendLimit === undefined ? {} : { appendLimit: this.appendLimit }),
     }
   }
 

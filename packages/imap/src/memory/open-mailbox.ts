@@ -135,7 +135,7 @@ export class OpenMailbox implements Mailbox {
     if (old === undefined) throw new BackendError('EXPUNGEISSUED', 'The message is expunged already')
     const target = this.#into(destination)
     const { owner } = target
-    const arrivals = owner.arrivals([message])
+    const arrivals = owner.arrivals([message], target)
     owner.reserve(
       arrivals.map((one) => one.message.bytes.length),
       owner === mailbox.owner ? [old.size] : [],

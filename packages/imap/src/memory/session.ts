@@ -30,6 +30,10 @@ interface Place {
 export class MemorySession implements MailAccount {
   readonly name: string
   readonly appendLimit: number
+  get appendLimitsDiffer(): boolean {
+    return [...this.#mail.mailboxes].some(({ appendLimit }) => appendLimit !== undefined)
+  }
+
   readonly namespaces?: { readonly others: string }
   readonly acl?: (name: string) => Promise<ReadonlyMap<string, Rights>>
   readonly setAcl?: (name: string, identifier: string, rights: Rights | undefined) => Promise<void>
@@ -148,7 +152,7 @@ export class MemorySession implements MailAccount {
   async append(name: string, messages: readonly AppendMessage[]): Promise<AppendResult> {
     const mailbox = this.#find(name, 'i', 'TRYCREATE')
     const { owner } = mailbox
-    const arrivals = owner.arrivals(messages)
+    const arrivals = owner.arrivals(messages, mailbox)
     owner.reserve(arrivals.map(({ message }) => message.bytes.length))
     const rights = owner.rightsOf(this.#mail, mailbox)
     const uids = mailbox.add(

@@ -41,6 +41,6 @@ export const COMMON_FIELDS: ReadonlySet<string> = new Set([
 
 /** The fields of `header` that are in COMMON_FIELDS, in their order, without the empty line. */
 export function commonHeader(headers: Headers): Uint8Array {
-  const filtered = headers.filter(COMMON_FIELDS)
+  const filtered = headers.pick(COMMON_FIELDS)
   return filtered.subarray(0, filtered.length - 2)
 }

@@ -6,8 +6,8 @@ import {
   decodeWords,
   type Headers,
   messageIds,
-  parseAddressList,
   parseDate,
+  singleSpaced,
 } from '@aviso/mime'
 import type { KeyField } from '../backend.ts'
 import { fold } from '../search/fold.ts'
@@ -40,7 +40,8 @@ const key = (text: string): string => fold(text.slice(0, KEY_CHARACTERS)).replac
 
 /** RFC 5256 §2.1: the subject had a leader or trailer (`Re:`, `Fwd:`, `(fwd)`), so that it answers something. */
 function isReply(subject: string, base: string): boolean {
-  const plain = decodeWords(subject.slice(0, 2000)).replace(/\s+/g, ' ').trim()
+  if (subject === base && !subject.includes('=?')) return false
+  const plain = singleSpaced(decodeWords(subject.slice(0, 2000)))
   if (plain === base) return false
   // Blobs alone (`[list] subject`) are taken off too, but answer nothing.
   return plain.replace(/^(?:\[[^[\]]*\]\s*)+/, '') !== base
@@ -48,7 +49,7 @@ function isReply(subject: string, base: string): boolean {
 
 /** The first address, a group's name where a group comes first (RFC 5256 §3 reads the ENVELOPE's first mailbox field). */
 function firstAddress(headers: Headers, field: string): { readonly mailbox: string; readonly display: string } {
-  const first: AddressOrGroup | undefined = parseAddressList(headers.get(field) ?? '')[0]
+  const first: AddressOrGroup | undefined = headers.addresses(field)[0]
   if (first === undefined) return { mailbox: '', display: '' }
   if (first.kind === 'group') return { mailbox: first.name, display: decodeWords(first.name) }
   const address = first.domain === undefined || first.domain === '' ? first.local : `${first.local}@${first.domain}`

@@ -20,8 +20,6 @@ import { quietly, type SearchPace } from './pace.ts'
 import { matchAmong } from './run.ts'
 import { type SearchTarget, targetOfView } from './target.ts'
 
-/** Contexts that a session can have at a time. */
-const MOST = 16
 const LAST_UID = 0xffffffff
 
 interface Context {
@@ -61,7 +59,7 @@ export class SearchContexts {
     results: Uint32Array,
     fetch: readonly FetchItem[],
   ): boolean {
-    if (this.#contexts.size >= MOST) return false
+    if (this.#contexts.size >= this.#session.limits.searchContexts) return false
     this.#contexts.set(tag, { tag, uid, key: lasting(key, targetOfView(this.#view)), program, results, fetch })
     return true
   }

@@ -34,7 +34,6 @@ const FLAGS: Readonly<Record<string, string>> = {
 const DATES: Readonly<Record<string, 'internal' | 'sent' | 'saved'>> = { '': 'internal', SENT: 'sent', SAVED: 'saved' }
 const HEADERS: readonly string[] = ['BCC', 'CC', 'FROM', 'SUBJECT', 'TO']
 const RECENT: SearchKey = { kind: 'recent' }
-const MOST_KEYS = 2000
 
 const not = (key: SearchKey): SearchKey => ({ kind: 'not', key })
 
@@ -87,7 +86,8 @@ class KeyReader {
   /** One key; inside FUZZY, texts are compared `fuzzy`. */
   key(fuzzy: boolean): SearchKey {
     const parser = this.#parser
-    if (++this.#keys > MOST_KEYS) throw bad(`A search has at most ${MOST_KEYS} keys`, 'LIMIT')
+    const { searchKeys } = parser.limits
+    if (++this.#keys > searchKeys) throw bad(`A search has at most ${searchKeys} keys`, 'LIMIT')
     if (parser.atList) {
       const keys = parser.list(() => this.key(fuzzy))
       if (keys.length === 0) throw bad('A parenthesised search key is empty')

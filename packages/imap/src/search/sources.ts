@@ -9,7 +9,6 @@ import type { Parser } from '../wire/parser.ts'
 export type Source = { readonly kind: 'selected' } | MailboxFilter
 
 const SELECTED: readonly Source[] = [{ kind: 'selected' }]
-const MOST = 1000
 
 /** `IN (...)` and the space behind it. Where it is missing, the selected mailbox is meant. */
 export function parseSources(parser: Parser): readonly Source[] {
@@ -17,7 +16,8 @@ export function parseSources(parser: Parser): readonly Source[] {
   parser.space()
   const sources = parser.list(() => parseSource(parser))
   if (sources.length === 0) throw bad('IN (...) names no mailboxes')
-  if (sources.length > MOST) throw bad(`IN (...) takes at most ${MOST} places to look in`, 'LIMIT')
+  if (sources.length > parser.limits.mailboxNames)
+    throw bad(`IN (...) takes at most ${parser.limits.mailboxNames} places to look in`, 'LIMIT')
   parser.space()
   return sources
 }
@@ -27,7 +27,8 @@ function parseSource(parser: Parser): Source {
   if (word === 'SELECTED') return { kind: 'selected' }
   const filter = parseMailboxFilter(parser, word)
   if (filter === undefined) throw bad(`ESEARCH cannot look into ${word.slice(0, 40).toLowerCase()}`)
-  if ('names' in filter && filter.names.size > MOST) throw bad(`A list has at most ${MOST} mailboxes`, 'LIMIT')
+  if ('names' in filter && filter.names.size > parser.limits.mailboxNames)
+    throw bad(`A list has at most ${parser.limits.mailboxNames} mailboxes`, 'LIMIT')
   return filter
 }
 

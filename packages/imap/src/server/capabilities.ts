@@ -75,7 +75,8 @@ const AFTER_LOGIN: readonly (string | ((account: MailAccount, state: CapabilityS
   (account) => account.quota && 'QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE QUOTA=RES-MAILBOX',
   (account) => account.metadata && 'METADATA LIST-METADATA',
   (account) => account.acl && 'ACL RIGHTS=kxte LIST-MYRIGHTS',
-  (account) => `APPENDLIMIT=${account.appendLimit}`,
+  // RFC 7889 §2: a number holds for all mailboxes; where they differ, STATUS tells.
+  (account) => (account.appendLimitsDiffer === true ? 'APPENDLIMIT' : `APPENDLIMIT=${account.appendLimit}`),
 ]
 
 /** The capabilities in one line, `IMAP4rev1` first. */

@@ -34,7 +34,7 @@ export async function judgeLiteral(
   session: ImapServerSession,
   event: Extract<ReaderEvent, { kind: 'literal' }>,
 ): Promise<void> {
-  const parser = new Parser(event.segments, session.utf8)
+  const parser = new Parser(event.segments, session.utf8, session.limits)
   if (parser.tag() === undefined) throw bad('The command has no valid tag')
   const command = findCommand(session, parser)
   if (session.options.literalMinus === true && !event.synchronising && event.size > LITERAL_MINUS)

@@ -3,6 +3,7 @@
 import type { Identity, ServerMechanism } from '@aviso/sasl'
 import type { Duplex } from 'node:stream'
 import type { MailAccount } from '../backend.ts'
+import { GRAMMAR_LIMITS, type GrammarLimits } from '../wire/grammar-limits.ts'
 import type { LiteralBudget } from './literal-budget.ts'
 
 /** Mechanism name in capitals → a new exchange. Only what may be offered on this connection. */
@@ -17,7 +18,7 @@ export interface ImapConnection {
 }
 
 /** What one client may take of the server. Beyond a limit a command is refused, or the connection ends. */
-export interface ImapLimits {
+export interface ImapLimits extends GrammarLimits {
   /** Octets of a command's text before and after login. Defaults 8 KiB, 64 KiB. */
   readonly lineBeforeLogin: number
   readonly line: number
@@ -36,6 +37,11 @@ export interface ImapLimits {
   readonly messageLimit: number | undefined
   /** RFC 9738 SAVELIMIT: messages that one COPY or APPEND saves, where there is no `messageLimit`, which holds for these too. Default: no limit. */
   readonly saveLimit: number | undefined
+  /** Messages of one APPEND (RFC 3502), where neither of these says less, and pieces of one message (RFC 4469). Default 1000 each. */
+  readonly appendMessages: number
+  readonly appendPieces: number
+  /** Searches of a session whose results are kept up to date (RFC 5267 UPDATE). Default 16. */
+  readonly searchContexts: number
   /** Mailboxes that an account may have for NOTIFY to watch over them (RFC 5465 §5.8). Default 5000. */
   readonly watched: number
   /** Octets of a refused command that are read over before the connection is given up. Default 1 MiB. */
@@ -51,6 +57,7 @@ export interface ImapLimits {
 
 /** The limits where none are given. */
 export const DEFAULT_LIMITS: ImapLimits = {
+  ...GRAMMAR_LIMITS,
   lineBeforeLogin: 8192,
   line: 65536,
   literalBeforeLogin: 4096,
@@ -60,6 +67,9 @@ export const DEFAULT_LIMITS: ImapLimits = {
   literalPace: 32_768,
   messageLimit: undefined,
   saveLimit: undefined,
+  appendMessages: 1000,
+  appendPieces: 1000,
+  searchContexts: 16,
   watched: 5000,
   skip: 1_048_576,
   badCommands: 20,

@@ -49,7 +49,7 @@ export class CommandRunner {
   }
 
   async #command(segments: Extract<ReaderEvent, { kind: 'command' }>['segments']): Promise<void> {
-    const parser = new Parser(segments, this.#session.utf8)
+    const parser = new Parser(segments, this.#session.utf8, this.#session.limits)
     const tag = parser.tag()
     let command: Command | undefined
     let outcome: Completion | Refusal

@@ -21,8 +21,6 @@ export type SortCriterion = (typeof CRITERIA)[number]
 /** The first criterion weighs most. */
 export type SortProgram = readonly { readonly by: SortCriterion; readonly reverse: boolean }[]
 
-const MOST = 20
-
 /** `(REVERSE DATE SUBJECT)` */
 export function parseSortProgram(parser: Parser): SortProgram {
   const program: { by: SortCriterion; reverse: boolean }[] = []
@@ -39,6 +37,7 @@ export function parseSortProgram(parser: Parser): SortProgram {
     reverse = false
   })
   if (program.length === 0 || reverse) throw bad('SORT needs something to sort by')
-  if (program.length > MOST) throw bad(`SORT takes at most ${MOST} criteria`, 'LIMIT')
+  if (program.length > parser.limits.sortCriteria)
+    throw bad(`SORT takes at most ${parser.limits.sortCriteria} criteria`, 'LIMIT')
   return program
 }

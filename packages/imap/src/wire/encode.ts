@@ -43,7 +43,15 @@ export function encodeNil(octets: Uint8Array | undefined): Uint8Array {
 const NIL: Uint8Array = Buffer.from('NIL', 'latin1')
 
 /** An ASCII text in quotes. */
-export const quote = (text: string): string => `"${text.replace(/["\\]/g, '\\$&')}"`
+export const quote = (text: string): string =>
+  text.includes('"') || text.includes('\\') ? `"${text.replace(/["\\]/g, '\\$&')}"` : `"${text}"`
+
+/** What can stand between quotes: as `quotable` has it. */
+const QUOTABLE = /^[\x01-\x09\x0b\x0c\x0e-\x7f]{0,1024}$/
+
+/** `string` of a text: one in quotes as text, a literal, which has what is beyond ASCII as UTF-8, as octets. */
+export const stringOf = (text: string): Uint8Array | string =>
+  QUOTABLE.test(text) ? quote(text) : encodeString(Buffer.from(text))
 
 /** `astring` of ASCII text: bare when it is a plain word, else in quotes. `NIL` is always in quotes. */
 export function astring(text: string): string {
@@ -63,7 +71,40 @@ export function humanText(text: string): string {
   return out === '' ? 'Done' : out
 }
 
-/** Joins pieces; strings are latin1. */
-export function join(pieces: readonly (Uint8Array | string)[]): Uint8Array {
-  return Buffer.concat(pieces.map((piece) => (typeof piece === 'string' ? Buffer.from(piece, 'latin1') : piece)))
+/** Octets on their way to the wire or into the store, gathered as text as long as they are latin1: one copy then makes octets of all of it. */
+export class Gathering {
+  readonly #pieces: Uint8Array[] = []
+  #text = ''
+
+  /** Strings are latin1. */
+  add(piece: Uint8Array | string): this {
+    if (typeof piece === 'string') {
+      this.#text += piece
+      return this
+    }
+    this.#flush()
+    this.#pieces.push(piece)
+    return this
+  }
+
+  /** All that the other one has. */
+  addAll(other: Gathering): this {
+    if (other.#pieces.length > 0) {
+      this.#flush()
+      for (const piece of other.#pieces) this.#pieces.push(piece)
+    }
+    this.#text += other.#text
+    return this
+  }
+
+  octets(): Uint8Array {
+    if (this.#pieces.length === 0) return Buffer.from(this.#text, 'latin1')
+    this.#flush()
+    return Buffer.concat(this.#pieces)
+  }
+
+  #flush(): void {
+    if (this.#text !== '') this.#pieces.push(Buffer.from(this.#text, 'latin1'))
+    this.#text = ''
+  }
 }

@@ -3,6 +3,7 @@
 import { type Segments, type Literal } from './command-reader.ts'
 import { parseDateTime, parseDay, type ZonedTime } from './dates.ts'
 import { bad, no } from './errors.ts'
+import { GRAMMAR_LIMITS, type GrammarLimits } from './grammar-limits.ts'
 import { canonicalName, decodeMutf7 } from './mailbox-name.ts'
 import { type NumberSet, parseNumberSet, SAVED } from './number-set.ts'
 
@@ -12,8 +13,6 @@ const OPEN = 0x28
 const CLOSE = 0x29
 const BACKSLASH = 0x5c
 const EMPTY = new Uint8Array(0)
-/** Parenthesised lists inside each other (RFC 9051 sets no limit; CVE-2026-27857 shows why one is needed). */
-const LIST_DEPTH = 32
 const TAG = 100
 
 // Character classes as bits: 1 atom, 2 astring (atom or `]`), 4 list-mailbox (astring or `%` `*`), 8 tag.
@@ -40,11 +39,13 @@ export class Parser {
   #depth = 0
   /** After ENABLE UTF8=ACCEPT: quoted strings may hold UTF-8. */
   readonly utf8: boolean
+  readonly limits: GrammarLimits
 
-  constructor(segments: Segments, utf8 = false) {
+  constructor(segments: Segments, utf8 = false, limits = GRAMMAR_LIMITS) {
     this.#segments = segments
     this.#text = segments[0] instanceof Uint8Array ? segments[0] : EMPTY
     this.utf8 = utf8
+    this.limits = limits
   }
 
   /** More of the same command has come: goes on where it stands. */
@@ -350,7 +351,7 @@ export class Parser {
   }
 
   enter(): void {
-    if (++this.#depth > LIST_DEPTH) throw bad('Lists are nested too deep', 'LIMIT')
+    if (++this.#depth > this.limits.listDepth) throw bad('Lists are nested too deep', 'LIMIT')
   }
 
   leave(): void {

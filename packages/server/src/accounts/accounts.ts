@@ -147,7 +147,7 @@ class HouseAccounts implements Accounts {
     return this.#authenticator.begin(mechanism, context)
   }
 
-  clientCertificates(protocol: string): { readonly ca: string } | undefined {
+  clientCertificates(protocol: string): ReturnType<Accounts['clientCertificates']> {
     return this.#certificates.terms(protocol)
   }
 

@@ -2,7 +2,7 @@
 
 import type { Announcement, ServerMechanism } from '@aviso/sasl'
 import { serviceKey } from '../kernel/scope.ts'
-import type { ChannelBindings, TlsFacts } from '../net/contracts.ts'
+import type { ChannelBindings, ListenOptions, TlsFacts } from '../net/contracts.ts'
 import type { Permission, Roles } from './roles.ts'
 
 /**
@@ -145,7 +145,7 @@ export interface Accounts {
   readonly upgrades: LoginUpgrades
   readonly guests: Guests
   /** How an endpoint of that protocol asks its clients for certificates, see `ListenOptions`; undefined: not at all. */
-  clientCertificates(protocol: string): { readonly ca: string } | undefined
+  clientCertificates(protocol: string): ListenOptions['clientCertificates']
   readonly roles: Roles
   /** True where the account may do it: its role has the first of the permissions that it says anything about. A disabled account may nothing. */
   may(account: Account, ...permissions: readonly Permission[]): boolean

@@ -8,7 +8,7 @@ export const PERMISSIONS = {
   administer: 'runs administration commands',
   'administer-nodes': 'owns every node of publish-subscribe services',
   'administer-rooms': 'owns every room, and is not bound by what rooms may be',
-  'chat-elsewhere': 'writes to people of other servers',
+  'chat-elsewhere': 'writes to people of other servers; a guest without it is not reached by them either',
   'create-nodes': 'makes nodes of publish-subscribe services, where accounts may',
   'create-rooms': 'makes rooms, where local accounts may',
   'invite-accounts': 'lets others make accounts and set new passwords',

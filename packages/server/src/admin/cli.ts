@@ -62,15 +62,26 @@ export async function runCommandLine(programme: Programme, args: readonly string
   } catch (error) {
     if (error instanceof CommanderError) {
       process.exitCode = error.exitCode === 0 ? EXIT.ok : EXIT.usage
+      // What it says it has said itself, to people.
+      if (error.exitCode !== 0 && args.includes('--json')) writeError(EXIT.usage, usage(error))
       return
     }
     const { status, message } =
       error instanceof NotRunning ? { status: EXIT.unavailable, message: error.message } : explain(error)
     process.exitCode = status
-    if (args.includes('--json')) process.stdout.write(`${JSON.stringify({ error: { status, message } })}\n`)
+    if (args.includes('--json')) writeError(status, message)
     process.stderr.write(`aviso: ${message}\n`)
   }
 }
+
+/** For programs, whose standard output holds one line of JSON whatever happens. */
+function writeError(status: number, message: string): void {
+  process.stdout.write(`${JSON.stringify({ error: { status, message } })}\n`)
+}
+
+/** A command that only has commands of its own prints its help where none is named. */
+const usage = ({ code, message }: CommanderError): string =>
+  code === 'commander.help' ? 'a command is missing: --help lists them' : message.replace(/^error: /, '')
 
 function* everyCommand(command: Command): Generator<Command> {
   yield command

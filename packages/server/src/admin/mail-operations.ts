@@ -55,6 +55,11 @@ export const mailOperations = {
     { mail }: AdminContext,
     { address, mailbox, subscribed }: InMailbox & { readonly subscribed: boolean },
   ) => mail.subscribe(address, mailbox, subscribed),
+  /** Octets. */
+  'mailbox.limit': (
+    { mail }: AdminContext,
+    { address, mailbox, change }: InMailbox & { readonly change?: number | 'default' },
+  ) => mail.messageLimit(address, mailbox, change),
 
   'message.list': (
     { mail }: AdminContext,

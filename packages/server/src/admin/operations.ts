@@ -102,20 +102,22 @@ export const operations = {
   /** Storage in octets. */
   'account.quota': operation(
     async (
-      { accounts, mailboxes },
+      { accounts, mailboxes, mail },
       args: {
         readonly address: string
         readonly change: {
           readonly storage?: QuotaLimit
           readonly messages?: QuotaLimit
           readonly mailboxes?: QuotaLimit
+          /** Of one message. */
+          readonly message?: number | 'default'
         }
       },
     ) => {
       const { id } = await accounts.showAccount(args.address)
-      const { storage, ...change } = args.change
+      const { storage, message, ...change } = args.change
       const usage =
-        Object.keys(args.change).length === 0
+        storage === undefined && Object.keys(change).length === 0
           ? await mailboxes.quota(id)
           : await mailboxes.setQuota(id, storage === undefined ? change : { ...change, octets: storage })
       const line = (name: 'octets' | 'messages' | 'mailboxes'): QuotaLine => ({
@@ -123,7 +125,13 @@ export const operations = {
         limit: usage.limits[name],
         own: usage.own[name],
       })
-      return { storage: line('octets'), messages: line('messages'), mailboxes: line('mailboxes') }
+      const { octets, own } = await mail.messageLimit(args.address, undefined, message)
+      return {
+        storage: line('octets'),
+        messages: line('messages'),
+        mailboxes: line('mailboxes'),
+        message: { limit: octets, own },
+      }
     },
   ),
   'account.delete': operation(({ accounts }, args: { readonly address: string }) =>

@@ -18,6 +18,10 @@ export function show(json: boolean, result: unknown, people: () => string): void
   process.stdout.write(json ? `${JSON.stringify(result)}\n` : ended(people()))
 }
 
+/** Resolves when more may be written: the output may be a pipe that somebody reads slowly. */
+export const write = (octets: string | Uint8Array): Promise<void> =>
+  new Promise((resolve) => void process.stdout.write(octets, () => resolve()))
+
 const ended = (textOut: string): string => (textOut === '' || textOut.endsWith('\n') ? textOut : `${textOut}\n`)
 
 /** Rows under their headings, in columns. */
@@ -103,3 +107,5 @@ export async function agreed(yes: boolean, what: string): Promise<void> {
 }
 
 export const when = (ms: number): string => new Date(ms).toISOString().replace('T', ' ').slice(0, 16)
+
+export const messagesText = (count: number): string => (count === 1 ? '1 message' : `${count} messages`)

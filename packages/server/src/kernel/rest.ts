@@ -1,6 +1,7 @@
 // A process that rests gives back memory that it does not use.
 
 import { getHeapStatistics, setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import type { Scope } from './scope.ts'
 
 /** How often is looked, milliseconds. */
@@ -20,16 +21,19 @@ export interface RestOptions {
   readonly heap?: () => number
   /** Makes V8 favour little memory, or speed again, in all threads. */
   readonly favourMemory?: (memory: boolean) => void
+  /** Tells the other threads that the process rests, once for each rest. */
+  readonly begins?: () => void
 }
 
 /**
  * Lets V8 collect its garbage and give pages back once the process has become quiet, as it does for a page in a browser's background: step by step, with pauses of some
  * 20 to 50 ms at a heap of 60 MiB (twice that on a busy machine). By itself it never does so in Node: what many logins have left behind would stay until the next load
- * of that size. Each rest is used once: after half a minute V8 favours speed again.
+ * of that size. Each rest is used once: after half a minute V8 favours speed again. In other threads V8 begins with it only after it has collected everything there: see
+ * `ThreadAtRest`.
  */
 export function giveBackAtRest(
   scope: Scope,
-  { used = processorTime, heap = heapSize, favourMemory = favour }: RestOptions = {},
+  { used = processorTime, heap = heapSize, favourMemory = favour, begins }: RestOptions = {},
 ): void {
   let before = used()
   /** How many looks in a row have found it at rest. */
@@ -39,6 +43,7 @@ export function giveBackAtRest(
     if (memory === favoured) return
     favoured = memory
     favourMemory(memory)
+    if (memory) begins?.()
   }
   scope.interval(LOOK_MS, () => {
     const now = used()
@@ -59,3 +64,51 @@ const heapSize = (): number => getHeapStatistics().total_heap_size
 
 /** V8's own name for it; it asks this flag each time that it looks. */
 const favour = (memory: boolean): void => setFlagsFromString(memory ? '--optimize-for-size' : '--no-optimize-for-size')
+
+/** What a thread must have allocated since it was collected last, for another collection. Octets. */
+const WORTH_IT = 4 * 2 ** 20
+/** A thread is collected in one go: a larger heap would keep it from its next call for too long. Octets. */
+const LARGEST_THREAD_HEAP = 64 * 2 ** 20
+
+interface ThreadOptions {
+  /** What is used of this thread's heap, octets. */
+  readonly used?: () => number
+  /** Collects all garbage of this thread. */
+  readonly collect?: () => void
+}
+
+/** A thread whose garbage nobody collects while it has nothing to do. */
+export class ThreadAtRest {
+  readonly #used: () => number
+  readonly #collect: () => void
+  /** What was used after the last collection. */
+  #kept = 0
+
+  constructor({ used = heapUsed, collect = collector() }: ThreadOptions = {}) {
+    this.#used = used
+    this.#collect = collect
+  }
+
+  /** Collects this thread's garbage, where there may be enough of it; V8 goes on from there by itself while the process favours memory. To be called when nothing waits for the thread. */
+  giveBack(): void {
+    const used = this.#used()
+    if (used - this.#kept < WORTH_IT || used > LARGEST_THREAD_HEAP) return
+    this.#collect()
+    this.#kept = this.#used()
+  }
+}
+
+const heapUsed = (): number => getHeapStatistics().used_heap_size
+
+/** V8's own collector, which Node shows only to programs that are started with a flag. */
+function collector(): () => void {
+  let collect: ((options: { readonly type: 'major' }) => void) | undefined
+  return () => {
+    if (collect === undefined) {
+      setFlagsFromString('--expose-gc')
+      collect = runInNewContext('gc') as typeof collect
+      setFlagsFromString('--no-expose-gc')
+    }
+    collect?.({ type: 'major' })
+  }
+}

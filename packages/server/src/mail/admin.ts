@@ -20,7 +20,7 @@ import {
   type NewMail,
 } from './administration.ts'
 import type { Finding } from './mailboxes/check-operations.ts'
-import type { Mailboxes } from './mailboxes/mailboxes.ts'
+import type { Mailboxes, MessageLimit } from './mailboxes/mailboxes.ts'
 import { Staging } from './transfer/staging.ts'
 
 /** Messages that one change of the store takes, so that a command for a million keeps nobody waiting. */
@@ -113,6 +113,23 @@ class Door implements MailAdmin {
       if (!entries.some((entry) => same(entry.name, name))) throw noMailbox(name, entries)
       await account.subscribe(name, subscribed)
     })
+  }
+
+  messageLimit(
+    address: string,
+    name: string | undefined,
+    change: number | 'default' | undefined,
+  ): Promise<MessageLimit> {
+    return this.#with(
+      address,
+      async () => {
+        const { id } = await this.#account(address)
+        const mailboxes = this.#mailboxes()
+        if (change !== undefined) await mailboxes.limitMessages(id, name, change === 'default' ? undefined : change)
+        return mailboxes.messageLimit(id, name)
+      },
+      name,
+    )
   }
 
   messages(

@@ -2,6 +2,7 @@
 
 import type { FlagSet, MailboxRole } from '@aviso/imap'
 import type { Finding } from './mailboxes/check-operations.ts'
+import type { MessageLimit } from './mailboxes/mailboxes.ts'
 import type { Moment } from './transfer/contracts.ts'
 
 /** A mailbox, as lists show it. Numbers are 0 for a name that is no mailbox itself (`selectable` false). */
@@ -113,6 +114,8 @@ export interface MailAdmin {
   renameMailbox(address: string, from: string, to: string): Promise<void>
   deleteMailbox(address: string, name: string): Promise<void>
   subscribe(address: string, name: string, subscribed: boolean): Promise<void>
+  /** The largest message that comes into a mailbox, or (`undefined`) into any of the account, after `change` to a limit of its own where that is given. */
+  messageLimit(address: string, name: string | undefined, change: number | 'default' | undefined): Promise<MessageLimit>
 
   /** Messages with a UID above `after`, ascending. A page may be empty although there is a next one. */
   messages(

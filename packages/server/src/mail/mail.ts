@@ -9,6 +9,7 @@ import { Resolver } from '../net/dns/contracts.ts'
 import { Store } from '../store/contracts.ts'
 import type { MailConfig } from './config.ts'
 import { Keyring, Keys } from './keys/keyring.ts'
+import { openAppendLimits } from './mailboxes/append-limits.ts'
 import { Mailboxes, openMailboxes } from './mailboxes/mailboxes.ts'
 import type { MailCheck, MailModifier } from './pipeline/contracts.ts'
 import { openLimits } from './pipeline/limits.ts'
@@ -55,6 +56,7 @@ export async function openMail(
   const { storage, messages, mailboxes: most } = config.quota
   const mailboxes = openMailboxes(scope, store, {
     appendLimit: config['max-message-size'],
+    appendLimits: await openAppendLimits(scope, store),
     neighbours: accounts,
     limits: { octets: storage, messages, mailboxes: most },
   })

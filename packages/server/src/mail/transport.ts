@@ -1,12 +1,14 @@
 // What an administrator asks of the ways that mail takes: what became of a mail, and what would become of one.
 
 import { parseMailAddress } from '@aviso/mime'
-import { type MailParameters, SmtpError } from '@aviso/smtp'
+import { defaultLimits, type MailParameters, SmtpError } from '@aviso/smtp'
 import { isIP } from 'node:net'
+import { setImmediate as turn } from 'node:timers/promises'
 import type { Account, Accounts } from '../accounts/contracts.ts'
 import { randomWord } from '../kernel/random.ts'
 import type { Scope } from '../kernel/scope.ts'
 import { MailAdminError } from './administration.ts'
+import { ownCopy } from './mailboxes/own-copy.ts'
 import type { Pipelines } from './mail.ts'
 import type { Client } from './pipeline/contracts.ts'
 import { Findings } from './pipeline/findings.ts'
@@ -29,6 +31,8 @@ export interface Supposed {
   /** The account that would be logged in. */
   readonly as?: string
   readonly message?: Uint8Array
+  /** Programs outside of the server (rspamd, milters, ClamAV, commands) are asked too. They may remember the mail. */
+  readonly external?: boolean
 }
 
 /** What would happen. */
@@ -56,7 +60,7 @@ export interface TransportAdmin {
   send(mail: Submission): Promise<{ readonly id: string }>
   /** The story of the mail of that id, or the newest ones from or to an address. Throws `MailAdminError` 'not-found'. */
   explain(idOrAddress: string, limit: number): Promise<readonly Story[]>
-  /** Asks all checks and rules what they would do; nothing is delivered or remembered. Throws `MailAdminError` 'invalid' for what cannot be a mail. */
+  /** Asks all checks and rules what they would do; nothing is delivered or remembered here. Throws `MailAdminError` 'invalid' for what cannot be a mail. */
   simulate(mail: Supposed): Promise<Supposition>
 }
 
@@ -77,8 +81,10 @@ export function createTransportAdmin(rooms: () => TransportRooms): TransportAdmi
 
     async send({ from, to, message }) {
       const { pipelines, scope } = rooms()
-      const client = clientOf(scope, 'local', '', scope.use(MailSettings).hostname, undefined)
+      const { hostname, maxMessageSize } = scope.use(MailSettings)
+      const client = clientOf(scope, 'local', '', hostname, undefined)
       try {
+        const text = await asTaken(message, maxMessageSize)
         const passage = await pipelines.local.begin(client, from === '' ? null : addressOf(from), LOCAL_PARAMETERS)
         try {
           for (const one of to) await passage.recipient(addressOf(one), {})
@@ -86,7 +92,7 @@ export function createTransportAdmin(rooms: () => TransportRooms): TransportAdmi
           passage.abort()
           throw error
         }
-        await passage.data(Message.of(message))
+        await passage.data(text)
         return { id: passage.id }
       } catch (error) {
         if (!(error instanceof SmtpError)) throw error
@@ -117,6 +123,7 @@ export function createTransportAdmin(rooms: () => TransportRooms): TransportAdmi
         // The passage is there before it begins: a refused sender has a story too.
         await pipeline.begin(client, sender, LOCAL_PARAMETERS, {
           simulated: true,
+          external: mail.external === true,
           began: (one) => (passage.current = one),
         })
         let refused: SmtpError | undefined
@@ -180,6 +187,28 @@ function clientOf(
     account,
     once: (finding, make) => findings.once(finding, make),
   }
+}
+
+/** Lines that are looked at in one go: a millisecond. */
+const LINES = 8192
+
+/** The message under the rules that hold for one that comes by SMTP, its line ends made CRLF. Throws `SmtpError`. */
+async function asTaken(octets: Uint8Array, most: number): Promise<Message> {
+  if (octets.byteLength > most) throw new SmtpError(552, '5.3.4', `Message exceeds the limit of ${most} octets`)
+  const text = Buffer.from((await ownCopy(octets)).buffer)
+  if (text.includes(0)) throw new SmtpError(550, '5.6.0', 'The message holds a NUL octet: encode it, as base64 does')
+  const message = Message.of(text)
+  const { headerSize, textLine } = defaultLimits
+  if (message.head.byteLength > headerSize)
+    throw new SmtpError(552, '5.3.4', `The header of the message exceeds the limit of ${headerSize} octets`)
+  for (let start = 0, lines = 0; start < text.byteLength; lines++) {
+    if (lines % LINES === LINES - 1) await turn()
+    const end = text.indexOf('\r\n', start, 'latin1')
+    const length = (end < 0 ? text.byteLength : end) - start
+    if (length > textLine) throw new SmtpError(554, '5.6.0', `A line has more than ${textLine} octets`)
+    start += length + 2
+  }
+  return message
 }
 
 const LOCAL_PARAMETERS: MailParameters = { body: '8BITMIME', smtpUtf8: true, requireTls: false }

@@ -3,7 +3,8 @@
 import type { SecureContext } from 'node:tls'
 import type { Scope } from '../kernel/scope.ts'
 import { findCertificates, readKeyPair, type CertificateFiles, type KeyPair } from './certificate-files.ts'
-import { endPoint, type EndPoint, serverContext, type HandshakeTerms, type TlsConfig } from './tls.ts'
+import type { ListenOptions } from './contracts.ts'
+import { endPoint, type EndPoint, serverContext, type HandshakeTerms, type TlsConfig, type Trust } from './tls.ts'
 
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
@@ -90,8 +91,8 @@ export class Certificates {
   readonly #keys: { current(): Buffer }
   #loaded: readonly Loaded[] = []
   #byName = new Map<string, Loaded>()
-  /** Contexts that believe other authorities, by those: made when they are asked for. */
-  #others = new WeakMap<Loaded, Map<string, SecureContext>>()
+  /** Contexts that believe other authorities, by those: made when they are asked for, and anew with other revocation lists. */
+  #others = new WeakMap<Loaded, Map<string, { readonly crl: Trust['crl']; readonly context: SecureContext }>>()
   #ticketKeys: Buffer | undefined
   /** How long a client may take for the handshake, in milliseconds. */
   readonly handshakeTimeout: number
@@ -152,10 +153,10 @@ export class Certificates {
     }))
   }
 
-  /** The context for the name that a client asked for: the exact name, then its wildcard, then the first certificate. Undefined where there is none at all. `ca`: PEM of other authorities to believe. */
-  context(serverName?: string, ca?: string): SecureContext | undefined {
+  /** The context for the name that a client asked for: the exact name, then its wildcard, then the first certificate. Undefined where there is none at all. `trust`: other authorities to believe. */
+  context(serverName?: string, trust?: Trust): SecureContext | undefined {
     const found = this.#find(serverName)
-    return ca === undefined || found === undefined ? found?.context : this.#trusting(found, ca)
+    return trust === undefined || found === undefined ? found?.context : this.#trusting(found, trust)
   }
 
   #find(serverName: string | undefined): Loaded | undefined {
@@ -170,10 +171,11 @@ export class Certificates {
   /** What a handshake needs now; undefined where there is no certificate. */
   terms(
     alpn: string[] | undefined,
-    clientCertificates?: { readonly ca?: string | undefined },
+    clientCertificates?: ListenOptions['clientCertificates'],
   ): HandshakeTerms | undefined {
-    const ca = clientCertificates?.ca
-    const secureContext = this.context(undefined, ca)
+    const { ca, crl } = clientCertificates ?? {}
+    const trust = ca === undefined ? undefined : { ca, crl }
+    const secureContext = this.context(undefined, trust)
     const [first, second] = this.#loaded
     if (secureContext === undefined || first === undefined) return undefined
     return {
@@ -182,18 +184,21 @@ export class Certificates {
       ...(second === undefined
         ? { endPoint: first.endPoint }
         : {
-            SNICallback: ca === undefined ? this.#choose : (name, callback) => callback(null, this.context(name, ca)),
+            SNICallback:
+              trust === undefined ? this.#choose : (name, callback) => callback(null, this.context(name, trust)),
           }),
       ...(alpn !== undefined && { ALPNProtocols: alpn }),
     }
   }
 
-  #trusting(loaded: Loaded, ca: string): SecureContext {
+  #trusting(loaded: Loaded, trust: Trust): SecureContext {
     let contexts = this.#others.get(loaded)
     if (contexts === undefined) this.#others.set(loaded, (contexts = new Map()))
-    let context = contexts.get(ca)
-    if (context === undefined)
-      contexts.set(ca, (context = serverContext(loaded.pair, this.#keys.current(), this.#minimum, ca)))
+    const { ca, crl } = trust
+    const known = contexts.get(ca)
+    if (known !== undefined && known.crl === crl) return known.context
+    const context = serverContext(loaded.pair, this.#keys.current(), this.#minimum, trust)
+    contexts.set(ca, { crl, context })
     return context
   }
 

@@ -70,8 +70,9 @@ export interface ListenOptions {
    * For protocols whose clients speak first.
    */
   readonly opening?: (octets: Buffer) => boolean | 'more'
-  /** Clients are asked for a certificate (TLS goes on without one, and with one that nobody believes). `ca`: PEM of the authorities to believe, where they are not those of Node itself. */
-  readonly clientCertificates?: { readonly ca?: string | undefined } | undefined
+  /** Clients are asked for a certificate (TLS goes on without one, and with one that nobody believes). `ca`: PEM of the authorities to believe, where they are not those of Node itself; `crl`: PEM of their revocation lists, each its own text. Looked at for each connection. */
+  readonly clientCertificates?:
+    { readonly ca?: string | undefined; readonly crl?: readonly string[] | undefined } | undefined
   /** Addresses and networks (or `unix`) of proxies: their connections begin with a PROXY header and are then taken for the client's own. */
   readonly proxies?: readonly string[] | undefined
   /** Serves one connection. What it throws closes that connection and is logged. */

@@ -243,7 +243,7 @@ class Generation implements GenerationNetwork {
   }
 
   secureContext(serverName: string | undefined, ca?: string): ReturnType<Network['secureContext']> {
-    return this.#rules.certificates?.context(serverName, ca)
+    return this.#rules.certificates?.context(serverName, ca === undefined ? undefined : { ca })
   }
 
   start(): void {

@@ -70,19 +70,27 @@ const CIPHERS = [
   'ECDHE-RSA-CHACHA20-POLY1305',
 ].join(':')
 
+/** PEM of the authorities whose word counts for certificates of peers, and of their revocation lists, where those count. */
+export interface Trust {
+  readonly ca: string
+  readonly crl?: readonly string[] | undefined
+}
+
 /**
  * The TLS settings of one certificate, shared by all its connections (a context costs some 30 KiB, a connection that shares it none of that).
- * `ca`: PEM of the authorities whose word counts for certificates of peers; those of Node itself if not given.
+ * `trust`: Node's own authorities count if it is not given.
  * `ticketKeys` (48 octets) are shared by all contexts, so that a session is resumed whatever name it began with and across reloads.
  */
 export function serverContext(
   pair: KeyPair,
   ticketKeys: Buffer,
   minimum: TlsConfig['minimum-version'],
-  ca?: string,
+  trust?: Trust,
 ): SecureContext {
+  const { ca, crl } = trust ?? {}
   return createSecureContext({
-    ...(ca === undefined ? {} : { ca }),
+    ...(ca !== undefined && { ca }),
+    ...(crl !== undefined && { crl: [...crl] }),
     cert: pair.certificate,
     key: pair.key.export({ type: 'pkcs8', format: 'pem' }),
     minVersion: minimum === '1.3' ? 'TLSv1.3' : 'TLSv1.2',
@@ -94,11 +102,15 @@ export function serverContext(
       constants.SSL_OP_CIPHER_SERVER_PREFERENCE |
       constants.SSL_OP_PRIORITIZE_CHACHA,
     // What was proved to one set of authorities is not resumed where others count.
-    sessionIdContext:
-      ca === undefined ? 'aviso' : `aviso-${createHash('sha256').update(ca).digest('hex').slice(0, 20)}`,
+    sessionIdContext: trust === undefined ? 'aviso' : `aviso-${fingerprint(trust).slice(0, 20)}`,
     ticketKeys,
   })
 }
+
+const fingerprint = ({ ca, crl = [] }: Trust): string =>
+  createHash('sha256')
+    .update(JSON.stringify([ca, ...crl]))
+    .digest('hex')
 
 /** How a server asks for the certificate of a name; `callback` may be called at once. */
 export type SniCallback = (serverName: string, callback: (error: Error | null, context?: SecureContext) => void) => void

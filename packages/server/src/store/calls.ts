@@ -67,3 +67,11 @@ export function faultOf(error: unknown): Fault {
     return { message: error.message, ...(error.stack === undefined ? {} : { stack: error.stack }) }
   return { message: String(error) }
 }
+
+/** Who waits for the answer to a call, and in which lane it is. */
+export interface Waiter {
+  readonly lane: number
+  readonly what: string
+  resolve(value: unknown): void
+  reject(error: Error): void
+}

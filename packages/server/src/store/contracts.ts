@@ -160,6 +160,8 @@ export interface Store {
   readonly bus: Bus
   /** So much waits for the disk that who can wait with more should. */
   readonly crowded: boolean
+  /** The process rests: threads that have nothing to do give memory back. */
+  rest(): void
   /** For status pages and metrics: open databases and operations waiting. */
   figures(): Promise<StoreFigures>
 }

@@ -121,7 +121,7 @@ export function sizeOf(args: unknown, depth = DEPTH): number {
   if (typeof args !== 'object' || args === null) return 0
   if (ArrayBuffer.isView(args)) return args.byteLength
   let size = 0
-  if (depth > 0) for (const value of Object.values(args)) size += sizeOf(value, depth - 1)
+  if (depth > 0) for (const name in args) size += sizeOf((args as Readonly<Record<string, unknown>>)[name], depth - 1)
   return size
 }
 

@@ -112,6 +112,8 @@ export function inlineLane(options: Omit<EngineOptions, 'run'>, answer: (answer:
   const engine = new Engine({ ...options, run: runName() })
   let chain: Promise<void> = Promise.resolve()
   const work = async (order: Order): Promise<void> => {
+    // The thread is not its own.
+    if (order.kind === 'rest') return
     if (order.kind === 'calls') {
       const { moving, ...round } = await engine.run(order.calls, order.now, order.batch && [order.batch])
       answer({ kind: 'round', ...structuredClone(round, { transfer: [...moving] }) })

@@ -21,7 +21,7 @@ import {
   type StoreFigures,
 } from './contracts.ts'
 import { callerOf } from './callers.ts'
-import type { Broken, Fault } from './calls.ts'
+import type { Broken, Fault, Waiter } from './calls.ts'
 import { databasePath } from './databases.ts'
 import { carryOutLeft, hashOf, inlineLane, type Lane, threadLane } from './lanes.ts'
 import { Outbox, type SentBatch } from './outbox.ts'
@@ -73,10 +73,7 @@ class SqliteStore implements Store {
   readonly #folders: Folders
   readonly #temporary: TemporaryFiles
   readonly #lanes: Lane[] = []
-  readonly #waiting = new Map<
-    number,
-    { readonly lane: number; resolve(value: unknown): void; reject(error: Error): void; readonly what: string }
-  >()
+  readonly #waiting = new Map<number, Waiter>()
   /** Lines that are not known to be safe. */
   readonly #batches = new Map<number, SentBatch>()
   /** How many lines these are, and those that are not sent yet. */
@@ -124,6 +121,11 @@ class SqliteStore implements Store {
     })
   }
 
+  rest(): void {
+    this.#flush()
+    for (const lane of this.#lanes) if (lane.started) lane.post({ kind: 'rest' })
+  }
+
   account<Ops extends Operations>(definition: StoreDefinition<Ops>, account: string): Calls<Ops> {
     return this.#bind(definition, 'account', account)
   }
@@ -137,17 +139,15 @@ class SqliteStore implements Store {
   }
 
   accountBlobs(account: string): FileBlobs {
-    return new FileBlobs(
-      join(dirname(databasePath(this.#options.folder, 'account', account)), 'blobs'),
-      this.#folders,
-      this.#temporary,
-      this.#recentBlobs,
-    )
+    return new FileBlobs(join(this.#folderOf(account), 'blobs'), this.#folders, this.#temporary, this.#recentBlobs)
   }
 
   accountFiles(account: string): FolderOfFiles {
-    const folder = dirname(databasePath(this.#options.folder, 'account', account))
-    return new FolderOfFiles(join(folder, 'files'), this.#folders, this.#temporary)
+    return new FolderOfFiles(join(this.#folderOf(account), 'files'), this.#folders, this.#temporary)
+  }
+
+  #folderOf(account: string): string {
+    return dirname(databasePath(this.#options.folder, 'account', account))
   }
 
   asked(account: string): number {
@@ -364,10 +364,7 @@ class SqliteStore implements Store {
     return error
   }
 
-  #settle(
-    id: number,
-    how: (waiting: { resolve(value: unknown): void; reject(error: Error): void; readonly what: string }) => void,
-  ): void {
+  #settle(id: number, how: (waiting: Waiter) => void): void {
     const waiting = this.#waiting.get(id)
     if (waiting === undefined) return
     this.#waiting.delete(id)

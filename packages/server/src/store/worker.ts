@@ -3,9 +3,10 @@
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import type { StoreDefinition } from './contracts.ts'
 import type { Batch, Broken, Call, Round } from './calls.ts'
+import { ThreadAtRest } from '../kernel/rest.ts'
 import { Engine, type EngineOptions } from './engine.ts'
 
-/** What the pool sends: calls to run, an account to erase, a question, time for work that waits, or the end. */
+/** What the pool sends: calls to run, an account to erase, a question, time for work that waits, word that the process rests, or the end. */
 export type Order =
   | {
       readonly kind: 'calls'
@@ -16,6 +17,7 @@ export type Order =
   | { readonly kind: 'erase'; readonly id: number; readonly account: string; readonly now: number }
   | { readonly kind: 'figures'; readonly id: number }
   | { readonly kind: 'tidy'; readonly now: number }
+  | { readonly kind: 'rest' }
   | { readonly kind: 'close'; readonly id: number }
 
 /** What the worker answers; `up` once, when it takes orders. */
@@ -37,15 +39,29 @@ export function serveStores(definitions: readonly StoreDefinition[]): void {
   if (port === null) throw new Error('serveStores runs in a worker thread only')
   const { dead, ...options } = workerData as WorkerData
   const engine = new Engine({ ...options, definitions })
+  const thread = new ThreadAtRest()
   let queue: Order[] = []
   let busy = true
+  let resting = false
   port.on('message', (order: Order) => {
     queue.push(order)
     if (!busy) {
       busy = true
-      void work().finally(() => (busy = false))
+      void work().finally(rest)
     }
   })
+
+  /** Nothing waits. Who comes while garbage is collected waits for some tens of milliseconds. */
+  function rest(): void {
+    busy = false
+    if (!resting) return
+    // Not in this turn: what has come meanwhile is taken before.
+    setImmediate(() => {
+      if (busy || !resting) return
+      resting = false
+      thread.giveBack()
+    })
+  }
 
   async function work(): Promise<void> {
     while (takeWaiting(port as MessagePort, queue).length > 0) {
@@ -59,7 +75,8 @@ export function serveStores(definitions: readonly StoreDefinition[]): void {
           continue
         }
         await round(gathered)
-        if (order.kind === 'tidy') complain(await engine.tidy(order.now, true))
+        if (order.kind === 'rest') resting = true
+        else if (order.kind === 'tidy') complain(await engine.tidy(order.now, true))
         else answer(await control(engine, order))
       }
       await round(gathered)
@@ -83,7 +100,7 @@ export function serveStores(definitions: readonly StoreDefinition[]): void {
     for (const run of dead) complain(await engine.replay(run))
     answer({ kind: 'up' })
     await work()
-    busy = false
+    rest()
   }
 
   function answer(value: Answer, moving: readonly ArrayBuffer[] = []): void {
@@ -132,7 +149,7 @@ function takeWaiting(port: MessagePort, queue: Order[]): Order[] {
   return queue
 }
 
-async function control(engine: Engine, order: Exclude<Order, { kind: 'calls' | 'tidy' }>): Promise<Answer> {
+async function control(engine: Engine, order: Exclude<Order, { kind: 'calls' | 'tidy' | 'rest' }>): Promise<Answer> {
   try {
     if (order.kind === 'erase') engine.erase(order.account, order.now)
     if (order.kind === 'close') await engine.close()

@@ -48,6 +48,33 @@ function started(server: ReturnType<typeof begin>): Promise<void> {
   })
 }
 
+/** How large a message may be: for an account, and for one of its mailboxes. */
+async function sizesByCommand(folder: string): Promise<void> {
+  const run = (args: readonly string[], stdin = ''): Promise<Ended> => aviso(folder, args, stdin)
+  const quota = ['account', 'quota', 'anna@example.org', '--message-size']
+  const limit = ['mailbox', 'limit', 'anna@example.org']
+  assert.match((await run([...quota, '10KiB'])).out, /\none message +10 KiB +this account\n$/)
+  assert.match((await run([...limit, 'Drafts', '100'])).out, /^100 B \(100 octets\)\n$/)
+  assert.match((await run([...limit, 'INBOX'])).out, /^10 KiB \(10240 octets\), as elsewhere\n$/)
+  const mail = (octets: number): string => `Subject: x\r\n\r\n${'y'.repeat(octets - 14)}`
+  const add = (mailbox: string, octets: number): Promise<Ended> =>
+    run(['message', 'add', 'anna@example.org', mailbox], mail(octets))
+  assert.equal((await add('Drafts', 100)).status, 0)
+  const refused = await add('Drafts', 101)
+  assert.equal(refused.status, 5)
+  assert.match(refused.err, /^aviso: messages may have 100 octets at most in this mailbox\n$/)
+  assert.equal((await add('INBOX', 10_240)).status, 0)
+  assert.equal((await add('INBOX', 10_241)).status, 5)
+  assert.match((await run([...quota, '1GiB'])).err, /the server takes messages of 52428800 octets at most/)
+  assert.match((await run([...limit, 'Draft', '5'])).err, /Did you mean Drafts\?/)
+  assert.equal((await run([...limit, 'Drafts', 'small'])).status, 2)
+  assert.equal(
+    (await run([...limit, 'Drafts', 'default', '--json'])).out,
+    '{"mailbox":"Drafts","limit":10240,"own":false}\n',
+  )
+  assert.match((await run([...quota, 'default'])).out, /\none message +50 MiB +the config\n$/)
+}
+
 /** Rooms are made, changed, carried elsewhere and destroyed. */
 async function roomsByCommand(folder: string): Promise<void> {
   const told = async (...args: string[]): Promise<string> => {
@@ -137,6 +164,24 @@ describe('commands', () => {
     )
   })
 
+  test('with --json, standard output holds one line of JSON, however wrongly a command is used', async (t) => {
+    const folder = temporaryFolder(t)
+    const stories: readonly (readonly [args: readonly string[], message: RegExp])[] = [
+      [['mailbox', 'list'], /^missing required argument 'address'$/],
+      [['mailbox', 'create', 'a@example.org', 'x', '--role', 'attic'], /^option '--role <role>' argument 'attic' is/],
+      [['message', 'lst', 'a@example.org', 'INBOX'], /^unknown command 'lst'/],
+      [['message', 'list', 'a@example.org', 'INBOX', '--seen', '--unseen'], /choose nothing$/],
+      [['message', 'list', 'a@example.org', 'INBOX', '--since', 'once'], /^'once' is no date/],
+    ]
+    for (const [args, message] of stories) {
+      const { status, out } = await aviso(folder, [...args, '--json'])
+      assert.equal(status, 2)
+      const told = JSON.parse(out) as { readonly error: { readonly status: number; readonly message: string } }
+      assert.equal(told.error.status, 2)
+      assert.match(told.error.message, message)
+    }
+  })
+
   test('offline and with the server running: the same answers, the same exit statuses', async (t) => {
     const folder = temporaryFolder(t)
     writeFileSync(join(folder, 'aviso.yaml'), stringify(BASE))
@@ -186,6 +231,7 @@ describe('commands', () => {
       [0, ['chat', 'push', 'test', 'anna@example.org', '--json'], /^\[\]\n$/],
       [3, ['chat', 'push', 'test', 'nobody@example.org'], /there is no account nobody@example\.org/],
       [3, ['chat', 'push', 'remove', 'anna@example.org', 'push.example.com'], /has no such registration/],
+      [5, ['mailbox', 'delete', 'anna@example.org', 'INBOX', '--yes'], /^aviso: INBOX cannot be deleted\n$/],
       [2, ['acount', 'list'], /Did you mean account\?/],
       [1, ['account', 'import', 'no-such-file'], /ENOENT[^\n]*\n$/],
     ]
@@ -220,7 +266,9 @@ describe('commands', () => {
         storage: { used: 0, own: false },
         messages: { used: 0, limit: 1000, own: true },
         mailboxes: { used: 6, own: true },
+        message: { limit: 52_428_800, own: false },
       })
+      await sizesByCommand(folder)
       writeFileSync(join(folder, 'aviso.yaml'), stringify({ ...BASE, hostnam: 'x' }))
       const reload = await aviso(folder, ['reload'])
       assert.equal(reload.status, 2)

@@ -52,11 +52,14 @@ export class FakeAccounts implements Accounts {
   readonly list = new Map<string, Account>()
   readonly #watchers = new Set<(change: AccountChange) => void>()
 
+  /** Of those that are added. */
+  role = 'user'
+
   add(...addresses: string[]): void {
     for (const address of addresses) {
       const [local = '', domain = ''] = address.split('@')
       const id = `id${local}${domain.replaceAll(/\W/g, '')}`
-      this.list.set(address, { id, address, local, domain, role: 'user', disabled: false })
+      this.list.set(address, { id, address, local, domain, role: this.role, disabled: false })
     }
   }
 
@@ -85,7 +88,7 @@ export class FakeAccounts implements Accounts {
     })
   }
 
-  readonly roles = new Roles()
+  roles = new Roles()
 
   clientCertificates(): undefined {
     return undefined

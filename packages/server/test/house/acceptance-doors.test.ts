@@ -54,6 +54,7 @@ test('M-01: the banner begins with our name, EHLO tells what there is and nothin
     '8BITMIME',
     'ENHANCEDSTATUSCODES',
     'CHUNKING',
+    'BINARYMIME',
     'STARTTLS',
     'SMTPUTF8',
     'DSN',

@@ -7,7 +7,7 @@ import { test, type TestContext } from 'node:test'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
 import { clientMechanism } from '@aviso/sasl'
 import { Client, NS } from '@aviso/xmpp'
-import { certify, type Certified } from '../fixtures/certificates.ts'
+import { certify, type Certified, revocationList } from '../fixtures/certificates.ts'
 import { ANNA, BEN, LINE, LINES, plain, populated } from './conversations.ts'
 import { Talker, temporaryFolder, type Running } from './fixture.ts'
 
@@ -185,4 +185,69 @@ test('a file that holds no authority keeps the server from starting', async (t) 
     writeFileSync(file, content)
     await assert.rejects(populated(t, { accounts: { certificates: { authorities: file } } }), /authorities/)
   }
+})
+
+test('who is on the list of an authority logs in no more, to chat or mail, not by a session of before either', async (t) => {
+  const folder = temporaryFolder(t)
+  const files = { authorities: join(folder, 'authorities.pem'), 'revocation-lists': join(folder, 'revoked.pem') }
+  const between = certify({ names: ['between'], authority: true, issuer: AUTHORITY })
+  const bensNext = certify({ names: ['ben'], mailAddresses: [BEN.address], issuer: between })
+  const publish = (...revoked: Certified[]): void =>
+    writeFileSync(files['revocation-lists'], revocationList(AUTHORITY, revoked) + revocationList(between, []))
+  writeFileSync(files.authorities, AUTHORITY.certificate.toString())
+  publish()
+  const listen = { listen: [], 'listen-tls': ['127.0.0.1:0'] }
+  const running = await populated(t, {
+    accounts: { certificates: files },
+    endpoints: { c2s: listen, imap: listen, submission: listen },
+  })
+  const external = async (shown: Certified): Promise<boolean> =>
+    (await offered(running, shown)).includes('<mechanism>EXTERNAL<')
+  /** What IMAP says to Anna, over a TLS session of before where one is given, and the session for next time. */
+  const greeting = async (
+    session?: Buffer,
+  ): Promise<{ text: string; resumed: boolean; session: Buffer | undefined }> => {
+    const socket = connectTls({
+      port: running.port('imap', 'implicit'),
+      host: '127.0.0.1',
+      maxVersion: 'TLSv1.2',
+      rejectUnauthorized: false,
+      cert: annas.chain,
+      key: annas.keyPem,
+      ...(session && { session }),
+    })
+    const text = await new Talker(socket).expect(/^\* OK [^\r]*\r\n/)
+    const greeted = { text, resumed: socket.isSessionReused(), session: socket.getSession() }
+    socket.destroy()
+    return greeted
+  }
+  assert.deepEqual([await external(annas), await external(bens), await external(bensNext)], [true, true, true])
+  const before = await greeting()
+  assert.match(before.text, /AUTH=EXTERNAL/)
+  const again = await greeting(before.session)
+  assert.match(again.text, /AUTH=EXTERNAL/)
+  assert.ok(again.resumed)
+
+  publish(annas)
+  await running.house.reload()
+  assert.deepEqual([await external(annas), await external(bens), await external(bensNext)], [false, true, true])
+  assert.doesNotMatch((await greeting()).text, /EXTERNAL/)
+  assert.doesNotMatch((await greeting(before.session)).text, /EXTERNAL/)
+  const smtp = new Talker(await secured(running, 'submission', annas))
+  await smtp.expect(/^220 [^\r]*\r\n/)
+  assert.doesNotMatch(await smtp.ask('EHLO client.example', LINES), /EXTERNAL/)
+  smtp.socket.destroy()
+
+  // Who signs for another is on a list, too.
+  publish(between)
+  await running.house.reload()
+  assert.deepEqual([await external(annas), await external(bens), await external(bensNext)], [true, true, false])
+
+  // One that is past its time says nothing: nobody is believed.
+  writeFileSync(files['revocation-lists'], revocationList(AUTHORITY, [], { until: new Date('2021-01-01') }))
+  await running.house.reload()
+  assert.deepEqual([await external(annas), await external(bens), await external(bensNext)], [false, false, false])
+
+  writeFileSync(files['revocation-lists'], 'nothing')
+  await assert.rejects(running.house.reload(), /revocation lists/)
 })

@@ -174,6 +174,103 @@ test('a large mail waits in a file while it arrives, comes out whole, and leaves
   await client.quit()
 })
 
+test('a mail larger than the config has in memory waits in a file', async (t) => {
+  const running = await populated(t, { smtp: { listen: ['127.0.0.1:0'], 'in-memory': '2KiB' } })
+  const spool = join(running.folder, 'data', 'spool')
+  const smtp = Talker.to(running.port('smtp'))
+  await smtp.expect(/^220 [^\r]*\r\n/)
+  await smtp.ask('EHLO client.example', HELLO)
+  for (const line of ['MAIL FROM:<carl@example.net>', 'RCPT TO:<anna@example.org>'])
+    await smtp.ask(line, /^250 [^\r]*\r\n/)
+  await smtp.ask('DATA', /^354 [^\r]*\r\n/)
+  const text = 'x'.repeat(70) + '\r\n'
+  smtp.socket.write(`Subject: not so large\r\n\r\n${text.repeat(60)}`)
+  while (readdirSync(spool).length === 0) await new Promise((resolve) => setImmediate(resolve))
+  await smtp.ask(`${text}.`, /^250 [^\r]*\r\n/)
+  assert.equal((await newest(running, 0)).split(text).length - 1, 61)
+  smtp.socket.destroy()
+})
+
+test('lines of a mail, the patience with a client, and when a sender is refused, are as the config says', async (t) => {
+  const smtpSettings = { 'max-line-length': 1000, 'idle-timeout': '1s', 'refuse-senders': 'at-recipient' } as const
+  const running = await startHouse(t, {
+    ...BASE,
+    endpoints: { ...BASE.endpoints, smtp: { listen: ['127.0.0.1:0'], 'log-lines': true, ...smtpSettings } },
+    mail: { incoming: { checks: { 'sender-mx': { missing: 'reject' } } } },
+  })
+  for (const person of people) await running.house.accounts.admin.createAccount(person)
+  const ok = /^250 [^\r]*\r\n/
+  const smtp = Talker.to(running.port('smtp'))
+  await smtp.expect(/^220 [^\r]*\r\n/)
+  await smtp.ask('EHLO client.example', HELLO)
+  // The DNS of a test knows no domain.
+  await smtp.ask('MAIL FROM:<carl@example.net>', ok)
+  for (const who of ['anna', 'ben'])
+    assert.match(await smtp.ask(`RCPT TO:<${who}@example.org>`, /\r\n/), /^550 5\.1\.8 /)
+  assert.match(await smtp.ask('DATA', /\r\n/), /^503 5\.5\.1 /)
+  assert.deepEqual(
+    running.lines.filter(({ event }) => event === 'recipient-refused').map(({ recipient }) => recipient),
+    ['anna@example.org', 'ben@example.org'],
+  )
+  await smtp.ask('RSET', ok)
+  await smtp.ask('MAIL FROM:<>', ok)
+  await smtp.ask('RCPT TO:<anna@example.org>', ok)
+  await smtp.ask('DATA', /^354 [^\r]*\r\n/)
+  assert.match(await smtp.ask(`Subject: ${'x'.repeat(1000)}\r\n\r\nhi\r\n.`, /\r\n/), /^554 5\.6\.0 /)
+  assert.match(await smtp.expect(/\r\n/), /^421 4\.4\.2 /)
+  await smtp.ended()
+  const said = running.lines
+    .filter(({ event }) => event === 'smtp-line')
+    .map(({ by, line }) => `${String(by)} ${String(line)}`)
+  assert.ok(
+    said.includes('client RCPT TO:<ben@example.org>') && said.some((line) => line.startsWith('server 421 4.4.2')),
+  )
+})
+
+test('sizes, recipients, line ends, XFORWARD and release times are as the config says', async (t) => {
+  const door = { 'max-recipients': 100, 'bare-line-endings': 'normalise', xforward: ['127.0.0.1'] } as const
+  const running = await startHouse(t, {
+    ...BASE,
+    endpoints: {
+      ...BASE.endpoints,
+      smtp: { listen: ['127.0.0.1:0'], ...door },
+      submission: { listen: ['127.0.0.1:0'], 'listen-tls': [], ...door, 'max-recipients': 7, 'future-release': '1h' },
+      lmtp: { listen: ['127.0.0.1:0'], ...door, 'max-recipients': 9 },
+    },
+    mail: { 'max-message-size': 10_000 },
+  })
+  for (const person of people) await running.house.accounts.admin.createAccount(person)
+  const greeted = async (protocol: string, hello: string): Promise<readonly [Talker, string]> => {
+    const talker = Talker.to(running.port(protocol))
+    await talker.expect(/^220 [^\r]*\r\n/)
+    return [talker, await talker.ask(`${hello} client.example`, HELLO)]
+  }
+  for (const [protocol, hello, most, release] of [
+    ['smtp', 'EHLO', 100, false],
+    ['submission', 'EHLO', 7, true],
+    ['lmtp', 'LHLO', 9, false],
+  ] as const) {
+    const [talker, said] = await greeted(protocol, hello)
+    assert.match(said, new RegExp(`LIMITS RCPTMAX=${most} `))
+    assert.match(said, /SIZE 10000\r\n/)
+    assert.match(said, /XFORWARD NAME /)
+    assert.equal(/FUTURERELEASE 3600 /.test(said), release)
+    talker.socket.destroy()
+  }
+  const [smtp] = await greeted('smtp', 'EHLO')
+  assert.match(await smtp.ask('MAIL FROM:<carl@example.net> SIZE=10001', /\r\n/), /^552 5\.3\.4 /)
+  await smtp.ask('XFORWARD NAME=first.example ADDR=192.0.2.9', /^250 [^\r]*\r\n/)
+  await smtp.ask('MAIL FROM:<carl@example.net>', /^250 [^\r]*\r\n/)
+  for (let i = 0; i < 100; i++) await smtp.ask('RCPT TO:<anna@example.org>', /^250 [^\r]*\r\n/)
+  assert.match(await smtp.ask('RCPT TO:<ben@example.org>', /\r\n/), /^452 4\.5\.3 /)
+  await smtp.ask('DATA', /^354 [^\r]*\r\n/)
+  await smtp.ask('Subject: bare\n\none\ntwo\r\n.', /^250 [^\r]*\r\n/)
+  assert.match(await newest(running, 0), /Subject: bare\r\n\r\none\r\ntwo\r\n/)
+  const forwarded = running.lines.find(({ event }) => event === 'mail-forwarded')
+  assert.deepEqual([forwarded?.['name'], forwarded?.['address']], ['first.example', '192.0.2.9'])
+  smtp.socket.destroy()
+})
+
 test('M-27: a header above max-header-size is refused, and the next mail is taken', async (t) => {
   const running = await populated(t, { smtp: { listen: ['127.0.0.1:0'], 'max-header-size': '1KiB' } })
   const client = await SmtpClient.open({

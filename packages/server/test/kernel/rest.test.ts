@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as pause } from 'node:timers/promises'
 import { HandClock } from '../../src/kernel/clock.ts'
-import { giveBackAtRest } from '../../src/kernel/rest.ts'
+import { giveBackAtRest, ThreadAtRest } from '../../src/kernel/rest.ts'
 import { testScope } from '../fixtures/scope.ts'
 
 const BUSY = 2_000_000
@@ -14,15 +14,24 @@ const QUIET = 10_000
 function aProcess(heap = 50 * 2 ** 20): {
   spend(...each: number[]): Promise<void>
   readonly favoured: boolean[]
+  /** How often the other threads were told. */
+  readonly told: () => number
   end(): Promise<void>
 } {
   const clock = new HandClock()
   const scope = testScope({ clock })
   const favoured: boolean[] = []
   let used = 0
-  giveBackAtRest(scope, { used: () => used, heap: () => heap, favourMemory: (memory) => favoured.push(memory) })
+  let told = 0
+  giveBackAtRest(scope, {
+    used: () => used,
+    heap: () => heap,
+    favourMemory: (memory) => favoured.push(memory),
+    begins: () => told++,
+  })
   return {
     favoured,
+    told: () => told,
     async spend(...each) {
       for (const time of each) {
         used += time
@@ -77,4 +86,38 @@ test('a heap that takes long to collect is left to V8', async () => {
   const process = aProcess(2 ** 30)
   await process.spend(BUSY, QUIET, QUIET)
   assert.deepEqual(process.favoured, [])
+})
+
+test('other threads are told once for each rest', async () => {
+  const process = aProcess()
+  await process.spend(BUSY, QUIET, QUIET, QUIET)
+  assert.equal(process.told(), 1)
+  await process.spend(...Array.from({ length: 100 }, () => QUIET))
+  assert.equal(process.told(), 1)
+  await process.spend(BUSY, QUIET)
+  assert.equal(process.told(), 2)
+})
+
+test('a thread is collected where it has allocated enough since, and not again before that', () => {
+  const MIB = 2 ** 20
+  let used = 30 * MIB
+  let collections = 0
+  const thread = new ThreadAtRest({
+    used: () => used,
+    collect: () => {
+      collections++
+      used = 20 * MIB
+    },
+  })
+  thread.giveBack()
+  thread.giveBack()
+  used += MIB
+  thread.giveBack()
+  assert.equal(collections, 1)
+  used += 10 * MIB
+  thread.giveBack()
+  assert.equal(collections, 2)
+  used = 500 * MIB
+  thread.giveBack()
+  assert.equal(collections, 2, 'a large heap would hold up the next call')
 })

@@ -7,6 +7,7 @@ import { after, mock, test } from 'node:test'
 import { accountTopic, type Change, StoreError } from '../../src/store/contracts.ts'
 import { openStore } from '../../src/store/open.ts'
 import { testScope } from '../fixtures/scope.ts'
+import { litter } from './litter.ts'
 import { notes, notesGrown } from './notes.ts'
 
 const folders: string[] = []
@@ -18,6 +19,7 @@ const folder = (): string => {
 after(() => folders.forEach((made) => rmSync(made, { recursive: true, force: true })))
 
 const worker = new URL('./worker.ts', import.meta.url)
+const littering = new URL('./littering-worker.ts', import.meta.url)
 
 for (const [where, extra] of [
   ['in this thread', {}],
@@ -128,6 +130,20 @@ test('a data folder that the store makes is there after a power loss, with those
     mock.restoreAll()
     await scope.close()
   }
+})
+
+test('when the process rests, a thread lets go of what its operations have left behind, and answers whoever asks', async () => {
+  const scope = testScope()
+  const store = await openStore(scope, { folder: folder(), definitions: [litter], worker: littering, threads: 1 })
+  const anna = store.account(litter, 'anna')
+  await anna.leave()
+  const asked = anna.isGone()
+  store.rest()
+  assert.equal(await asked, false, 'who waits is answered first')
+  let gone = false
+  for (let again = 0; again < 100 && !gone; again++) gone = await anna.isGone()
+  assert.equal(gone, true)
+  await scope.close()
 })
 
 test('who works in the background on an account sees whether somebody else asks for it', async () => {

@@ -1,8 +1,9 @@
 // What must change in an envelope and its message for the server at hand, and what it cannot be sent at all.
 
 import { isAscii } from 'node:buffer'
-import { encodeBinaryParts, normaliseDomain, toSevenBit } from '@aviso/mime'
+import { normaliseDomain, toSevenBit } from '@aviso/mime'
 import { headerEnd, type MessageSource } from '../body/message.ts'
+import { textForm } from '../body/text-form.ts'
 import type { BodyType } from '../parameters.ts'
 import { reply } from '../reply.ts'
 import type { OutgoingEnvelope } from './contracts.ts'
@@ -129,25 +130,21 @@ async function encode(
   const eightBit = offer.has('8BITMIME')
   if (body === 'BINARYMIME') {
     if (chunking && offer.has('BINARYMIME')) return { body, source }
-    return convert(source, (bytes) => {
-      const text = encodeBinaryParts(bytes)
-      return eightBit && !text.includes(0) ? text : toSevenBit(text)
-    })
+    const text = await textForm(source)
+    // NUL is no text, wherever it stands: in a message that was 8-bit it may yet be hidden in base64.
+    if (text.fault === 'nul' || (!text.ascii && !eightBit)) return convert(text)
+    return { body: text.ascii ? '7BIT' : '8BITMIME', source: text.changed ? text : source }
   }
   if (source.bytes !== undefined ? isAscii(source.bytes) : body === '7BIT') return { body: '7BIT', source }
   if (eightBit) return { body: '8BITMIME', source }
-  return (await asciiOnly(source)) ? { body: '7BIT', source } : convert(source, toSevenBit)
+  return (await asciiOnly(source)) ? { body: '7BIT', source } : convert(source)
 }
 
-/** RFC 6152 §3 and RFC 3030 §3: an 8-bit or binary message for who takes none. */
-async function convert(
-  source: OutgoingSource,
-  conversion: (bytes: Uint8Array) => Uint8Array | undefined,
-): Promise<Pick<Adapted, 'body' | 'source'> | undefined> {
+/** RFC 6152 §3: an 8-bit message for who takes none. */
+async function convert(source: OutgoingSource): Promise<Pick<Adapted, 'body' | 'source'> | undefined> {
   if (source.size > MAX_CONVERTED) return undefined
-  const converted = conversion(await gather(source, Infinity))
-  if (converted === undefined) return undefined
-  return { body: isAscii(converted) ? '7BIT' : '8BITMIME', source: outgoing(converted) }
+  const converted = toSevenBit(await gather(source, Infinity))
+  return converted === undefined ? undefined : { body: '7BIT', source: outgoing(converted) }
 }
 
 async function asciiHeader(source: OutgoingSource): Promise<boolean> {

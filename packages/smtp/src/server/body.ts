@@ -3,7 +3,8 @@
 import { BodyCollector, type MemoryBudget } from '../body/collector.ts'
 import type { MessageBody } from '../body/message.ts'
 import type { Spool } from '../body/spool.ts'
-import { TextReader } from '../body/text-reader.ts'
+import { BinaryReader } from '../body/text-form.ts'
+import { type TextFault, TextReader } from '../body/text-reader.ts'
 import type { Clock } from '../clock.ts'
 import type { BodyType } from '../parameters.ts'
 import { SmtpError } from '../reply.ts'
@@ -24,8 +25,9 @@ export class IncomingBody {
   readonly #rules: BodyRules
   readonly #type: BodyType
   readonly #collector: BodyCollector
-  /** Undefined for BINARYMIME, which has no lines. */
+  /** One of the two looks at the octets. */
   readonly #text: TextReader | undefined
+  readonly #binary: BinaryReader | undefined
   readonly #deadline: number
   #arrived = 0
 
@@ -41,10 +43,11 @@ export class IncomingBody {
       spool,
       threshold: limits.messageInMemory,
     })
-    this.#text =
-      type === 'BINARYMIME'
-        ? undefined
-        : new TextReader({ dots: command === 'DATA', bareLineEndings, maxLine: limits.textLine })
+    const binary = type === 'BINARYMIME'
+    this.#text = binary
+      ? undefined
+      : new TextReader({ dots: command === 'DATA', bareLineEndings, maxLine: limits.textLine })
+    this.#binary = binary ? new BinaryReader(limits.textLine) : undefined
     this.#deadline = rules.clock.now() + limits.messageDuration
   }
 
@@ -71,7 +74,8 @@ export class IncomingBody {
       const piece = await wire.readPiece(left)
       left -= piece.length
       this.#arrived += piece.length
-      if (this.#text === undefined) this.#collector.push(piece)
+      this.#binary?.push(piece)
+      if (this.#text === undefined) this.#keep(piece)
       else this.#text.push(piece, this.#keep)
       await this.#pause()
     }
@@ -81,7 +85,8 @@ export class IncomingBody {
   sizeFault(): SmtpError | undefined {
     const { overflow, size, cause } = this.#collector
     const { limits } = this.#rules
-    if (size > limits.messageSize) return tooBig(limits)
+    // Not everybody behind us takes binary: what would be too big in base64 is too big.
+    if (Math.max(size, this.#binary?.size ?? 0) > limits.messageSize) return tooBig(limits)
     if (overflow === 'memory') return new SmtpError(452, '4.3.1', 'Insufficient memory, try again later')
     if (overflow === 'spool') return new SmtpError(452, '4.3.1', 'Insufficient storage, try again later', { cause })
     return undefined
@@ -90,6 +95,7 @@ export class IncomingBody {
   /** The message, its dots its own again. Throws SmtpError when it cannot be taken. */
   async finish(): Promise<MessageBody> {
     this.#text?.end(this.#keep)
+    this.#binary?.end()
     const body = await this.#collector.finish(this.#type)
     const refusal = this.sizeFault() ?? this.#textFault()
     if (refusal !== undefined) throw refusal
@@ -107,12 +113,16 @@ export class IncomingBody {
 
   readonly #keep = (octets: Buffer): void => {
     // A message that will be refused is read to its end, but kept no longer.
-    if (this.#text?.fault !== undefined) this.#collector.drop()
+    if (this.#fault !== undefined) this.#collector.drop()
     this.#collector.push(octets)
   }
 
+  get #fault(): TextFault | undefined {
+    return (this.#text ?? this.#binary)?.fault
+  }
+
   #textFault(): SmtpError | undefined {
-    switch (this.#text?.fault) {
+    switch (this.#fault) {
       case 'nul':
         return new SmtpError(550, '5.6.0', 'The message holds a NUL octet: encode it, as base64 does')
       case 'long':

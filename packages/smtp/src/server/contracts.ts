@@ -166,6 +166,9 @@ export const defaultLimits: SmtpLimits = {
 /** What went wrong inside a handler, for log and metrics. `command` is the verb, or `CONNECT` and `CLOSE`. */
 export type ErrorListener = (error: unknown, session: SmtpSession, command: string) => void
 
+/** What client and server say to each other, for whoever looks for a fault. */
+export type LineListener = (by: 'client' | 'server', line: string, session: SmtpSession) => void
+
 export interface SmtpServerOptions {
   readonly kind: ServerKind
   /** Our name, in greeting and EHLO: an A-label domain name. */
@@ -190,6 +193,8 @@ export interface SmtpServerOptions {
   /** CR or LF alone in a message: `reject` (default) refuses it, `normalise` makes it CRLF. The end of DATA is strict either way. */
   readonly bareLineEndings?: 'reject' | 'normalise'
   readonly onError?: ErrorListener
+  /** Hears what is said: commands and replies, without line ends. Not messages, and not what stands behind the mechanism of AUTH. */
+  readonly onLine?: LineListener
   readonly clock?: Clock
   /** The time of day, for HOLDFOR and HOLDUNTIL. Default: the wall's. */
   readonly date?: () => Date

@@ -33,10 +33,9 @@ export class Policy {
     question: (handler: SessionHandler) => SmtpReply | void | Promise<SmtpReply | void>,
   ): Promise<SmtpReply | undefined> {
     try {
-      return (await this.attempt(command, question)) ?? undefined
+      return (await question(this.#handler)) ?? undefined
     } catch (error) {
-      if (error instanceof SmtpError) return error.reply
-      throw error
+      return this.#refusal(error, command).reply
     }
   }
 
@@ -45,9 +44,13 @@ export class Policy {
     try {
       return await question(this.#handler)
     } catch (error) {
-      if (error instanceof SmtpError) throw error
-      this.#service.report(error, this.#session, command)
-      throw new SmtpError(451, '4.3.0', 'Local error, try again later', { cause: error })
+      throw this.#refusal(error, command)
     }
+  }
+
+  #refusal(error: unknown, command: string): SmtpError {
+    if (error instanceof SmtpError) return error
+    this.#service.report(error, this.#session, command)
+    return new SmtpError(451, '4.3.0', 'Local error, try again later', { cause: error })
   }
 }

@@ -18,6 +18,9 @@ export class Service {
   readonly options: SmtpServerOptions
   readonly limits: SmtpLimits
   readonly extensions: Omit<Extensions, 'auth'>
+  /** What a session has, in the clear and within TLS. */
+  readonly offered: Extensions
+  readonly offeredSecure: Extensions
   readonly budget: MemoryBudget
   readonly clock: Clock
   readonly spool: Spool | undefined
@@ -36,6 +39,8 @@ export class Service {
       // RFC 4865 §4: only who submits a message may have it held.
       futureRelease: options.kind === 'submission' ? on.futureRelease : 0,
     }
+    this.offeredSecure = { ...this.extensions, auth: options.mechanisms !== undefined }
+    this.offered = { ...this.offeredSecure, requireTls: false }
     this.budget = new MemoryBudget(this.limits.bytesInFlight)
     this.clock = options.clock ?? systemClock
     this.spool = options.spool
@@ -50,6 +55,15 @@ export class Service {
       return this.options.trust?.(peer) ?? {}
     } catch {
       return {}
+    }
+  }
+
+  /** Tells whoever listens what is said. */
+  heard(by: 'client' | 'server', line: string, session: SmtpSession): void {
+    try {
+      this.options.onLine?.(by, line, session)
+    } catch (error) {
+      this.report(error, session, 'LINE')
     }
   }
 

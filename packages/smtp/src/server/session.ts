@@ -134,7 +134,7 @@ export class Session implements SmtpSession {
       // RFC 5321 §3.1 and §3.8: a greeting is 220 or 554, and 421 may stand anywhere.
       this.#bid({ ...refusal, code: refusal.code >= 500 ? 554 : 421 })
     } else {
-      this.#wire.write(`220 ${hostname} ${kind === 'lmtp' ? 'LMTP' : 'ESMTP'} ready\r\n`)
+      this.#say(reply(220, undefined, `${hostname} ${kind === 'lmtp' ? 'LMTP' : 'ESMTP'} ready`))
     }
   }
 
@@ -144,6 +144,7 @@ export class Session implements SmtpSession {
     try {
       if (line === TOO_LONG) throw new SmtpError(500, '5.5.2', 'Line too long')
       const command = parseCommand(line)
+      if (this.#service.options.onLine !== undefined) this.#service.heard('client', spoken(command), this)
       if (command.utf8 && !['MAIL', 'RCPT', 'VRFY'].includes(command.verb)) {
         throw new SmtpError(500, '5.5.2', 'This command is ASCII only')
       }
@@ -245,8 +246,7 @@ export class Session implements SmtpSession {
   }
 
   #extensions(): Extensions {
-    const { extensions, options } = this.#service
-    return { ...extensions, requireTls: extensions.requireTls && this.#secure, auth: options.mechanisms !== undefined }
+    return this.#secure ? this.#service.offeredSecure : this.#service.offered
   }
 
   /** Without TLS a password travels in the clear, so nothing is offered there unless the operator insists. */
@@ -338,7 +338,10 @@ export class Session implements SmtpSession {
   }
 
   #say(answer: SmtpReply, utf8 = this.#transactions.smtpUtf8): void {
-    this.#wire.write(formatReply(answer, utf8))
+    const text = formatReply(answer, utf8)
+    this.#wire.write(text)
+    if (this.#service.options.onLine !== undefined)
+      for (const line of text.trimEnd().split('\r\n')) this.#service.heard('server', line, this)
     // RFC 5321 §3.8: 421 closes the connection, whoever says it.
     if (answer.code === 421) this.#ending = true
   }
@@ -359,4 +362,13 @@ export class Session implements SmtpSession {
   #countError(): void {
     if (++this.#errors >= this.#service.limits.errors) this.#bid(reply(421, '4.7.0', 'Too many errors'))
   }
+}
+
+const KNOWN_VERB =
+  /^(?:EHLO|HELO|LHLO|MAIL|RCPT|DATA|BDAT|RSET|NOOP|QUIT|STARTTLS|XCLIENT|XFORWARD|VRFY|HELP|EXPN|TURN|ETRN|SEND|SOML|SAML)$/
+
+/** A command as others may read it: behind the mechanism of AUTH, and in what is no command, there may be a password. */
+function spoken({ verb, argument }: Command): string {
+  if (KNOWN_VERB.test(verb)) return `${verb} ${argument}`.trimEnd()
+  return verb === 'AUTH' ? `AUTH ${argument.split(' ', 1)[0]}` : '(no command)'
 }

@@ -17,13 +17,7 @@ export class HandClock implements Clock {
   after(milliseconds: number, action: () => void): ClockTimer {
     const timer = { at: this.#now + milliseconds, action }
     this.#timers.add(timer)
-    return {
-      refresh: () => {
-        timer.at = this.#now + milliseconds
-        this.#timers.add(timer)
-      },
-      cancel: () => void this.#timers.delete(timer),
-    }
+    return { cancel: () => void this.#timers.delete(timer) }
   }
 
   /** Lets time pass; what falls due happens now. */

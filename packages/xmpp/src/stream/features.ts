@@ -3,7 +3,7 @@
 import { el, type Element } from '../element.ts'
 import { NS } from '../namespaces.ts'
 import type { Sasl2Handlers } from './sasl2.ts'
-import type { ServerStreamHandlers, ServerStreamOptions } from './server-contracts.ts'
+import type { ServerStreamHandlers, ServerStreamLimits, ServerStreamOptions } from './server-contracts.ts'
 import type { ServerStream } from './server-stream.ts'
 
 /** Texts that are remembered. With more of them than that there is something in the keys that should not be: all are forgotten. */
@@ -24,7 +24,9 @@ export class FeatureTexts {
   }
 }
 
-type Offered = Pick<ServerStreamOptions, 'starttls' | 'featureTexts'>
+type Offered = Pick<ServerStreamOptions, 'starttls' | 'featureTexts' | 'namespace'> & {
+  readonly limits: Pick<ServerStreamLimits, 'stanzaBytes' | 'unauthenticatedStanzaBytes'>
+}
 
 /** The features of a stream's current state. */
 export function streamFeatures(stream: ServerStream, offered: Offered, handlers: ServerStreamHandlers): string {
@@ -47,9 +49,17 @@ function featureElements(stream: ServerStream, offered: Offered, handlers: Serve
     }
   }
   if (stream.state === 'authenticated' && handlers.bind !== undefined) features.push(el('bind', { xmlns: NS.bind }))
-  if (starttls?.required !== true) features.push(...(handlers.features?.(stream) ?? []))
+  if (starttls?.required === true) return features
+  const { stanzaBytes, unauthenticatedStanzaBytes } = offered.limits
+  // A server that proves itself by dialback is not offered anything again: it is told what will count for it.
+  const known = stream.state !== 'negotiating' || offered.namespace === NS.server
+  features.push(...(handlers.features?.(stream) ?? []), streamLimits(known ? stanzaBytes : unauthenticatedStanzaBytes))
   return features
 }
+
+/** XEP-0478 (0.2.0): how large an element the peer may send. How long it may be silent is not told: nobody is sent away for it. */
+export const streamLimits = (maxBytes: number): Element =>
+  el('limits', { xmlns: NS.streamLimits }, el('max-bytes', {}, String(maxBytes)))
 
 function authentication(mechanisms: readonly string[], handlers: Sasl2Handlers): Element {
   const { inline, others } = handlers.offer()

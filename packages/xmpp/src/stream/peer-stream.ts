@@ -74,6 +74,7 @@ export class PeerStream {
   #state: PeerState = 'opening'
   #secure: boolean
   #id = ''
+  #maxBytes: number | undefined
   /** What comes next; anything else of those is out of turn. */
   #awaiting: 'header' | 'features' | 'proceed' | 'sasl' | undefined = 'header'
   #deadline: { cancel(): void } | undefined
@@ -124,6 +125,11 @@ export class PeerStream {
   /** The id that the peer gave to the stream last; '' before its header, or where it gave none. */
   get id(): string {
     return this.#id
+  }
+
+  /** How large an element the peer takes, in octets (XEP-0478); undefined where it has not said so. */
+  get maxBytes(): number | undefined {
+    return this.#maxBytes
   }
 
   /** Octets sent but not taken by the peer. */
@@ -204,6 +210,8 @@ export class PeerStream {
     // Some servers send them again when something has changed: nothing that matters here.
     if (this.#awaiting !== 'features') return undefined
     this.#awaiting = undefined
+    const limit = features.child('limits', NS.streamLimits)?.childText('max-bytes')
+    this.#maxBytes = limit !== undefined && /^[1-9][0-9]{0,9}$/.test(limit) ? Number(limit) : undefined
     if (this.#state === 'authenticated') {
       this.#settled()
       return this.#handlers.authenticated(this)

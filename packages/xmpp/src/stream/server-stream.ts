@@ -179,7 +179,7 @@ export class ServerStream {
 
   /** Sends the features of the current state once more (SASL2 does so without a restart). */
   sendFeatures(): void {
-    this.#connection.send(streamFeatures(this, this.#options, this.#handlers))
+    this.#connection.send(streamFeatures(this, { ...this.#options, limits: this.#limits }, this.#handlers))
   }
 
   // Stream headers

@@ -11,6 +11,7 @@ interface QuotaOptions extends CommonOptions {
   readonly storage?: string
   readonly messages?: string
   readonly mailboxes?: string
+  readonly messageSize?: string
 }
 
 /** Adds `quota` to `aviso account`. */
@@ -21,11 +22,13 @@ export function quotaCommand(programme: Programme, account: Command): void {
     .option('--storage <size>', "such as 1GiB, or 'none', or 'default' for what the config says")
     .option('--messages <count>', "a number, 'none' or 'default'")
     .option('--mailboxes <count>', "a number, 'none' or 'default'")
+    .option('--message-size <size>', "of the largest message, such as 10MiB, or 'default'")
   common(quota).action(async (address: string, options: QuotaOptions) => {
     const change = {
       ...given('storage', '--storage', options.storage, storageSize),
       ...given('messages', '--messages', options.messages, wholeNumber),
       ...given('mailboxes', '--mailboxes', options.mailboxes, wholeNumber),
+      ...(options.messageSize === undefined ? {} : { message: messageSize('--message-size', options.messageSize) }),
     }
     const found = await withAdmin(programme, options, (admin) => admin.ask('account.quota', { address, change }))
     show(options.json === true, found, () =>
@@ -35,6 +38,7 @@ export function quotaCommand(programme: Programme, account: Command): void {
           row('storage', found.storage, storageText),
           row('messages', found.messages, String),
           row('mailboxes', found.mailboxes, String),
+          ['one message', '', storageText(found.message.limit), setBy(found.message.own)],
         ],
       ),
     )
@@ -57,16 +61,27 @@ function given<Name extends string>(
 }
 
 const storageSize = (text: string): number | undefined => (/^\d{1,15}$/.test(text) ? Number(text) : parseSize(text))
+/** The size of one message as it was typed for `what`. Throws `UsageError`. */
+export function messageSize(what: string, text: string): number | 'default' {
+  if (text === 'default') return text
+  const size = storageSize(text)
+  if (size === undefined || size === 0)
+    throw new UsageError(`${what} ${text}: expected a size such as 500KiB or 10MiB, or default`)
+  return size
+}
+
 const wholeNumber = (text: string): number | undefined => (/^\d{1,15}$/.test(text) ? Number(text) : undefined)
 
 const row = (name: string, { used, limit, own }: QuotaLine, text: (value: number) => string): string[] => [
   name,
   text(used),
   limit === undefined ? 'none' : text(limit),
-  own ? 'this account' : 'the config',
+  setBy(own),
 ]
 
-function storageText(octets: number): string {
+const setBy = (own: boolean): string => (own ? 'this account' : 'the config')
+
+export function storageText(octets: number): string {
   let value = octets
   for (const unit of ['B', 'KiB', 'MiB', 'GiB']) {
     if (value < 1024) return `${Number(value.toFixed(1))} ${unit}`

@@ -133,8 +133,13 @@ function sentence(finding: Result['findings'][number]): string {
           .map(({ mailbox, uid }) => `message ${uid} of ${mailbox}`)
           .join(', ')}${messages.length > 5 ? ` and ${messages.length - 5} more` : ''}.`
   const done = repaired ? ' Repaired.' : LOST.has(kind) ? ' Only a backup has it.' : ''
-  return printable(`${text.charAt(0).toUpperCase()}${text.slice(1)}.${where}${done}`)
+  // What begins with the name of a mailbox keeps its spelling.
+  const said = NAMED.has(kind) && !text.startsWith('the ') ? text : `${text.charAt(0).toUpperCase()}${text.slice(1)}`
+  return printable(`${said}.${where}${done}`)
 }
+
+/** Kinds of findings that are of one mailbox. */
+const NAMED: ReadonlySet<string> = new Set(['counter', 'numbers', 'packed'])
 
 /** What nothing else here says. */
 const LOST: ReadonlySet<string> = new Set(['dangling', 'content', 'missing-blob', 'missing-file', 'cut-file'])

@@ -35,12 +35,13 @@ interface SimulateOptions extends CommonOptions {
   readonly hello?: string
   readonly as?: string
   readonly message?: string
+  readonly external?: boolean
 }
 
 export function simulateCommand(programme: Programme): Command {
   return common(
     new Command('simulate').description(
-      'what would become of a mail: asks all checks and rules, delivers nothing and remembers nothing',
+      'what would become of a mail: asks all checks and rules of this server, delivers nothing and remembers nothing',
     ),
   )
     .option('--from <address>', "the reverse-path; '' or <> for a notification")
@@ -49,6 +50,7 @@ export function simulateCommand(programme: Programme): Command {
     .option('--hello <name>', "the name in EHLO (default: the sender's domain)")
     .option('--as <account>', 'the account that would be logged in')
     .option('--message <file>', 'the message; - for standard input')
+    .option('--external', 'ask rspamd, milters, ClamAV and commands too, which may remember the mail')
     .action(async (options: SimulateOptions) => {
       const { from, to } = options
       if (from === undefined || to === undefined || to.length === 0)
@@ -61,6 +63,7 @@ export function simulateCommand(programme: Programme): Command {
           ...(options.ip === undefined ? {} : { ip: options.ip }),
           ...(options.hello === undefined ? {} : { hello: options.hello }),
           ...(options.as === undefined ? {} : { as: options.as }),
+          ...(options.external === true ? { external: true } : {}),
           ...(message === undefined ? {} : { message: message.toString('base64') }),
         }),
       )

@@ -7,6 +7,7 @@ import { type CommonOptions, common, withAdmin } from '../context.ts'
 import type { Programme } from '../programme.ts'
 import { sizeText } from '../progress.ts'
 import { agreed, show, table } from '../terminal.ts'
+import { messageSize, storageText } from './account-quota.ts'
 
 /** Roles as people type them (RFC 6154, RFC 9979). */
 const ROLES: Readonly<Record<string, MailboxRole>> = {
@@ -101,6 +102,22 @@ export function mailboxCommand(programme: Programme): Command {
       })
       show(options.json === true, { mailbox: name, messages }, () => `${name} is gone, with its ${messages} messages.`)
     })
+
+  common(
+    mailbox
+      .command('limit <address> <mailbox> [size]')
+      .description("how large a message may be that comes into a mailbox; sets it, 'default' for what holds elsewhere"),
+  ).action(async (address: string, name: string, size: string | undefined, options: CommonOptions) => {
+    const change = size === undefined ? undefined : messageSize('the limit', size)
+    const { octets, own } = await withAdmin(programme, options, (admin) =>
+      admin.ask('mailbox.limit', { address, mailbox: name, ...(change === undefined ? {} : { change }) }),
+    )
+    show(
+      options.json === true,
+      { mailbox: name, limit: octets, own },
+      () => `${storageText(octets)} (${octets} octets)${own ? '' : ', as elsewhere'}`,
+    )
+  })
 
   for (const [command, subscribed, summary] of [
     ['subscribe', true, 'let mail programs show a mailbox'],

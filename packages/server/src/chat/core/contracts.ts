@@ -186,6 +186,8 @@ export interface Chat {
   isServed(domain: string): boolean
   /** Set for a domain of guests (XEP-0175). */
   guests(domain: string): GuestTerms | undefined
+  /** False where people of other servers do not write to whoever has that address now: guests, unless they may write to them. */
+  isReachable(to: Jid): boolean
   /** True for the domains whose accounts chat here. */
   isLocal(domain: string): boolean
   /** The domains of services below one of accounts: `rooms.example.org` ... */

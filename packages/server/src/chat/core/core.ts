@@ -11,6 +11,7 @@ import {
   type Underway,
 } from '@aviso/xmpp'
 import { type Account, type AccountRoom, Accounts, type GuestTerms } from '../../accounts/contracts.ts'
+import { GUEST } from '../../accounts/roles.ts'
 import { accountRooms } from '../../accounts/rooms.ts'
 import type { Log } from '../../kernel/log.ts'
 import type { Random } from '../../kernel/random.ts'
@@ -137,6 +138,11 @@ export class Core implements Chat {
 
   isServed(domain: string): boolean {
     return this.isLocal(domain) || this.services.has(domain)
+  }
+
+  isReachable(to: Jid): boolean {
+    const account = this.directory.account(to.bareString)?.account
+    return account?.role !== GUEST || this.accounts.may(account, 'chat-elsewhere')
   }
 
   isLocal(domain: string): boolean {

@@ -11,6 +11,8 @@ import type { Reached } from './reach.ts'
 
 /** A stream over which stanzas go to another server: one that we opened, or a bidirectional one that it did. */
 export interface Wire {
+  /** How large a stanza the other server takes, octets; undefined where it is not known. */
+  readonly maxBytes?: number | undefined
   send(xml: string): boolean
   close(error?: StreamError): void
 }
@@ -111,6 +113,10 @@ export class Outgoing {
     const link = this.#link(pair)
     link.usedAt = this.#terms.clock.monotonic()
     const xml = stanza.inNamespace(NS.server).toString(NS.server)
+    if (link.wire !== undefined && isTooLarge(xml, link.wire)) {
+      if (isSilent(stanza)) return 'handled'
+      throw tooLarge(pair, link.wire)
+    }
     if (link.wire?.send(xml) === true) {
       this.#terms.sent(xml)
       return 'handled'
@@ -264,7 +270,13 @@ export class Outgoing {
     const { waiting } = link
     link.waiting = []
     link.octets = 0
-    for (const { xml } of waiting) {
+    for (const { xml, stanza, origin } of waiting) {
+      if (isTooLarge(xml, wire)) {
+        if (isSilent(stanza)) continue
+        this.#terms.bounced()
+        this.#terms.refuse(stanza, origin, tooLarge(link.pair, wire))
+        continue
+      }
       if (!wire.send(xml)) return
       this.#terms.sent(xml)
     }
@@ -281,3 +293,12 @@ export class Outgoing {
     }
   }
 }
+
+/** XEP-0478 §4: what is larger than the other server takes would end the stream, and the stanzas of others with it. */
+function isTooLarge(xml: string, { maxBytes }: Wire): boolean {
+  // A character takes three octets at most.
+  return maxBytes !== undefined && xml.length * 3 > maxBytes && Buffer.byteLength(xml) > maxBytes
+}
+
+const tooLarge = ({ remote }: Pair, { maxBytes }: Wire): StanzaError =>
+  StanzaError.of('policy-violation', `${remote} takes ${maxBytes} octets at most`)

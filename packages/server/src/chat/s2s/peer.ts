@@ -13,6 +13,7 @@ import {
   type PeerStreamLimits,
   readDialback,
   StreamError,
+  streamLimits,
 } from '@aviso/xmpp'
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../../kernel/clock.ts'
@@ -30,7 +31,7 @@ export interface PeerTerms extends DialTools {
   readonly dialback: boolean
   readonly bidi: boolean
   readonly negotiationTimeout: number
-  readonly limits: Partial<PeerStreamLimits>
+  readonly limits: Partial<PeerStreamLimits> & Pick<PeerStreamLimits, 'stanzaBytes'>
   /** Answers a question about one of our keys. */
   answer(question: Dialback): string
 }
@@ -153,7 +154,7 @@ export class PeerSession implements PeerStreamHandlers {
     if (this.#verifyOnly) return this.#done('none')
     if (bidi && this.#events.stanza !== undefined && features.child('bidi', NS.bidiFeature) !== undefined) {
       this.#bidi = true
-      stream.send(el('bidi', { xmlns: NS.bidi }))
+      stream.send(el('bidi', { xmlns: NS.bidi }, streamLimits(this.#terms.limits.stanzaBytes)))
     }
     const mechanisms = features.child('mechanisms', NS.sasl)?.childrenNamed('mechanism') ?? []
     const offered = mechanisms.some((mechanism) => mechanism.text() === 'EXTERNAL')

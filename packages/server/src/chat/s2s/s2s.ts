@@ -99,7 +99,10 @@ export async function openS2s(scope: Scope, config: S2sConfig): Promise<void> {
     const own = stanza
       .inNamespace('jabber:client')
       .with({ from: addresses.from.toString(), to: addresses.to.toString() })
-    return chat.receive(own, originOf(addresses.from))
+    const origin = originOf(addresses.from)
+    // As for a name that nobody has.
+    if (!chat.isReachable(addresses.to)) return chat.refuse(own, origin, StanzaError.of('service-unavailable'))
+    return chat.receive(own, origin)
   }
 
   const outgoing = new Outgoing({

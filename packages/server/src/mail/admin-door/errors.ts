@@ -32,7 +32,9 @@ export function asMailAdminError(error: unknown): unknown {
   if (code === undefined) return error
   const { message, cause } = error
   const why = code === 'unavailable' && cause instanceof Error ? `${message}: ${cause.message}` : message
-  return new MailAdminError(code, why.charAt(0).toLowerCase() + why.slice(1), { cause: error })
+  // A name in capitals, such as INBOX, stays one.
+  const plain = why.replace(/^[A-Z](?![A-Z])/, (letter) => letter.toLowerCase())
+  return new MailAdminError(code, plain, { cause: error })
 }
 
 export const tooBig = (limit: number): MailAdminError =>

@@ -3,7 +3,7 @@
 import { isLoopback } from '../../accounts/neighbourhood.ts'
 import { type Scope, serviceKey } from '../../kernel/scope.ts'
 import { Resolver } from '../../net/dns/contracts.ts'
-import { finding, type Mail, type Message as PipelineMessage } from '../pipeline/contracts.ts'
+import { accept, finding, type Mail, type MailCheck, type Message as PipelineMessage } from '../pipeline/contracts.ts'
 import { MailSettings } from '../settings.ts'
 import { type ArcResult, verifyArc } from './arc/verify.ts'
 import { DkimKeys } from './dkim/key-record.ts'
@@ -38,6 +38,14 @@ export function asSigned(message: PipelineMessage): Message {
 /** A mail that a peer on the network handed in without a login: the only one that its sender's domain has something to say about. What is on this machine is ours. */
 export const fromOutside = ({ client }: Mail): boolean =>
   client.account === undefined && client.remoteAddress !== '' && !isLoopback(client.remoteAddress)
+
+/** The check, for mail from outside; it accepts all else at once, so that nobody waits for what need not be asked. */
+export function judgingOutside({ sender, content }: Required<Pick<MailCheck, 'content'>> & MailCheck): MailCheck {
+  return {
+    ...(sender && { sender: (mail) => (fromOutside(mail) ? sender(mail) : accept()) }),
+    content: (mail, message) => (fromOutside(mail) ? content(mail, message) : accept()),
+  }
+}
 
 export class Authenticator {
   readonly #scope: Scope

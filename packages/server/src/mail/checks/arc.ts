@@ -2,9 +2,9 @@
 
 import * as v from 'valibot'
 import type { ArcResult } from '../authentication/arc/verify.ts'
-import { Authenticator, fromOutside } from '../authentication/findings.ts'
+import { Authenticator, judgingOutside } from '../authentication/findings.ts'
 import { resinfo } from '../authentication/results.ts'
-import { accept, mailCheck } from '../pipeline/contracts.ts'
+import { mailCheck } from '../pipeline/contracts.ts'
 import { action, carryOut, usual } from './action.ts'
 
 export const arc = mailCheck({
@@ -18,9 +18,8 @@ export const arc = mailCheck({
 
   async create(config, scope) {
     const authenticator = await Authenticator.open(scope)
-    return {
+    return judgingOutside({
       async content(mail, message) {
-        if (!fromOutside(mail)) return accept()
         const result = await authenticator.arc(mail, message)
         const { status, reason } = result
         const besides = { why: `${status}: ${reason}`, results: [arcResinfo(result)] }
@@ -29,7 +28,7 @@ export const arc = mailCheck({
         if (status === 'temperror') return carryOut(config.temperror, usual('7.29', `ARC: ${reason}`), besides)
         return { action: 'accept', ...besides }
       },
-    }
+    })
   },
 })
 

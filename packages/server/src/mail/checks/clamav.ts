@@ -35,6 +35,7 @@ export const clamav = mailCheck({
     const address = parseProgramAddress(config.address)
     if (address === undefined) throw new Error(`'${config.address}' is no address`)
     return {
+      external: true,
       // Longer than each of its steps: what went wrong is said by the step that it went wrong in.
       patience: 3 * config.timeout,
       async content(_mail, message): Promise<Verdict> {

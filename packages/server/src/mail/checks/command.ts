@@ -2,10 +2,12 @@
 
 import { Headers } from '@aviso/mime'
 import * as v from 'valibot'
+import { randomWord } from '../../kernel/random.ts'
 import { duration } from '../../kernel/units.ts'
 import { DnsError, Resolver } from '../../net/dns/contracts.ts'
 import {
   accept,
+  finding,
   type Mail,
   mailCheck,
   type Message,
@@ -36,9 +38,9 @@ export const command = mailCheck({
     arguments: programSettings.arguments(PLACEHOLDERS.map((one) => `{${one}}`).join(', ')),
     stage: v.optional(
       v.pipe(
-        v.picklist(['sender', 'recipient', 'content']),
+        v.picklist(['connection', 'sender', 'recipient', 'content']),
         v.description(
-          'when it runs: at MAIL, at each RCPT, or with the whole message (else its standard input is empty)',
+          'when it runs: before the first MAIL of a session, at MAIL, at each RCPT, or with the whole message (else its standard input is empty)',
         ),
       ),
       'content',
@@ -65,7 +67,10 @@ export const command = mailCheck({
     )
     const wantsName = config.arguments.some((arg) => arg.includes('{name}'))
 
-    const ask = async (mail: Mail, message?: Message, recipient?: Recipient): Promise<Verdict> => {
+    /** The verdict on a session's client, for all its mails. */
+    const session = finding<Verdict>(`command:${randomWord(scope.random, 12)}`)
+
+    const ask = async (mail: About, message?: Message, recipient?: Recipient): Promise<Verdict> => {
       const values = mailValues(mail, {
         recipient: recipient?.address.toString() ?? '',
         name: wantsName && mail.client.remoteAddress !== '' ? await nameOf(mail) : '',
@@ -97,7 +102,7 @@ export const command = mailCheck({
       }
     }
 
-    const nameOf = async ({ client }: Mail): Promise<string> => {
+    const nameOf = async ({ client }: About): Promise<string> => {
       try {
         return (await reverseNames(client, resolver)).confirmed[0] ?? ''
       } catch (error) {
@@ -107,14 +112,22 @@ export const command = mailCheck({
     }
 
     return {
+      external: true,
       // The program has its own time.
       patience: config.timeout + 10_000,
+      ...(config.stage === 'connection' && {
+        sender: ({ client, simulated }: Mail) =>
+          client.once(session, () => ask({ id: '', client, reversePath: null, recipients: [], simulated })),
+      }),
       ...(config.stage === 'sender' && { sender: (mail: Mail) => ask(mail) }),
       ...(config.stage === 'recipient' && { recipient: (mail: Mail, to: Recipient) => ask(mail, undefined, to) }),
       ...(config.stage === 'content' && { content: (mail: Mail, message: Message) => ask(mail, message) }),
     }
   },
 })
+
+/** What a program may be told of: a mail, or a client before it has sent one. */
+type About = Pick<Mail, 'id' | 'client' | 'reversePath' | 'recipients' | 'simulated'>
 
 const REFUSED: Reply = {
   reject: [550, '5.7.1'],

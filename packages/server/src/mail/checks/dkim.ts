@@ -2,7 +2,7 @@
 
 import * as v from 'valibot'
 import type { DkimResult } from '../authentication/dkim/verify.ts'
-import { Authenticator, fromOutside } from '../authentication/findings.ts'
+import { Authenticator, judgingOutside } from '../authentication/findings.ts'
 import { resinfo } from '../authentication/results.ts'
 import { accept, mailCheck } from '../pipeline/contracts.ts'
 import { action, carryOut, usual } from './action.ts'
@@ -25,14 +25,13 @@ export const dkim = mailCheck({
 
   async create(config, scope) {
     const authenticator = await Authenticator.open(scope)
-    return {
+    return judgingOutside({
       async sender(mail) {
-        if (fromOutside(mail)) await authenticator.requireSigned(mail, config['required-fields'])
+        await authenticator.requireSigned(mail, config['required-fields'])
         return accept()
       },
 
       async content(mail, message) {
-        if (!fromOutside(mail)) return accept()
         const { signatures, ignored } = await authenticator.dkim(mail, message)
         const told = signatures.map(({ status, domain, reason }) => `${status} ${domain ?? '?'}: ${reason}`)
         if (ignored > 0) told.push(`${ignored} more not looked at`)
@@ -58,7 +57,7 @@ export const dkim = mailCheck({
           besides,
         )
       },
-    }
+    })
   },
 })
 

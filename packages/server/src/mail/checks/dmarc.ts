@@ -4,7 +4,7 @@ import * as v from 'valibot'
 import type { ArcResult } from '../authentication/arc/verify.ts'
 import type { DmarcResult } from '../authentication/dmarc/evaluate.ts'
 import { asDomain, isInside } from '../authentication/domain.ts'
-import { Authenticator, fromOutside } from '../authentication/findings.ts'
+import { Authenticator, judgingOutside } from '../authentication/findings.ts'
 import { resinfo } from '../authentication/results.ts'
 import { accept, mailCheck } from '../pipeline/contracts.ts'
 import { action, carryOut, usual } from './action.ts'
@@ -38,14 +38,13 @@ export const dmarc = mailCheck({
   async create(config, scope) {
     const authenticator = await Authenticator.open(scope)
     const trusted = config['trusted-sealers'].map((name) => asDomain(name) ?? '')
-    return {
+    return judgingOutside({
       async sender(mail) {
-        if (fromOutside(mail)) await authenticator.dmarcDecides(mail)
+        await authenticator.dmarcDecides(mail)
         return accept()
       },
 
       async content(mail, message) {
-        if (!fromOutside(mail)) return accept()
         const result = await authenticator.dmarc(mail, message)
         const { status, reason, domain, disposition } = result
         const besides = { why: `${status}: ${reason}`, results: [dmarcResinfo(result)] }
@@ -79,7 +78,7 @@ export const dmarc = mailCheck({
           besides,
         )
       },
-    }
+    })
   },
 })
 

@@ -1,7 +1,7 @@
 // RFC 7208: Sender Policy Framework
 
 import * as v from 'valibot'
-import { Authenticator, fromOutside } from '../authentication/findings.ts'
+import { Authenticator, judgingOutside } from '../authentication/findings.ts'
 import { resinfo } from '../authentication/results.ts'
 import type { SpfResult } from '../authentication/spf/check-host.ts'
 import { accept, type Mail, mailCheck, type Verdict } from '../pipeline/contracts.ts'
@@ -39,9 +39,8 @@ export const spf = mailCheck({
       return carryOut(config[result.status], usual(error ? '7.24' : '7.23', textFor(result, mail)), besides)
     }
 
-    return {
+    return judgingOutside({
       async sender(mail) {
-        if (!fromOutside(mail)) return accept()
         const result = authenticator.spf(mail)
         if (config.early) return verdict(await result, mail)
         // Asked for already, so that it is there when the message is.
@@ -50,7 +49,7 @@ export const spf = mailCheck({
       },
 
       async content(mail, message) {
-        if (config.early || !fromOutside(mail)) return accept()
+        if (config.early) return accept()
         const result = await authenticator.spf(mail)
         const judged = verdict(result, mail)
         if (judged.action === 'accept' || !(await authenticator.leftToDmarc(mail, message))) return judged
@@ -60,7 +59,7 @@ export const spf = mailCheck({
           results: [spfResinfo(result, mail)],
         }
       },
-    }
+    })
   },
 })
 

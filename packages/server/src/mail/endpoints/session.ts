@@ -1,6 +1,7 @@
 // What the endpoints smtp, submission and lmtp have in common: connections become sessions of the smtp package, their transactions pass through a pipeline.
 
 import { parseMailAddress, type MailAddress } from '@aviso/mime'
+import type { Identity } from '@aviso/sasl'
 import {
   type Extensions,
   type Mailbox,
@@ -18,7 +19,7 @@ import type { Duplex } from 'node:stream'
 import * as v from 'valibot'
 import { type Account, Accounts } from '../../accounts/contracts.ts'
 import type { Scope } from '../../kernel/scope.ts'
-import { size } from '../../kernel/units.ts'
+import { duration, size } from '../../kernel/units.ts'
 import { AddressSet, networkRange } from '../../net/addresses.ts'
 import { type Bound, type Connection, Limits, type ListenOptions, Network } from '../../net/contracts.ts'
 import { proxyProtocol } from '../../net/proxy-protocol.ts'
@@ -47,6 +48,42 @@ export const smtpSettings = {
     'reject',
   ),
   'max-header-size': v.pipe(size('1MiB'), v.description('the largest header that is taken')),
+  'in-memory': v.pipe(
+    size('256KiB'),
+    v.description(
+      'a mail larger than this waits in a file (spool, in the data folder) while it arrives; 0: every mail',
+    ),
+  ),
+  'max-line-length': v.optional(
+    v.pipe(
+      v.number(),
+      v.integer(),
+      v.minValue(998),
+      v.description('octets of a line in a mail; RFC 5322 allows 998, much of the world sends more'),
+    ),
+    65_536,
+  ),
+  'idle-timeout': v.pipe(
+    duration('5m'),
+    v.minValue(1000),
+    v.description('how long a client may take for a command, or between two pieces of a mail (RFC 5321 §4.5.3.2.7)'),
+  ),
+  'refuse-senders': v.optional(
+    v.pipe(
+      v.picklist(['at-mail', 'at-recipient']),
+      v.description(
+        'when a client is told that its sender is refused: at once, or at each RCPT, so that the log tells whom the mail was for',
+      ),
+    ),
+    'at-mail',
+  ),
+  'log-lines': v.optional(
+    v.pipe(
+      v.boolean(),
+      v.description('log every command and every reply, to look for a fault; mails and passwords are not logged'),
+    ),
+    false,
+  ),
   'proxy-protocol': proxyProtocol,
   xclient: neighbours(
     "addresses and networks of proxies that may say, with Postfix's XCLIENT, whose connection theirs is and who has logged in",
@@ -122,18 +159,26 @@ class SmtpHouse {
       limits: {
         messageSize: maxMessageSize,
         headerSize: settings['max-header-size'],
+        messageInMemory: settings['in-memory'],
+        textLine: settings['max-line-length'],
+        idle: settings['idle-timeout'],
         recipients: endpoint.recipients,
       },
       requireAuth: endpoint.login,
       bareLineEndings: settings['bare-line-endings'],
       spool: scope.use(MailSpool),
       trust: ({ address = '' }) => ({ xclient: proxies.has(address), xforward: relays.has(address) }),
-      // Until IMAP can give such a message out again (BINARY), it is not taken in.
-      extensions: { ...endpoint.extensions, binaryMime: false },
+      extensions: endpoint.extensions ?? {},
       insecureAuth: true, // what is offered without TLS, and to whom, the accounts room decides
       startTls: (_socket, session) => this.#connection(session).startTls(),
       ...(endpoint.login ? { mechanisms: (session) => this.#mechanisms(session) } : {}),
       handler: (session) => new Policy(this, session, this.#connection(session)),
+      ...(settings['log-lines']
+        ? {
+            onLine: (by, line, session) =>
+              this.#connection(session).log.info({ event: 'smtp-line', by, line }, 'a line of SMTP'),
+          }
+        : {}),
       onError: (error, session, command) =>
         this.#connection(session).log.error({ err: error, command }, 'a command failed'),
     })
@@ -186,6 +231,8 @@ class Policy implements SessionHandler {
   readonly #session: SmtpSession
   readonly #connection: Connection
   #passage: Passage | undefined
+  /** Why the sender is refused, where that is said at RCPT. */
+  #refusal: SmtpError | undefined
   /** Those of the passage, in the order of RCPT. */
   #recipients: (PipelineRecipient | undefined)[] = []
   #leave: (() => void) | undefined
@@ -198,20 +245,21 @@ class Policy implements SessionHandler {
   }
 
   mail(envelope: Parameters<SessionHandler['mail']>[0]): Promise<void> {
-    return this.#slowed(this.#mail(envelope))
+    return this.#mail(envelope).catch(this.#slow)
   }
 
   rcpt(recipient: Recipient): Promise<void> {
-    return this.#slowed(this.#rcpt(recipient))
+    return this.#rcpt(recipient).catch(this.#slow)
   }
 
   data(_envelope: unknown, body: MessageBody): Promise<readonly SmtpReply[] | void> {
-    return this.#slowed(this.#data(body))
+    return this.#data(body).catch(this.#slow)
   }
 
   reset(): void {
     this.#passage?.abort()
     this.#passage = undefined
+    this.#refusal = undefined
   }
 
   close(): void {
@@ -220,18 +268,24 @@ class Policy implements SessionHandler {
   }
 
   /** A stranger who is refused for good, again and again, waits longer and longer for the answer. */
-  async #slowed<T>(step: Promise<T>): Promise<T> {
-    try {
-      return await step
-    } catch (error) {
-      const { kind, identity, peer } = this.#session
-      if (error instanceof SmtpError && !error.temporary && identity === undefined && kind !== 'lmtp')
-        await this.#house.tarpit.error(peer.address ?? '')
-      throw error
-    }
+  readonly #slow = async (error: unknown): Promise<never> => {
+    const { kind, identity, peer } = this.#session
+    if (error instanceof SmtpError && !error.temporary && identity === undefined && kind !== 'lmtp')
+      await this.#house.tarpit.error(peer.address ?? '')
+    throw error
   }
 
   async #mail(envelope: Parameters<SessionHandler['mail']>[0]): Promise<void> {
+    this.#refusal = undefined
+    try {
+      await this.#begin(envelope)
+    } catch (error) {
+      if (!(error instanceof SmtpError) || this.#house.endpoint.settings['refuse-senders'] === 'at-mail') throw error
+      this.#refusal = error
+    }
+  }
+
+  async #begin(envelope: Parameters<SessionHandler['mail']>[0]): Promise<void> {
     const { protocol, pipeline } = this.#house.endpoint
     if (!this.#house.limits.take(`${protocol}-mails`, this.#session.peer.address ?? ''))
       throw new SmtpError(451, '4.7.0', 'Too many mails from your address, please try again later')
@@ -239,12 +293,22 @@ class Policy implements SessionHandler {
     const { forwarded } = this.#session
     if (forwarded !== undefined) this.#connection.log.info({ event: 'mail-forwarded', ...forwarded }, 'forwarded mail')
     this.#recipients = []
-    this.#passage = await pipeline.begin(await this.#client(), sender, envelope.parameters, {
+    const { identity } = this.#session
+    const account = identity === undefined ? undefined : await this.#account(identity)
+    this.#passage = await pipeline.begin(this.#client(account), sender, envelope.parameters, {
       each: this.#session.kind === 'lmtp',
     })
   }
 
   async #rcpt(recipient: Recipient): Promise<void> {
+    if (this.#refusal !== undefined) {
+      const { code, message } = this.#refusal
+      this.#connection.log.info(
+        { event: 'recipient-refused', recipient: recipient.path.address, code, why: message },
+        'refused for its sender',
+      )
+      throw this.#refusal
+    }
     const passage = this.#inProgress()
     await passage.recipient(this.#recipient(recipient.path), recipient.parameters)
     this.#recipients.push(passage.recipients.at(-1))
@@ -263,7 +327,7 @@ class Policy implements SessionHandler {
     )
   }
 
-  async #client(): Promise<Client> {
+  #client(account: Account | undefined): Client {
     const { id, log, tls } = this.#connection
     return {
       session: id,
@@ -273,15 +337,13 @@ class Policy implements SessionHandler {
       hello: this.#session.hello ?? '',
       extended: this.#session.extended,
       tls,
-      account: await this.#account(),
+      account,
       once: (finding, make) => this.#findings.once(finding, make),
     }
   }
 
   /** Who logged in: looked up for each mail, as accounts can be disabled meanwhile. */
-  async #account(): Promise<Account | undefined> {
-    const { identity } = this.#session
-    if (identity === undefined) return undefined
+  async #account(identity: Identity): Promise<Account> {
     const account = await this.#house.accounts.byAddress(identity.authcid)
     if (account === undefined)
       throw new SmtpError(535, '5.7.13', `The account ${identity.authcid} can no longer be used`)

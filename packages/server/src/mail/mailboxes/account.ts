@@ -29,19 +29,28 @@ export interface AccountSurroundings extends Surroundings {
   readonly used: () => void
   /** Called when messages were brought in; the next may come when it resolves. */
   readonly grown: (messages: number) => Promise<void>
+  /** Called when a mailbox was deleted that may have had a limit of its own. */
+  readonly dropped: (mailbox: number) => Promise<void>
   readonly bus: Bus
 }
 
 export class StoredMailAccount implements MailAccount {
   readonly name: string
-  readonly appendLimit: number
   readonly #around: AccountSurroundings
   readonly #watches = new Set<() => void>()
 
   constructor(around: AccountSurroundings) {
     this.#around = around
     this.name = around.name
-    this.appendLimit = around.appendLimit
+  }
+
+  get appendLimit(): number {
+    const { appendLimit, sizes } = this.#around
+    return Math.min(appendLimit, sizes()?.account ?? Infinity)
+  }
+
+  get appendLimitsDiffer(): boolean {
+    return (this.#around.sizes()?.mailboxes.size ?? 0) > 0
   }
 
   async list(): Promise<readonly MailboxEntry[]> {
@@ -71,8 +80,10 @@ export class StoredMailAccount implements MailAccount {
   }
 
   async delete(name: string): Promise<void> {
-    const { calls, visitor, sharesChanged } = this.#around
+    const { calls, visitor, sharesChanged, dropped } = this.#around
+    const limited = this.appendLimitsDiffer ? await answered(calls.find({ name: canonicalName(name) })) : undefined
     if (await answered(calls.remove({ name, visitor }))) await sharesChanged?.()
+    if (limited !== undefined) await dropped(limited.id)
   }
 
   async rename(from: string, to: string): Promise<void> {
@@ -94,6 +105,7 @@ export class StoredMailAccount implements MailAccount {
   async status(name: string): Promise<MailboxStatus> {
     const { mailbox: row } = await this.#find(name)
     const { recent } = await this.#around.shared
+    const appendLimit = this.#around.sizes()?.mailboxes.get(row.id)
     return {
       messages: row.messages,
       unseen: row.unseen,
@@ -105,6 +117,7 @@ export class StoredMailAccount implements MailAccount {
       uidNext: row.uidNext,
       highestModseq: row.modseq,
       recentUid: recent.told(this.#around.account, row.id, row.recentUid),
+      ...(appendLimit === undefined ? {} : { appendLimit: Math.min(appendLimit, this.appendLimit) }),
     }
   }
 
@@ -131,7 +144,8 @@ export class StoredMailAccount implements MailAccount {
     for (const { bytes } of messages)
       if (bytes.byteLength > this.appendLimit)
         throw new BackendError('TOOBIG', `Messages may have ${this.appendLimit} octets at most`)
-    const { account, calls, limits, visitor, used, grown } = this.#around
+    const { account, calls, visitor, sizes, used, grown } = this.#around
+    const limits = { ...this.#around.limits, sizes: sizes() }
     used()
     const { large, snapshots } = await this.#around.shared
     const { mailbox, uidValidity, firstUid } = await large.keep(

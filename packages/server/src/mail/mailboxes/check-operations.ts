@@ -27,6 +27,10 @@ export type FindingKind =
   | 'orphan-blob'
   /** The packed columns of a mailbox are not what its rows are. */
   | 'packed'
+  /** A number that is given once only would be given again. */
+  | 'numbers'
+  /** The text index cannot be read, or does not find what it should. */
+  | 'text-index'
 
 export interface Finding {
   readonly kind: FindingKind
@@ -48,7 +52,7 @@ export interface StepOrder {
   readonly repair: boolean
 }
 
-const finding = (kind: FindingKind, text: string, repaired: boolean): Finding => ({
+export const finding = (kind: FindingKind, text: string, repaired: boolean): Finding => ({
   kind,
   text,
   messages: [],

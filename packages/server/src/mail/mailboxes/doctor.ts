@@ -10,6 +10,7 @@ import type { Finding, Place, Step } from './check-operations.ts'
 import { type Columns, mergeColumns } from './columns.ts'
 import type { LargeMessages } from './large-messages.ts'
 import type { Source } from './pieces.ts'
+import type { Checked, CheckPlace } from './search/check.ts'
 
 export interface Examined {
   readonly account: string
@@ -22,6 +23,7 @@ export interface Examined {
 export async function* examine({ account, source, large, repair }: Examined): AsyncGenerator<Finding> {
   const { calls } = source
   yield* steps((after) => calls.checkStrays({ after, repair }))
+  yield* steps((after) => calls.checkNumbers({ after, repair }))
   yield* steps((after) => calls.checkCounters({ after, repair }))
   yield* (await answered(calls.checkTotals({ repair }))).findings
   yield* references(calls, repair)
@@ -30,6 +32,7 @@ export async function* examine({ account, source, large, repair }: Examined): As
   yield* steps((after) => calls.checkContent({ after }))
   yield* blobs(source, repair, () => large.release(account))
   for (const { id, name } of (await answered(calls.list())).mailboxes) yield* packedColumns(calls, id, name, repair)
+  yield* textIndex(calls, repair)
 }
 
 async function* steps(step: (after: number) => Promise<Step>): AsyncGenerator<Finding> {
@@ -121,3 +124,18 @@ const same = (a: Columns, b: Columns): boolean =>
     const [left, right] = [a[name], b[name]]
     return left.length === right.length && left.every((value, i) => value === right[i])
   })
+
+/** The text index holds nothing that could be lost: whatever is wrong with it, it is made anew. */
+async function* textIndex(calls: MailCalls, repair: boolean): AsyncGenerator<Finding> {
+  for (let place: CheckPlace | undefined = { after: 0, chunk: 0 }; place !== undefined;) {
+    const { faults, next }: Checked = await answered(calls.checkTextIndex(place))
+    for (const fault of faults)
+      yield { kind: 'text-index', text: `the text index is damaged: ${fault}`, messages: [], repaired: repair }
+    if (faults.length > 0) {
+      // Searches look at every message until it is there again.
+      if (repair) await answered(calls.searchReindex({}))
+      return
+    }
+    place = next
+  }
+}

@@ -33,6 +33,17 @@ function compare(a: string, b: string): number {
 export const allKeywords = async (tx: Transaction): Promise<readonly string[]> =>
   (await tx.all('SELECT name FROM mail_keyword ORDER BY fold')).map(([name]) => String(name))
 
+/** The set of no flags, with which most mails come, of each open database. It may have been made in a transaction that was undone since. */
+const empty = new WeakMap<Transaction, { readonly set: StoredFlagSet; readonly undone: number }>()
+
+function withoutFlags(tx: Transaction): StoredFlagSet | undefined {
+  const known = empty.get(tx)
+  return known?.undone === tx.undone ? known.set : undefined
+}
+
+/** Flag sets were deleted. */
+export const forgetFlagSets = (tx: Transaction): void => void empty.delete(tx)
+
 /** The flag sets that one transaction meets, each read once. */
 export class FlagSets {
   readonly #tx: Transaction
@@ -54,8 +65,14 @@ export class FlagSets {
   /** The set of these flags; made when it is new. `flags` are canonical, as `canonical` and `apply` give them. */
   async intern(flags: FlagSet): Promise<StoredFlagSet> {
     const text = flags.join(' ')
-    const known = this.#byText.get(text)
+    const known = this.#byText.get(text) ?? (text === '' ? withoutFlags(this.#tx) : undefined)
     if (known !== undefined) return known
+    const set = await this.#stored(flags, text)
+    if (text === '') empty.set(this.#tx, { set, undone: this.#tx.undone })
+    return set
+  }
+
+  async #stored(flags: FlagSet, text: string): Promise<StoredFlagSet> {
     const row = await this.#tx.get('SELECT id, seen, deleted FROM mail_flagset WHERE flags = ?', text)
     if (row !== undefined) return this.#keep(Number(row[0]), text, row[1] === 1, row[2] === 1)
     const { flagset } = await takeNumbers(this.#tx, { flagsets: 1 })

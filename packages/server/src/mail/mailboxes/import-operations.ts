@@ -3,7 +3,7 @@
 import { type Transaction, write } from '../../store/contracts.ts'
 import { deliveryMailbox } from './mailbox-operations.ts'
 import { insert, type NewMessage } from './insert.ts'
-import type { Limits } from './quota.ts'
+import type { Bounds } from './message-sizes.ts'
 
 /**
  * `key` names a message by what it is and where it is from; a source that has it twice has the same key twice. `imported` are the copies that came in so far;
@@ -34,7 +34,7 @@ export interface ImportOrder {
   /** Names this pass through the source: 0 to 2^53-1, by chance. */
   readonly run: number
   readonly entries: readonly ImportEntry[]
-  readonly limits: Limits
+  readonly limits: Bounds
 }
 
 /** What became of an entry: it came in under that UID, it had come in before, or (asked without its content) it is wanted as copy `nth`. */

@@ -5,7 +5,7 @@ import { answered } from './answers.ts'
 import type { MailCalls } from './calls.ts'
 import type { Imported } from './import-operations.ts'
 import type { SharedRoom } from './mailbox.ts'
-import type { Limits } from './quota.ts'
+import type { Bounds } from './message-sizes.ts'
 
 /** See `importMessages`. */
 export interface Import {
@@ -24,7 +24,7 @@ export async function importInto(
   calls: MailCalls,
   { large, snapshots }: SharedRoom,
   { mailbox, run, entries }: Import,
-  { appendLimit, limits }: { readonly appendLimit: number; readonly limits: Limits },
+  { appendLimit, limits }: { readonly appendLimit: number; readonly limits: Bounds },
 ): Promise<readonly Imported[]> {
   const octets = entries.flatMap(({ message }) => (message === undefined ? [] : [message.bytes]))
   if (octets.some((bytes) => bytes.byteLength > appendLimit))

@@ -2,12 +2,12 @@
 
 import type { FlagSet } from '@aviso/imap'
 import type { Transaction } from '../../store/contracts.ts'
-import { tick } from './clock.ts'
 import { keepEmail } from './emails.ts'
 import { FlagSets } from './flags.ts'
-import { changeMailbox, count, haveUids, type MailboxRow, noGrowth } from './mailbox-rows.ts'
+import { count, growMailbox, haveUids, type MailboxRow, noGrowth } from './mailbox-rows.ts'
 import { type Incoming, store } from './octets.ts'
-import { haveRoom, type Limits } from './quota.ts'
+import { type Bounds, fitting } from './message-sizes.ts'
+import { admit } from './quota.ts'
 
 /** A message on its way in. */
 export interface NewMessage {
@@ -25,23 +25,24 @@ export interface Leaving {
   readonly messages: number
 }
 
-/** Puts the messages into the mailbox as one change. Answers the first of their UIDs, which follow one another. `StoreError('OVERQUOTA')`. */
+/** Puts the messages into the mailbox as one change. Answers the first of their UIDs, which follow one another. `StoreError`: OVERQUOTA, TOOBIG. */
 export async function insert(
   tx: Transaction,
   mailbox: MailboxRow,
   messages: readonly NewMessage[],
-  limits: Limits,
+  limits: Bounds,
   leaving: Leaving = { octets: 0, messages: 0 },
 ): Promise<number> {
   haveUids(mailbox, messages.length)
   const stored = messages.map(({ message }) => store(message))
-  await haveRoom(tx, limits, {
-    octets: stored.reduce((sum, { size }) => sum + size, 0) - leaving.octets,
-    messages: stored.length - leaving.messages,
-  })
+  fitting(limits.sizes, mailbox.id, stored)
   const sets = new FlagSets(tx)
   const growth = noGrowth()
-  const { modseq, email: lastEmail } = await tick(tx, { emails: messages.length })
+  const { modseq, email: lastEmail } = await admit(tx, limits, {
+    emails: messages.length,
+    octets: stored.reduce((sum, { size }) => sum + size, 0),
+    leaving,
+  })
   let email = lastEmail - messages.length
   let uid = mailbox.uidNext
   for (const [i, { flags, internalDate, zone }] of messages.entries()) {
@@ -63,7 +64,7 @@ export async function insert(
     )
     count(growth, set, one.size, 1)
   }
-  await changeMailbox(tx, mailbox.id, modseq, growth, messages.length)
+  await growMailbox(tx, mailbox.id, modseq, growth, messages.length)
   return mailbox.uidNext
 }
 

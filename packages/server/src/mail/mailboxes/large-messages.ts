@@ -51,9 +51,8 @@ export class LargeMessages {
   }
 }
 
-/** The octets in memory of just their size: a view would drag its whole buffer to the other thread. */
+/** The octets in memory of just their size: a view would drag its whole buffer to the other thread. Copied only where they lie in a larger one. */
 function tight(bytes: Uint8Array): Uint8Array {
-  return bytes.byteLength === bytes.buffer.byteLength && Object.getPrototypeOf(bytes) === Uint8Array.prototype
-    ? bytes
-    : new Uint8Array(bytes)
+  if (bytes.byteLength !== bytes.buffer.byteLength) return new Uint8Array(bytes)
+  return Object.getPrototypeOf(bytes) === Uint8Array.prototype ? bytes : new Uint8Array(bytes.buffer)
 }

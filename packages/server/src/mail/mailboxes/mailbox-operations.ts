@@ -53,15 +53,32 @@ export async function inbox(tx: Transaction): Promise<MailboxRow> {
   return makeMailbox(tx, 'INBOX', 'Inbox', modseq)
 }
 
-/** The mailbox for a delivery; made when it is missing, as mail must not wait for somebody to make it. */
-export async function deliveryMailbox(tx: Transaction, wanted: string): Promise<MailboxRow> {
+/** The mailbox that has the role, whatever its owner calls it, else the one of the name. */
+export async function knownMailbox(
+  tx: Transaction,
+  name: string,
+  role: MailboxRole | null = null,
+): Promise<MailboxRow | undefined> {
+  const special = role === null ? undefined : (await allMailboxes(tx)).find((mailbox) => mailbox.role === role)
+  return special ?? mailboxByName(tx, name)
+}
+
+/**
+ * The mailbox for a delivery: the one that has the role, whatever its owner calls it, else that of the name; made when it is missing, as mail must not wait for
+ * somebody to make it.
+ */
+export async function deliveryMailbox(
+  tx: Transaction,
+  wanted: string,
+  role: MailboxRole | null = null,
+): Promise<MailboxRow> {
   const name = validName(wanted)
   if (name === 'INBOX') return inbox(tx)
-  const found = await mailboxByName(tx, name)
+  const found = await knownMailbox(tx, name, role)
   if (found !== undefined) return found
   await inbox(tx)
   const { modseq } = await tick(tx)
-  const made = await make(tx, name, null, modseq)
+  const made = await make(tx, name, role, modseq)
   await addSubscription(tx, name)
   announce(tx, undefined, modseq)
   return made

@@ -34,6 +34,9 @@ export interface MailChange {
 const COLUMNS =
   'id, name, role, uidvalidity, uidnext, modseq, messages, unseen, deleted, octets, recent_uid, trimmed_modseq, deleted_octets'
 
+const BY_ID = `SELECT ${COLUMNS} FROM mail_mailbox WHERE id = ?`
+const BY_NAME = `SELECT ${COLUMNS} FROM mail_mailbox WHERE name = ?`
+
 function mailboxRow(row: SqlRow): MailboxRow {
   return {
     id: Number(row[0]),
@@ -54,14 +57,14 @@ function mailboxRow(row: SqlRow): MailboxRow {
 
 /** The mailbox, or `StoreError('NONEXISTENT')`. */
 export async function mailboxById(tx: Transaction, id: number): Promise<MailboxRow> {
-  const row = await tx.get(`SELECT ${COLUMNS} FROM mail_mailbox WHERE id = ?`, id)
+  const row = await tx.get(BY_ID, id)
   if (row === undefined) throw new StoreError('NONEXISTENT', 'The mailbox has been deleted')
   return mailboxRow(row)
 }
 
 /** `name` is canonical. */
 export async function mailboxByName(tx: Transaction, name: string): Promise<MailboxRow | undefined> {
-  const row = await tx.get(`SELECT ${COLUMNS} FROM mail_mailbox WHERE name = ?`, name)
+  const row = await tx.get(BY_NAME, name)
   return row === undefined ? undefined : mailboxRow(row)
 }
 
@@ -149,6 +152,18 @@ export async function changeMailbox(
   growth: Growth,
   newUids = 0,
 ): Promise<void> {
+  await growMailbox(tx, id, modseq, growth, newUids)
+  if (growth.octets !== 0 || growth.messages !== 0) await changeTotals(tx, growth)
+}
+
+/** As `changeMailbox`, where the totals of the account have been counted already (`admit`). */
+export async function growMailbox(
+  tx: Transaction,
+  id: number,
+  modseq: number,
+  growth: Growth,
+  newUids: number,
+): Promise<void> {
   await tx.run(
     'UPDATE mail_mailbox SET modseq = ?, uidnext = uidnext + ?, messages = messages + ?, unseen = unseen + ?, deleted = deleted + ?, octets = octets + ?, deleted_octets = deleted_octets + ? WHERE id = ?',
     modseq,
@@ -160,7 +175,6 @@ export async function changeMailbox(
     growth.deletedOctets,
     id,
   )
-  if (growth.octets !== 0 || growth.messages !== 0) await changeTotals(tx, growth)
   announce(tx, id, modseq)
 }
 

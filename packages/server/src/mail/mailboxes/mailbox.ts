@@ -30,6 +30,7 @@ import { changesSince } from './changes.ts'
 import type { LargeMessages } from './large-messages.ts'
 import type { Opening, Watch } from './news.ts'
 import { keysOf, metaOf, type Source } from './pieces.ts'
+import type { Sizes } from './message-sizes.ts'
 import type { Limits } from './quota.ts'
 import { find } from './search/find.ts'
 import type { RecentClaims } from './recent.ts'
@@ -45,6 +46,8 @@ export interface Surroundings extends Source {
   readonly appendLimit: number
   /** Of an account that has none of its own. */
   readonly limits: Limits
+  /** The account's own limits on the size of a message, and those of its mailboxes, as they are now. */
+  readonly sizes: () => Sizes | undefined
   readonly shared: Promise<SharedRoom>
   /** Somebody else uses this account's mail; undefined: its owner. */
   readonly visitor?: Visitor | undefined
@@ -253,7 +256,8 @@ export class StoredMailbox implements Mailbox {
   }
 
   async replace(uid: number, destination: string, message: AppendMessage): Promise<AppendResult> {
-    const { account, appendLimit, limits, visitor } = this.#around
+    const { account, appendLimit, visitor, sizes } = this.#around
+    const limits = { ...this.#around.limits, sizes: sizes() }
     if (message.bytes.byteLength > appendLimit)
       throw new BackendError('TOOBIG', `Messages may have ${appendLimit} octets at most`)
     await this.#around.admit?.()

@@ -6,6 +6,7 @@ import { type Scope, serviceKey } from '../../kernel/scope.ts'
 import type { Store } from '../../store/contracts.ts'
 import { type AccountSurroundings, StoredMailAccount } from './account.ts'
 import { answered } from './answers.ts'
+import type { AppendLimits } from './append-limits.ts'
 import { Caches } from './cache.ts'
 import { CatchUp, renderStale } from './catch-up.ts'
 import type { Finding } from './check-operations.ts'
@@ -14,6 +15,8 @@ import { type Import, importInto } from './import.ts'
 import type { Imported } from './import-operations.ts'
 import { LargeMessages } from './large-messages.ts'
 import { mailboxId, type SharedRoom } from './mailbox.ts'
+import { roomier, type Sizes } from './message-sizes.ts'
+import { canonicalName } from './names.ts'
 import { News } from './news.ts'
 import type { Source } from './pieces.ts'
 import { type Limits, NO_LIMITS, type QuotaChange, type Usage } from './quota.ts'
@@ -29,6 +32,8 @@ export interface Delivery {
   readonly bytes: Uint8Array
   /** Default INBOX. Made when it is missing. */
   readonly mailbox?: string
+  /** The mailbox that has this role, whatever its owner calls it, goes before the one of that name. */
+  readonly role?: MailboxRole
   readonly flags?: FlagSet
   /** Milliseconds since the epoch; default now. */
   readonly internalDate?: number
@@ -39,6 +44,12 @@ export interface Delivery {
 export interface Delivered {
   readonly uid: number
   readonly mailboxId: string
+}
+
+export interface MessageLimit {
+  readonly octets: number
+  /** The mailbox, or the account where none was named, has a limit of its own; it may be that another one is smaller. */
+  readonly own: boolean
 }
 
 /** The mail of this server's accounts. */
@@ -63,6 +74,10 @@ export interface Mailboxes {
   quota(accountId: string): Promise<Usage>
   /** Changes the account's own limits. */
   setQuota(accountId: string, change: QuotaChange): Promise<Usage>
+  /** The largest message that comes into a mailbox, or into any of the account, and whose limit that is. Rejects with `BackendError`. */
+  messageLimit(accountId: string, mailbox: string | undefined): Promise<MessageLimit>
+  /** Gives a mailbox or the account a limit of its own, below the server's; undefined takes it away. Rejects with `BackendError`. */
+  limitMessages(accountId: string, mailbox: string | undefined, octets: number | undefined): Promise<void>
   /** Brings the account's text index up to date; in the background it follows by itself. */
   index(accountId: string): Promise<void>
   /** Makes the account's text index anew. Searches are exact meanwhile, but slow. */
@@ -81,6 +96,8 @@ export interface MailboxesOptions {
   readonly neighbours?: Neighbours
   /** Octets; default 64 MiB. */
   readonly appendLimit?: number
+  /** Limits of accounts and mailboxes on the size of a message. Absent: there are none. */
+  readonly appendLimits?: AppendLimits
   /** For accounts that have none of their own; default none. */
   readonly limits?: Limits
   /** Memory for what sessions derive of mailboxes, in octets; default 32 MiB. */
@@ -123,6 +140,12 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
     recent: new RecentClaims(kept, store),
   }))
   const limits = options.limits ?? NO_LIMITS
+  const sizesOf = (accountId: string): Sizes | undefined => options.appendLimits?.of(accountId)
+  /** Bounds of what is not brought by a client: mail that was taken has grown on its way. */
+  const boundsOf = (accountId: string, grown: number) => ({ ...limits, sizes: roomier(sizesOf(accountId), grown) })
+  /** Number of a mailbox that is there. */
+  const numberOf = async (accountId: string, name: string): Promise<number> =>
+    (await answered(store.account(mailStore, accountId).find({ name: canonicalName(name) }))).id
   const source = (accountId: string): Source => ({
     calls: store.account(mailStore, accountId),
     blobs: store.accountBlobs(accountId),
@@ -180,11 +203,13 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
       void sharing?.heal(account)
     },
     grown: (messages) => indexer.grown(account.id, messages),
+    sizes: () => sizesOf(account.id),
+    dropped: async (mailbox) => options.appendLimits?.set(account.id, mailbox, undefined),
   })
   const sharing = options.neighbours === undefined ? undefined : new Sharing(scope, store, options.neighbours)
 
   return {
-    async deliver(accountId, { bytes, mailbox = 'INBOX', flags = [], internalDate, deliveryId }) {
+    async deliver(accountId, { bytes, mailbox = 'INBOX', role, flags = [], internalDate, deliveryId }) {
       if (bytes.byteLength > appendLimit + TRACE_OCTETS)
         throw new BackendError('TOOBIG', `Messages may have ${appendLimit} octets at most`)
       touch(accountId)
@@ -193,7 +218,13 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
       const placed = await large.keep(accountId, [bytes], ([message]) => {
         if (message === undefined) throw new Error('a message was lost on its way to the store')
         return answered(
-          calls.deliver({ mailbox, deliveryId, message: { message, flags, internalDate, zone: undefined }, limits }),
+          calls.deliver({
+            mailbox,
+            role,
+            deliveryId,
+            message: { message, flags, internalDate, zone: undefined },
+            limits: boundsOf(accountId, TRACE_OCTETS),
+          }),
         )
       })
       snapshots.changed(accountId, calls, placed.mailbox, 1)
@@ -203,7 +234,10 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
     async import(accountId, order) {
       touch(accountId)
       const calls = store.account(mailStore, accountId)
-      const imported = await importInto(accountId, calls, await shared, order, { appendLimit, limits })
+      const imported = await importInto(accountId, calls, await shared, order, {
+        appendLimit,
+        limits: boundsOf(accountId, 0),
+      })
       await indexer.grown(accountId, imported.length)
       return imported
     },
@@ -252,6 +286,21 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
     quota: (accountId) => answered(store.account(mailStore, accountId).quota({ limits })),
     setQuota: (accountId, change) => answered(store.account(mailStore, accountId).setQuota({ change, limits })),
 
+    async messageLimit(accountId, mailbox) {
+      const sizes = sizesOf(accountId)
+      const ofAccount = Math.min(appendLimit, sizes?.account ?? Infinity)
+      if (mailbox === undefined) return { octets: ofAccount, own: sizes?.account !== undefined }
+      const own = sizes?.mailboxes.get(await numberOf(accountId, mailbox))
+      return { octets: Math.min(ofAccount, own ?? Infinity), own: own !== undefined }
+    },
+
+    async limitMessages(accountId, mailbox, octets) {
+      if (octets !== undefined && octets > appendLimit)
+        throw new BackendError('CANNOT', `The server takes messages of ${appendLimit} octets at most`)
+      const number = mailbox === undefined ? undefined : await numberOf(accountId, mailbox)
+      await options.appendLimits?.set(accountId, number, octets)
+    },
+
     room: {
       name: 'mailboxes',
       create: (account) => answered(store.account(mailStore, account.id).prepare({ mailboxes: SPECIAL_USE })),
@@ -261,6 +310,7 @@ export function openMailboxes(scope: Scope, store: Store, options: MailboxesOpti
         catchUp.forget(account.id)
         indexer.drop(account.id)
         ;(await shared).snapshots.news.forget(account.id)
+        await options.appendLimits?.forget(account.id)
         await sharing?.erase(account)
       },
     },

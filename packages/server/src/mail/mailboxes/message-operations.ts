@@ -1,12 +1,14 @@
 // Operations that change which messages a mailbox has: delivery, APPEND, REPLACE, EXPUNGE, COPY, MOVE.
 
+import type { MailboxRole } from '@aviso/imap'
 import { StoreError, type Transaction, write } from '../../store/contracts.ts'
 import { FlagBlocks } from './flag-blocks.ts'
 import { FlagSets } from './flags.ts'
 import { insert, type NewMessage } from './insert.ts'
 import { changeMailbox, count, destinationByName, mailboxById, type MailboxRow, noGrowth } from './mailbox-rows.ts'
-import { deliveryMailbox } from './mailbox-operations.ts'
-import { canonicalName } from './names.ts'
+import { deliveryMailbox, knownMailbox } from './mailbox-operations.ts'
+import type { Bounds } from './message-sizes.ts'
+import { canonicalName, validName } from './names.ts'
 import type { Limits } from './quota.ts'
 import { allowedFlags, demand, type Visitor } from './sharing/rights.ts'
 import { copyRows, expungeOne, expungeRows, moveRows } from './transfer.ts'
@@ -29,7 +31,7 @@ const allowed = (rights: string, message: NewMessage): NewMessage => ({
 export interface AppendOrder {
   readonly name: string
   readonly messages: readonly NewMessage[]
-  readonly limits: Limits
+  readonly limits: Bounds
   readonly visitor?: Visitor | undefined
 }
 
@@ -49,28 +51,38 @@ export interface Placed {
 
 export interface DeliveryOrder {
   readonly mailbox: string
+  /** The mailbox of this role goes before the one of that name. */
+  readonly role?: MailboxRole | undefined
   readonly deliveryId: string
   readonly message: NewMessage
-  readonly limits: Limits
+  readonly limits: Bounds
 }
 
 /** Puts one message into a mailbox, once for each delivery id. */
 export const deliver = write(
-  async (tx, { mailbox: name, deliveryId, message, limits }: DeliveryOrder): Promise<Placed> => {
-    const done = await tx.get('SELECT mailbox, uid FROM mail_delivery WHERE id = ?', deliveryId)
-    if (done !== undefined) return { mailbox: Number(done[0]), uid: Number(done[1]) }
-    const mailbox = await deliveryMailbox(tx, name)
-    const uid = await insert(tx, mailbox, [message], limits)
-    await tx.run(
-      'INSERT INTO mail_delivery (id, at, mailbox, uid) VALUES (?, ?, ?, ?)',
+  async (tx, { mailbox: name, role, deliveryId, message, limits }: DeliveryOrder): Promise<Placed> => {
+    const known = await knownMailbox(tx, validName(name), role)
+    // A mailbox that was deleted since is not made again for what it had got.
+    const before = known === undefined ? await delivered(tx, deliveryId) : undefined
+    if (before !== undefined) return before
+    const mailbox = known ?? (await deliveryMailbox(tx, name, role))
+    const fresh = await tx.run(
+      'INSERT INTO mail_delivery (id, at, mailbox, uid) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING',
       deliveryId,
       tx.now,
       mailbox.id,
-      uid,
+      mailbox.uidNext,
     )
-    return { mailbox: mailbox.id, uid }
+    const done = fresh === 0 ? await delivered(tx, deliveryId) : undefined
+    if (done !== undefined) return done
+    return { mailbox: mailbox.id, uid: await insert(tx, mailbox, [message], limits) }
   },
 )
+
+async function delivered(tx: Transaction, deliveryId: string): Promise<Placed | undefined> {
+  const row = await tx.get('SELECT mailbox, uid FROM mail_delivery WHERE id = ?', deliveryId)
+  return row && { mailbox: Number(row[0]), uid: Number(row[1]) }
+}
 
 export interface ExpungeOrder {
   readonly mailbox: number
@@ -101,7 +113,7 @@ export interface ReplaceOrder {
   readonly uid: number
   readonly destination: string
   readonly message: NewMessage
-  readonly limits: Limits
+  readonly limits: Bounds
   readonly visitor?: Visitor | undefined
 }
 

@@ -13,6 +13,8 @@ export function canonicalName(name: string): string {
 
 /** The canonical spelling of a name that a mailbox may have. Throws `StoreError('CANNOT')`. */
 export function validName(name: string): string {
+  // Where nearly all mail goes.
+  if (name === 'INBOX') return name
   const fault = nameFault(name)
   if (fault !== undefined) throw new StoreError('CANNOT', fault)
   return canonicalName(name)

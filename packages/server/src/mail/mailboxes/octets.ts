@@ -62,11 +62,19 @@ export function render(bytes: Uint8Array): Rendered {
 
 /** Keys without what a TEXT column or a list of them cannot hold. */
 export function storableKeys(keys: Readonly<Record<KeyField, string>>): Readonly<Record<KeyField, string>> {
-  const entries = Object.entries(keys) as [KeyField, string][]
-  return Object.fromEntries(
-    entries.map(([field, key]) => [field, key.toWellFormed().replaceAll(/[\0\x1f]/g, ' ')]),
-  ) as Record<KeyField, string>
+  return {
+    subject: storable(keys.subject),
+    from: storable(keys.from),
+    to: storable(keys.to),
+    cc: storable(keys.cc),
+    displayFrom: storable(keys.displayFrom),
+    displayTo: storable(keys.displayTo),
+    sent: storable(keys.sent),
+    threading: storable(keys.threading),
+  }
 }
+
+const storable = (key: string): string => key.toWellFormed().replaceAll(/[\0\x1f]/g, ' ')
 
 /** A message as the rows hold it. */
 export interface Stored extends Rendered {

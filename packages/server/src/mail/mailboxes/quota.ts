@@ -32,22 +32,27 @@ export interface Usage {
 
 const UNLIMITED = -1
 
+/** A limit: the account's own, where it has one. */
+const limitOf = (own: unknown, otherwise: number | undefined): number | undefined =>
+  own === null ? otherwise : own === UNLIMITED ? undefined : Number(own)
+
+const noRoom = (): StoreError => new StoreError('OVERQUOTA', 'There is not enough room left for this')
+const tooManyMessages = (): StoreError => new StoreError('OVERQUOTA', 'No more messages can be kept')
+
 /** Limits that the account has not of its own are `defaults`. */
 export async function usageOf(tx: Transaction, defaults: Limits): Promise<Usage> {
   const row = await tx.get(
     'SELECT octets, messages, mailboxes, octets_limit, messages_limit, mailboxes_limit FROM mail_state WHERE id = 1',
   )
   const [octets, messages, mailboxes, ownOctets = null, ownMessages = null, ownMailboxes = null] = row ?? []
-  const limit = (own: unknown, otherwise: number | undefined): number | undefined =>
-    own === null ? otherwise : own === UNLIMITED ? undefined : Number(own)
   return {
     octets: Number(octets ?? 0),
     messages: Number(messages ?? 0),
     mailboxes: Number(mailboxes ?? 0),
     limits: {
-      octets: limit(ownOctets, defaults.octets),
-      messages: limit(ownMessages, defaults.messages),
-      mailboxes: limit(ownMailboxes, defaults.mailboxes),
+      octets: limitOf(ownOctets, defaults.octets),
+      messages: limitOf(ownMessages, defaults.messages),
+      mailboxes: limitOf(ownMailboxes, defaults.mailboxes),
     },
     own: { octets: ownOctets !== null, messages: ownMessages !== null, mailboxes: ownMailboxes !== null },
   }
@@ -60,9 +65,45 @@ export async function haveRoom(tx: Transaction, defaults: Limits, incoming: Inco
     const more = incoming[name] ?? 0
     return more > 0 && usage[name] + more > (usage.limits[name] ?? Infinity)
   }
-  if (over('octets')) throw new StoreError('OVERQUOTA', 'There is not enough room left for this')
-  if (over('messages')) throw new StoreError('OVERQUOTA', 'No more messages can be kept')
+  if (over('octets')) throw noRoom()
+  if (over('messages')) throw tooManyMessages()
   if (over('mailboxes')) throw new StoreError('OVERQUOTA', 'No more mailboxes can be kept')
+}
+
+/** What an account grows by when messages come. What leaves by the same change, which is counted when it goes, makes room. */
+export interface Admission {
+  /** So many are new to the account: as many messages. */
+  readonly emails: number
+  readonly octets: number
+  readonly leaving: { readonly octets: number; readonly messages: number }
+}
+
+/**
+ * Moves the clock on by one, takes numbers for emails, and counts what comes: as `tick`, `haveRoom` and `changeTotals` do, in one statement. Throws `StoreError('OVERQUOTA')`. `email` is the last
+ * number taken.
+ */
+export async function admit(
+  tx: Transaction,
+  defaults: Limits,
+  { emails, octets, leaving }: Admission,
+): Promise<{ readonly modseq: number; readonly email: number }> {
+  const row = await tx.get(
+    'UPDATE mail_state SET modseq = modseq + 1, email = email + ?, octets = octets + ?, messages = messages + ? WHERE id = 1 RETURNING modseq, email, octets, messages, octets_limit, messages_limit',
+    emails,
+    octets,
+    emails,
+  )
+  if (row === undefined) {
+    // The row is there from the first change on.
+    await takeNumbers(tx, {})
+    return admit(tx, defaults, { emails, octets, leaving })
+  }
+  const [modseq, email, usedOctets, usedMessages, ownOctets, ownMessages] = row
+  const over = (used: unknown, more: number, less: number, own: unknown, otherwise: number | undefined): boolean =>
+    more > less && Number(used) - less > (limitOf(own, otherwise) ?? Infinity)
+  if (over(usedOctets, octets, leaving.octets, ownOctets, defaults.octets)) throw noRoom()
+  if (over(usedMessages, emails, leaving.messages, ownMessages, defaults.messages)) throw tooManyMessages()
+  return { modseq: Number(modseq), email: Number(email) }
 }
 
 /** Counts for the whole account. */

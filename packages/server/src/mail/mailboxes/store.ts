@@ -13,6 +13,7 @@ import {
   references,
   whereabouts,
 } from './check-operations.ts'
+import { checkNumbers } from './check-numbers.ts'
 import { checkStrays } from './check-strays.ts'
 import { forgetImports, importMessages } from './import-operations.ts'
 import {
@@ -104,6 +105,7 @@ export const mailStore = defineStore({
     sweep,
     blobs: read(heldBlobs),
     checkStrays,
+    checkNumbers,
     checkCounters,
     checkTotals,
     references,

@@ -4,6 +4,7 @@ import { type Transaction, write } from '../../store/contracts.ts'
 import { forgetOldImports } from './import-operations.ts'
 import { dropEmail } from './emails.ts'
 import { BLOCK, blockIds, firstUid, type FlagBlock, mailboxOf, readBlock } from './flag-blocks.ts'
+import { forgetFlagSets } from './flags.ts'
 
 /** Rows that one sweep touches at most, so that nobody waits long behind it. */
 const STEP = 1000
@@ -143,6 +144,7 @@ async function forgetFlags(tx: Transaction): Promise<void> {
   for (const [id] of await tx.all('SELECT DISTINCT flagset FROM mail_message')) held.add(Number(id))
   for (const [id = 0] of await tx.all('SELECT id FROM mail_flagset'))
     if (!held.has(Number(id))) await tx.run('DELETE FROM mail_flagset WHERE id = ?', id)
+  forgetFlagSets(tx)
   const used = new Set<string>()
   for (const [flags] of await tx.all('SELECT flags FROM mail_flagset'))
     for (const flag of String(flags).split(' ')) used.add(flag)

@@ -22,6 +22,19 @@ export async function joinThread(
   former: number | undefined,
 ): Promise<number> {
   const [reply, ...ids] = keys.threading.split('\n')
+  const subject = keys.subject === '' ? undefined : hashOf(`s${keys.subject}`)
+  const [only = ''] = ids
+  // Most mails answer nothing, and are the first that anybody hears of.
+  if (former === undefined && ids.length === 1 && only !== '' && reply !== '1') {
+    const row = await tx.get(
+      'INSERT INTO mail_thread_key (hash, thread) VALUES (?, ?) ON CONFLICT (hash) DO UPDATE SET thread = thread RETURNING thread',
+      hashOf(`i${only}`),
+      email,
+    )
+    const thread = Number(row?.[0])
+    await keepSubject(tx, subject, thread)
+    return thread
+  }
   const hashes = new Set<number>()
   for (const id of ids) if (id !== '') hashes.add(hashOf(`i${id}`))
   const found = new Set(former === undefined ? [] : [former])
@@ -31,7 +44,6 @@ export async function joinThread(
     if (row === undefined) missing.push(key)
     else found.add(Number(row[0]))
   }
-  const subject = keys.subject === '' ? undefined : hashOf(`s${keys.subject}`)
   // A reply that names nothing: mail programs that forget In-Reply-To keep the subject at least.
   if (subject !== undefined && ids.length <= 1 && reply === '1') {
     const row = await tx.get('SELECT thread FROM mail_thread_key WHERE hash = ?', subject)
@@ -39,14 +51,18 @@ export async function joinThread(
   }
   const thread = found.size === 0 ? email : await merge(tx, [...found])
   for (const key of missing) await tx.run('INSERT INTO mail_thread_key (hash, thread) VALUES (?, ?)', key, thread)
-  // The newest thread of that subject is the one that is answered.
+  await keepSubject(tx, subject, thread)
+  return thread
+}
+
+/** The newest thread of a subject (its hash) is the one that is answered. */
+async function keepSubject(tx: Transaction, subject: number | undefined, thread: number): Promise<void> {
   if (subject !== undefined)
     await tx.run(
       'INSERT INTO mail_thread_key (hash, thread) VALUES (?, ?) ON CONFLICT (hash) DO UPDATE SET thread = excluded.thread WHERE thread <> excluded.thread',
       subject,
       thread,
     )
-  return thread
 }
 
 /** Makes the threads one: the emails of the smaller ones get the number of the largest. The account's clock moves, as it was a change. */

@@ -7,7 +7,8 @@ import { sealArc } from '../authentication/arc/seal.ts'
 import { asDomain, isInside } from '../authentication/domain.ts'
 import { asSigned, Authenticator, fromOutside } from '../authentication/findings.ts'
 import { type Key, Keys } from '../keys/keyring.ts'
-import { mailModifier } from '../pipeline/contracts.ts'
+import { type Mail, mailModifier, type Message, type ModifierEdit } from '../pipeline/contracts.ts'
+import { asText } from '../pipeline/text.ts'
 import { MailSettings } from '../settings.ts'
 
 export const arcSealing = mailModifier({
@@ -53,20 +54,23 @@ export const arcSealing = mailModifier({
 
     return {
       seals: true,
-      async edit(mail, message, forwarded) {
-        if (!forwarded || !fromOutside(mail) || mail.simulated) return {}
-        const key = await usableKey()
-        if (key === undefined) return {}
-        const chain = await authenticator.arc(mail, message)
-        const fields = await sealArc(asSigned(message), {
-          key,
-          authservId: hostname,
-          results: mail.results,
-          chain,
-          now: scope.clock.now(),
-        })
-        return fields === undefined ? {} : { prepend: fields }
-      },
+      edit: (mail, message, forwarded) =>
+        !forwarded || !fromOutside(mail) || mail.simulated ? {} : sealing(mail, message),
+    }
+
+    async function sealing(mail: Mail, message: Message): Promise<ModifierEdit> {
+      const key = await usableKey()
+      if (key === undefined) return {}
+      const chain = await authenticator.arc(mail, message)
+      const text = await asText(mail, message)
+      const fields = await sealArc(asSigned(text), {
+        key,
+        authservId: hostname,
+        results: mail.results,
+        chain,
+        now: scope.clock.now(),
+      })
+      return fields === undefined ? {} : { message: text, prepend: fields }
     }
   },
 })

@@ -9,6 +9,7 @@ import { asDomain } from '../authentication/domain.ts'
 import { asSigned } from '../authentication/findings.ts'
 import { DEFAULT_KINDS, Keys } from '../keys/keyring.ts'
 import { mailModifier } from '../pipeline/contracts.ts'
+import { asText } from '../pipeline/text.ts'
 
 const canonicalization = () => v.optional(v.picklist(['relaxed', 'simple']), 'relaxed')
 const fieldNames = (standard: readonly string[], what: string) =>
@@ -75,8 +76,10 @@ export const dkimSigning = mailModifier({
         // Only asked what would happen: no keys are made for that.
         if (domain === undefined || mail.simulated) return {}
         const keys = await keyring.signing(domain, config.keys)
+        const text = await asText(mail, message)
         return {
-          prepend: await signDkim(asSigned(message), {
+          message: text,
+          prepend: await signDkim(asSigned(text), {
             keys,
             now: scope.clock.now(),
             ...lifetime,

@@ -9,6 +9,7 @@ import type { Log } from '../../kernel/log.ts'
 import type { Scope } from '../../kernel/scope.ts'
 import type { TlsFacts } from '../../net/contracts.ts'
 import type { HeaderEdit, Message } from './message.ts'
+import type { Step } from './trace.ts'
 
 export type { HeaderEdit, Message } from './message.ts'
 
@@ -68,6 +69,8 @@ export interface Mail {
   readonly results: readonly string[]
   /** Only asked what would happen (`aviso mail simulate`): nothing may be remembered of it. */
   readonly simulated: boolean
+  /** Simulated, but programs outside of the server are asked too, which may remember it. */
+  readonly external: boolean
   /** The value of `finding`: made by whoever asks first, the same promise for all others. One that was rejected is made anew. */
   once<T>(finding: Finding<T>, make: () => Promise<T>): Promise<T>
 }
@@ -121,6 +124,8 @@ export const defer = (code: number, enhanced: string, text: string): Verdict => 
 export interface MailCheck {
   /** Milliseconds that it may take at each stage; default 30,000. */
   readonly patience?: number
+  /** It shows mails to a program outside of the server, which may remember them. */
+  readonly external?: boolean
   /** Before the first MAIL of a session: client and hello are known. Asked once a session; the verdict holds for all its mails. */
   connection?(client: Client): Awaitable<Verdict>
   /** At MAIL. */
@@ -144,7 +149,13 @@ export interface MailModifier {
   /** The reverse-path of a mail that an alias or a `forward` sends on to another server: that server will ask whether *we* may send for it. Never asked for `<>`. */
   forward?(mail: Mail, sender: MailAddress): Awaitable<MailAddress | null>
   /** After all checks have passed. `forwarded`: this copy is sent on to another server though it came for a recipient here. */
-  edit?(mail: Mail, message: Message, forwarded: boolean): Awaitable<HeaderEdit>
+  edit?(mail: Mail, message: Message, forwarded: boolean): Awaitable<ModifierEdit>
+}
+
+/** What a modifier makes of a message. */
+export interface ModifierEdit extends HeaderEdit {
+  /** The same message in another transfer encoding, which the edit is about. */
+  readonly message?: Message
 }
 
 /** Where one recipient's mail goes, as the routing found out. */
@@ -179,6 +190,15 @@ export interface Delivery {
   commit(): Promise<readonly Outcome[]>
   /** Forgets everything. Never throws. */
   abort(): void
+  /** Of a simulated mail, in place of `body` and `commit`: what this target would decide, where there is something to decide. Nothing is delivered. */
+  suppose?(message: Message): Promise<Supposition>
+}
+
+/** What a target would do with a mail. */
+export interface Supposition {
+  readonly steps: readonly Step[]
+  /** Undefined: it would take it. */
+  readonly refusal: SmtpError | undefined
 }
 
 /** A place where mail can go. */

@@ -2,8 +2,9 @@
 
 import { type MailAddress, parseMailAddress } from '@aviso/mime'
 import { SmtpError } from '@aviso/smtp'
+import type { Account } from '../../accounts/contracts.ts'
 import type { Chronicle } from './chronicle.ts'
-import type { Delivery, HeaderEdit, Mail, Message, Recipient, Routed } from './contracts.ts'
+import type { Delivery, Mail, Message, Recipient, Routed } from './contracts.ts'
 import type { Passage } from './passage.ts'
 import type { PipelineOptions } from './pipeline.ts'
 import { choose, type NamedModifier, type NamedTarget, type Route } from './routes.ts'
@@ -81,7 +82,8 @@ export class Itinerary {
         const leg = await this.#leg(one)
         // Two ways to the same end are one copy.
         if (!this.#each && leg.routed.some((other) => sameEnd(other, one.routed))) continue
-        await leg.delivery.add(one.routed)
+        const added = leg.delivery.add(one.routed)
+        if (added instanceof Promise) await added
         leg.routed = [...leg.routed, one.routed]
         begun.push([leg, one.routed])
         if (leg.routed.length === AT_ONCE && !leg.to.target.queued && !this.#each) await this.#leaveToQueue(leg)
@@ -164,7 +166,7 @@ export class Itinerary {
         {
           to: mailbox,
           way: stay,
-          routed: { recipient, address: parseMailAddress(account.address) ?? address, account },
+          routed: { recipient, address: ownAddress(account, address), account },
         },
         planned,
       )
@@ -198,7 +200,7 @@ export class Itinerary {
     const known = this.#legs.find((one) => one.to.key === to.key && one.way === way)
     if (known !== undefined) return known
     const passage = this.#passage
-    const mail = await this.#mailFor(way)
+    const mail = way.forwarded ? await this.#mailFor(way) : passage
     // RFC 4865: what its sender wants held waits in the queue, our own mailboxes' mail too.
     const later = to.target.queued || (passage.parameters.holdUntil !== undefined && !this.#each)
     const { target } = later ? this.#options.queue.for(to) : to
@@ -218,10 +220,9 @@ export class Itinerary {
     leg.delivery = delivery
   }
 
-  /** The reverse-path of what is sent on is the forwarder's to choose. */
+  /** For what is sent on: its reverse-path is the forwarder's to choose. */
   async #mailFor(way: Way): Promise<Mail> {
     const passage = this.#passage
-    if (!way.forwarded) return passage
     let { sender } = passage
     for (const { modifier } of way.modifiers)
       if (sender !== null && modifier.forward !== undefined) sender = await modifier.forward(passage, sender)
@@ -236,9 +237,14 @@ export class Itinerary {
     let addresses: readonly MailAddress[] = [address]
     for (const { name, modifier } of modifiers) {
       if (modifier.recipient === undefined) continue
-      const made = new Map<string, MailAddress>()
-      for (const one of addresses)
-        for (const next of await modifier.recipient(this.#passage, one)) made.set(next.toString(), next)
+      const became: MailAddress[] = []
+      for (const one of addresses) {
+        const next = modifier.recipient(this.#passage, one)
+        became.push(...(next instanceof Promise ? await next : next))
+      }
+      // As nearly always.
+      if (became.length === addresses.length && became.every((one, i) => one === addresses[i])) continue
+      const made = new Map(became.map((one) => [one.toString(), one]))
       const after = [...made.keys()].join(', ')
       if (after !== addresses.map(String).join(', '))
         this.#chronicle.add({
@@ -289,13 +295,19 @@ export class Itinerary {
 /** Runs the header edits of `way` on the message that the checks left; every modifier sees what those before it made. */
 export async function modified(mail: Mail, message: Message, way: Way): Promise<Message> {
   let current = message
-  const sealing = way.modifiers.filter(({ modifier }) => modifier.seals === true)
-  for (const { modifier } of [...way.modifiers.filter(({ modifier }) => modifier.seals !== true), ...sealing]) {
-    const edit: HeaderEdit | undefined = await modifier.edit?.(mail, current, way.forwarded)
-    if (edit !== undefined) current = current.edited([edit])
-  }
+  for (const seals of [false, true])
+    for (const { modifier } of way.modifiers) {
+      if ((modifier.seals === true) !== seals) continue
+      const asked = modifier.edit?.(mail, current, way.forwarded)
+      const edit = asked instanceof Promise ? await asked : asked
+      if (edit !== undefined) current = (edit.message ?? current).edited([edit])
+    }
   return current
 }
+
+/** `address` where that is it already, as in most mail. */
+const ownAddress = (account: Account, address: MailAddress): MailAddress =>
+  account.address === address.toString() ? address : (parseMailAddress(account.address) ?? address)
 
 const sameEnd = (a: Routed, b: Routed): boolean =>
   a.account === undefined ? a.address.toString() === b.address.toString() : a.account.id === b.account?.id
@@ -321,5 +333,6 @@ const withSender = (mail: Mail, sender: MailAddress | null): Mail => ({
   received: mail.received,
   results: mail.results,
   simulated: mail.simulated,
+  external: mail.external,
   once: (finding, make) => mail.once(finding, make),
 })

@@ -13,7 +13,10 @@ export const mailLimits = gatesConfig({
   all: 'all mail together',
   ip: 'mail from one IPv4 address, or one IPv6 /64',
   network: 'mail from one IPv4 /24, or one IPv6 /48',
+  sender: 'mail of one sender, by the whole address; notifications have none',
   'sender-domain': 'mail of one sender domain; notifications have one of their own',
+  'recipient-domain':
+    'mail to one recipient domain; who comes too early is told so at RCPT, and the other recipients are not concerned',
   account: 'mail of one of our accounts, after a login',
 })
 export type MailLimitsConfig = InferOutput<typeof mailLimits>
@@ -21,6 +24,8 @@ export type MailLimitsConfig = InferOutput<typeof mailLimits>
 export interface MailLimits {
   /** Takes a place for a mail, waiting for it a little. Throws SmtpError 451 4.4.5 when there is none. */
   enter(mail: Mail): Promise<Pass>
+  /** The same for one domain of its recipients. */
+  enterDomain(mail: Mail, domain: string): Promise<Pass>
 }
 
 const REAP_EVERY = 60_000
@@ -37,26 +42,31 @@ export function openLimits(scope: Scope, { wait, ...scopes }: MailLimitsConfig):
     'Mails that were sent away by a limit, by its scope',
     ['scope'],
   )
+  const enter = async (mail: Mail, keys: Iterable<Key>): Promise<Pass> => {
+    try {
+      return await gates.enter(keys, scope.signal)
+    } catch (error) {
+      if (!(error instanceof TooBusy)) throw error
+      refused.inc({ scope: error.scope })
+      mail.client.log.info({ mail: mail.id, limit: error.scope }, 'too much mail at once')
+      throw new SmtpError(451, '4.4.5', 'Too much mail at once, please try again later', { cause: error })
+    }
+  }
   return {
-    async enter(mail) {
-      try {
-        return await gates.enter(keysOf(mail), scope.signal)
-      } catch (error) {
-        if (!(error instanceof TooBusy)) throw error
-        refused.inc({ scope: error.scope })
-        mail.client.log.info({ mail: mail.id, limit: error.scope }, 'too much mail at once')
-        throw new SmtpError(451, '4.4.5', 'Too much mail at once, please try again later', { cause: error })
-      }
-    },
+    enter: (mail) => enter(mail, keysOf(mail)),
+    enterDomain: (mail, domain) => enter(mail, [['recipient-domain', domain]]),
   }
 }
 
-function* keysOf({ client, reversePath }: Mail): Generator<readonly [scope: string, key: string]> {
+type Key = readonly [scope: string, key: string]
+
+function* keysOf({ client, reversePath }: Mail): Generator<Key> {
   yield ['all', '']
   if (client.remoteAddress !== '') {
     yield ['ip', addressGroup(client.remoteAddress)]
     yield ['network', networkOf(client.remoteAddress, 24, 48)]
   }
+  if (reversePath !== null) yield ['sender', reversePath.toString()]
   yield ['sender-domain', reversePath?.domain ?? '']
   if (client.account !== undefined) yield ['account', client.account.id]
 }

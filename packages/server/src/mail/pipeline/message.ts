@@ -113,14 +113,24 @@ export class Message {
    * field that is none, or is more than one: whatever a peer chose of its value must not become a field of its own, or the end of the header.
    */
   edited(edits: readonly HeaderEdit[]): Message {
-    if (edits.length === 0) return this
-    const removed = new Set(edits.flatMap((edit) => (edit.remove ?? []).map((name) => name.toLowerCase())))
-    const changes = edits.flatMap((edit) => edit.change ?? [])
-    const inserts = edits.flatMap((edit) => edit.insert ?? [])
-    const kept =
-      removed.size + changes.length + inserts.length === 0 ? [this.head] : this.#remade(removed, changes, inserts)
-    const top = fields(edits.flatMap((edit) => edit.prepend ?? []))
-    const bottom = fields(edits.flatMap((edit) => edit.append ?? []))
+    const removed: string[] = []
+    const changes: NonNullable<HeaderEdit['change']>[number][] = []
+    const inserts: NonNullable<HeaderEdit['insert']>[number][] = []
+    const above: string[] = []
+    const below: string[] = []
+    for (const { remove = [], change = [], insert = [], prepend = [], append = [] } of edits) {
+      for (const name of remove) if (this.header.has(name)) removed.push(name.toLowerCase())
+      // One by one: there may be more of them than a call can have arguments.
+      for (const one of change) changes.push(one)
+      for (const one of insert) inserts.push(one)
+      above.push(...prepend)
+      below.push(...append)
+    }
+    const remade = removed.length + changes.length + inserts.length > 0
+    if (!remade && above.length + below.length === 0) return this
+    const kept = remade ? this.#remade(new Set(removed), changes, inserts) : [this.head]
+    const top = fields(above)
+    const bottom = fields(below)
     const head =
       bottom.byteLength === 0 ? Buffer.concat([top, ...kept]) : withFields(Buffer.concat([top, ...kept]), bottom)
     return new Message(head, this.#octets, this.#bodyAt)
@@ -134,17 +144,20 @@ export class Message {
     const pieces: Uint8Array[] = []
     const seen = new Map<string, number>()
     const all = [...this.header.fields()]
+    // Looked up, not searched for: a header has as many fields as a stranger likes. Of two changes to one field the last counts.
+    const changed = new Map(changes.map((change) => [`${change.name.toLowerCase()} ${change.index}`, change]))
+    const inserted = Map.groupBy(inserts, ({ at }) => at)
     let from = 0
     for (const [i, { name, start, end }] of all.entries()) {
-      const before = inserts.filter(({ at }) => at === i + 1)
-      if (before.length > 0) {
+      const before = inserted.get(i + 1)
+      if (before !== undefined) {
         pieces.push(this.head.subarray(from, start), fields(before.map(({ field }) => field)))
         from = start
       }
       const lower = name.toLowerCase()
       const index = (seen.get(lower) ?? 0) + 1
       seen.set(lower, index)
-      const change = changes.findLast((one) => one.name.toLowerCase() === lower && one.index === index)
+      const change = changed.get(`${lower} ${index}`)
       if (!removed.has(lower) && change === undefined) continue
       pieces.push(this.head.subarray(from, start))
       if (!removed.has(lower) && change !== undefined && change.value !== null)

@@ -7,6 +7,7 @@ import type { Pass } from '../../net/gates.ts'
 import { Chronicle } from './chronicle.ts'
 import {
   accept,
+  type Awaitable,
   type Client,
   type Finding,
   finding,
@@ -24,7 +25,7 @@ import type { Message } from './message.ts'
 import type { PassageOptions, Pipeline } from './pipeline.ts'
 import { authenticationResults, forgedResults, received } from './received.ts'
 import type { Route } from './routes.ts'
-import { askAll, type Judged, type NamedCheck, worst } from './stage.ts'
+import { type Around, askAll, type Judged, type NamedCheck, worst } from './stage.ts'
 import type { Step } from './trace.ts'
 
 export class Passage implements Mail {
@@ -37,6 +38,7 @@ export class Passage implements Mail {
   readonly recipients: Recipient[] = []
   readonly results: string[] = []
   readonly simulated: boolean
+  readonly external: boolean
   readonly #pipeline: Pipeline
   readonly #each: boolean
   readonly #findings = new Findings()
@@ -45,8 +47,12 @@ export class Passage implements Mail {
   readonly #edits: HeaderEdit[] = []
   /** Those that want to be told when the mail is over. */
   readonly #witnesses = new Set<NamedCheck>()
+  /** Those that are not asked, as the mail is only supposed. */
+  readonly #spared = new Set<NamedCheck>()
   /** Its place within the limits. */
   #pass: Pass | undefined
+  /** The same for each recipient domain, the first time that it is named. */
+  readonly #domains = new Map<string, Pass>()
   #quarantined = false
   #discarded = false
 
@@ -55,7 +61,7 @@ export class Passage implements Mail {
     client: Client,
     sender: MailAddress | null,
     parameters: MailParameters,
-    { id, simulated = false, each = false }: PassageOptions,
+    { id, simulated = false, external = false, each = false }: PassageOptions,
   ) {
     this.#pipeline = pipeline
     this.id = id ?? randomWord(pipeline.scope.random, 16)
@@ -65,6 +71,7 @@ export class Passage implements Mail {
     this.parameters = parameters
     this.received = pipeline.scope.clock.now()
     this.simulated = simulated
+    this.external = external
     this.#each = each
     this.#chronicle = new Chronicle(pipeline, this)
     this.#itinerary = new Itinerary(pipeline.options, this, this.#chronicle, each)
@@ -85,7 +92,8 @@ export class Passage implements Mail {
       const { checks, limits } = this.#pipeline.options
       if (!this.simulated) this.#pass = await limits?.enter(this)
       await this.#meet(checks)
-      await this.#ask('sender', checks, (check) => check.sender?.(this))
+      const asked = this.#ask('sender', checks, (check) => check.sender?.(this))
+      if (asked instanceof Promise) await asked
       await this.#rewriteSender()
     } catch (error) {
       this.#over()
@@ -98,7 +106,9 @@ export class Passage implements Mail {
     const recipient: Recipient = { address, parameters }
     try {
       const { checks } = this.#pipeline.options
-      await this.#ask('recipient', checks, (check) => check.recipient?.(this, recipient), recipient)
+      if (this.#pipeline.options.limits !== undefined) await this.#enterDomain(address.domain.toLowerCase())
+      const asked = this.#ask('recipient', checks, (check) => check.recipient?.(this, recipient), recipient)
+      if (asked instanceof Promise) await asked
       await this.#itinerary.add(address, recipient)
       this.recipients.push(recipient)
     } catch (error) {
@@ -120,7 +130,7 @@ export class Passage implements Mail {
    * that the client cannot be told of goes to the queue, which tries again or tells the sender.
    */
   async data(message: Message): Promise<readonly Outcome[]> {
-    this.#pass?.spend(message.size)
+    for (const pass of this.#passes()) pass.spend(message.size)
     try {
       const checked = await this.#check(message)
       const outcomes = this.#discarded ? [] : await this.#deliver(checked)
@@ -143,8 +153,9 @@ export class Passage implements Mail {
   }
 
   #over(): void {
-    this.#pass?.release()
+    for (const pass of this.#passes()) pass.release()
     this.#pass = undefined
+    this.#domains.clear()
     for (const { name, check } of this.#witnesses)
       try {
         check.end?.(this)
@@ -152,6 +163,17 @@ export class Passage implements Mail {
         this.client.log.error({ err: error, check: name, mail: this.id }, 'a check could not end its work on a mail')
       }
     this.#witnesses.clear()
+  }
+
+  *#passes(): Generator<Pass> {
+    if (this.#pass !== undefined) yield this.#pass
+    yield* this.#domains.values()
+  }
+
+  async #enterDomain(domain: string): Promise<void> {
+    const { limits } = this.#pipeline.options
+    if (limits === undefined || this.simulated || this.#domains.has(domain)) return
+    this.#domains.set(domain, await limits.enterDomain(this, domain))
   }
 
   get #fate(): 'accepted' | 'quarantined' | 'discarded' | 'simulated' {
@@ -163,7 +185,8 @@ export class Passage implements Mail {
   /** Shows the message to the checks, and makes the changes that they want. */
   async #check(message: Message): Promise<Message> {
     const { checks } = this.#pipeline.options
-    const all = [...checks, ...[...this.#itinerary.entered].flatMap((route) => route.checks)]
+    const { entered } = this.#itinerary
+    const all = entered.size === 0 ? checks : [...checks, ...[...entered].flatMap((route) => route.checks)]
     let checked = message
     for (const { verdict } of await this.#ask('content', all, (check) => check.content?.(this, message))) {
       if (verdict.message !== undefined) checked = verdict.message
@@ -191,7 +214,23 @@ export class Passage implements Mail {
       if (copy === undefined) copies.set(way, (copy = await modified(mail, base, way)))
       if (!this.simulated) await delivery.body(copy, this.#quarantined)
     }
-    return this.simulated ? [] : this.#commit(legs, copies)
+    if (!this.simulated) return this.#commit(legs, copies)
+    await this.#suppose(legs, copies)
+    return []
+  }
+
+  /** Asks targets that decide themselves. The mail would be refused when nobody took it. */
+  async #suppose(legs: readonly Leg[], copies: ReadonlyMap<Way, Message>): Promise<void> {
+    const refusals: SmtpError[] = []
+    for (const { to, way, delivery } of legs) {
+      const copy = copies.get(way)
+      const supposed = copy === undefined ? undefined : await delivery.suppose?.(copy)
+      for (const { after: _, by, ...step } of supposed?.steps ?? [])
+        this.#chronicle.add({ ...step, by: `${to.key} ${by}` })
+      if (supposed?.refusal !== undefined) refusals.push(supposed.refusal)
+    }
+    const [first] = refusals
+    if (first !== undefined && refusals.length === legs.length) throw first
   }
 
   /** The queue first: what it cannot keep must not be half delivered. What a target cannot take now, the queue takes for later. */
@@ -199,7 +238,8 @@ export class Passage implements Mail {
     const all: Outcome[] = []
     const failed: { readonly leg: Leg; readonly outcome: Outcome }[] = []
     const queued = legs.filter(({ to }) => to.target.queued)
-    const kept = await this.#pipeline.options.queue.commit(queued.map(({ delivery }) => delivery))
+    const kept =
+      queued.length === 0 ? [] : await this.#pipeline.options.queue.commit(queued.map(({ delivery }) => delivery))
     for (const [i, { to, routed }] of queued.entries())
       for (const outcome of complete(routed, kept[i] ?? [])) {
         this.#chronicle.landed(to.key, outcome)
@@ -260,7 +300,7 @@ export class Passage implements Mail {
 
   /** The checks that judge the peer: once a session. */
   async #meet(checks: readonly NamedCheck[]): Promise<void> {
-    for (const named of checks) {
+    for (const named of this.#asked('connection', checks)) {
       if (named.check.connection === undefined) continue
       const name = `connection:${this.#pipeline.options.name}:${named.name}`
       const verdict = await this.client.once(finding<Verdict>(name), async () => {
@@ -283,22 +323,39 @@ export class Passage implements Mail {
   }
 
   /** Runs one stage. Throws the `SmtpError` of the worst verdict when that is to reject or to defer. */
-  async #ask(
+  #ask(
     stage: Step['stage'],
     checks: readonly NamedCheck[],
-    ask: (check: MailCheck) => Verdict | Promise<Verdict> | undefined,
+    ask: (check: MailCheck) => Awaitable<Verdict> | undefined,
     recipient?: Recipient,
-  ): Promise<readonly Judged[]> {
-    if (checks.length === 0) return []
-    for (const named of checks) if (named.check.end !== undefined) this.#witnesses.add(named)
-    const asked = askAll(checks, ask, this.#around)
-    const judged = asked instanceof Promise ? await asked : asked
-    this.#weigh(stage, judged, recipient)
-    return judged
+  ): Awaitable<readonly Judged[]> {
+    const all = this.#asked(stage, checks)
+    if (all.length === 0) return []
+    for (const named of all) if (named.check.end !== undefined) this.#witnesses.add(named)
+    const asked = askAll(all, ask, this.#around)
+    if (!(asked instanceof Promise)) return this.#weigh(stage, asked, recipient)
+    return asked.then((judged) => this.#weigh(stage, judged, recipient))
+  }
+
+  /** The checks to ask: of a mail that is only supposed, not those that may remember it. */
+  #asked(stage: Step['stage'], checks: readonly NamedCheck[]): readonly NamedCheck[] {
+    if (!this.simulated || this.external) return checks
+    return checks.filter((named) => {
+      if (named.check.external !== true) return true
+      if (!this.#spared.has(named))
+        this.#chronicle.add({
+          stage,
+          by: named.name,
+          did: 'not asked',
+          why: 'it is a program outside of this server, which may remember the mail (--external)',
+        })
+      this.#spared.add(named)
+      return false
+    })
   }
 
   /** Takes over what the checks said, and throws when that is to reject or to defer. */
-  #weigh(stage: Step['stage'], judged: readonly Judged[], recipient: Recipient | undefined): void {
+  #weigh(stage: Step['stage'], judged: readonly Judged[], recipient: Recipient | undefined): readonly Judged[] {
     this.#chronicle.judged(stage, judged, recipient)
     for (const { verdict } of judged) {
       if (verdict.results !== undefined) this.results.push(...verdict.results)
@@ -307,18 +364,19 @@ export class Passage implements Mail {
       if (verdict.action === 'discard') this.#discarded = true
     }
     const found = worst(judged)
-    if (found === undefined || !('reply' in found.verdict)) return
+    if (found === undefined || !('reply' in found.verdict)) return judged
     this.#chronicle.refusedBy(found)
     throw found.verdict.reply
   }
 
-  get #around() {
+  get #around(): Around {
     return { clock: this.#pipeline.scope.clock, log: this.client.log, mail: this.id }
   }
 }
 
 /** A recipient that a target says nothing of has not got the mail, as far as anybody knows. */
 function complete(routed: readonly Routed[], outcomes: readonly Outcome[]): readonly Outcome[] {
+  if (routed.length === outcomes.length && routed.every((one, i) => outcomes[i]?.routed === one)) return outcomes
   const told = new Set(outcomes.map((outcome) => outcome.routed))
   const untold = routed.filter((one) => !told.has(one))
   if (untold.length === 0) return outcomes

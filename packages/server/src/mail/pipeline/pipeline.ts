@@ -52,6 +52,8 @@ export interface QueueDoor {
 export interface PassageOptions {
   /** Ask only what would happen: nothing is delivered or remembered. */
   readonly simulated?: boolean
+  /** Of a simulated mail: asks programs outside of the server too. */
+  readonly external?: boolean
   /** The client can be told of each recipient's failure (LMTP): nothing that failed goes to the queue. */
   readonly each?: boolean
   /** The mail's id, for one that may come a second time: whoever has it by that id already does not take it again. Default: a new one. */

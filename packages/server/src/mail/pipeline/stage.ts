@@ -39,7 +39,7 @@ export function askAll(
   const asked: Awaitable<Judged>[] = []
   let waiting = false
   for (const named of checks) {
-    const answer = inTime(named, () => ask(named.check), around)
+    const answer = inTime(named, ask, around)
     if (answer === undefined) continue
     if (answer instanceof Promise) waiting = true
     asked.push(answer)
@@ -58,11 +58,11 @@ export function worst(judged: readonly Judged[]): Judged | undefined {
 
 function inTime(
   { name, check }: NamedCheck,
-  ask: () => Awaitable<Verdict> | undefined,
+  ask: (check: MailCheck) => Awaitable<Verdict> | undefined,
   around: Around,
 ): Awaitable<Judged> | undefined {
   try {
-    const answer = ask()
+    const answer = ask(check)
     if (answer === undefined) return undefined
     if (!(answer instanceof Promise)) return { check: name, verdict: answer }
     const patience = check.patience ?? PATIENCE

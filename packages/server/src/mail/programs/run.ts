@@ -121,7 +121,16 @@ export const programSettings = {
 export type Values = Readonly<Record<string, string | readonly string[]>>
 
 /** What every program may know of a mail. */
-export const mailValues = ({ id, client, reversePath, recipients, simulated }: Mail, extra: Values = {}): Values => ({
+export const mailValues = (
+  {
+    id,
+    client,
+    reversePath,
+    recipients,
+    simulated,
+  }: Pick<Mail, 'id' | 'client' | 'reversePath' | 'recipients' | 'simulated'>,
+  extra: Values = {},
+): Values => ({
   // Only asked what would happen: the program shall remember nothing of it.
   simulated: simulated ? '1' : '',
   mail: id,

@@ -4,7 +4,7 @@ import { type Scope, serviceKey } from '../../kernel/scope.ts'
 import type { Calls, Store } from '../../store/contracts.ts'
 import type { Story, StoryWriter } from '../pipeline/stories.ts'
 import type { Step } from '../pipeline/trace.ts'
-import { STORIES, storyStore } from './store.ts'
+import { STORIES, storyStore, type Written } from './store.ts'
 
 /** Milliseconds that stories are gathered before they are written. */
 const GATHER = 1_000
@@ -87,7 +87,7 @@ class KeptStories implements Stories {
       // What goes on with a mail comes behind the mail itself.
       const more = this.#told.length === 0 ? this.#more.splice(0, BATCH) : []
       try {
-        await this.#calls.tell({ told, more })
+        await this.#calls.tell({ json: JSON.stringify({ told, more } satisfies Written) })
       } catch (error) {
         this.#scope.log.warn({ err: error, stories: told.length }, 'stories of mails could not be written')
         return

@@ -1,16 +1,27 @@
 // Delivers to the mailboxes of local accounts.
 
-import { BackendError, type FlagSet, LiteralBudget } from '@aviso/imap'
+import { BackendError, type FlagSet, LiteralBudget, type MailboxRole } from '@aviso/imap'
 import { SmtpError } from '@aviso/smtp'
 import type { Account } from '../../accounts/contracts.ts'
 import type { Log } from '../../kernel/log.ts'
 import type { Mailboxes } from '../mailboxes/mailboxes.ts'
 import type { Delivery, Mail, MailTarget, Message, Outcome, Routed } from '../pipeline/contracts.ts'
 import { asSmtpError } from '../pipeline/refusal.ts'
+import { asText } from '../pipeline/text.ts'
 import type { MailboxFilter } from './filter.ts'
 
 /** Octets of long mails that are held in memory at the same time, on their way into mailboxes; the next ones wait for their turn. */
 const MEMORY = 128 * 1024 * 1024
+
+interface Filed {
+  readonly mailbox: string
+  /** The mailbox that has this role goes before the one of that name. */
+  readonly role?: MailboxRole
+  readonly flags: FlagSet | undefined
+}
+
+const INBOX: Filed = { mailbox: 'INBOX', flags: undefined }
+const JUNK: Filed = { mailbox: 'Junk', role: 'Junk', flags: undefined }
 
 export class MailboxTarget implements MailTarget {
   readonly queued = false
@@ -62,11 +73,13 @@ class MailboxDelivery implements Delivery {
     if (message === undefined) throw new Error('a delivery without a body')
     const share = this.#memory.share()
     try {
-      await share.take(message.size)
+      const converted = asText(this.#mail, message)
+      const text = converted instanceof Promise ? await converted : converted
+      await share.take(text.size)
       // RFC 5321 §4.4: the last server puts the reverse-path on top.
-      const bytes = await message.whole(
-        Buffer.from(`Return-Path: <${this.#mail.sender?.toString() ?? ''}>\r\n`, 'utf8'),
-      )
+      const returnPath = Buffer.from(`Return-Path: <${this.#mail.sender?.toString() ?? ''}>\r\n`, 'utf8')
+      const { pieces } = text
+      const bytes = pieces === undefined ? await text.whole(returnPath) : Buffer.concat([returnPath, ...pieces])
       return await this.#deliverAll(message, bytes)
     } catch (error) {
       // Others may have the mail by now: that it cannot be read is no answer for all of them.
@@ -82,7 +95,10 @@ class MailboxDelivery implements Delivery {
     this.#message = undefined
   }
 
-  #deliverAll(message: Message, bytes: Uint8Array): Promise<readonly Outcome[]> {
+  async #deliverAll(message: Message, bytes: Uint8Array): Promise<readonly Outcome[]> {
+    const [only] = this.#recipients
+    if (only !== undefined && this.#recipients.length === 1)
+      return [{ routed: only.routed, failure: await this.#deliver(only.account, only.routed, message, bytes) }]
     // Two addresses of one account are one mailbox: it gets the mail once.
     const delivered = new Map<string, Promise<SmtpError | undefined>>()
     return Promise.all(
@@ -102,10 +118,15 @@ class MailboxDelivery implements Delivery {
   ): Promise<SmtpError | undefined> {
     const { id, received, client } = this.#mail
     try {
-      const { mailbox, flags } = await this.#file(account, routed, message)
+      const { mailbox, role, flags } = this.#quarantined
+        ? JUNK
+        : this.#filter === undefined
+          ? INBOX
+          : await this.#file(this.#filter, account, routed, message)
       await this.#mailboxes.deliver(account.id, {
         bytes,
         mailbox,
+        ...(role === undefined ? {} : { role }),
         flags: flags ?? [],
         internalDate: received,
         deliveryId: id,
@@ -118,14 +139,8 @@ class MailboxDelivery implements Delivery {
   }
 
   /** Which mailbox it goes to. One that is not there is not made: whoever writes filters makes mistakes. */
-  async #file(
-    account: Account,
-    routed: Routed,
-    message: Message,
-  ): Promise<{ readonly mailbox: string; readonly flags: FlagSet | undefined }> {
-    if (this.#quarantined) return { mailbox: 'Junk', flags: undefined }
-    if (this.#filter === undefined) return { mailbox: 'INBOX', flags: undefined }
-    const { mailbox, flags } = await this.#filter.file(this.#mail, message, routed, account)
+  async #file(filter: MailboxFilter, account: Account, routed: Routed, message: Message): Promise<Filed> {
+    const { mailbox, flags } = await filter.file(this.#mail, message, routed, account)
     if (mailbox === undefined || mailbox.toUpperCase() === 'INBOX') return { mailbox: 'INBOX', flags }
     if ((await this.#mailboxes.open(account).list()).some(({ name }) => name === mailbox)) return { mailbox, flags }
     this.#mail.client.log.warn(

@@ -1,7 +1,7 @@
 // Sends mail into another pipeline, which sees the addresses as this one rewrote them: `deliver: [pipeline/name]`.
 
 import { SmtpError } from '@aviso/smtp'
-import type { Delivery, Mail, MailTarget, Message, Outcome, Routed } from '../pipeline/contracts.ts'
+import type { Delivery, Mail, MailTarget, Message, Outcome, Routed, Supposition } from '../pipeline/contracts.ts'
 import type { Passage } from '../pipeline/passage.ts'
 import type { Pipeline } from '../pipeline/pipeline.ts'
 import { asSmtpError } from '../pipeline/refusal.ts'
@@ -66,6 +66,17 @@ class Rerouted implements Delivery {
     }
   }
 
+  async suppose(message: Message): Promise<Supposition> {
+    const passage = await this.#passage
+    if (passage === undefined) return { steps: [], refusal: undefined }
+    try {
+      await passage.data(message)
+      return { steps: passage.steps, refusal: undefined }
+    } catch (error) {
+      return { steps: passage.steps, refusal: asSmtpError(error) }
+    }
+  }
+
   abort(): void {
     void this.#passage?.then((passage) => passage.abort()).catch(() => {})
   }
@@ -76,8 +87,8 @@ class Rerouted implements Delivery {
       throw new SmtpError(451, '4.3.5', 'This mail is routed into a pipeline that is not there')
     const depth = (depths.get(this.#mail) ?? 0) + 1
     if (depth > DEEPEST) throw new SmtpError(451, '4.4.6', 'This mail goes in circles between pipelines of this server')
-    const { client, sender, parameters } = this.#mail
-    const passage = await pipeline.begin(client, sender, parameters, { simulated: this.#mail.simulated, each: true })
+    const { client, sender, parameters, simulated, external } = this.#mail
+    const passage = await pipeline.begin(client, sender, parameters, { simulated, external, each: true })
     depths.set(passage, depth)
     return passage
   }

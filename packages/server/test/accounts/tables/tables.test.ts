@@ -162,6 +162,17 @@ describe('sql', () => {
   })
 })
 
+test('sql-table: its columns may have other names', async (t) => {
+  const { DatabaseSync } = await import('node:sqlite')
+  const columns = { 'key-column': 'login', 'value-column': 'mail' }
+  const { look, folder } = await openTestTables(t, { 'sql-table': { path: 'map.db', table: 'people', ...columns } })
+  assert.deepEqual(await look('sql-table', 'anna'), [])
+  const other = new DatabaseSync(join(folder, 'map.db'))
+  other.exec("INSERT INTO people (login, mail) VALUES ('anna', 'anna@example.org')")
+  other.close()
+  assert.deepEqual(await look('sql-table', 'anna'), ['anna@example.org'])
+})
+
 describe('the small ones', () => {
   test('identity, localpart, with-domain', async (t) => {
     const { look } = await openTestTables(t, {

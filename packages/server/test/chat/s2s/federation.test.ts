@@ -2,9 +2,11 @@
 
 import assert from 'node:assert/strict'
 import { describe, test, type TestContext } from 'node:test'
+import { type Element, NS } from '@aviso/xmpp'
+import { Roles } from '../../../src/accounts/roles.ts'
 import { type Peer, short } from '../house.ts'
 import { certify } from '../../fixtures/certificates.ts'
-import { AUTHORITY, certified, type HouseWish, Town } from './town.ts'
+import { AUTHORITY, certified, gullible, type HouseWish, Stranger, Town } from './town.ts'
 
 /** Nobody vouches for it. */
 const SELF = certify({ names: ['one.example', 'two.example'] })
@@ -266,4 +268,71 @@ test('a server that was not reached is left alone for a while, then tried again'
   town.clock.turn(11_000)
   write()
   assert.equal((await bert.next()).childText('body'), 'hi')
+})
+
+test('guests are no people of other servers’, unless the config lets them write there', async (t) => {
+  const town = new Town(t)
+  const one = await town.open('one.example')
+  const two = await town.open('two.example')
+  one.accounts.role = 'guest'
+  const guest = await one.arrive('guest')
+  const bert = await two.arrive('bert')
+  for (const to of [guest.full, guest.bare, 'nobody@one.example']) {
+    bert.send(`<message to='${to}' type='chat'><body>hello, stranger</body></message>`)
+    assert.equal(short(await bert.next()), `message error ${to} service-unavailable`, 'as if there were nobody')
+  }
+  await assert.rejects(bert.request('get', `<ping xmlns='urn:xmpp:ping'/>`, guest.full), /service-unavailable/)
+  bert.send(`<presence to='${guest.bare}' type='subscribe'/>`)
+  bert.send(`<presence to='${guest.full}'/>`)
+  await bert.request('get', `<ping xmlns='urn:xmpp:ping'/>`, 'one.example')
+  assert.deepEqual(await guest.news(), [])
+
+  one.accounts.roles = new Roles({ guest: { allow: ['chat-elsewhere'], deny: [] } })
+  bert.send(`<message to='${guest.full}' type='chat'><body>hello, guest</body></message>`)
+  assert.equal(short(await guest.next()), `message chat ${bert.full} 'hello, guest'`)
+})
+
+test('another server is told how large a stanza may be, on streams of either side (XEP-0478)', async (t) => {
+  const town = new Town(t)
+  const one = await town.open('one.example', {
+    s2s: {
+      'require-tls': false,
+      'insecure-domains': ['two.example'],
+      'max-stanza': 70_000,
+      'max-stanza-before-auth': 5000,
+    },
+  })
+  const limit = (element: Element): string | undefined =>
+    element.child('limits', NS.streamLimits)?.childText('max-bytes')
+  const stranger = new Stranger(one.servers, 'three.example', 'one.example', 'no TLS')
+  assert.equal(
+    limit(await stranger.element()),
+    '70000',
+    'what counts once it has proved itself: by dialback it gets no other features',
+  )
+  stranger.stream.close()
+  // On a stream of ours that takes stanzas both ways there are no features to tell it in.
+  const said = Promise.withResolvers<Element>()
+  town.announce('two.example', await gullible(t, { bidi: said.resolve }))
+  const anna = await one.arrive('anna')
+  anna.send(`<message to='bert@two.example' type='chat'><body>hello</body></message>`)
+  assert.equal(limit(await said.promise), '70000')
+})
+
+test('what is larger than the other server takes comes back, and the stream stays', async (t) => {
+  const town = new Town(t)
+  const one = await town.open('one.example')
+  const two = await town.open('two.example', { s2s: { 'max-stanza': 20_000, bidi: false } })
+  const anna = await one.arrive('anna')
+  const bert = await two.arrive('bert')
+  // While the server is being reached, and over a stream that is up.
+  for (const what of ['first', 'second']) {
+    anna.send(`<message to='bert@two.example' type='chat' id='${what}'><body>${'ö'.repeat(10_000)}</body></message>`)
+    anna.send(`<message to='bert@two.example' type='chat'><body>${what}</body></message>`)
+    assert.equal(short(await bert.next()), `message chat anna@one.example/r '${what}'`)
+    const error = await anna.next()
+    assert.equal(short(error), 'message error bert@two.example policy-violation')
+    assert.match(error.child('error')?.childText('text', 'urn:ietf:params:xml:ns:xmpp-stanzas') ?? '', /20000 octets/)
+  }
+  assert.equal(one.said('stream to another server').length, 1)
 })

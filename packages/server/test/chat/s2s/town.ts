@@ -317,10 +317,14 @@ export async function listening(t: TestContext, serve: (socket: Socket) => void)
   return typeof address === 'object' && address !== null ? address.port : 0
 }
 
-/** Listens as the server of a domain, in the clear, and believes every key. Resolves with its port. */
+/** Listens as the server of a domain, in the clear, and believes every key. It offers bidi where it wants to hear of it. Resolves with its port. */
 export function gullible(
   t: TestContext,
-  told: { key?(dialback: Dialback, streamId: string): void; stanza?(stanza: Element, socket: Socket): void },
+  told: {
+    key?(dialback: Dialback, streamId: string): void
+    stanza?(stanza: Element, socket: Socket): void
+    bidi?(element: Element): void
+  },
 ): Promise<number> {
   return listening(t, (socket) => {
     const stream = new ServerStream(
@@ -329,8 +333,13 @@ export function gullible(
         isServed: () => true,
         mechanisms: () => [],
         begin: () => undefined,
+        features: () => (told.bidi === undefined ? [] : [el('bidi', { xmlns: NS.bidiFeature })]),
         stanza: (stanza) => told.stanza?.(stanza, socket),
         nonza(element, stream) {
+          if (element.is('bidi', NS.bidi)) {
+            told.bidi?.(element)
+            return true
+          }
           const dialback = readDialback(element)
           if (dialback === undefined) return false
           told.key?.(dialback, stream.id)

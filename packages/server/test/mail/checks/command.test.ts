@@ -159,10 +159,22 @@ describe('command', () => {
     await assert.rejects(early.receive({ to }), refusal(550, '5.7.1'), 'there is no message yet')
   })
 
+  test('it can run once a session, before anything is known but the client', async (t) => {
+    const house = await scripted(t, 'echo x >> "$(dirname "$0")/runs"; test "$1$2" = 192.0.2.7 || exit 1', {
+      stage: 'connection',
+      arguments: ['{ip}', '{sender}'],
+    })
+    await house.receive({ to })
+    await house.receive({ to: ['ben@example.org'] })
+    assert.equal(readFileSync(join(house.folder, 'runs'), 'utf8'), 'x\n')
+    const refusing = await scripted(t, 'exit 1', { stage: 'connection' })
+    for (let i = 0; i < 2; i++) await assert.rejects(refusing.receive({ to }), refusal(550, '5.7.1'))
+  })
+
   test('it is told of a mail that is only supposed', async (t) => {
     const house = await scripted(t, 'test -n "$AVISO_SIMULATED" && exit 1; exit 0')
     await house.receive({ to })
-    const { refusal: refused } = await house.transport.simulate({ from: 'bo@example.net', to })
+    const { refusal: refused } = await house.transport.simulate({ from: 'bo@example.net', to, external: true })
     assert.equal(refused?.code, 550)
   })
 

@@ -93,6 +93,14 @@ describe('sender-mx', () => {
       else await assert.rejects(sent, refusal(...outcome))
     })
 
+  test('a null MX has an action of its own', async (t) => {
+    const checks = { 'sender-mx': { missing: 'reject', 'null-mx': 'quarantine' } } as const
+    const house = await openHouse(t, { dns, config: { incoming: { checks } } })
+    await house.receive({ to, from: 'bo@null.example' })
+    assert.equal((await house.mails('anna', 'Junk')).length, 1)
+    await assert.rejects(house.receive({ to, from: 'bo@nowhere.example' }), refusal(550, '5.1.8'))
+  })
+
   test('where an address is not enough, an MX is needed; a missing one quarantines by default', async (t) => {
     const house = await openHouse(t, {
       dns,
@@ -286,6 +294,19 @@ describe('dnsbl', () => {
     await house.pass(3_600_000)
     const said = house.lines.filter(({ msg }) => /left out/.test(String(msg)))
     assert.deepEqual(said.map((line) => line['zone']).toSorted(), ['bl.example', 'wl.example'])
+  })
+
+  test('a list that was left out is tested again as often as the config says', async (t) => {
+    const dns: Record<string, ZoneRecords> = {}
+    const checks = { dnsbl: { zones: { 'bl.example': {} }, 'reject-at': 1, 'test-every': '10m' } }
+    const house = await openHouse(t, { dns, config: { incoming: { checks } } })
+    await house.pass(1)
+    Object.assign(dns, healthy('bl.example'), listed('bl.example'))
+    await house.receive({ to, client: { session: 's2' } })
+    await house.pass(9 * 60_000)
+    await house.receive({ to, client: { session: 's3' } })
+    await house.pass(2 * 60_000)
+    await assert.rejects(house.receive({ to, client: { session: 's4' } }), refusal(554, '5.7.0'))
   })
 
   test('a client on this machine is not looked up, mail without a client is not either', async (t) => {

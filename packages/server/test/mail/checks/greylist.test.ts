@@ -50,6 +50,21 @@ describe('greylist', () => {
     await from(house, '2001:db8:0:1:ffff::9')
   })
 
+  test('how many bits of an address count, and how long friends are friends, is as the config says', async (t) => {
+    const house = await open(t, { 'ipv4-network': 32, 'ipv6-network': 48, 'friends-for': '2d', 'hosts-after': 0 })
+    await assert.rejects(from(house, '192.0.2.7'), wait)
+    await assert.rejects(from(house, '2001:db8:0:1::7', 'six@example.net'), wait)
+    house.clock.turn(5 * MINUTE)
+    await assert.rejects(from(house, '192.0.2.8'), wait, 'another host')
+    await from(house, '192.0.2.7')
+    await from(house, '2001:db8:0:2::7', 'six@example.net')
+    await house.submit({ as: 'anna', to: ['friend@example.com'] })
+    house.clock.turn(DAY)
+    await from(house, '198.51.100.7', 'friend@example.com')
+    house.clock.turn(3 * DAY)
+    await assert.rejects(from(house, '203.0.113.7', 'friend@example.com'), wait)
+  })
+
   test('who does not come again in time is new again', async (t) => {
     const house = await open(t, { 'retry-within': '1h' })
     await assert.rejects(from(house, '192.0.2.7'), wait)

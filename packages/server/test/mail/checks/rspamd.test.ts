@@ -109,6 +109,28 @@ describe('rspamd', () => {
       assert.match(JSON.stringify(house.lines), /score 7\.00 of 15: BAD\(7\)/)
     })
 
+  test('each of its actions, and what it adds, is as the config says', async (t) => {
+    for (const [action, setting] of [
+      ['greylist', 'greylist'],
+      ['add header', 'add-header'],
+      ['rewrite subject', 'rewrite-subject'],
+      ['soft reject', 'soft-reject'],
+      ['reject', 'reject'],
+    ] as const) {
+      const { url } = await rspamd(t, { action, score: 7, symbols: {} })
+      const own = await open(t, { url, [setting]: { action: 'reject', code: 571, text: 'As you wish' } })
+      await assert.rejects(own.receive({ to }), refusal(571, '5.7.0', /As you wish/), action)
+    }
+    const answer = { action: 'add header', score: 7, symbols: {}, milter: { add_headers: { 'X-Theirs': 'yes' } } }
+    const { url } = await rspamd(t, answer)
+    const all = await open(t, { url, 'add-header': 'accept' })
+    await all.receive({ to })
+    assert.match((await all.mails('anna'))[0] ?? '', /X-Spam-Score: 7[^]*X-Spam-Flag: YES[^]*X-Theirs: yes/)
+    const quiet = await open(t, { url, 'add-header': 'accept', 'spam-headers': false, 'edit-header': false })
+    await quiet.receive({ to })
+    assert.doesNotMatch((await quiet.mails('anna'))[0] ?? '', /X-Spam|X-Theirs/)
+  })
+
   test('what it wants the client to be told is told', async (t) => {
     const { url } = await rspamd(t, {
       action: 'soft reject',

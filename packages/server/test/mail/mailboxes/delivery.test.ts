@@ -28,6 +28,17 @@ function blobs(house: House): number[] {
 
 const large = (letter: string): Uint8Array => message('large', `${letter.repeat(70)}\r\n`.repeat(6000))
 
+test('a delivery that is repeated does not bring back the mailbox that its owner has deleted', () =>
+  inHouse(async (house) => {
+    const delivery = { bytes: message('once'), mailbox: 'Lists', deliveryId: 'q1.anna' }
+    const first = await house.mailboxes.deliver('anna', delivery)
+    await house.open().delete('Lists')
+    assert.deepEqual(await house.mailboxes.deliver('anna', delivery), first)
+    await assert.rejects(house.open().status('Lists'), { code: 'NONEXISTENT' })
+    await house.mailboxes.deliver('anna', { ...delivery, deliveryId: 'q2.anna' })
+    assert.equal((await house.open().status('Lists')).messages, 1)
+  }))
+
 test('a delivery that is repeated, at once or after a restart, is made once', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'aviso-mail-'))
   try {

@@ -34,6 +34,7 @@ async function damaged(
       Array.from({ length: 4200 }, () => ({ bytes: message('sent', ''), flags: [] })),
     )
     await (await anna.open('Sent')).snapshot()
+    await house.mailboxes.index('anna')
     await house.close()
     const [path = ''] = globSync(join(folder, 'accounts/*/*/account.db'))
     const database = new DatabaseSync(path)
@@ -102,6 +103,71 @@ test('counts, references, pieces and packed columns are found wrong, and repaire
         assert.match(Buffer.from(meta?.commonHeader ?? []).toString(), /Subject: sent/)
     },
   ))
+
+test('numbers that fell behind are found, and raised above all that were given', () =>
+  damaged(
+    (database) =>
+      database.exec(`
+        UPDATE mail_mailbox SET uidnext = 3 WHERE name = 'INBOX';
+        UPDATE mail_mailbox SET modseq = 1 WHERE name = 'Sent';
+        UPDATE mail_state SET modseq = 2, uidvalidity = 5, email = 100;
+      `),
+    async (house, findings) => {
+      const numbers = async (repair = false): Promise<string[]> =>
+        (await findings(repair)).filter(({ kind }) => kind === 'numbers').map(({ text }) => text)
+      const told = await numbers()
+      assert.equal(told.length, 5)
+      assert.match(told[0] ?? '', /^INBOX: the next UID is 3, and 3 was given$/)
+      assert.match(told[1] ?? '', /^Sent: its mod-sequence is 1, and a message has \d+$/)
+      assert.deepEqual(await numbers(true), told)
+      assert.deepEqual(await findings(), [])
+      const anna = house.open()
+      const before = await anna.status('Sent')
+      assert.deepEqual((await anna.append('INBOX', [{ bytes: message('next'), flags: [] }])).uids, [4])
+      await anna.append('Sent', [{ bytes: message('next'), flags: [] }])
+      assert.ok((await anna.status('Sent')).highestModseq > before.highestModseq)
+    },
+  ))
+
+for (const [what, harm] of [
+  [
+    'a chunk is missing',
+    'DELETE FROM mail_search_chunk WHERE rowid = (SELECT min(rowid) FROM mail_search_chunk WHERE stream = 0)',
+  ],
+  [
+    'a segment is missing',
+    'DELETE FROM mail_search_segment WHERE id = (SELECT max(id) FROM mail_search_segment WHERE state = 0)',
+  ],
+  ['it says that it reaches further', 'DELETE FROM mail_search_segment; DELETE FROM mail_search_chunk'],
+  ['what words lead to is cut', 'UPDATE mail_search_chunk SET postings = substr(postings, 1, 3)'],
+  [
+    'words lead elsewhere',
+    "UPDATE mail_search_chunk SET postings = CAST(x'0101' || zeroblob(0) AS BLOB) WHERE stream IN (0, 1)",
+  ],
+  [
+    'octets of words are others',
+    "UPDATE mail_search_chunk SET keys = CAST(x'ff' || substr(keys, 3, 40) || x'ff' AS BLOB) WHERE stream > 1",
+  ],
+] as const)
+  test(`the text index is made anew where ${what}`, () =>
+    damaged(
+      (database) => database.exec(harm),
+      async (house, findings) => {
+        const told = await findings()
+        assert.ok(told.length > 0, 'it is found')
+        assert.ok(told.every(({ kind, repaired }) => kind === 'text-index' && !repaired))
+        assert.ok((await findings(true)).every(({ repaired }) => repaired))
+        assert.deepEqual(await findings(), [])
+        await house.mailboxes.index('anna')
+        assert.deepEqual(await findings(), [])
+        const sent = await house.open().open('Sent')
+        const uids = [...(await sent.snapshot()).uids]
+        let matches = 0
+        for await (const batch of sent.find?.({ kind: 'header', name: 'Subject', text: 'sent' }, uids) ?? [])
+          matches += batch.uids.length
+        assert.equal(matches, 4200)
+      },
+    ))
 
 test('what is lost is told with the messages that suffer, and never made up', () =>
   damaged(

@@ -10,6 +10,8 @@ import { silentLog } from '../../../src/kernel/log.ts'
 import { Metrics } from '../../../src/kernel/metrics.ts'
 import { SeededRandom } from '../../../src/kernel/random.ts'
 import { Scope } from '../../../src/kernel/scope.ts'
+import { openAppendLimits } from '../../../src/mail/mailboxes/append-limits.ts'
+import { appendLimitStore } from '../../../src/mail/mailboxes/append-limits.store.ts'
 import { type Mailboxes, type MailboxesOptions, openMailboxes } from '../../../src/mail/mailboxes/mailboxes.ts'
 import { shareStore } from '../../../src/mail/mailboxes/sharing/shares.store.ts'
 import { mailStore } from '../../../src/mail/mailboxes/store.ts'
@@ -41,8 +43,8 @@ export async function openHouse(options: MailboxesOptions & { readonly folder?: 
   const folder = given ?? mkdtempSync(join(tmpdir(), 'aviso-mail-'))
   const clock = new HandClock()
   const scope = Scope.root({ log: silentLog(), metrics: new Metrics(), clock, random: new SeededRandom(7) })
-  const store = await openStore(scope, { folder, definitions: [mailStore, shareStore] })
-  const mailboxes = openMailboxes(scope, store, rest)
+  const store = await openStore(scope, { folder, definitions: [mailStore, shareStore, appendLimitStore] })
+  const mailboxes = openMailboxes(scope, store, { appendLimits: await openAppendLimits(scope, store), ...rest })
   return {
     scope,
     clock,

@@ -261,22 +261,32 @@ class Life {
   }
 }
 
-test('whatever happens, UIDs, counts, modseqs, deltas and contents stay right', { timeout: 240_000 }, async () => {
-  await fc.assert(
-    fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 14 }), async (steps) => {
-      const house = await openHouse()
-      try {
-        const life = new Life(house)
-        await life.begin()
-        for (const one of steps) {
-          await life.run(one)
-          for (const name of BOXES) await life.check(name)
+/** For so long, where that is said; else forty rounds. */
+const SECONDS = Number(process.env['AVISO_FUZZ_SECONDS'] ?? 0)
+
+test(
+  'whatever happens, UIDs, counts, modseqs, deltas and contents stay right',
+  { timeout: (SECONDS + 240) * 1000 },
+  async (t) => {
+    const given = process.env['AVISO_FUZZ_SEED']
+    const seed = given === undefined ? Date.now() % 0x7fffffff : Number(given)
+    t.diagnostic(`seed ${seed}: AVISO_FUZZ_SEED=${seed} repeats it`)
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 14 }), async (steps) => {
+        const house = await openHouse()
+        try {
+          const life = new Life(house)
+          await life.begin()
+          for (const one of steps) {
+            await life.run(one)
+            for (const name of BOXES) await life.check(name)
+          }
+          await life.end()
+        } finally {
+          await house.close()
         }
-        await life.end()
-      } finally {
-        await house.close()
-      }
-    }),
-    { numRuns: 40 },
-  )
-})
+      }),
+      SECONDS === 0 ? { seed, numRuns: 40 } : { seed, numRuns: 1_000_000, interruptAfterTimeLimit: SECONDS * 1000 },
+    )
+  },
+)

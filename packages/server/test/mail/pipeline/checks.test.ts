@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { MailAddress } from '@aviso/mime'
+import { Mailboxes } from '../../../src/mail/mailboxes/mailboxes.ts'
 import { Message } from '../../../src/mail/pipeline/message.ts'
 import { accept, quarantine, reject } from '../../../src/mail/pipeline/contracts.ts'
 import { openHouse, refusal } from './house.ts'
@@ -52,6 +53,22 @@ describe('checks', () => {
       'test: quarantine (on a list)',
       'test: accept (clean)',
     ])
+  })
+
+  test('quarantine goes to the mailbox for junk, whatever its owner calls it; without one it is made anew', async (t) => {
+    const house = await openHouse(t, { check: { sender: () => quarantine('a test') } })
+    const anna = house.fake.list.get('anna@example.org') ?? assert.fail()
+    const mailboxes = house.scope.use(Mailboxes)
+    await mailboxes.room.create(anna)
+    const opened = mailboxes.open(anna)
+    await opened.rename('Junk', 'Spam/Ads')
+    await house.receive({ to: ['anna@example.org'] })
+    assert.equal((await house.mails('anna', 'Spam/Ads')).length, 1)
+    assert.ok(!(await opened.list()).some(({ name, selectable }) => name === 'Junk' && selectable))
+    await opened.delete('Spam/Ads')
+    await house.receive({ to: ['anna@example.org'] })
+    assert.equal((await house.mails('anna', 'Junk')).length, 1)
+    assert.equal((await opened.list()).find(({ name }) => name === 'Junk')?.role, 'Junk')
   })
 
   test('a quarantined mail that waits in the queue ends in Junk too', async (t) => {

@@ -23,6 +23,7 @@ import { mailConfig } from '../../../src/mail/config.ts'
 import { openMail, Pipelines } from '../../../src/mail/mail.ts'
 import { Mailboxes } from '../../../src/mail/mailboxes/mailboxes.ts'
 import { keyStore } from '../../../src/mail/keys/store.ts'
+import { appendLimitStore } from '../../../src/mail/mailboxes/append-limits.store.ts'
 import { shareStore } from '../../../src/mail/mailboxes/sharing/shares.store.ts'
 import { greylistStore } from '../../../src/mail/checks/greylist/greylist.store.ts'
 import { mailStore } from '../../../src/mail/mailboxes/store.ts'
@@ -165,7 +166,17 @@ export async function openHouse(
   })
   const real = await openStore(scope, {
     folder,
-    definitions: [mailStore, greylistStore, queueStore, spoolStore, remoteStore, shareStore, storyStore, keyStore],
+    definitions: [
+      mailStore,
+      greylistStore,
+      queueStore,
+      spoolStore,
+      remoteStore,
+      shareStore,
+      storyStore,
+      keyStore,
+      appendLimitStore,
+    ],
   })
   /** What the next writes of these accounts (or of `queue`) fail with. */
   const faults = new Map<string, string>()

@@ -91,6 +91,55 @@ describe('limits of a pipeline', () => {
     await house.receive({ to: ['anna@example.org'] })
   })
 
+  test('a sender by the whole address; a notification has none', async (t) => {
+    const house = await openHouse(t, limited({ sender: { concurrency: 1 } }))
+    const bo = MailAddress.of('bo', 'example.net') ?? assert.fail()
+    const ann = MailAddress.of('ann', 'example.net') ?? assert.fail()
+    const first = await begin(house, '192.0.2.7', bo)
+    await assert.rejects(turned(house, begin(house, '198.51.100.7', bo)), busy)
+    await begin(house, '192.0.2.7', ann)
+    await begin(house)
+    await begin(house)
+    first.abort()
+    await begin(house, '192.0.2.7', bo)
+  })
+
+  test('a recipient domain: its recipients are refused for now, others of the same mail are not; each mail counts once', async (t) => {
+    const house = await openHouse(t, limited({ 'recipient-domain': { rate: 1, per: '1m', burst: 2 } }))
+    const send = (to: readonly string[]) => turned(house, house.submit({ as: 'anna', to }))
+    await send(['x@far.example', 'y@far.example', 'z@FAR.example'])
+    await send(['x@far.example'])
+    await assert.rejects(send(['x@far.example']), busy)
+    await send(['ben@example.org', 'x@near.example'])
+    // What comes in has limits of its own.
+    const ben = MailAddress.of('ben', 'example.org') ?? assert.fail()
+    for (let i = 0; i < 2; i++) {
+      const passage = await begin(house)
+      await passage.recipient(ben, {})
+      passage.abort()
+    }
+    const late = await begin(house)
+    await assert.rejects(turned(house, late.recipient(ben, {})), busy)
+    await house.pass(60_000)
+    await late.recipient(ben, {})
+    await late.data(Message.of(Buffer.from(MESSAGE)))
+    assert.equal((await house.mails('ben')).length, 2)
+  })
+
+  test('recipient domains have a number of mails under way, and octets', async (t) => {
+    const house = await openHouse(t, limited({ 'recipient-domain': { concurrency: 1, bandwidth: 1000 } }))
+    const anna = MailAddress.of('anna', 'example.org') ?? assert.fail()
+    const first = await begin(house)
+    await first.recipient(anna, {})
+    const second = await begin(house)
+    await assert.rejects(turned(house, second.recipient(anna, {})), busy)
+    await first.data(Message.of(Buffer.from(`${MESSAGE}${'x'.repeat(60_000)}\r\n`)))
+    await assert.rejects(turned(house, second.recipient(anna, {})), busy)
+    await house.pass(120_000)
+    await second.recipient(anna, {})
+    second.abort()
+  })
+
   test('a simulated mail takes no place', async (t) => {
     const house = await openHouse(t, limited({ all: { rate: 1, per: '1h' } }))
     const supposed = { from: 'bo@example.net', to: ['anna@example.org'] } as const

@@ -1,10 +1,12 @@
 // Rules that send mail another way, tables they look in, and what a mail's story tells of it.
 
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { describe, test } from 'node:test'
 import { MailAddress } from '@aviso/mime'
 import { Message } from '../../../src/mail/pipeline/message.ts'
 import { accept, finding, type MailCheck, reject } from '../../../src/mail/pipeline/contracts.ts'
+import { STORIES, storyStore } from '../../../src/mail/stories/store.ts'
 import { openHouse, type Options, refusal } from './house.ts'
 
 const routed = (incoming: NonNullable<NonNullable<Options['config']>['incoming']>, more: Options = {}): Options => ({
@@ -308,6 +310,30 @@ describe('the standard config', () => {
   })
 })
 
+describe('what a program on this machine hands in', () => {
+  const own = (body: string) => ({
+    from: 'anna@example.org',
+    to: ['ben@example.org'],
+    message: Buffer.from(`From: anna@example.org\nSubject: x\n\n${body}`, 'latin1'),
+  })
+
+  test('has CRLF before it is looked at and signed, and is held to the rules of all other mail', async (t) => {
+    const house = await openHouse(t, { config: { 'max-message-size': 200_000 } })
+    await house.transport.send(own('one\ntwo\n'))
+    const [text = ''] = await house.mails('ben')
+    assert.ok(text.endsWith('\r\nSubject: x\r\n\r\none\r\ntwo\r\n'))
+    const hash = createHash('sha256').update('one\r\ntwo\r\n').digest('base64')
+    assert.ok(text.replaceAll(/\s/g, '').includes(`bh=${hash};`), text)
+    for (const [body, told] of [
+      ['a\0b\n', /NUL/],
+      ['x'.repeat(70_000), /A line has more than 65536/],
+      ['x\n'.repeat(150_000), /exceeds the limit of 200000/],
+    ] as const)
+      await assert.rejects(house.transport.send(own(body)), told)
+    assert.equal((await house.mails('ben')).length, 1)
+  })
+})
+
 describe('the story of a mail', () => {
   test('tells who decided what, by id and by address', async (t) => {
     const house = await openHouse(t, {
@@ -344,6 +370,101 @@ describe('the story of a mail', () => {
     await house.pass(8 * 86_400_000)
     await house.pass(3_600_000)
     assert.deepEqual(await house.stories.byAddress('x@evil.example', 1), [])
+  })
+
+  test('simulating asks programs outside of the server only when it is told to: they may remember the mail', async (t) => {
+    // Nobody is there: whoever is asked defers the mail.
+    const address = '127.0.0.1:1'
+    const checks = {
+      rspamd: { url: `http://${address}` },
+      milter: { address },
+      clamav: { address },
+      command: { command: '/nowhere' },
+    }
+    const names = Object.keys(checks)
+    const house = await openHouse(t, {
+      config: {
+        incoming: {
+          checks,
+          routes: [{ recipient: ['anna@example.org'], checks: { 'command/again': { command: '/nowhere' } } }],
+        },
+      },
+    })
+    const supposed = { from: 'bo@example.net', to: ['anna@example.org'] }
+    const { refusal: none, steps } = await house.transport.simulate(supposed)
+    assert.equal(none, undefined)
+    assert.deepEqual(
+      steps.filter(({ did }) => did === 'not asked').map(({ by }) => by),
+      [...names, 'command/again'],
+      'each once',
+    )
+    for (const name of names) {
+      const one = {
+        ...checks,
+        ...Object.fromEntries(names.filter((other) => other !== name).map((other) => [other, false])),
+      }
+      const asking = await openHouse(t, { config: { incoming: { checks: one } } })
+      assert.equal((await asking.transport.simulate(supposed)).refusal, undefined)
+      const { refusal: told, steps: asked } = await asking.transport.simulate({ ...supposed, external: true })
+      assert.equal(told?.code, 451, name)
+      assert.ok(
+        asked.some(({ by, did }) => by === name && did.startsWith('defer')),
+        name,
+      )
+    }
+  })
+
+  test('simulating goes through the pipelines that a route leads into, with their checks of the content', async (t) => {
+    const sorted = (local: string) => ({ recipient: [`${local}@example.org`], deliver: ['pipeline/inner'] })
+    const house = await openHouse(t, {
+      known: {
+        async content(_mail, message) {
+          const bad = Buffer.from(await message.whole()).includes('evil')
+          return bad ? reject(550, '5.7.1', 'That is evil') : accept('harmless')
+        },
+      },
+      config: {
+        incoming: { routes: [sorted('anna')] },
+        pipelines: { inner: { checks: { test: true, command: { command: '/nowhere' } } } },
+      },
+    })
+    const fine = await house.transport.simulate({ from: 'bo@example.net', to: ['anna@example.org'] })
+    assert.equal(fine.refusal, undefined)
+    const told = fine.steps.map(({ by, did }) => `${by}: ${did}`)
+    assert.ok(
+      told.includes('pipeline/inner test: accept') && told.includes('pipeline/inner command: not asked'),
+      told.join('\n'),
+    )
+    assert.deepEqual(await house.mails('anna'), [])
+    const message = Buffer.from('From: bo@example.net\r\n\r\nevil\r\n')
+    const evil = { from: 'bo@example.net', to: ['anna@example.org'], message }
+    assert.equal((await house.transport.simulate(evil)).refusal?.code, 550)
+    const partly = await house.transport.simulate({ ...evil, to: ['anna@example.org', 'ben@example.org'] })
+    assert.equal(partly.refusal, undefined, 'ben would have it')
+    assert.ok(partly.steps.some(({ by, did }) => by === 'pipeline/inner test' && did === 'reject 550 5.7.1'))
+    await assert.rejects(house.receive({ to: evil.to, message: message.toString() }), refusal(550, '5.7.1'))
+  })
+
+  test('is read from the journal of a former edition, which had it in another form', async (t) => {
+    const house = await openHouse(t)
+    const steps = [{ after: 1, stage: 'delivery', by: 'mailbox', did: 'delivered' }] as const
+    const story = {
+      id: 'of-before',
+      at: house.clock.now(),
+      pipeline: 'incoming',
+      protocol: 'smtp',
+      session: 's',
+      remoteAddress: '192.0.2.1',
+      account: '',
+      sender: 'bo@example.net',
+      recipients: ['anna@example.org'],
+      size: 10,
+      outcome: 'accepted',
+      steps,
+    } as const
+    const calls = house.real.service(storyStore, STORIES)
+    await calls.tell({ told: [story], more: [{ id: 'of-before', steps }] })
+    assert.deepEqual(await house.stories.byId('of-before'), { ...story, steps: [...steps, ...steps] })
   })
 
   test('simulating asks everybody and changes nothing', async (t) => {

@@ -297,6 +297,34 @@ describe('destinations', () => {
     assert.equal(house.world.reached.length, 61)
   })
 
+  test('a limit of our own is no failure: no attempt is counted, nobody waits longer for it, nobody is given up', async (t) => {
+    const house = await openQueueHouse(t, {
+      config: { queue: { retry: ['1h'], jitter: 0, expire: '1d', 'delay-warning': '0s' } },
+    })
+    const { world } = house
+    world.unasked.add('far.example')
+    world.answers.set('far.example', new SmtpError(451, '4.4.5', 'Too many messages are on their way'))
+    await house.anna(['zoe@far.example'])
+    await house.settle()
+    await house.pass(MINUTES(5))
+    assert.ok(world.deliveries.length > 3, 'a place is asked for again and again')
+    assert.deepEqual(
+      (await house.queue.list({}, 10)).map(({ attempts, lastAttempt }) => [attempts, lastAttempt]),
+      [[0, undefined]],
+    )
+    house.clock.set(2 * DAY)
+    await house.pass(MINUTES(5))
+    assert.deepEqual(
+      await house.waiting(),
+      ['zoe@far.example'],
+      'not given up: nobody has been asked since its time is over',
+    )
+    world.answers.clear()
+    await house.pass(MINUTES(1))
+    assert.deepEqual(world.reached, ['zoe@far.example'])
+    assert.deepEqual(await house.reports(), [])
+  })
+
   test('not more at the same time than the config says', async (t) => {
     const house = await openQueueHouse(t, { config: { queue: { parallel: { total: 50, 'per-destination': 3 } } } })
     const open: (() => void)[] = []

@@ -43,6 +43,8 @@ export class World implements MailTarget {
   readonly got: Got[] = []
   /** Recipients of each delivery, in their order. */
   readonly deliveries: (readonly string[])[] = []
+  /** Domains whose servers are not even asked: it is we who say what `answers` has for them. */
+  readonly unasked = new Set<string>()
   /** The servers promise notifications of their own. */
   relayed = false
   running = 0
@@ -70,8 +72,13 @@ export class World implements MailTarget {
             if (answer === 'forgets') continue
             if (answer instanceof Error && !(answer instanceof SmtpError)) throw answer
             const failure = answer instanceof Promise ? await answer : answer
-            const remote = `mx.${one.address.domain}`
-            outcomes.push({ routed: one, failure, remote, ...(failure === undefined ? { relayed: this.relayed } : {}) })
+            const remote = this.unasked.has(one.address.domain) ? {} : { remote: `mx.${one.address.domain}` }
+            outcomes.push({
+              routed: one,
+              failure,
+              ...remote,
+              ...(failure === undefined ? { relayed: this.relayed } : {}),
+            })
             if (failure === undefined)
               this.got.push({ to, sender: mail.sender?.toString() ?? '', message: text, id: mail.id })
           }

@@ -88,6 +88,14 @@ describe('failure', () => {
     }
   })
 
+  test('comes from the domain that the config names', async (t) => {
+    const house = await openQueueHouse(t, { config: { queue: { 'notification-domain': 'post.example.org' } } })
+    house.world.answers.set('far.example', unknownUser())
+    await house.anna(['zoe@far.example'])
+    await house.settle()
+    assert.match((await house.reports())[0] ?? '', /^From: [^\r]*<MAILER-DAEMON@post\.example\.org>\r$/m)
+  })
+
   test('names the recipient that the sender used, not where an alias leads', async (t) => {
     const house = await openQueueHouse(t, {
       config: { queue: { retry: ['1m'], expire: '3m' } },

@@ -358,6 +358,81 @@ test('a connection is used again for the next message, until it has carried enou
   assert.equal(peers['127.0.0.2']?.received.length, 5)
 })
 
+test('how many idle connections are kept, and for how long, is as the config says', async (t) => {
+  const servers = { '127.0.0.2': {} }
+  const none = await rig(t, { zones: two, servers, config: { 'idle-connections': 0 } })
+  for (let i = 0; i < 3; i++) await none.send()
+  assert.equal(none.peers['127.0.0.2']?.connections, 3)
+  const brief = await rig(t, { zones: two, servers, config: { 'idle-time': '10s' } })
+  await brief.send()
+  brief.clock.turn(9_000)
+  await brief.send()
+  assert.equal(brief.peers['127.0.0.2']?.connections, 1)
+  brief.clock.turn(11_000)
+  await brief.send()
+  assert.equal(brief.peers['127.0.0.2']?.connections, 2)
+})
+
+test('how long other servers are waited for is as the config says: for a handshake, a command, the end of a message', async (t) => {
+  const second = { '127.0.0.3': {} }
+  let asked = false
+  const silent: PeerWish = {
+    serve: (socket) => {
+      socket.write('220 hello\r\n')
+      socket.on('data', () => (asked = true))
+    },
+  }
+  const slow = await rig(t, {
+    zones: two,
+    servers: { '127.0.0.2': silent, ...second },
+    config: { 'command-timeout': '7s' },
+  })
+  const sent = slow.send()
+  await until(() => asked)
+  slow.clock.turn(6_999)
+  assert.equal(slow.peers['127.0.0.3']?.connections, 0)
+  slow.clock.turn(1)
+  assert.deepEqual(codes(await sent), ['250 2.0.0'])
+
+  let ended = false
+  const endless: PeerWish = { policy: () => ({ data: () => ((ended = true), new Promise<void>(() => {})) }) }
+  const late = await rig(t, {
+    zones: two,
+    servers: { '127.0.0.2': endless, ...second },
+    config: { 'submission-timeout': '9s' },
+  })
+  const confirmed = late.send()
+  await until(() => ended)
+  await new Promise((resolve) => setImmediate(resolve))
+  late.clock.turn(9_000)
+  assert.deepEqual(codes(await confirmed), ['451 4.4.2'])
+  assert.equal(late.peers['127.0.0.3']?.connections, 0, 'it may have been taken')
+
+  let shaking = 0
+  const handshake: PeerWish = {
+    serve: (socket) => {
+      socket.write('220 hello\r\n')
+      socket.on('data', (octets) => {
+        if (octets.toString('latin1').startsWith('EHLO')) socket.write('250-hello\r\n250 STARTTLS\r\n')
+        else if (octets.toString('latin1').startsWith('STARTTLS')) socket.write('220 go\r\n')
+        else shaking++
+      })
+    },
+  }
+  const config = { 'connect-timeout': '5s', tls: 'encrypted' } as const
+  const hung = await rig(t, {
+    zones: two,
+    servers: { '127.0.0.2': handshake, '127.0.0.3': { tls: good('second.example.net') } },
+    config,
+  })
+  const given = hung.send()
+  await until(() => shaking > 0)
+  hung.clock.turn(5_000)
+  await until(() => shaking > 1 || (hung.peers['127.0.0.3']?.connections ?? 0) > 0)
+  hung.clock.turn(5_000)
+  assert.deepEqual(codes(await given), ['250 2.0.0'])
+})
+
 test('a kept connection that died meanwhile is replaced, and the message goes once', async (t) => {
   const { send, peers } = await rig(t, { zones: two, servers: { '127.0.0.2': {} } })
   await send()

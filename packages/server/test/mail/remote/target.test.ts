@@ -41,6 +41,7 @@ const mail = (parameters: Partial<MailParameters> = {}): Mail => ({
   received: clock.now(),
   results: [],
   simulated: false,
+  external: false,
   once: (finding, make) => findings.once(finding, make),
 })
 

@@ -1,7 +1,7 @@
 // The program that chooses mailbox and flags.
 
 import assert from 'node:assert/strict'
-import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test, type TestContext } from 'node:test'
 import * as fc from 'fast-check'
@@ -87,6 +87,15 @@ describe('mail.filter', () => {
       await lax.receive({ to: ['anna@example.org'] })
       assert.equal((await lax.mails('anna')).length, 1)
     })
+
+  test('X-20 a filter that hangs is ended after its time: later', async (t) => {
+    const { house, folder } = await filtered(t, 'touch "$(dirname "$0")/begun"; exec sleep 600', { timeout: '7s' })
+    const refused = assert.rejects(house.receive({ to: ['anna@example.org'] }), refusal(451, '4.3.0'))
+    while (!existsSync(join(folder, 'begun'))) await new Promise((resolve) => setImmediate(resolve))
+    house.clock.turn(7_000)
+    await refused
+    assert.deepEqual(await house.mails('anna'), [])
+  })
 
   test('whatever it prints, it is a mailbox with flags, or a failure', () =>
     fc.assert(

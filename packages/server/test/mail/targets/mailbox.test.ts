@@ -43,6 +43,7 @@ function mail(id: string): Mail {
     received: 0,
     results: [],
     simulated: false,
+    external: false,
     once: async (_finding, make) => make(),
   }
 }

@@ -67,6 +67,7 @@ export const milter = mailCheck({
     }
 
     return {
+      external: true,
       patience: config['end-timeout'] + 4 * config.timeout,
       sender: (mail) =>
         guarded(mail, async () => {

@@ -82,6 +82,7 @@ export const rspamd = mailCheck({
     }
 
     return {
+      external: true,
       patience: config.timeout + 15_000,
       async content(mail, message): Promise<Verdict> {
         if (message.size > config['max-size']) return accept('too large to be looked at')

@@ -83,6 +83,11 @@ export class Batch {
     return this.#emails
   }
 
+  /** What was made. */
+  get chunks(): readonly Chunk[] {
+    return this.#chunks
+  }
+
   /** Nothing is added any more. */
   get closed(): boolean {
     return this.#made > 0

@@ -131,7 +131,7 @@ export class StreamWriter {
 }
 
 /** The place of a value in the order of its stream, which is that of the emails. */
-function emailKey(email: number): Uint8Array {
+export function emailKey(email: number): Uint8Array {
   const octets = Buffer.alloc(8)
   octets.writeUIntBE(email, 2, 6)
   return octets

@@ -1,6 +1,7 @@
 // The operations of the text index, as the mail store lists them.
 
 export { searchCatchUp, searchReindex } from './catch-up.ts'
+export { checkTextIndex } from './check.ts'
 export {
   searchEmails,
   searchFresh,

@@ -44,7 +44,6 @@ interface Owned {
 
 export class SharedMailAccount implements MailAccount {
   readonly name: string
-  readonly appendLimit: number
   readonly namespaces = { others: OTHERS }
   readonly #around: SharedSurroundings
   readonly #own: StoredMailAccount
@@ -58,7 +57,14 @@ export class SharedMailAccount implements MailAccount {
     this.#around = around
     this.#own = this.#mail(undefined)
     this.name = this.#own.name
-    this.appendLimit = this.#own.appendLimit
+  }
+
+  get appendLimit(): number {
+    return this.#own.appendLimit
+  }
+
+  get appendLimitsDiffer(): boolean {
+    return this.#own.appendLimitsDiffer
   }
 
   /** The mail of an owner, as this user may use it. */

@@ -7,7 +7,7 @@ import type { Result } from './attempt.ts'
 import type { QueueConfig } from './config.ts'
 import { type DueRecipient, type Fact, type LastError, type ReportKind, wanted } from './contracts.ts'
 import { recipientParametersOf } from './remembered.ts'
-import { isOutage, wait } from './schedule.ts'
+import { isOutage, isOwnLimit, LIMIT_REST, wait } from './schedule.ts'
 import type { Parting, Settlement } from './work-operations.ts'
 
 /** What is known of the destination before the attempt. */
@@ -35,10 +35,11 @@ export function conclude(
 ): Conclusion {
   const counts = { delivered: 0, postponed: 0, bounced: 0, expired: 0 }
   const gone: Parting[] = []
-  const later: { mail: number; n: number; nextAttempt: number; error: LastError }[] = []
+  const later: { mail: number; n: number; nextAttempt: number; error: LastError; tried: boolean }[] = []
   const failures = results.map(({ failure }) => failure)
   const last = failures.at(-1)
   const down = last !== undefined && failures.every((failure) => failure !== undefined && isOutage(failure))
+  const tried = last === undefined || !failures.every((failure) => failure !== undefined && isOwnLimit(failure))
   const id = randomWord(random, 16)
   for (const result of results) {
     const { row, failure } = result
@@ -56,21 +57,22 @@ export function conclude(
     } else if (failure.code >= 500) {
       counts.bounced++
       gone.push(told('failure', () => failureFact(row, failure, now)))
-    } else if (row.expires <= now) {
+    } else if (row.expires <= now && tried) {
       counts.expired++
       gone.push(told('failure', () => ({ ...failureFact(row, failure, now), expired: true })))
     } else {
       counts.postponed++
       // While the destination is down it is the destination that waits: when it is up again, all this mail is due.
       const nextAttempt = down ? now : now + wait(config, row.attempts + 1, random)
-      later.push({ mail, n, nextAttempt, error: failure })
+      later.push({ mail, n, nextAttempt, error: failure, tried })
     }
   }
   let outage: Settlement['outage'] = null
   if (down && standing.outdated) outage = undefined
+  else if (down && !tried) outage = { failures: standing.failures, until: now + LIMIT_REST, error: last, tried }
   else if (down) {
     const inARow = standing.failures + 1
-    outage = { failures: inARow, until: now + wait(config, inARow, random), error: last }
+    outage = { failures: inARow, until: now + wait(config, inARow, random), error: last, tried }
   }
   return { settlement: { destination: standing.destination, gone, later, outage }, counts }
 }

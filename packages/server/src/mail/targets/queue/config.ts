@@ -2,6 +2,7 @@
 
 import * as v from 'valibot'
 import { duration } from '../../../kernel/units.ts'
+import { asDomain } from '../../authentication/domain.ts'
 import { textPattern } from '../../routes-config.ts'
 
 const whole = (least: number, most: number, what: string) =>
@@ -42,6 +43,15 @@ export const queueConfig = v.strictObject({
   'delay-warning': v.pipe(
     duration('4h'),
     v.description('after what time the sender is told that the mail still waits; 0s: never'),
+  ),
+  'notification-domain': v.optional(
+    v.pipe(
+      v.string(),
+      v.check((text) => asDomain(text) !== undefined, 'expected a domain'),
+      v.description(
+        "whose MAILER-DAEMON writes to senders (default: the sender's own domain where that is ours, or our first one)",
+      ),
+    ),
   ),
   parallel: v.optional(
     v.strictObject({

@@ -72,6 +72,7 @@ export function remembered(
     received: queued.created,
     results: [],
     simulated: false,
+    external: false,
     once: (finding, make) => ofMail.once(finding, make),
   }
 }

@@ -2,6 +2,7 @@
 
 import { parseMailAddress } from '@aviso/mime'
 import { SmtpError } from '@aviso/smtp'
+import { asDomain } from '../../authentication/domain.ts'
 import type { Timer } from '../../../kernel/clock.ts'
 import type { CounterMetric } from '../../../kernel/metrics.ts'
 import type { Scope } from '../../../kernel/scope.ts'
@@ -112,7 +113,7 @@ export class Reports {
     }
     const { kind, created, attempts, mail } = begun
     try {
-      await this.#send(work, begun)
+      await this.#send({ work, config }, begun)
       this.#counted.inc({ kind, outcome: 'sent' })
     } catch (error) {
       const refusal = asSmtpError(error)
@@ -132,7 +133,8 @@ export class Reports {
     await this.#calls.endReport({ seq })
   }
 
-  async #send({ local, hostname, accounts, stories }: QueueWork, begun: Begun): Promise<void> {
+  async #send({ work, config }: Reporter, begun: Begun): Promise<void> {
+    const { local, hostname, accounts, stories } = work
     const { id, kind, mail, facts } = begun
     const sender = parseMailAddress(mail.sender)
     if (sender === null || sender === undefined) throw new SmtpError(553, '5.1.7', 'The sender is no address')
@@ -144,7 +146,9 @@ export class Reports {
       kind,
       facts,
       hostname,
-      domain: domains.includes(sender.domain) ? sender.domain : (domains[0] ?? hostname),
+      domain:
+        asDomain(config['notification-domain'] ?? '') ??
+        (domains.includes(sender.domain) ? sender.domain : (domains[0] ?? hostname)),
       at: this.#scope.clock.now(),
       mail: { ...mail, parameters, message },
     })

@@ -28,6 +28,13 @@ export const horizon = ({ retry, jitter }: Pick<QueueConfig, 'retry' | 'jitter'>
 export const isOutage = ({ code, enhanced }: Pick<LastError, 'code' | 'enhanced'>): boolean =>
   code === 421 || /^4\.(?:4\.\d+|3\.[12])$/.test(enhanced)
 
+/** Nobody was asked: a limit of our own let this one not go yet. That is no attempt, and nothing is the matter with the destination. */
+export const isOwnLimit = ({ enhanced, remote }: Pick<LastError, 'enhanced' | 'remote'>): boolean =>
+  enhanced === '4.4.5' && remote === ''
+
+/** Milliseconds before a destination at its own limit is asked for a place again. */
+export const LIMIT_REST = 10_000
+
 /** What is kept of a refusal. The enhanced code is the real one, in the class of the reply (RFC 3463 §2; peers mix them). */
 export function lastError(failure: SmtpError, remote: string | undefined): LastError {
   const { code, enhanced } = failure

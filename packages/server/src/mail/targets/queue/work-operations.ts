@@ -124,9 +124,14 @@ export interface Settlement {
     readonly n: number
     readonly nextAttempt: number
     readonly error: LastError
+    /** Somebody was asked. */
+    readonly tried: boolean
   }[]
   /** What is the matter with the destination: `null` nothing, undefined: not known. */
-  readonly outage: { readonly failures: number; readonly until: number; readonly error: LastError } | null | undefined
+  readonly outage:
+    | { readonly failures: number; readonly until: number; readonly error: LastError; readonly tried: boolean }
+    | null
+    | undefined
 }
 
 /** Writes down how an attempt ended, in one change with what the sender is to be told. Who was taken out of the queue meanwhile is not told of again. */
@@ -140,10 +145,12 @@ export const settle = write(async (tx, { destination, gone, later, outage }: Set
     await tx.run('DELETE FROM spool_recipient WHERE mail = ? AND n = ?', seq, n)
     left.set(seq, (left.get(seq) ?? 0) + 1)
   }
-  for (const { mail: seq, n, nextAttempt, error } of later)
+  for (const { mail: seq, n, nextAttempt, error, tried } of later)
     await tx.run(
-      'UPDATE spool_recipient SET next_attempt = CASE WHEN held > 0 THEN NULL ELSE ? END, attempts = attempts + 1, last_attempt = ?, code = ?, enhanced = ?, error = ?, remote = ? WHERE mail = ? AND n = ?',
+      'UPDATE spool_recipient SET next_attempt = CASE WHEN held > 0 THEN NULL ELSE ? END, attempts = attempts + ?, last_attempt = CASE WHEN ? THEN ? ELSE last_attempt END, code = ?, enhanced = ?, error = ?, remote = ? WHERE mail = ? AND n = ?',
       nextAttempt,
+      tried ? 1 : 0,
+      tried ? 1 : 0,
       tx.now,
       error.code,
       error.enhanced,
@@ -154,14 +161,15 @@ export const settle = write(async (tx, { destination, gone, later, outage }: Set
     )
   if (outage === null)
     await tx.run(
-      "UPDATE spool_destination SET failures = 0, down_until = 0, code = 0, error = '' WHERE id = ? AND failures > 0",
+      "UPDATE spool_destination SET failures = 0, down_until = 0, code = 0, error = '' WHERE id = ? AND (failures > 0 OR down_until > 0)",
       destination,
     )
   else if (outage !== undefined)
     await tx.run(
-      'UPDATE spool_destination SET failures = ?, down_until = ?, last_attempt = ?, code = ?, enhanced = ?, error = ?, remote = ? WHERE id = ?',
+      'UPDATE spool_destination SET failures = ?, down_until = ?, last_attempt = CASE WHEN ? THEN ? ELSE last_attempt END, code = ?, enhanced = ?, error = ?, remote = ? WHERE id = ?',
       outage.failures,
       outage.until,
+      outage.tried ? 1 : 0,
       tx.now,
       outage.error.code,
       outage.error.enhanced,

@@ -5,14 +5,5 @@ import type { Clock } from '../../../kernel/clock.ts'
 
 export const smtpClock = (clock: Clock): SmtpClock => ({
   now: () => clock.monotonic(),
-  after(ms, action) {
-    let timer = clock.timeout(ms, action)
-    return {
-      refresh: () => {
-        timer.cancel()
-        timer = clock.timeout(ms, action)
-      },
-      cancel: () => timer.cancel(),
-    }
-  },
+  after: (ms, action) => clock.timeout(ms, action),
 })
