@@ -19,6 +19,7 @@ const LONG = [
   '/fuzz.',
   '/lives.',
   '/model.',
+  '/packing-lives.',
   'tests/crash/crash.',
   'tests/crash/queue.',
   'tests/crash/chat.',

@@ -6,6 +6,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { MailAccount, MailboxStatus } from '@aviso/imap'
+import { News } from '../../../src/mail/mailboxes/news.ts'
+import { NO_LIMITS } from '../../../src/mail/mailboxes/quota.ts'
+import { Snapshots } from '../../../src/mail/mailboxes/snapshots.ts'
+import { mailStore } from '../../../src/mail/mailboxes/store.ts'
+import { defineStore, read } from '../../../src/store/contracts.ts'
+import { openStore } from '../../../src/store/open.ts'
+import { testScope } from '../../fixtures/scope.ts'
 import { account, type House, message, openHouse, text } from './fixture.ts'
 
 const large = message('large', `${'l'.repeat(70)}\r\n`.repeat(6000))
@@ -108,5 +115,47 @@ test('what fails in the middle changes nothing, and nothing of those who wrote a
     await healthy(house)
   } finally {
     await house.close()
+  }
+})
+
+test('mail that comes again after SQLite ended a transaction by itself has its flags', async () => {
+  const unreadable = defineStore({
+    name: 'unreadable',
+    scale: 'account',
+    migrations: [],
+    operations: {
+      /** As SQLite does when the disk cannot be read. */
+      read: read(async (tx) => {
+        await tx.run('ROLLBACK')
+        throw Object.assign(new Error('disk I/O error'), { errcode: 10 })
+      }),
+    },
+  })
+  const folder = mkdtempSync(join(tmpdir(), 'aviso-unreadable-'))
+  const scope = testScope()
+  try {
+    const store = await openStore(scope, { folder, definitions: [mailStore, unreadable] })
+    const calls = store.account(mailStore, 'anna')
+    const come = (flags: readonly string[]) => {
+      const one = { message: { bytes: message('one') }, flags, internalDate: undefined, zone: undefined }
+      return calls.append({ name: 'INBOX', messages: [one], limits: NO_LIMITS })
+    }
+    await calls.prepare({ mailboxes: [] })
+    await come([])
+    await assert.rejects(store.account(unreadable, 'anna').read(), { code: 'unavailable' })
+    await come(['\\Seen'])
+    const { mailbox } = await come([])
+    const { uids, flags, flagSets } = await new Snapshots(scope, 1, new News(store.bus)).snapshot(
+      'anna',
+      calls,
+      mailbox,
+    )
+    assert.deepEqual(
+      Array.from(uids, (_, i) => flagSets[flags[i] ?? -1]),
+      [[], ['\\Seen'], []],
+    )
+  } finally {
+    await scope.close()
+    rmSync(folder, { recursive: true })
   }
 })
