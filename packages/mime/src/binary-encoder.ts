@@ -17,6 +17,9 @@ const LINE_OCTETS = 57
 /** Octets that are encoded in one go. */
 const STEP = LINE_OCTETS * 1024
 
+/** Octets that are looked at together at least: whoever sends a long header octet by octet would have it copied for each. */
+const TOGETHER = 4096
+
 /** A multipart that is open. */
 interface Multipart {
   readonly boundary: Buffer
@@ -31,6 +34,9 @@ type Place = 'header' | 'body' | 'binary' | 'boundary'
  * All else stays as it is, so NUL may be left where no part says that it is binary. What is text already is not changed.
  */
 export class BinaryEncoder {
+  /** Pieces that came and were not looked at yet, and their octets. */
+  #pieces: Buffer[] = []
+  #come = 0
   /** Octets that nothing is decided of yet. */
   #rest: Buffer = Buffer.alloc(0)
   #place: Place = 'header'
@@ -51,15 +57,25 @@ export class BinaryEncoder {
     return this.#changed
   }
 
-  /** Takes the next octets of the message and hands on those of the text. */
+  /** Takes the next octets of the message and hands on those of the text, now or later. */
   push(piece: Uint8Array, hand: Hand): void {
-    const octets = asBuffer(piece)
-    this.#rest = this.#rest.length === 0 ? octets : Buffer.concat([this.#rest, octets])
+    this.#pieces.push(asBuffer(piece))
+    this.#come += piece.length
+    if (this.#come < TOGETHER) return
+    this.#join()
     while (this.#step(hand, false));
+  }
+
+  #join(): void {
+    const [first, ...more] = this.#rest.length === 0 ? this.#pieces : [this.#rest, ...this.#pieces]
+    if (first !== undefined) this.#rest = more.length === 0 ? first : Buffer.concat([first, ...more])
+    this.#pieces = []
+    this.#come = 0
   }
 
   /** The message is over. */
   end(hand: Hand): void {
+    this.#join()
     while (this.#step(hand, true));
     const { length } = this.#rest
     if (this.#place === 'header') this.#header(length, hand)

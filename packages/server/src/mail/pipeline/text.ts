@@ -23,9 +23,12 @@ async function converted(message: Message): Promise<Message> {
   return Message.from(head, inMemory(Buffer.concat(pieces)))
 }
 
-/** A header that is ended is read to its end. */
+/** A header is read as a message whose body has no octets. */
 function headAsText(head: Uint8Array): Uint8Array {
   const pieces: Uint8Array[] = []
-  new BinaryEncoder().push(head, (octets) => pieces.push(octets))
+  const hand = (octets: Uint8Array): void => void pieces.push(octets)
+  const encoder = new BinaryEncoder()
+  encoder.push(head, hand)
+  encoder.end(hand)
   return Buffer.concat(pieces)
 }
