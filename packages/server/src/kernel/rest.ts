@@ -100,14 +100,16 @@ export class ThreadAtRest {
 
 const heapUsed = (): number => getHeapStatistics().used_heap_size
 
-/** V8's own collector, which Node shows only to programs that are started with a flag. */
+/**
+ * V8's own collector, which Node shows only to programs that are started with a flag. The flag is one for all threads and stays set: a thread that took it back would
+ * take it from another one that is just about to look.
+ */
 function collector(): () => void {
   let collect: ((options: { readonly type: 'major' }) => void) | undefined
   return () => {
     if (collect === undefined) {
       setFlagsFromString('--expose-gc')
       collect = runInNewContext('gc') as typeof collect
-      setFlagsFromString('--no-expose-gc')
     }
     collect?.({ type: 'major' })
   }

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { test } from 'node:test'
 import { setImmediate as pause } from 'node:timers/promises'
+import { Worker } from 'node:worker_threads'
 import { HandClock } from '../../src/kernel/clock.ts'
 import { giveBackAtRest, ThreadAtRest } from '../../src/kernel/rest.ts'
 import { testScope } from '../fixtures/scope.ts'
@@ -120,4 +122,33 @@ test('a thread is collected where it has allocated enough since, and not again b
   used = 500 * MIB
   thread.giveBack()
   assert.equal(collections, 2, 'a large heap would hold up the next call')
+})
+
+test('threads that begin to rest at the same moment all find the collector', async () => {
+  const source = `
+    import { ThreadAtRest } from ${JSON.stringify(new URL('../../src/kernel/rest.ts', import.meta.url).href)}
+    const { parentPort, workerData } = await import('node:worker_threads')
+    const gate = new Int32Array(workerData)
+    for (let round = 0; round < 100; round++) {
+      const uses = [2 ** 23, 0]
+      const thread = new ThreadAtRest({ used: () => uses.shift() })
+      // All of them in the same moment.
+      Atomics.add(gate, 0, 1)
+      while (Atomics.load(gate, 0) < THREADS * (round + 1));
+      thread.giveBack()
+    }
+    parentPort.postMessage('done')`
+  const threads = 2
+  const code = encodeURIComponent(source.replace('THREADS', String(threads)))
+  const gate = new SharedArrayBuffer(4)
+  const workers = Array.from(
+    { length: threads },
+    () => new Worker(new URL(`data:text/javascript,${code}`), { workerData: gate }),
+  )
+  try {
+    const words = await Promise.all(workers.map((worker) => once(worker, 'message')))
+    assert.deepEqual(words, [['done'], ['done']])
+  } finally {
+    await Promise.all(workers.map((worker) => worker.terminate()))
+  }
 })
