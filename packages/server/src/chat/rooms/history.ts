@@ -32,7 +32,8 @@ export function readHistoryWish(x: Element): HistoryWish {
 export function historyFor(room: Room, wish: HistoryWish): readonly Remembered[] {
   const { history, config, hall } = room
   const oldest = Math.max(wish.since, hall.clock.now() - wish.age)
-  const most = Math.min(wish.stanzas, config.historyLength)
+  // Rooms may have been set up when the server allowed more.
+  const most = Math.min(wish.stanzas, config.historyLength, hall.settings['max-history'])
   const chosen: Remembered[] = []
   let characters = 0
   for (const entry of history.toReversed()) {

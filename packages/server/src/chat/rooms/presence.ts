@@ -143,7 +143,7 @@ export function awayPresence(room: Room, bare: string, open: boolean): Element {
 export function showAvatar(room: Room, to?: RoomSession): void {
   const stanza = el('presence', { from: room.bare }, el('x', { xmlns: VCARD_UPDATE }, el('photo', {}, room.avatar)))
   if (to === undefined) room.broadcast(stanza)
-  else if (room.avatar !== '') room.send(to, stanza)
+  else if (room.avatar !== '' && room.hall.settings.avatars) room.send(to, stanza)
 }
 
 /** A client leaves; the others are told when it was the last one of its occupant. */

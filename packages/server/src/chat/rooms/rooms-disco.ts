@@ -108,10 +108,10 @@ export function describeRoom(room: Room, iq: IqRequest, node: string | undefined
     field('muc#roominfo_lang', config.language),
     field('muc#roominfo_occupants', String(room.occupants.size)),
     field('muc#roominfo_changesubject', config.changeSubject ? '1' : '0', 'boolean'),
-    field('muc#maxhistoryfetch', String(config.historyLength)),
+    field('muc#maxhistoryfetch', String(Math.min(config.historyLength, hall.settings['max-history']))),
     field('muc#roominfo_slow_mode_duration', String(config.slowMode)),
     field('muc#roomconfig_allowinvites', config.memberInvites ? '1' : '0', 'boolean'),
-    ...(room.avatar === ''
+    ...(room.avatar === '' || !hall.settings.avatars
       ? []
       : [{ name: 'muc#roominfo_avatarhash', type: 'text-multi' as const, values: [room.avatar] }]),
     ...(config.hats.length === 0 ? [] : [field('hats#hash', hatsHash(room))]),
