@@ -171,6 +171,118 @@ test('a room of ours passes on an invitation of ours, and none of a stranger els
   ])
 })
 
+/** A message of each kind, with nothing in it that makes it another one too. */
+const KINDS = {
+  text: says('hello'),
+  long: says('x'.repeat(200)),
+  links: says('https://x.example/'),
+  media: says('look', `<x xmlns='jabber:x:oob'><url>https://x.example/x.jpg</url></x>`),
+  encrypted: says('hidden', `<encrypted xmlns='urn:xmpp:omemo:2'/>`),
+  invitations: says('come', `<x xmlns='jabber:x:conference' jid='tea@rooms.evil.example'/>`),
+  calls: `<message type='chat' to='${ANNA}'><propose xmlns='urn:xmpp:jingle-message:0' id='1'/></message>`,
+}
+
+test('every kind of message is delivered, held or refused as the config says', async () => {
+  const short = { 'max-text': 100 }
+  const others = { long: 'refuse', links: 'refuse', media: 'refuse', encrypted: 'refuse', invitations: 'refuse' }
+  const all = Object.keys(KINDS)
+  const easy = { long: 'accept', links: 'accept', media: 'accept', encrypted: 'accept', invitations: 'accept' }
+  for (const [settings, delivered, held] of [
+    [{ ...short }, ['text', 'encrypted', 'calls'], ['long', 'links', 'media', 'invitations']],
+    [{ ...short, ...easy }, all, []],
+    [{ ...short, ...others, calls: 'refuse' }, ['text'], []],
+    [{ ...short, text: 'hold', encrypted: 'hold' }, [], all],
+    [{ ...short, text: 'refuse' }, [], []],
+    [{}, ['text', 'long', 'encrypted', 'calls'], ['links', 'media', 'invitations']],
+  ] as const) {
+    const house = await open({ notice: '0s', ...settings })
+    const anna = await house.arrive(ANNA, 'sea')
+    const came: string[] = []
+    const waits: string[] = []
+    for (const [kind, message] of Object.entries(KINDS)) {
+      const sender = `${kind}@evil.example`
+      const told = await sends(house, `${sender}/x`, message)
+      const [here] = await anna.news()
+      if (here !== undefined) came.push(kind)
+      else if (told.length === 0) waits.push(kind)
+      else assert.deepEqual(told, [`message error ${ANNA} policy-violation (modify)`])
+    }
+    const what = JSON.stringify(settings)
+    assert.deepEqual(came, delivered, what)
+    assert.deepEqual(waits, held, what)
+    const senders = await house.store.account(strangersStore, ID).senders({ oldest: 0 })
+    assert.deepEqual(
+      senders.map(({ sender }) => sender.split('@')[0]).toSorted(),
+      [...held].toSorted(),
+      'what did not come is there',
+    )
+  }
+})
+
+test('requests to become a contact may be refused altogether, and some are never strangers', async () => {
+  const house = await open({
+    subscriptions: 'refuse',
+    text: 'refuse',
+    known: ['*.friends.example', 'tom@evil.example'],
+  })
+  const anna = await house.arrive(ANNA, 'sea')
+  const asks = async (from: string): Promise<string[]> => {
+    assert.deepEqual(await sends(house, from, `<presence type='subscribe' to='${ANNA}'/>`), [])
+    return anna.news()
+  }
+  assert.deepEqual(await asks('eve@evil.example'), [])
+  for (const friend of ['tom@evil.example', 'ron@all.friends.example']) {
+    assert.deepEqual(await asks(friend), [`presence subscribe ${friend}`])
+    assert.deepEqual(await sends(house, `${friend}/x`, says('hi')), [])
+    assert.deepEqual(await anna.news(), [`message chat ${friend}/x 'hi'`])
+  }
+})
+
+test('too many requests in a time: by sender, by account and in all', async () => {
+  const asks = (house: House, from: string, to = ANNA): Promise<string[]> =>
+    sends(house, from, `<presence type='subscribe' to='${to}'/>`)
+  const later = (to = ANNA): string[] => [`presence error ${to} resource-constraint (wait)`]
+  const house = await open({
+    'requests-per-sender': 1,
+    'requests-per-account': 2,
+    'requests-total': 3,
+    'messages-per-sender': 1,
+    window: '10s',
+  })
+  assert.deepEqual(await asks(house, 'a@a.example'), [])
+  assert.deepEqual(await asks(house, 'a@a.example', BERT), later(BERT), 'the sender')
+  assert.deepEqual(await asks(house, 'b@b.example'), [])
+  assert.deepEqual(await asks(house, 'c@c.example'), later(), 'the account')
+  assert.deepEqual(await asks(house, 'd@d.example', BERT), [])
+  assert.deepEqual(await asks(house, 'e@e.example', BERT), later(BERT), 'all')
+  assert.deepEqual(await sends(house, EVE, says('one')), [])
+  const refused = [`message error ${ANNA} resource-constraint (wait)`]
+  assert.deepEqual(await sends(house, EVE, says('two')), refused)
+  house.clock.turn(10_000)
+  assert.deepEqual(await sends(house, EVE, says('two')), [], 'the window is over')
+  assert.deepEqual(await asks(house, 'a@a.example', BERT), [])
+})
+
+test('what is too large to be held is refused, and of those to whom Anna wrote the latest are remembered', async () => {
+  const house = await open({ 'max-held-size': '1KiB', correspondents: 2, notice: '0s' })
+  const link = (letters: number): string => says(`https://x.example/${'x'.repeat(letters)}`)
+  assert.deepEqual(await sends(house, EVE, link(500)), [])
+  assert.deepEqual(await sends(house, EVE, link(1000)), [`message error ${ANNA} policy-violation (modify)`])
+  const anna = await house.arrive(ANNA, 'sea')
+  for (const name of ['one', 'two', 'three']) {
+    anna.send(says('hi', '', `${name}@far.example`))
+    await anna.sync()
+    house.clock.turn(1000)
+  }
+  await house.crashAndStart()
+  const again = await house.arrive(ANNA, 'sea')
+  for (const name of ['one', 'two', 'three']) await sends(house, `${name}@far.example/x`, link(1))
+  assert.deepEqual(
+    await letters(again),
+    ['two', 'three'].map((name) => `message chat ${name}@far.example/x 'https://x.example/x'`),
+  )
+})
+
 test('limits by sender, domain and account: try again later; contacts are not counted', async () => {
   const house = await open({
     'messages-per-sender': 2,
