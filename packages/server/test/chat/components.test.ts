@@ -136,6 +136,33 @@ test('a component that does not read is given up; what is for it comes back', as
   echo.socket.destroy()
 })
 
+test('what a component may send, what may wait for it and how long it may be unknown are as the config says', async (t) => {
+  const town = new Town(t)
+  const one = await town.open('one.example', {
+    components: COMPONENTS,
+    component: { 'max-stanza': '4KiB', 'max-write-buffer': '16KiB', 'handshake-timeout': '3s' },
+  })
+  const slow = new RawStream(connect(one.components, '127.0.0.1'))
+  slow.write(streamHeader({ namespace: NS.componentAccept, to: ECHO, version: false }))
+  await slow.until(/<stream:stream [^>]*>/)
+  const echo = await connected(t, one)
+  town.clock.turn(2999)
+  assert.equal(slow.text, '')
+  town.clock.turn(1)
+  await slow.until(/<connection-timeout .*<\/stream:stream>/s)
+  const anna = await one.arrive('anna')
+  const says = (letters: number): string =>
+    `<message from='${ECHO}' to='anna@one.example/r'><body>${'x'.repeat(letters)}</body></message>`
+  echo.write(says(3000))
+  assert.equal((await anna.next()).childText('body')?.length, 3000)
+  echo.write(says(5000))
+  await echo.until(/<policy-violation .*<\/stream:stream>/s)
+  const again = await connected(t, one)
+  anna.send(`<message to='${ECHO}' type='chat'><body>${'x'.repeat(20_000)}</body></message>`)
+  await again.until(/<resource-constraint .*<\/stream:stream>/s)
+  assert.match(String(one.said('a component is gone').at(-1)?.['why']), /resource-constraint/)
+})
+
 for (const [way, certificate, s2s] of [
   ['certificates', certified('one.example', '*.one.example'), {}],
   ['dialback', undefined, { 'require-certificate': false }],

@@ -246,6 +246,25 @@ test('one address has only so many sessions', async (t) => {
     assert.match(await new Page(web).open(), expected)
 })
 
+test('a session is what the config says: how long it waits, how many there are, how much one request brings', async (t) => {
+  const bosh = {
+    'require-tls': false,
+    'max-wait': '10s',
+    'max-inactivity': '20s',
+    'max-pause': '30s',
+    'min-polling': '2s',
+    'max-sessions': 1,
+    'max-stanza': '8KiB',
+  }
+  const { web } = await started(t, { ...CONFIG, endpoints: { ...CONFIG.endpoints, bosh } })
+  const page = new Page(web)
+  const facts = await page.open()
+  for (const fact of [/ wait='10'/, / inactivity='20'/, / maxpause='30'/, / polling='2'/]) assert.match(facts, fact)
+  assert.match(await new Page(web).open(), /condition='policy-violation'/)
+  const large = `<body ${BOSH} rid='${page.rid + 1}' sid='${page.sid}'>${'x'.repeat(16 * 1024)}</body>`
+  assert.equal((await post(web, large)).status, 413)
+})
+
 test('clients find it by host-meta', async (t) => {
   const { web } = await started(t, {
     ...CONFIG,

@@ -352,6 +352,48 @@ test('a header that drips in, a body that stops and a reply that nobody reads en
   await deaf.closed
 })
 
+test('how long a header may be, and how long it, a body and the next request may take, is as the config says', async (t) => {
+  const { port, web, scope, h } = await served(t, {
+    'max-header': '2KiB',
+    'header-timeout': '3s',
+    'stall-timeout': '5s',
+    'idle-timeout': '12s',
+  })
+  const reading = Promise.withResolvers<void>()
+  web.route(scope, {
+    method: 'POST',
+    path: '/',
+    maxBody: 1000,
+    async handle(request) {
+      setImmediate(reading.resolve)
+      return { body: `${(await request.octets(1000)).length}\n` }
+    },
+  })
+  const bomb = Peer.to(port)
+  bomb.socket.write(`POST / HTTP/1.1\r\nHost: a\r\nX: ${'x'.repeat(3000)}\r\n\r\n`)
+  assert.match(await bomb.line(), /^HTTP\/1\.1 431 /)
+  const idle = Peer.to(port)
+  idle.socket.write('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx')
+  for (let line = ''; line !== '1'; line = await idle.line()) assert.notEqual(line, '(closed)')
+  const stopping = Peer.to(port)
+  const silent = Peer.to(port)
+  await once(silent.socket, 'connect')
+  stopping.socket.write('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx')
+  await reading.promise
+  const closed: string[] = []
+  for (const [name, peer] of Object.entries({ silent, stopping, idle })) void peer.closed.then(() => closed.push(name))
+  // They are looked at once a second.
+  for (const [peer, seconds] of [
+    [silent, 5],
+    [stopping, 6],
+    [idle, 5],
+  ] as const) {
+    await pass(h, seconds)
+    await peer.closed
+  }
+  assert.deepEqual(closed, ['silent', 'stopping', 'idle'])
+})
+
 test('a connection that has nothing more to ask is closed after a while', async (t) => {
   const { port, web, scope, h } = await served(t)
   web.route(scope, { method: 'GET', path: '/', handle: saying('x\n') })

@@ -81,6 +81,8 @@ export interface HouseWish {
   readonly direct?: boolean
   /** Its components; the endpoint is there only with some. */
   readonly components?: readonly unknown[]
+  /** Settings of their endpoint. */
+  readonly component?: object
 }
 
 /** Servers, and the DNS that they share. */
@@ -148,7 +150,7 @@ export class Town {
     await s2s.create(v.parse(s2s.config, where), scope.child('s2s'))
     if (wish.components !== undefined)
       await componentEndpoint.create(
-        v.parse(componentEndpoint.config, { listen: ['127.0.0.1:0'], components: wish.components }),
+        v.parse(componentEndpoint.config, { listen: ['127.0.0.1:0'], components: wish.components, ...wish.component }),
         scope.child('component'),
       )
     const port = (protocol: string): number => network.bound().find((bound) => bound.protocol === protocol)?.port ?? 0
