@@ -172,6 +172,15 @@ test('pages: forwards, backwards, by index, flipped, and only the count', async 
     await assert.rejects(ask(anna, set(wrong)), refused('bad-request'))
 })
 
+test('pages are as large as the config says, where the client does not, and never larger than it allows', async () => {
+  const house = await open({ featureConfig: { archive: { page: 2, 'max-page': 3 } } })
+  const anna = await house.arrive(ANNA, 'sea')
+  for (let n = 0; n < 5; n++) anna.send(say(BERT, `m${n}`))
+  await anna.sync()
+  assert.deepEqual((await ask(anna)).bodies, ['m0', 'm1'])
+  assert.deepEqual((await ask(anna, set('<max>100</max>'))).bodies, ['m0', 'm1', 'm2'])
+})
+
 test('filters: with whom, when, between which, and which', async () => {
   const { house, anna, bert } = await tenMessages()
   bert.send(say(`${ANNA}/sea`, 'answer'))

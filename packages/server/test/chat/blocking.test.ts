@@ -176,6 +176,43 @@ test('a block has rules and limits', async () => {
   await assert.rejects(block(anna, 'c@x'), { condition: 'resource-constraint' })
 })
 
+test('who is blocked may be told nothing at all; what he asks is answered as ever', async () => {
+  const house = await open({ featureConfig: { blocking: { 'bounce-messages': false } } })
+  const anna = await house.arrive(ANNA, 'sea')
+  const bert = await house.arrive(BERT, 'hill')
+  await block(anna, BERT)
+  bert.send(`<message type='chat' to='${ANNA}'><body>hello?</body></message>`)
+  assert.deepEqual(await bert.news(), [])
+  await assert.rejects(bert.request('get', `<ping xmlns='urn:xmpp:ping'/>`, `${ANNA}/sea`), {
+    condition: 'service-unavailable',
+  })
+  assert.deepEqual(await anna.news(), [])
+})
+
+test('lists of so many who are away are kept in memory; of others they are read again', async (t) => {
+  for (const [cache, readings] of [
+    [16, 2],
+    [17, 1],
+  ] as const) {
+    const house = await open({ featureConfig: { blocking: { cache } } })
+    const names = Array.from({ length: 17 }, (_, index) => `away${index}@example.org`)
+    house.accounts.add(...names)
+    const read: string[] = []
+    const { store } = house
+    const account = store.account.bind(store)
+    t.mock.method(store, 'account', (definition: Parameters<typeof account>[0], id: string) => {
+      if (definition === blockingStore) read.push(id)
+      return account(definition, id)
+    })
+    const bert = await house.arrive(BERT, 'hill')
+    for (const name of [...names, names[0]]) {
+      bert.send(`<message type='chat' to='${name}'><body>hello</body></message>`)
+      await bert.sync()
+    }
+    assert.equal(read.filter((id) => id === 'idaway0exampleorg').length, readings, `${cache}`)
+  }
+})
+
 test('one device of somebody, or a whole domain, can be blocked; the own server cannot', async () => {
   const house = await open()
   const anna = await house.arrive(ANNA, 'sea')

@@ -188,6 +188,23 @@ test('what is held back is bounded, and goes with the session', async () => {
   assert.deepEqual(await again.news(), [])
 })
 
+test('what the administrator holds important is sent at once', async () => {
+  const house = await open({ featureConfig: { csi: { 'important-payloads': ['urn:example:alarm'] } } })
+  const anna = await house.arrive(ANNA, 'sea')
+  const bert = await house.arrive(BERT, 'hill')
+  anna.send(inactive)
+  await anna.sync()
+  for (const payload of ['urn:example:weather', 'urn:example:alarm'])
+    bert.send(`<message type='chat' to='${ANNA}/sea'><x xmlns='${payload}'/></message>`)
+  await bert.sync()
+  const came = [await anna.next(), await anna.next()]
+  assert.deepEqual(
+    came.map(({ firstElement }) => firstElement?.xmlns),
+    ['urn:example:weather', 'urn:example:alarm'],
+    'and what waited before it',
+  )
+})
+
 test('a client that speaks gets what waits', async () => {
   const house = await open()
   const anna = await house.arrive(ANNA, 'sea')

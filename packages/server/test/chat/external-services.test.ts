@@ -87,6 +87,24 @@ test('without a secret in the config one is made, once; the configuration of cot
   assert.equal(turn?.get('password'), expected)
 })
 
+test('the relay is told and configured as the config says: name, addresses, and without TCP', async (t) => {
+  const house = await open({
+    relay: { host: 'turn.example.org', realm: 'calls', 'external-address': '192.0.2.7', port: 3480, tcp: false },
+  })
+  t.after(() => house.close())
+  const text = await createChatAdmin(house.store, () => house.generation.scope, house.root).relayConfig('example.org')
+  for (const line of ['realm=calls', 'external-ip=192.0.2.7', 'listening-port=3480', 'no-tcp'])
+    assert.ok(text.split('\n').includes(line), line)
+  const anna = await house.arrive(ANNA, 'sea')
+  const { firstElement } = await anna.request('get', `<services xmlns='${V2}'/>`, 'example.org')
+  assert.deepEqual(
+    firstElement?.elements.map(
+      (service) => `${service.get('type')} ${service.get('port')} ${service.get('transport')}`,
+    ),
+    ['stun 3480 udp', 'turn 3480 udp'],
+  )
+})
+
 test('where there is none, nothing is offered', async (t) => {
   const house = await House.open()
   t.after(() => house.close())

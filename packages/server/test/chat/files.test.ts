@@ -209,6 +209,32 @@ test('the errors are those of the protocol', async () => {
   assert.equal(await refusal(limited.request('get', wish('a.txt', 5, 'text/plain'), SERVICE)), 'auth forbidden')
 })
 
+test('avatars have a size of their own, slots a life, limited accounts and types to be shown are as set', async () => {
+  const town = await open(
+    { 'profile-size': 50, 'slot-lifetime': '30s', 'limited-accounts': true },
+    { files: { 'shown-types': ['application/pdf'] } },
+  )
+  const anna = await town.house.arrive(ANNA, 'sea')
+  const profile = `<profile xmlns='urn:xmpp:http:upload:purpose:0'/>`
+  const asked = (size: number) => refusal(anna.request('get', wish('me.png', size, 'image/png', profile), SERVICE))
+  assert.equal(await asked(51), 'modify not-acceptable file-too-large 50')
+  assert.equal(await asked(50), 'given')
+  const early = await slot(anna, 'a', 1)
+  const late = await slot(anna, 'b', 1)
+  town.house.clock.turn(29_000)
+  assert.equal((await put(town, early, 'x')).status, 201)
+  town.house.clock.turn(1000)
+  assert.equal((await put(town, late, 'x')).status, 410)
+  const shown = async (name: string, type: string): Promise<string> =>
+    String((await ask(town, 'GET', await upload(town, anna, name, 'x', type))).headers['content-disposition'])
+  assert.match(await shown('a.pdf', 'application/pdf'), /^inline/)
+  assert.match(await shown('a.txt', 'text/plain'), /^attachment/)
+  const account = town.house.accounts.list.get(ANNA)
+  assert.ok(account)
+  town.house.accounts.list.set(ANNA, { ...account, role: 'limited' })
+  assert.equal(await refusal(anna.request('get', wish('a', 1), SERVICE)), 'given')
+})
+
 test('quotas: of the account, of the day, of the server', async () => {
   const town = await open({ 'account-quota': 100, 'daily-quota': 150 }, { files: { 'server-quota': 160 } })
   const anna = await town.house.arrive(ANNA, 'sea')

@@ -140,6 +140,22 @@ test('the server tells whom to turn to (XEP-0157), and what else its administrat
   ])
 })
 
+test('each kind of address that the config names is told, in its field', async () => {
+  const kinds = ['abuse', 'admin', 'feedback', 'sales', 'security', 'status', 'support'] as const
+  const house = await open({
+    featureConfig: {
+      'contact-addresses': Object.fromEntries(kinds.map((kind) => [kind, [`mailto:${kind}@example.org`]])),
+    },
+  })
+  const anna = await house.arrive(ANNA, 'sea')
+  const query = (await anna.request('get', `<query xmlns='${INFO}'/>`, 'example.org')).firstElement
+  const told = query?.child('x', FORMS)?.elements.map((field) => [field.get('var'), field.childText('value')])
+  assert.deepEqual(
+    told?.slice(1).toSorted(),
+    kinds.map((kind) => [`${kind}-addresses`, `mailto:${kind}@example.org`]),
+  )
+})
+
 test('the hashes of XEP-0390 §4.4.1 and of XEP-0115 §5.3 come out', () => {
   const simple: DiscoInfo = {
     identities: [{ category: 'client', name: 'BombusMod', type: 'mobile' }],

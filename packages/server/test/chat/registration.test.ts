@@ -256,6 +256,14 @@ test('a new password: the client that sets it stays, the others log in anew (XEP
   await sea.ended()
 })
 
+test('where the administrator keeps passwords to himself, no client changes one', async () => {
+  const house = await open({}, { 'account-management': { 'change-password': false } })
+  const anna = await house.arrive(ANNA, 'sea')
+  const wish = '<username>anna</username><password>crayon</password>'
+  await assert.rejects(set(anna, wish), { condition: 'not-allowed' })
+  await house.login(ANNA, 'hut')
+})
+
 test('an account is closed by its owner, who hears that it is done; its name rests', async () => {
   const house = await open(
     { open: true },

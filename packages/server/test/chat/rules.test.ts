@@ -225,6 +225,33 @@ test('the time of day, and the account’s role', async () => {
   assert.deepEqual(heard, [1, 0, 0, 1])
 })
 
+test('the days of the week', async () => {
+  const house = await open({
+    rules: [{ name: 'weekend', if: { kind: ['message'], time: { days: ['saturday', 'sunday'] } }, do: { bounce: {} } }],
+  })
+  const anna = await house.arrive(ANNA, 'sea')
+  const bert = await house.arrive(BERT, 'hill')
+  const heard: [day: number, count: number][] = []
+  for (let day = 0; day < 7; day++) {
+    anna.send(says(BERT, 'hello'))
+    await anna.sync()
+    heard.push([new Date(house.clock.now()).getDay(), (await bert.news()).length])
+    house.clock.turn(86_400_000)
+  }
+  assert.deepEqual(
+    heard.toSorted(([one], [other]) => one - other),
+    [
+      [0, 0],
+      [1, 1],
+      [2, 1],
+      [3, 1],
+      [4, 1],
+      [5, 1],
+      [6, 0],
+    ],
+  )
+})
+
 test('a subscription request and a broadcast presence are met by rules as well', async () => {
   const house = await open({
     rules: [

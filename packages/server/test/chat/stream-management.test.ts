@@ -422,3 +422,28 @@ test('a phone whose user is not looking is not woken to acknowledge', async () =
   const [all] = await anna.stream.until(/[^]*<r xmlns='urn:xmpp:sm:3'\/>/)
   assert.match(all, /one[^]*two[^]*three/, 'the question comes behind the third')
 })
+
+test('who does not answer in time is away, and is given up when the time to come back is over', async () => {
+  const house = await open({ featureConfig: { 'stream-management': { 'ack-timeout': '5s', 'resume-time': '20s' } } })
+  await house.befriend(ANNA, BERT)
+  const anna = new RawStream(await house.socket())
+  await anna.login(ANNA, 'sea')
+  anna.write(`<enable xmlns='${SM}' resume='true'/>`)
+  await anna.until(/<enabled [^>]* max='20'\/>/)
+  anna.write('<presence/>')
+  await anna.until(/<presence /)
+  const bert = await house.arrive(BERT, 'hill')
+  await anna.until(/<r xmlns/)
+  let lost = false
+  const over = new Promise<void>((resolve) => anna.socket.once('close', () => resolve((lost = true) && undefined)))
+  house.clock.turn(4999)
+  await bert.sync()
+  assert.equal(lost, false)
+  house.clock.turn(1)
+  await over
+  assert.deepEqual(await bert.news(), [], 'she may come back')
+  house.clock.turn(19_999)
+  assert.deepEqual(await bert.news(), [])
+  house.clock.turn(1)
+  assert.deepEqual(await bert.news(), [`presence unavailable ${ANNA}/sea`])
+})
