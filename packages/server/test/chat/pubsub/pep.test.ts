@@ -149,6 +149,62 @@ test('a contact on another server is asked what it wants, told of it, and forgot
   assert.deepEqual(sent, [])
 })
 
+test('of so many kinds of clients it is remembered what they want; others are asked again', async () => {
+  for (const [remembered, asked] of [
+    [1, true],
+    [2, false],
+  ] as const) {
+    const house = await open({ featureConfig: { pep: { 'remembered-capabilities': remembered } } })
+    for (const kind of ['urn:example:one', 'urn:example:two']) {
+      await arriveWanting(house, ANNA, kind, [kind])
+      house.clock.turn(1000)
+    }
+    const again = await house.login(BERT, 'hill')
+    await again.roster()
+    again.send(presenceWanting(['urn:example:one']))
+    await settled(again)
+    assert.equal(
+      again.clear().some((stanza) => stanza.name === 'iq'),
+      asked,
+    )
+  }
+})
+
+test('of so many contacts elsewhere it is remembered what they want', async () => {
+  for (const [remembered, told] of [
+    [1, ['eve']],
+    [2, ['dora', 'eve']],
+  ] as const) {
+    const house = await open({ featureConfig: { pep: { 'remembered-contacts': remembered } } })
+    const origins = ['dora', 'eve'].map((name) => ({ jid: Jid.parse(`${name}@elsewhere.example/d`), reply: () => {} }))
+    const items = origins.map(({ jid }) => ({ contact: jid.bareString, name: '' }))
+    await house.store.account(rosterStore, 'idannaexampleorg').import({ items })
+    const anna = await house.arrive(ANNA, 'sea')
+    const sent: Element[] = []
+    house.chat.points.remote.add(({ stanza }) => {
+      if (stanza.name !== 'presence') sent.push(stanza)
+      return 'handled'
+    })
+    for (const origin of origins) {
+      const presence = readElement(
+        presenceWanting([TUNE]),
+        { xmlns: 'jabber:client', bindings: [] },
+        DEFAULT_PARSER_LIMITS,
+      )
+      const from = origin.jid.toString()
+      await house.chat.receive(presence.with({ from, to: ANNA }), origin)
+      await settled(anna)
+      const question = sent.splice(0)[0]
+      // One is asked for both: they claim the same.
+      if (question !== undefined) await house.chat.receive(answerTo(question, [TUNE]).with({ from }), origin)
+      await settled(anna)
+    }
+    await publish(anna, TUNE, 'now', 'Help')
+    await settled(anna)
+    assert.deepEqual(sent.map((stanza) => stanza.get('to')?.split('@')[0]).toSorted(), told)
+  }
+})
+
 test('five hundred contacts are told in one go, in the same words', async () => {
   // Only what this needs: the databases of the contacts are not opened.
   const house = await open({ features: FEATURES.filter(({ name }) => name === 'pep' || name === 'ping') })
