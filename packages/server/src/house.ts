@@ -7,13 +7,13 @@ import { normaliseDomain } from '@aviso/mime'
 import { openAccounts, type OpenedAccounts } from './accounts/accounts.ts'
 import { openChat } from './chat/chat.ts'
 import type { Settings } from './config.ts'
-import { systemClock } from './kernel/clock.ts'
+import { type Clock, systemClock } from './kernel/clock.ts'
 import { ConfigFolder } from './kernel/config/folder.ts'
 import type { Log } from './kernel/log.ts'
 import { openTables } from './accounts/tables/tables.ts'
 import { Metrics } from './kernel/metrics.ts'
 import { systemRandom } from './kernel/random.ts'
-import { giveBackAtRest } from './kernel/rest.ts'
+import { giveBackAtRest, type RestOptions } from './kernel/rest.ts'
 import { Scope } from './kernel/scope.ts'
 import { openMail } from './mail/mail.ts'
 import { Mailboxes } from './mail/mailboxes/mailboxes.ts'
@@ -50,6 +50,10 @@ export interface HouseOptions {
   readonly source: SettingsSource
   readonly log: Log
   readonly environment: NodeJS.ProcessEnv
+  /** The machine's, unless a test turns its own. */
+  readonly clock?: Clock
+  /** How it is found out that the process rests, in place of the machine's own figures. */
+  readonly rest?: Omit<RestOptions, 'begins'>
   /** Called when everything is built and before anybody is served: the control socket is opened here, so that it is there when the server says that it is. */
   prepare?(house: House): Promise<void>
 }
@@ -87,9 +91,15 @@ export interface Foundation {
 }
 
 /** Opens the store in the data folder. Rejects with a `StoreError` when the folder cannot be used, or another server uses it. */
-export async function layFoundation(settings: Settings, base: string, log: Log, worker: boolean): Promise<Foundation> {
+export async function layFoundation(
+  settings: Settings,
+  base: string,
+  log: Log,
+  worker: boolean,
+  clock: Clock = systemClock,
+): Promise<Foundation> {
   const metrics = new Metrics()
-  const scope = Scope.root({ log, metrics, clock: systemClock, random: systemRandom })
+  const scope = Scope.root({ log, metrics, clock, random: systemRandom })
   const folder = resolve(base, settings.data)
   try {
     const store = await openStore(scope, {
@@ -119,7 +129,7 @@ export class House {
   readonly #options: HouseOptions
   readonly #activation: Activation
   readonly #notifier: Notifier
-  readonly #started = systemClock.now()
+  readonly #started: number
   #current: Generation | undefined
   #attempts = 1
   readonly #retiring = new Set<Generation>()
@@ -129,6 +139,7 @@ export class House {
   private constructor(options: HouseOptions, foundation: Foundation) {
     this.#options = options
     this.scope = foundation.scope
+    this.#started = this.scope.clock.now()
     this.folder = foundation.folder
     this.#activation = Activation.fromEnvironment(options.environment, [process.pid, process.ppid])
     this.#notifier = systemdNotifier(this.scope, options.environment)
@@ -139,7 +150,7 @@ export class House {
     const settings = await options.source.load(1)
     // What is written from here on belongs to the user that the server will run as; root comes back to open the ports.
     const asRoot = actAs(settings)
-    const foundation = await layFoundation(settings, options.source.folder, options.log, true)
+    const foundation = await layFoundation(settings, options.source.folder, options.log, true, options.clock)
     const house = new House(options, foundation)
     try {
       const exempt = new AddressSet(settings.network.trusted)
@@ -155,7 +166,7 @@ export class House {
       house.#current = generation
       await options.prepare?.(house)
       await generation.begin()
-      giveBackAtRest(foundation.scope, { begins: () => foundation.store.rest() })
+      giveBackAtRest(foundation.scope, { ...options.rest, begins: () => foundation.store.rest() })
       house.scope.log.info(
         { event: 'started', bound: generation.bound.map(named), seconds: Math.round(performance.now()) / 1000 },
         'listening',

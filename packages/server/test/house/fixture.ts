@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { connect as connectTls } from 'node:tls'
 import { type Config, configSchema } from '../../src/config.ts'
-import { House } from '../../src/house.ts'
+import { House, type HouseOptions } from '../../src/house.ts'
 import { checkConfig, inlineSource } from '../../src/kernel/config/load.ts'
 import { recordingLog } from '../../src/kernel/log.ts'
 import { FakeDns } from '../../src/net/dns/testing/index.ts'
@@ -47,7 +47,12 @@ export interface Running {
 }
 
 /** Starts the server; it is stopped after the test. */
-export async function startHouse(t: TestContext, config: Config = BASE, folder = temporaryFolder(t)): Promise<Running> {
+export async function startHouse(
+  t: TestContext,
+  config: Config = BASE,
+  folder = temporaryFolder(t),
+  more: Pick<HouseOptions, 'clock' | 'rest'> = {},
+): Promise<Running> {
   const { log, lines } = recordingLog('info')
   const running = { config }
   // Tests ask no DNS of the world: here nothing is known, and that is known at once.
@@ -58,7 +63,7 @@ export async function startHouse(t: TestContext, config: Config = BASE, folder =
     const around = { ...running.config, network: { dns: { servers: [dns.address] }, ...network } }
     return checkConfig(configSchema, inlineSource(around)).settings
   }
-  const house = await House.start({ source: { folder, load }, log, environment: {} })
+  const house = await House.start({ ...more, source: { folder, load }, log, environment: {} })
   t.after(() => house.stop())
   return Object.assign(running, {
     house,

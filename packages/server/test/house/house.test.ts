@@ -4,8 +4,10 @@ import assert from 'node:assert/strict'
 import { connect, createServer } from 'node:net'
 import { describe, test } from 'node:test'
 import { House } from '../../src/house.ts'
+import { HandClock } from '../../src/kernel/clock.ts'
 import { silentLog } from '../../src/kernel/log.ts'
-import { BASE, type Running, startHouse, Talker } from './fixture.ts'
+import { Store } from '../../src/store/contracts.ts'
+import { BASE, type Running, startHouse, Talker, temporaryFolder } from './fixture.ts'
 
 const anna = { address: 'anna@example.org', password: 'annas secret' }
 
@@ -216,6 +218,36 @@ describe('stop', () => {
     } finally {
       await again.stop()
     }
+  })
+})
+
+describe('rest', () => {
+  test('the threads of the store are told once for each rest, after a reload too, and not before the server is up', async (t) => {
+    const clock = new HandClock()
+    let used = 0
+    const favoured: boolean[] = []
+    const rest = {
+      used: () => used,
+      heap: () => 0,
+      favourMemory: (memory: boolean): void => void favoured.push(memory),
+    }
+    const { house } = await startHouse(t, BASE, temporaryFolder(t), { clock, rest })
+    const told = t.mock.method(house.rooms.use(Store), 'rest')
+    const look = async (share: number): Promise<void> => {
+      used += share * 5_000_000
+      clock.turn(5_000)
+      await new Promise(setImmediate)
+    }
+    for (const share of [0.5, 0.5, 0.001, 0.001, 0.001]) await look(share)
+    assert.equal(told.mock.callCount(), 1)
+    await house.reload()
+    for (const share of [0.5, 0.001, 0.001]) await look(share)
+    assert.equal(told.mock.callCount(), 2)
+    assert.deepEqual(favoured, [true, false, true])
+    await house.stop()
+    assert.equal(favoured.at(-1), false)
+    for (const share of [0.5, 0.001]) await look(share)
+    assert.equal(told.mock.callCount(), 2)
   })
 })
 

@@ -4,6 +4,8 @@ import { type FileHandle, open } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { after, mock, test } from 'node:test'
+import { HandClock } from '../../src/kernel/clock.ts'
+import { giveBackAtRest } from '../../src/kernel/rest.ts'
 import { accountTopic, type Change, StoreError } from '../../src/store/contracts.ts'
 import { openStore } from '../../src/store/open.ts'
 import { testScope } from '../fixtures/scope.ts'
@@ -140,6 +142,34 @@ test('when the process rests, a thread lets go of what its operations have left 
   const asked = anna.isGone()
   store.rest()
   assert.equal(await asked, false, 'who waits is answered first')
+  let gone = false
+  for (let again = 0; again < 100 && !gone; again++) gone = await anna.isGone()
+  assert.equal(gone, true)
+  await scope.close()
+})
+
+test('a process that becomes quiet tells the threads of its store, and they let go of what is left behind', async () => {
+  const clock = new HandClock()
+  const scope = testScope({ clock })
+  const store = await openStore(scope, { folder: folder(), definitions: [litter], worker: littering, threads: 1 })
+  let used = 0
+  giveBackAtRest(scope, {
+    used: () => used,
+    heap: () => 0,
+    favourMemory: () => {},
+    begins: () => store.rest(),
+  })
+  /** A look at the process, which has used so much of it since the last one. */
+  const look = async (share: number): Promise<void> => {
+    used += share * 5_000_000
+    clock.turn(5_000)
+    await new Promise(setImmediate)
+  }
+  const anna = store.account(litter, 'anna')
+  await look(0.5)
+  await anna.leave()
+  assert.equal(await anna.isGone(), false)
+  await look(0)
   let gone = false
   for (let again = 0; again < 100 && !gone; again++) gone = await anna.isGone()
   assert.equal(gone, true)
