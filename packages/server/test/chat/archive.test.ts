@@ -334,6 +334,21 @@ test('what is worth keeping', () => {
   }
 })
 
+test('whose messages are kept of an account that has said nothing is as the config says', async () => {
+  for (const [usual, kept] of [
+    ['never', []],
+    ['roster', ['to a friend']],
+    ['always', ['to a friend', 'to a stranger']],
+  ] as const) {
+    const house = await open({ featureConfig: { archive: { default: usual } } })
+    await house.befriend(ANNA, BERT)
+    const anna = await house.arrive(ANNA, 'sea')
+    anna.send(say(BERT, 'to a friend') + say('cleo@example.net', 'to a stranger'))
+    await anna.sync()
+    assert.deepEqual((await ask(anna)).bodies, kept, usual)
+  }
+})
+
 test('preferences: whose messages are wanted', async () => {
   const house = await open()
   await house.befriend(ANNA, BERT)

@@ -188,6 +188,21 @@ test('what is held back is bounded, and goes with the session', async () => {
   assert.deepEqual(await again.news(), [])
 })
 
+test('what is held back has a size', async () => {
+  const house = await open({ featureConfig: { csi: { 'queue-octets': 2048 } } })
+  const anna = await house.arrive(ANNA, 'sea')
+  const bert = await house.arrive(BERT, 'hill')
+  anna.send(inactive)
+  await anna.sync()
+  const news = `<message type='headline' to='${ANNA}/sea'><body>${'x'.repeat(800)}</body></message>`
+  bert.send(news + news)
+  await bert.sync()
+  assert.deepEqual(anna.clear(), [])
+  bert.send(news)
+  await bert.sync()
+  for (let count = 0; count < 3; count++) assert.equal((await anna.next()).childText('body')?.length, 800)
+})
+
 test('what the administrator holds important is sent at once', async () => {
   const house = await open({ featureConfig: { csi: { 'important-payloads': ['urn:example:alarm'] } } })
   const anna = await house.arrive(ANNA, 'sea')

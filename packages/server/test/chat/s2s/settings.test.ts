@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import { dialbackXml } from '@aviso/xmpp'
+import { dialbackXml, NS } from '@aviso/xmpp'
 import type { Peer } from '../house.ts'
 import { gullible, type HouseWish, listening, Stranger, Town } from './town.ts'
 
@@ -155,4 +155,44 @@ test('a domain that must show a certificate must do so where others need none', 
   assert.match(await error(anna), /^remote-server-timeout/)
   write(anna, 'three.example')
   assert.equal(await got.promise, 'x@three.example')
+})
+
+test('without dialback it is not offered, and no key is looked at', async (t) => {
+  const town = new Town(t)
+  const one = await town.open('one.example', { s2s: { dialback: false } })
+  const two = new Stranger(one.servers, 'two.example', 'one.example')
+  assert.equal((await two.element()).child('dialback', NS.dialbackFeature), undefined)
+  two.stream.send(dialbackXml({ name: 'result', from: 'two.example', to: 'one.example', key: 'abc' }))
+  const verdict = await two.element()
+  assert.equal(verdict.firstElement?.firstElement?.name, 'not-acceptable')
+})
+
+test('who has not proved its domain sends no more at once than is set', async (t) => {
+  const town = new Town(t)
+  const one = await town.open('one.example', { s2s: { 'max-stanza-before-auth': '2KiB' } })
+  const key = (letters: number): string =>
+    dialbackXml({ name: 'result', from: 'two.example', to: 'one.example', key: 'a'.repeat(letters) })
+  const two = new Stranger(one.servers, 'two.example', 'one.example')
+  await two.element()
+  two.stream.send(key(1000))
+  assert.equal((await two.element()).get('type'), 'error', 'it is looked at')
+  two.stream.send(key(3000))
+  assert.match(await two.ended(), /^policy-violation/)
+})
+
+test('a stream on which more waits than is set is given up', async (t) => {
+  const town = new Town(t)
+  const one = await town.open('one.example', {
+    s2s: { 'max-write-buffer': '16KiB', 'require-tls': false, 'insecure-domains': ['two.example'] },
+  })
+  const anna = await one.arrive('anna')
+  const got = Promise.withResolvers<void>()
+  town.announce('two.example', await gullible(t, { stanza: () => got.resolve() }))
+  write(anna, 'two.example', 'short')
+  await got.promise
+  // More than that in one piece: the network cannot have taken it yet.
+  write(anna, 'two.example', 'x'.repeat(20_000))
+  await anna.sync()
+  const [closed] = one.said('stream to another server closed')
+  assert.match(String(closed?.['why']), /resource-constraint/)
 })
