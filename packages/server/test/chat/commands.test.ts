@@ -206,6 +206,14 @@ test('a new account is welcomed once, and its watchers are told once, also aroun
   assert.deepEqual(await bert.news(), [])
 })
 
+test('watchers are told of a new account in the words of the config, by the type of message that it names', async () => {
+  const text = '{address} is new'
+  const house = await open({ featureConfig: { 'watch-registrations': { watchers: [BERT], text, type: 'headline' } } })
+  const bert = await house.arrive(BERT, 'hill')
+  await house.admin.createAccount({ address: 'dora@example.org', password: 'pencil' })
+  assert.equal(short(await bert.next()), `message headline example.org 'dora@example.org is new'`)
+})
+
 test('rooms are destroyed, and affiliations in them changed, from a chat client', async () => {
   const house = await open()
   const anna = await house.arrive(ANNA, 'sea')

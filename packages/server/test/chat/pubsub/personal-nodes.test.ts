@@ -195,6 +195,23 @@ test('what is published is there after a crash; no others may publish, make or d
   await assert.rejects(itemsOf(anna, TUNE), { condition: 'item-not-found' })
 })
 
+test('the octets, subscriptions and pages of an account are bounded as the config says', async () => {
+  const house = await open({ featureConfig: { pep: { 'max-octets': 150, 'max-subscriptions': 1, page: 2 } } })
+  const [anna, bert, cleo] = [
+    await house.arrive(ANNA, 'sea'),
+    await house.arrive(BERT, 'hill'),
+    await house.arrive('cleo@example.net', 'city'),
+  ]
+  const open_ = { access_model: 'open', max_items: 'max' }
+  for (const id of ['1', '2', '3']) await publish(anna, 'urn:example:1', id, 'x', open_)
+  await assert.rejects(publish(anna, 'urn:example:1', '4', 'x'.repeat(60)), { condition: 'resource-constraint' })
+  assert.deepEqual(await itemsOf(anna, 'urn:example:1'), ['1=x', '2=x'], 'the first page')
+  const subscribe = (peer: typeof bert) =>
+    peer.request('set', `<pubsub xmlns='${PUBSUB}'><subscribe node='urn:example:1' jid='${peer.bare}'/></pubsub>`, ANNA)
+  await subscribe(bert)
+  await assert.rejects(subscribe(cleo), { condition: 'policy-violation' })
+})
+
 test('what an account may have has limits, and names have a length', async () => {
   const house = await open({ featureConfig: { pep: { 'max-nodes': 2, 'max-item-octets': 100 } } })
   const anna = await house.arrive(ANNA, 'sea')

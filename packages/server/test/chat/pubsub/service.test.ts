@@ -361,6 +361,23 @@ test('limits: nodes, subscriptions, and the size of items', async () => {
   await publish(anna, NODE, '3', 'x'.repeat(15), undefined, SERVICE)
 })
 
+test('a service has the name, the place and the pages that are set, and keeps so many items of a node', async () => {
+  const house = await open({ name: 'Gazette', domain: 'news.{domain}', page: 2, 'max-items': 3 })
+  const anna = await house.arrive(ANNA, 'sea')
+  const place = 'news.example.org'
+  const { firstElement } = await anna.request('get', `<query xmlns='${INFO}'/>`, place)
+  assert.equal(firstElement?.child('identity')?.get('name'), 'Gazette')
+  await anna.request(
+    'set',
+    `<pubsub xmlns='${PUBSUB}'><create node='${NODE}'/><configure>${formOf('node_config', { max_items: 'max' })}</configure></pubsub>`,
+    place,
+  )
+  for (const id of ['1', '2', '3', '4']) await publish(anna, NODE, id, 'x', undefined, place)
+  assert.deepEqual(await itemsOf(anna, NODE, place), ['2=x', '3=x'], 'the first page of three')
+  assert.deepEqual(await itemsOf(anna, NODE, place, ` max_items='9'`), ['3=x', '4=x'])
+  await assert.rejects(itemsOf(anna, NODE, SERVICE), refused('remote-server-not-found'))
+})
+
 test('items that are not kept: told once, and not to be asked for', async () => {
   const house = await open()
   const [anna, bert] = [await house.arrive(ANNA, 'sea'), await house.arrive(BERT, 'hill')]
