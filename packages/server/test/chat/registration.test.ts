@@ -116,6 +116,16 @@ test('one address makes so many accounts, and tries so many times', async () => 
   assert.match(await (await Newcomer.at(house)).register('three'), ok)
 })
 
+test('so many accounts are made from anywhere in a time', async () => {
+  const house = await open({ open: true, total: 2, window: '10m' })
+  const newcomer = await Newcomer.at(house)
+  assert.match(await newcomer.register('one'), ok)
+  assert.match(await newcomer.register('two'), ok)
+  assert.match(await newcomer.register('three'), /<resource-constraint/)
+  house.clock.turn(600_000)
+  assert.match(await (await Newcomer.at(house)).register('three'), ok)
+})
+
 test('what else a stranger sends before the log-in ends the stream', async () => {
   const house = await open({ open: true })
   for (const stanza of [

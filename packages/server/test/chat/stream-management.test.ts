@@ -435,7 +435,12 @@ test('who does not answer in time is away, and is given up when the time to come
   const bert = await house.arrive(BERT, 'hill')
   await anna.until(/<r xmlns/)
   let lost = false
-  const over = new Promise<void>((resolve) => anna.socket.once('close', () => resolve((lost = true) && undefined)))
+  const over = new Promise<void>((resolve) =>
+    anna.socket.once('close', () => {
+      lost = true
+      resolve()
+    }),
+  )
   house.clock.turn(4999)
   await bert.sync()
   assert.equal(lost, false)
