@@ -76,10 +76,11 @@ test('nobody registers unless the administrator wants it so', async () => {
 })
 
 test('an open server: the form, the account, the log-in', async () => {
-  const house = await open({ open: true, role: 'limited', instructions: 'Be nice & brief.' })
+  const house = await open({ open: true, role: 'limited', title: 'Welcome in', instructions: 'Be nice & brief.' })
   const dora = await Newcomer.at(house, 'example.net')
   assert.match(dora.features, /features\/iq-register/)
   const form = await dora.ask('get', `<query xmlns='jabber:iq:register'/>`)
+  assert.match(form, /<title>Welcome in<\/title>/)
   assert.match(form, /Be nice &amp; brief\./)
   assert.match(form, /<username\/><password\/>/)
   assert.match(await dora.register('dora', 'pen'), /<not-acceptable.*too short/s)
@@ -224,6 +225,17 @@ test('Anna invites a contact from her client; who comes with the token is let in
   cleo.send(`<presence type='subscribe' to='${ANNA}'><preauth xmlns='urn:xmpp:pars:0' token='${token}'/></presence>`)
   await cleo.sync()
   assert.deepEqual(await anna.news(), ['presence subscribe cleo@example.net'])
+})
+
+test('an invitation is good for as long as is set; where nobody is to invite, there is no command for it', async () => {
+  const command = `<command xmlns='http://jabber.org/protocol/commands' node='urn:xmpp:invite#invite' action='execute'/>`
+  const brief = await open({}, { invites: { lifetime: '10m' } })
+  const anna = await brief.arrive(ANNA, 'sea')
+  const answer = await anna.request('set', command, 'example.org')
+  assert.ok(answer.toString().includes(`<value>${new Date(brief.clock.now() + 600_000).toISOString()}</value>`))
+  const none = await open({}, { invites: { contacts: false } })
+  const bert = await none.arrive(BERT, 'hill')
+  await assert.rejects(bert.request('set', command, 'example.org'), { condition: 'item-not-found' })
 })
 
 test('a contact may be let make an account; how many may be invited is limited', async () => {
