@@ -206,6 +206,17 @@ test('a new account is welcomed once, and its watchers are told once, also aroun
   assert.deepEqual(await bert.news(), [])
 })
 
+test('of all forms that are open the oldest go when there are as many as is set', async () => {
+  const house = await open({ features: [...FEATURES, wizard], featureConfig: { commands: { 'max-open': 2 } } })
+  const [anna, bert] = [await house.arrive(ANNA, 'sea'), await house.arrive(BERT, 'hill')]
+  const begun = async (peer: Peer): Promise<string> => (await send(peer, `node='wizard'`)).get('sessionid') ?? ''
+  const [oldest, older, newest] = [await begun(anna), await begun(bert), await begun(bert)]
+  const goOn = (peer: Peer, id: string): Promise<Element> =>
+    send(peer, `node='wizard' sessionid='${id}'`, submitted({ n: '1' }))
+  await assert.rejects(goOn(anna, oldest), { condition: 'bad-request' })
+  for (const id of [older, newest]) assert.equal((await goOn(bert, id)).get('status'), 'executing')
+})
+
 test('watchers are told of a new account in the words of the config, by the type of message that it names', async () => {
   const text = '{address} is new'
   const house = await open({ featureConfig: { 'watch-registrations': { watchers: [BERT], text, type: 'headline' } } })

@@ -341,6 +341,13 @@ test('names that speak for the server are given by administrators only, also tho
   await house.admin.createAccount({ address: 'postmaster@example.org', password: 'pencil' })
 })
 
+test('which names are reserved is as the config says', async () => {
+  const house = await open({ open: true }, { 'reserved-names': { names: ['boss'] } })
+  const newcomer = await Newcomer.at(house)
+  assert.match(await newcomer.register('boss'), /<(?:conflict|not-acceptable)/)
+  assert.match(await newcomer.register('support'), ok)
+})
+
 test('skeletons: the same for look-alikes, and stable', () => {
   for (const [one, other] of [
     ['paypal', 'раураl'],
