@@ -333,6 +333,19 @@ test('with an account go its files', async () => {
   assert.deepEqual((await admin(town.house).usage()).all, { files: 0, octets: 0 })
 })
 
+test('the service has the name that is set, and files are told to be where the config says', async () => {
+  const town = await open({ name: 'Attic', url: 'https://files.{domain}/up/' })
+  const anna = await town.house.arrive(ANNA, 'sea')
+  const info = await anna.request('get', `<query xmlns='http://jabber.org/protocol/disco#info'/>`, SERVICE)
+  assert.equal(info.firstElement?.child('identity')?.get('name'), 'Attic')
+  const answer = await anna.request('get', wish('a.txt', 5), SERVICE)
+  for (const way of ['put', 'get'])
+    assert.match(
+      answer.firstElement?.child(way)?.get('url') ?? '',
+      /^https:\/\/files\.example\.org\/up\/[\w-]{24}\/a\.txt$/,
+    )
+})
+
 test('at the domain itself, where the config says so', async () => {
   const town = await open({ domain: '{domain}' })
   const anna = await town.house.arrive(ANNA, 'sea')

@@ -89,6 +89,34 @@ test('limits of one domain', async (t) => {
   await assert.rejects(house.login(CLEO, 'two'), /resource-constraint/)
 })
 
+test('rosters, presence and resources have limits of their own in a domain, and those of all elsewhere', async (t) => {
+  const lists = { 'roster-items': 1, 'roster-groups': 1 }
+  const house = await open(t, {
+    hosts: { 'example.net': { ...lists, 'presence-octets': '1KiB', 'resource-conflict': 'refuse-newer' } },
+  })
+  const item = (contact: string, groups = 1): string =>
+    `<item jid='${contact}@far.example'>${Array.from({ length: groups }, (_, n) => `<group>g${n}</group>`).join('')}</item>`
+  for (const [address, limited] of [
+    [ANNA, false],
+    [CLEO, true],
+  ] as const) {
+    const told: boolean[] = []
+    const refused = (work: Promise<unknown>): Promise<void> =>
+      work.then(
+        () => void told.push(false),
+        () => void told.push(true),
+      )
+    const peer = await house.arrive(address, 'one')
+    await refused(peer.rosterSet(item('a', 2)))
+    await peer.rosterSet(item('b'))
+    await refused(peer.rosterSet(item('c')))
+    peer.send(`<presence><status>${'x'.repeat(2000)}</status></presence>`)
+    told.push((await peer.news()).includes('presence error policy-violation'))
+    await refused(house.login(address, 'one'))
+    assert.deepEqual(told, [limited, limited, limited, limited], address)
+  }
+})
+
 test('a domain without chat: nobody logs in, and what is for it goes to another server', async (t) => {
   const house = await open(t, { hosts: { 'example.net': { enabled: false } } })
   const raw = new RawStream(await house.socket())
