@@ -1,8 +1,11 @@
 // A browser's way to chat, through a whole server: RFC 7395 over the web endpoint.
 
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import { after, before, describe, test, type TestContext } from 'node:test'
-import { BASE, type Running, startHouse } from './fixture.ts'
+import { HandClock } from '../../src/kernel/clock.ts'
+import { BASE, type Running, startHouse, temporaryFolder } from './fixture.ts'
 
 const ANNA = { address: 'anna@example.org', password: 'annas secret' }
 const BERT = { address: 'bert@example.org', password: 'berts secret' }
@@ -154,6 +157,30 @@ test('pages of sites that the config names may chat here', async (t) => {
   assert.equal(await page.closed, 1000)
   assert.equal(await new Page(addressOf(running), { origin: 'https://example.net' }).closed, 1006)
   assert.equal(await new Page(addressOf(running), { origin: 'null' }).closed, 1006)
+})
+
+test('where chat is, how large a message may be and how often a silent page is asked for is as the config says', async (t) => {
+  const clock = new HandClock()
+  const websocket = { 'require-tls': false, path: '/talk', ping: '10s', 'max-stanza': '4KiB' }
+  const config = { ...CONFIG, endpoints: { ...CONFIG.endpoints, websocket } }
+  const running = await startHouse(t, config, temporaryFolder(t), { clock })
+  const url = `ws://127.0.0.1:${running.port('http', 'none')}/talk`
+  const page = new Page(url)
+  await new Promise((resolve) => page.socket.addEventListener('open', resolve))
+  page.send(`<message><body>${'x'.repeat(5000)}</body></message>`)
+  assert.equal(await page.closed, 1009)
+  // By hand: what a browser answers by itself is to be seen.
+  const silent = connect(running.port('http', 'none'), '127.0.0.1')
+  const heads = ['Host: a', 'Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Version: 13']
+  const own = ['Sec-WebSocket-Protocol: xmpp', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==']
+  silent.write(`GET /talk HTTP/1.1\r\n${[...heads, ...own].join('\r\n')}\r\n\r\n`)
+  const [accepted] = (await once(silent, 'data')) as [Buffer]
+  assert.match(accepted.toString(), /^HTTP\/1\.1 101 /)
+  // It is looked at as often; who has said nothing since the last time is asked.
+  clock.turn(20_000)
+  const [ping] = (await once(silent, 'data')) as [Buffer]
+  assert.equal(ping[0], 0x89)
+  silent.destroy()
 })
 
 test('a message may begin with a declaration, and one that is too big ends the connection', async (t) => {
