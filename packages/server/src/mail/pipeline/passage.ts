@@ -94,7 +94,7 @@ export class Passage implements Mail {
       await this.#meet(checks)
       const asked = this.#ask('sender', checks, (check) => check.sender?.(this))
       if (asked instanceof Promise) await asked
-      await this.#rewriteSender()
+      this.sender = await this.#itinerary.rewrittenSender(this.#pipeline.options.modifiers, this.sender)
     } catch (error) {
       this.#over()
       throw this.#chronicle.refused(error, 'sender')
@@ -190,7 +190,10 @@ export class Passage implements Mail {
     let checked = message
     for (const { verdict } of await this.#ask('content', all, (check) => check.content?.(this, message))) {
       if (verdict.message !== undefined) checked = verdict.message
-      if (verdict.sender !== undefined) this.sender = verdict.sender
+      if (verdict.sender !== undefined) {
+        this.sender = verdict.sender
+        await this.#itinerary.senderChanged()
+      }
       for (const address of verdict.remove ?? []) await this.#itinerary.remove(address)
       for (const address of verdict.add ?? []) await this.#itinerary.add(address, { address, parameters: {} })
     }
@@ -308,17 +311,6 @@ export class Passage implements Mail {
         return judged?.verdict ?? accept()
       })
       this.#weigh('connection', [{ check: named.name, verdict }], undefined)
-    }
-  }
-
-  async #rewriteSender(): Promise<void> {
-    for (const { name, modifier } of this.#pipeline.options.modifiers) {
-      if (this.sender === null || modifier.sender === undefined) continue
-      const before = this.sender.toString()
-      this.sender = await modifier.sender(this, this.sender)
-      const after = this.sender?.toString() ?? '<>'
-      if (after !== before)
-        this.#chronicle.add({ stage: 'modifier', by: name, did: `sender ${before} becomes ${after}` })
     }
   }
 

@@ -256,6 +256,24 @@ describe('what checks may do', () => {
     assert.equal((await house.mails('carl')).length, 1)
   })
 
+  test('another reverse-path counts for every copy, for what is sent on or goes through another pipeline too', async (t) => {
+    const sender = MailAddress.of('new', 'example.org')
+    assert.ok(sender)
+    const house = await openHouse(t, {
+      check: { content: () => ({ action: 'accept', sender }) },
+      config: {
+        incoming: { routes: [{ recipient: ['ben@example.org'], deliver: ['pipeline/in'] }] },
+        pipelines: { in: {} },
+      },
+      dns: { 'example.com': { fails: 'SERVFAIL' } },
+    })
+    house.fake.aliases.set('away@example.org', ['zoe@example.com'])
+    await house.receive({ to: ['anna@example.org', 'ben@example.org', 'away@example.org'] })
+    assert.match((await house.mails('anna'))[0] ?? '', /^Return-Path: <new@example\.org>/)
+    assert.match((await house.mails('ben'))[0] ?? '', /^Return-Path: <new@example\.org>/)
+    assert.equal((await house.queue.list({}, 1))[0]?.sender, 'new@example.org', 'ours needs no SRS')
+  })
+
   test('a finding is made once for a mail, the connection is judged once a session', async (t) => {
     let made = 0
     let met = 0
@@ -362,13 +380,17 @@ describe('the story of a mail', () => {
   })
 
   test('a refused mail has one too, and stories are forgotten in time', async (t) => {
-    const house = await openHouse(t, { check: { sender: () => reject(550, '5.7.1', 'Not you') } })
+    const house = await openHouse(t, {
+      check: { sender: () => reject(550, '5.7.1', 'Not you') },
+      config: { stories: '2h' },
+    })
     await assert.rejects(house.receive({ from: 'x@evil.example', to: ['anna@example.org'] }), refusal(550, '5.7.1'))
     const [story] = await house.stories.byAddress('x@evil.example', 1)
     assert.equal(story?.outcome, 'rejected')
     assert.deepEqual(story?.steps.at(-1)?.did, '550 5.7.1')
-    await house.pass(8 * 86_400_000)
     await house.pass(3_600_000)
+    assert.equal((await house.stories.byAddress('x@evil.example', 1)).length, 1)
+    await house.pass(3 * 3_600_000)
     assert.deepEqual(await house.stories.byAddress('x@evil.example', 1), [])
   })
 
