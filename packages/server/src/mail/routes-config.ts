@@ -9,7 +9,7 @@ import { moduleMap } from '../kernel/config/modules.ts'
 import type { Registry } from '../kernel/module.ts'
 import { nearest } from '../kernel/nearest.ts'
 import { mailChecks, mailModifiers } from './pipeline/contracts.ts'
-import type { End, NamedModifier, NamedTarget, Pattern, Route } from './pipeline/routes.ts'
+import { covers, type End, type NamedModifier, type NamedTarget, type Pattern, type Route } from './pipeline/routes.ts'
 import type { NamedCheck } from './pipeline/stage.ts'
 
 const pattern = v.union([
@@ -95,7 +95,7 @@ export interface RouteParts {
   modifiers(chosen: Rule['modifiers'], place: string): Promise<readonly NamedModifier[]>
 }
 
-/** Makes the routes. Throws Error for a target or a table that is not there. */
+/** Makes the routes. Throws Error for a target or a table that is not there, and for a route that is never reached. */
 export async function makeRoutes(
   rules: readonly Rule[],
   parts: RouteParts,
@@ -108,7 +108,7 @@ export async function makeRoutes(
       const list = one[which]
       return list === undefined ? {} : { [which]: list.map((each) => makePattern(each, parts.tables, name)) }
     }
-    routes.push({
+    const route: Route = {
       name,
       ...made('sender'),
       ...made('recipient'),
@@ -116,7 +116,11 @@ export async function makeRoutes(
       checks: await parts.checks(one.checks, name),
       modifiers: await parts.modifiers(one.modifiers, name),
       end: await makeEnd(one, parts, name),
-    })
+    }
+    const before = routes.find((other) => covers(other, route))
+    if (before !== undefined)
+      throw new Error(`mail ${name} is never reached: ${before.name} comes before it and takes all of its mail`)
+    routes.push(route)
   }
   return routes
 }

@@ -68,6 +68,29 @@ export async function choose(routes: readonly Route[], travelling: Travelling): 
   return undefined
 }
 
+/** Whether all mail that a later route is for takes an earlier one, so that the later one is never reached. */
+export function covers(earlier: Route, later: Route): boolean {
+  return (['sender', 'recipient', 'account'] as const).every((which) => {
+    const [wide, narrow] = [earlier[which], later[which]]
+    return wide === undefined || narrow?.every((one) => wide.some((other) => includes(other, one))) === true
+  })
+}
+
+function includes(wide: Pattern, narrow: Pattern): boolean {
+  if (wide.kind === 'any') return true
+  if (wide.kind === 'null' || wide.kind === 'postmaster') return wide.kind === narrow.kind
+  if (wide.kind === 'table') return narrow.kind === 'table' && narrow.table === wide.table
+  if (wide.kind === 'address') return narrow.kind === 'address' && narrow.address === wide.address
+  const domain =
+    narrow.kind === 'address'
+      ? narrow.address.slice(narrow.address.lastIndexOf('@') + 1)
+      : narrow.kind === 'domain'
+        ? narrow.domain
+        : undefined
+  if (wide.kind === 'domain') return domain === wide.domain
+  return domain?.endsWith(`.${wide.of}`) ?? (narrow.kind === 'subdomains' && `.${narrow.of}`.endsWith(`.${wide.of}`))
+}
+
 async function fitsRoute({ sender, recipient, account }: Route, travelling: Travelling): Promise<boolean> {
   const own = travelling.account
   return (

@@ -188,6 +188,50 @@ describe('routes', () => {
   })
 })
 
+describe('a route that is never reached keeps the config from starting', () => {
+  const tables = { 'static/a': { entries: { x: '' } }, 'static/b': { entries: { x: '' } } }
+  const opened = (t: Parameters<typeof openHouse>[0], ...fits: readonly object[]) =>
+    openHouse(t, routed({ routes: fits.map((one) => ({ ...one, deliver: ['accounts'] })) }, { tables }))
+  const hidden: readonly (readonly [story: string, before: object, after: object])[] = [
+    ['the same twice, spelled otherwise', { sender: ['Bo@BÜCHER.example'] }, { sender: ['bo@xn--bcher-kva.example'] }],
+    ['an address behind its domain', { recipient: ['example.org'] }, { recipient: ['anna@example.org'] }],
+    ['a domain behind all', { recipient: ['*'] }, { recipient: ['example.org'], sender: ['example.net'] }],
+    ['subdomains of a subdomain', { sender: ['*.example'] }, { sender: ['*.b.example', 'x@c.b.example', 'd.example'] }],
+    ['some of several', { sender: ['<>', 'example.net'] }, { sender: ['<>'] }],
+    ['anything behind a route for everything', {}, { recipient: ['postmaster'] }],
+    ['a table twice', { sender: [{ table: 'static/a' }] }, { sender: [{ table: 'static/a' }], account: ['*'] }],
+  ]
+  for (const [story, before, after] of hidden)
+    test(story, async (t) => {
+      await assert.rejects(
+        opened(t, { recipient: ['other.example'] }, before, after),
+        /mail routes\[2\] is never reached: routes\[1\] comes before it and takes all of its mail/,
+      )
+    })
+
+  test('within a rule as well', async (t) => {
+    const inner = { recipient: ['anna@example.org'], reject: {} }
+    await assert.rejects(
+      openHouse(t, routed({ routes: [{ sender: ['a.example'], routes: [inner, inner] }] })),
+      /routes\[0\]\.routes\[1\] is never reached: routes\[0\]\.routes\[0\]/,
+    )
+  })
+
+  test('one that is for something else too is not hidden', async (t) => {
+    const pairs: readonly (readonly [before: object, after: object])[] = [
+      [{ recipient: ['anna@example.org'] }, { recipient: ['example.org'] }],
+      [{ recipient: ['anna@example.org'] }, { recipient: ['anna@example.org', 'ben@example.org'] }],
+      [{ sender: ['example.net'], recipient: ['example.org'] }, { recipient: ['example.org'] }],
+      [{ sender: ['*.example'] }, { sender: ['example', '*.other'] }],
+      [{ sender: ['b.example'] }, { sender: ['*.b.example'] }],
+      [{ sender: ['<>'] }, { sender: ['*'] }],
+      [{ recipient: ['postmaster'] }, { recipient: ['postmaster@example.org'] }],
+      [{ sender: [{ table: 'static/a' }] }, { sender: [{ table: 'static/b' }] }],
+    ]
+    for (const [before, after] of pairs) await opened(t, before, after)
+  })
+})
+
 describe('what checks may do', () => {
   const once = (check: MailCheck): Options => ({ check })
 
