@@ -9,7 +9,15 @@ import { moduleMap } from '../kernel/config/modules.ts'
 import type { Registry } from '../kernel/module.ts'
 import { nearest } from '../kernel/nearest.ts'
 import { mailChecks, mailModifiers } from './pipeline/contracts.ts'
-import { covers, type End, type NamedModifier, type NamedTarget, type Pattern, type Route } from './pipeline/routes.ts'
+import {
+  covers,
+  type End,
+  type Fitting,
+  type NamedModifier,
+  type NamedTarget,
+  type Pattern,
+  type Route,
+} from './pipeline/routes.ts'
 import type { NamedCheck } from './pipeline/stage.ts'
 
 const pattern = v.union([
@@ -86,16 +94,52 @@ export const routesConfig = (registry: Registry) => {
 type Rules = v.InferOutput<ReturnType<typeof routesConfig>>
 type Rule = Rules[number] | NonNullable<Rules[number]['routes']>[number]
 
+/** What a written rule is for; tables by their keys. */
+function fittingOf(written: Rule): Fitting<string> {
+  const made = (which: 'sender' | 'recipient' | 'account') => {
+    const patterns = written[which]?.map((one): Pattern<string> | undefined =>
+      typeof one === 'string' ? textPattern(one) : { kind: 'table', table: one.table },
+    )
+    return patterns === undefined ? {} : { [which]: patterns.filter((one) => one !== undefined) }
+  }
+  return { ...made('sender'), ...made('recipient'), ...made('account') }
+}
+
+/** What is wrong with routes as a whole: targets that are not there, and routes that are never reached. Each with its place in the list. */
+export function* mistakes(
+  rules: readonly Rule[],
+  targets: readonly string[],
+): Generator<{ readonly path: readonly (string | number)[]; readonly message: string }> {
+  const before: Fitting<string>[] = []
+  for (const [index, one] of rules.entries()) {
+    const fitting = fittingOf(one)
+    const first = before.findIndex((other) => covers(other, fitting))
+    before.push(fitting)
+    if (first >= 0)
+      yield {
+        path: [index],
+        message: `this route is never reached: route ${first + 1} of the list comes before it and takes all of its mail`,
+      }
+    for (const [at, key] of (one.deliver ?? []).entries()) {
+      if (targets.includes(key)) continue
+      const near = nearest(key, targets)
+      const hint = near === undefined ? `known here: ${targets.join(', ')}` : `did you mean '${near}'?`
+      yield { path: [index, 'deliver', at], message: `there is no target '${key}'; ${hint}` }
+    }
+    if ('routes' in one && one.routes !== undefined)
+      for (const { path, message } of mistakes(one.routes, targets)) yield { path: [index, 'routes', ...path], message }
+  }
+}
+
 /** What routes are made of besides themselves. */
 export interface RouteParts {
   readonly tables: Tables
   target(key: string): NamedTarget | undefined
-  readonly targets: readonly string[]
   checks(chosen: Rule['checks'], place: string): Promise<readonly NamedCheck[]>
   modifiers(chosen: Rule['modifiers'], place: string): Promise<readonly NamedModifier[]>
 }
 
-/** Makes the routes. Throws Error for a target or a table that is not there, and for a route that is never reached. */
+/** Makes the routes. Throws Error for a table that is not there. */
 export async function makeRoutes(
   rules: readonly Rule[],
   parts: RouteParts,
@@ -108,7 +152,7 @@ export async function makeRoutes(
       const list = one[which]
       return list === undefined ? {} : { [which]: list.map((each) => makePattern(each, parts.tables, name)) }
     }
-    const route: Route = {
+    routes.push({
       name,
       ...made('sender'),
       ...made('recipient'),
@@ -116,11 +160,7 @@ export async function makeRoutes(
       checks: await parts.checks(one.checks, name),
       modifiers: await parts.modifiers(one.modifiers, name),
       end: await makeEnd(one, parts, name),
-    }
-    const before = routes.find((other) => covers(other, route))
-    if (before !== undefined)
-      throw new Error(`mail ${name} is never reached: ${before.name} comes before it and takes all of its mail`)
-    routes.push(route)
+    })
   }
   return routes
 }
@@ -138,11 +178,8 @@ async function makeEnd(one: Rule, parts: RouteParts, name: string): Promise<End>
     kind: 'targets',
     targets: one.deliver.map((key) => {
       const target = parts.target(key)
-      if (target !== undefined) return target
-      const near = nearest(key, parts.targets)
-      throw new Error(
-        `mail ${name} delivers to '${key}', but there is no such target; ${near === undefined ? `known here: ${parts.targets.join(', ')}` : `did you mean '${near}'?`}`,
-      )
+      if (target === undefined) throw new Error(`mail ${name} delivers to '${key}', but there is no such target`)
+      return target
     }),
   }
 }
@@ -154,7 +191,7 @@ function makePattern(written: v.InferOutput<typeof pattern>, tables: Tables, nam
   return made
 }
 
-export function textPattern(text: string): Pattern | undefined {
+export function textPattern(text: string): Exclude<Pattern, { readonly kind: 'table' }> | undefined {
   if (text === '*') return { kind: 'any' }
   if (text === '<>') return { kind: 'null' }
   if (text === 'postmaster') return { kind: 'postmaster' }

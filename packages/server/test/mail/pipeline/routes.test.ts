@@ -2,8 +2,13 @@
 
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { MailAddress } from '@aviso/mime'
+import { configSchema } from '../../../src/config.ts'
+import { ConfigError, loadConfig } from '../../../src/kernel/config/load.ts'
 import { Message } from '../../../src/mail/pipeline/message.ts'
 import { accept, finding, type MailCheck, reject } from '../../../src/mail/pipeline/contracts.ts'
 import { STORIES, storyStore } from '../../../src/mail/stories/store.ts'
@@ -179,7 +184,7 @@ describe('routes', () => {
   test('a target that is not there keeps the config from starting, and names the nearest', async (t) => {
     await assert.rejects(
       openHouse(t, routed({ routes: [{ deliver: ['mailbx'] }] })),
-      /routes\[0\] delivers to 'mailbx', but there is no such target; did you mean 'mailbox'/,
+      /there is no target 'mailbx'; did you mean 'mailbox'/,
     )
     await assert.rejects(
       openHouse(t, routed({ routes: [{ sender: [{ table: 'static/x' }] }] })),
@@ -205,7 +210,7 @@ describe('a route that is never reached keeps the config from starting', () => {
     test(story, async (t) => {
       await assert.rejects(
         opened(t, { recipient: ['other.example'] }, before, after),
-        /mail routes\[2\] is never reached: routes\[1\] comes before it and takes all of its mail/,
+        /this route is never reached: route 2 of the list comes before it and takes all of its mail/,
       )
     })
 
@@ -213,8 +218,38 @@ describe('a route that is never reached keeps the config from starting', () => {
     const inner = { recipient: ['anna@example.org'], reject: {} }
     await assert.rejects(
       openHouse(t, routed({ routes: [{ sender: ['a.example'], routes: [inner, inner] }] })),
-      /routes\[0\]\.routes\[1\] is never reached: routes\[0\]\.routes\[0\]/,
+      /this route is never reached: route 1 of the list/,
     )
+  })
+
+  test('the config file is told to be wrong with the line of it, before anything starts', async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'aviso-routes-'))
+    t.after(() => rmSync(folder, { recursive: true, force: true }))
+    const file = join(folder, 'aviso.yaml')
+    const text = `hostname: mail.example.org
+mail:
+  incoming:
+    routes:
+      - { sender: [example.net], deliver: [mailbx] }
+      - { sender: [example.net], reject: {} }
+  pipelines:
+    inner:
+      routes:
+        - { recipient: [a.example], routes: [{ deliver: [pipeline/iner] }] }
+`
+    writeFileSync(file, text)
+    await assert.rejects(loadConfig(configSchema, file, { environment: {} }), (error) => {
+      assert.ok(error instanceof ConfigError)
+      assert.deepEqual(
+        error.problems.map(({ line, message }) => `${line}: ${message}`),
+        [
+          "5: there is no target 'mailbx'; did you mean 'mailbox'?",
+          '6: this route is never reached: route 1 of the list comes before it and takes all of its mail',
+          "10: there is no target 'pipeline/iner'; did you mean 'pipeline/inner'?",
+        ],
+      )
+      return true
+    })
   })
 
   test('one that is for something else too is not hidden', async (t) => {
