@@ -28,6 +28,13 @@ import type { Route } from './routes.ts'
 import { type Around, askAll, type Judged, type NamedCheck, worst } from './stage.ts'
 import type { Step } from './trace.ts'
 
+/** What a pipeline found out about a mail before it sent it into another one. */
+export interface Found {
+  readonly quarantined: boolean
+  /** As `Mail.results`. */
+  readonly results: readonly string[]
+}
+
 export class Passage implements Mail {
   readonly id: string
   readonly client: Client
@@ -55,6 +62,8 @@ export class Passage implements Mail {
   readonly #domains = new Map<string, Pass>()
   #quarantined = false
   #discarded = false
+  /** What Authentication-Results of ours there are in the message is true: a pipeline before this one wrote them. */
+  #ours = false
 
   constructor(
     pipeline: Pipeline,
@@ -127,9 +136,15 @@ export class Passage implements Mail {
 
   /**
    * Takes the message. Resolves when it is safe for every recipient, with what became of each; throws `SmtpError` when the client must keep it. A recipient's failure
-   * that the client cannot be told of goes to the queue, which tries again or tells the sender.
+   * that the client cannot be told of goes to the queue, which tries again or tells the sender. `before`: what the pipeline found that sent it here.
    */
-  async data(message: Message): Promise<readonly Outcome[]> {
+  async data(message: Message, before?: Found): Promise<readonly Outcome[]> {
+    if (before !== undefined) {
+      this.#quarantined ||= before.quarantined
+      this.results.unshift(...before.results)
+      // One field has all of them. What the queue kept meanwhile is known from the message alone.
+      this.#ours = before.results.length === 0
+    }
     for (const pass of this.#passes()) pass.spend(message.size)
     try {
       const checked = await this.#check(message)
@@ -207,7 +222,7 @@ export class Passage implements Mail {
       prepend: [...(results === undefined ? [] : [results]), received(this, hostname)],
       // RFC 5321 §4.4: the one Return-Path is made at the final delivery, whatever the client wrote.
       remove: ['Return-Path'],
-      change: forgedResults(checked.header, hostname) ?? [],
+      change: this.#ours ? [] : (forgedResults(checked.header, hostname) ?? []),
     }
     const base = checked.edited([ours, ...this.#edits])
     const legs = this.#itinerary.legs.filter(({ routed }) => routed.length > 0)

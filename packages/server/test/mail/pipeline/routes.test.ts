@@ -154,6 +154,35 @@ describe('routes', () => {
     await assert.rejects(house.receive({ to: ['ben@example.org', 'nobody@example.org'] }), refusal(550, '5.1.1'))
   })
 
+  test('a pipeline within knows what was found before it: Junk stays Junk, and one field has all results', async (t) => {
+    const house = await openHouse(t, {
+      check: {
+        content({ results }, { header }) {
+          if (results.length > 0) return { action: 'accept', results: ['dkim=none'] }
+          const odd = header.get('Subject') !== undefined
+          return { action: odd ? 'quarantine' : 'accept', why: '', results: ['spf=pass smtp.mailfrom=example.net'] }
+        },
+      },
+      config: {
+        incoming: { routes: [{ deliver: ['pipeline/middle'] }] },
+        pipelines: {
+          middle: { routes: [{ deliver: ['pipeline/inner'] }] },
+          inner: { checks: { 'test/inner': true } },
+        },
+      },
+    } as Options)
+    const forged = 'Authentication-Results: mail.example.org; spf=fail\r\n'
+    await house.receive({ to: ['anna@example.org'], message: `${forged}From: bo@example.net\r\n\r\nHi\r\n` })
+    await house.receive({ to: ['anna@example.org'], message: `${forged}Subject: Odd\r\n\r\nHi\r\n` })
+    const [mail = '', ...more] = await house.mails('anna')
+    const [junk = ''] = await house.mails('anna', 'Junk')
+    assert.deepEqual(more, [], 'what a check took for Junk is in no INBOX')
+    for (const one of [mail, junk])
+      assert.deepEqual(one.match(/^Authentication-Results:.*\r\n(?:\t.*\r\n)*/gm), [
+        'Authentication-Results: mail.example.org;\r\n\tspf=pass smtp.mailfrom=example.net;\r\n\tdkim=none\r\n',
+      ])
+  })
+
   test('pipelines that send into each other end with later, not with a full stack', async (t) => {
     const house = await openHouse(
       t,
