@@ -91,6 +91,9 @@ export const routesConfig = (registry: Registry) => {
   )
 }
 
+/** What a route calls our accounts and aliases. */
+const ACCOUNTS = 'accounts'
+
 type Rules = v.InferOutput<ReturnType<typeof routesConfig>>
 type Rule = Rules[number] | NonNullable<Rules[number]['routes']>[number]
 
@@ -105,7 +108,7 @@ function fittingOf(written: Rule): Fitting<string> {
   return { ...made('sender'), ...made('recipient'), ...made('account') }
 }
 
-/** What is wrong with routes as a whole: targets that are not there, and routes that are never reached. Each with its place in the list. */
+/** What is wrong with routes as a whole, where `targets` are those of the config: targets that are not there, and routes that are never reached. Each with its place in the list. */
 export function* mistakes(
   rules: readonly Rule[],
   targets: readonly string[],
@@ -172,15 +175,17 @@ async function makeEnd(one: Rule, parts: RouteParts, name: string): Promise<End>
     const { code, enhanced = code < 500 ? '4.7.0' : '5.7.0', text } = one.reject
     return { kind: 'reject', reply: new SmtpError(code, enhanced, text) }
   }
-  if (one.deliver === undefined || (one.deliver.length === 1 && one.deliver[0] === 'accounts'))
-    return { kind: 'accounts' }
+  const { deliver = [ACCOUNTS] } = one
   return {
-    kind: 'targets',
-    targets: one.deliver.map((key) => {
-      const target = parts.target(key)
-      if (target === undefined) throw new Error(`mail ${name} delivers to '${key}', but there is no such target`)
-      return target
-    }),
+    kind: 'deliver',
+    accounts: deliver.includes(ACCOUNTS),
+    targets: deliver
+      .filter((key) => key !== ACCOUNTS)
+      .map((key) => {
+        const target = parts.target(key)
+        if (target === undefined) throw new Error(`mail ${name} delivers to '${key}', but there is no such target`)
+        return target
+      }),
   }
 }
 

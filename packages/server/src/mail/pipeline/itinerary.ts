@@ -150,10 +150,11 @@ export class Itinerary {
     const own = this.#extended(ways, route)
     for (const each of await this.#rewritten(address, route.modifiers, recipient))
       if (end.kind === 'routes') await this.#follow(end.routes, each, recipient, own, planned)
-      else if (end.kind === 'accounts') await this.#toAccounts(each, recipient, own, planned)
-      else
+      else {
+        if (end.accounts) await this.#toAccounts(each, recipient, own, planned)
         for (const to of end.targets)
           this.#plan({ to, way: own[0], routed: { recipient, address: each, account: undefined } }, planned)
+      }
   }
 
   /** Our accounts and aliases; for those who may relay, everybody else. */

@@ -20,10 +20,9 @@ export interface NamedTarget {
   readonly target: MailTarget
 }
 
-/** Where a route ends. `accounts`: our accounts and aliases, and for those who may relay everybody else. */
+/** Where a route ends. `accounts`: a copy for our accounts and aliases, and for those who may relay everybody else. */
 export type End =
-  | { readonly kind: 'accounts' }
-  | { readonly kind: 'targets'; readonly targets: readonly NamedTarget[] }
+  | { readonly kind: 'deliver'; readonly accounts: boolean; readonly targets: readonly NamedTarget[] }
   | { readonly kind: 'reject'; readonly reply: SmtpError }
   | { readonly kind: 'routes'; readonly routes: readonly Route[] }
 

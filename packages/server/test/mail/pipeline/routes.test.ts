@@ -7,10 +7,18 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { MailAddress } from '@aviso/mime'
+import { SmtpError } from '@aviso/smtp'
 import { configSchema } from '../../../src/config.ts'
 import { ConfigError, loadConfig } from '../../../src/kernel/config/load.ts'
 import { Message } from '../../../src/mail/pipeline/message.ts'
-import { accept, finding, type MailCheck, reject } from '../../../src/mail/pipeline/contracts.ts'
+import {
+  accept,
+  finding,
+  type MailCheck,
+  type MailTarget,
+  reject,
+  type Routed,
+} from '../../../src/mail/pipeline/contracts.ts'
 import { STORIES, storyStore } from '../../../src/mail/stories/store.ts'
 import { openHouse, type Options, refusal } from './house.ts'
 
@@ -82,6 +90,44 @@ describe('routes', () => {
     assert.deepEqual(await house.mails('ben'), [])
   })
 
+  test('one of several targets that cannot take the mail now gets it from the queue; the others do not get it twice', async (t) => {
+    const taken: string[] = []
+    const answers: (SmtpError | undefined)[] = [new SmtpError(451, '4.3.2', 'not now'), undefined]
+    const sink: MailTarget = {
+      queued: false,
+      begin() {
+        const routed: Routed[] = []
+        return {
+          add: (one) => void routed.push(one),
+          body() {},
+          commit: async () => {
+            const failure = answers.shift()
+            if (failure === undefined) taken.push(...routed.map(({ address }) => address.toString()))
+            return routed.map((one) => ({ routed: one, failure }))
+          },
+          abort() {},
+        }
+      },
+    }
+    const house = await openHouse(
+      t,
+      routed({ routes: [{ deliver: ['accounts', 'sink'] }] }, { sink, config: { targets: { sink: true } } }),
+    )
+    await house.receive({ to: ['anna@example.org'] })
+    assert.deepEqual(taken, [])
+    await house.pass(10 * 60_000)
+    assert.deepEqual(taken, ['anna@example.org'])
+    assert.equal((await house.mails('anna')).length, 1)
+    assert.deepEqual(await house.waiting(), [])
+  })
+
+  test('the null sender is asked for in a table by the empty key', async (t) => {
+    const routes = [{ sender: [{ table: 'static/nobody' }], reject: { text: 'No notifications' } }]
+    const house = await openHouse(t, routed({ routes }, { tables: { 'static/nobody': { entries: { '': 'yes' } } } }))
+    await assert.rejects(house.receive({ from: '', to: ['anna@example.org'] }), refusal(554, '5.7.0', /notifications/))
+    await house.receive({ to: ['anna@example.org'] })
+  })
+
   test('rules within a rule; spelling of addresses does not matter', async (t) => {
     const house = await openHouse(
       t,
@@ -99,6 +145,33 @@ describe('routes', () => {
       refusal(554, '5.7.0', /books/),
     )
     await house.receive({ from: 'x@xn--bcher-kva.example', to: ['ben@example.org'] })
+  })
+
+  test('our accounts get a copy beside other targets: mailboxes, and what aliases lead to', async (t) => {
+    const seen: string[] = []
+    const sink: MailTarget = {
+      queued: false,
+      begin() {
+        const all: Routed[] = []
+        return {
+          add: (one) => void all.push(one),
+          body() {},
+          commit: async () =>
+            all.map((one) => (seen.push(one.address.toString()), { routed: one, failure: undefined })),
+          abort() {},
+        }
+      },
+    }
+    const house = await openHouse(
+      t,
+      routed({ routes: [{ deliver: ['sink', 'accounts'] }] }, { sink, config: { targets: { sink: true } } }),
+    )
+    house.fake.aliases.set('team@example.org', ['anna@example.org', 'ben@example.org'])
+    await house.receive({ to: ['team@example.org', 'carl@example.org'] })
+    assert.deepEqual(seen, ['team@example.org', 'carl@example.org'])
+    for (const one of ['anna', 'ben', 'carl']) assert.equal((await house.mails(one)).length, 1, one)
+    await assert.rejects(house.receive({ to: ['zoe@example.org'] }), refusal(550, '5.1.1'))
+    assert.equal(seen.length, 2, 'whom the accounts do not know is refused, with no copy for the others')
   })
 
   test('a table decides; one that cannot be asked means later, never the next rule (X-03)', async (t) => {
