@@ -90,11 +90,11 @@ describe('limits of a pipeline', () => {
       const account = house.fake.list.get('anna@example.org')
       const enter = () => house.incoming.begin(house.client({ account }), bo, PARAMETERS)
       for (let round = 0; round < 2; round++) {
-        const first = await enter()
+        const first = await turned(house, enter())
         await assert.rejects(turned(house, enter()), busy, scope)
         first.abort()
       }
-      ;(await enter()).abort()
+      ;(await turned(house, enter())).abort()
     }
   })
 
