@@ -58,7 +58,11 @@ function run(file, args) {
   const absolute = path.resolve(file)
   if (Number(process.versions.node.split('.')[0]) >= NEEDED) {
     const cache = compileCache()
-    if (cache !== undefined) require('node:module').enableCompileCache?.(cache)
+    if (cache !== undefined) {
+      require('node:module').enableCompileCache?.(cache)
+      // For the store's threads, which look there by themselves.
+      process.env.NODE_COMPILE_CACHE ??= cache
+    }
     process.argv = [process.argv[0], absolute, ...args]
     import(pathToFileURL(absolute).href).catch((error) => {
       console.error(error)

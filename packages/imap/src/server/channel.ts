@@ -17,7 +17,7 @@ export type LiteralEvent = Extract<ReaderEvent, { kind: 'literal' }>
 /** Who is served over a channel. */
 export interface ChannelOwner {
   /** After login, silence may last longer. */
-  readonly authenticated: boolean
+  authenticated(): boolean
   /** Does what the client asks for. Nothing else is begun before the promise resolves; whatever it rejects with ends the connection. */
   serve(event: ReaderEvent): Promise<void>
   /** Nothing runs, and nothing more has come. */
@@ -290,7 +290,7 @@ export class Channel {
     const working = this.#busy && !this.#upgrading && this.#waitingLine === undefined && !this.out.stalled
     // A long literal on a slow line is no silence, as long as it keeps nobody else waiting; before login, only whole commands count.
     const pace = this.#literals.held > 0 ? this.#limits.literalPace : 1
-    if (!this.#ending && (working || (this.#owner.authenticated && this.#heard >= pace))) {
+    if (!this.#ending && (working || (this.#owner.authenticated() && this.#heard >= pace))) {
       this.#windUp()
       return
     }
@@ -302,7 +302,7 @@ export class Channel {
     this.#heard = 0
     const { literalTimeout, idleTimeout, loginTimeout } = this.#limits
     this.#alarm.reset(
-      !this.#owner.authenticated ? loginTimeout : this.#literals.held > 0 ? literalTimeout : idleTimeout,
+      !this.#owner.authenticated() ? loginTimeout : this.#literals.held > 0 ? literalTimeout : idleTimeout,
     )
   }
 

@@ -60,11 +60,8 @@ export class ImapServerSession {
   }
 
   #owner(): ChannelOwner {
-    const authenticated = (): boolean => this.authenticated
     return {
-      get authenticated() {
-        return authenticated()
-      },
+      authenticated: () => this.authenticated,
       serve: (event) => {
         // What the command leaves untold (an expunge that it cannot tell) is told behind it.
         this.#untold = true

@@ -280,20 +280,24 @@ export class MailboxView {
   }
 }
 
-/** One row at a time: after `next()` answered true, the fields are those of the row at `position`, until the next call. */
+/** One row at a time: after `next()` answered true, the fields are those of the row at `position`, until the next call. Columns of the snapshot that nobody asks for are not touched. */
 export class RowCursor implements MessageRow {
   position = -1
   uid = 0
-  flags: FlagSet = NO_FLAGS
-  modseq = 0
-  size = 0
-  internalDate = 0
-  zone = 0
   readonly #spans: readonly Span[]
   readonly #count: number
   readonly #uids: Uint32Array
   readonly #snapshot: MailboxSnapshot
+  /** The snapshot's columns, once they were asked for. */
+  readonly #below: Uint32Array
+  #flags: Uint32Array | undefined
+  #modseqs: Float64Array | undefined
+  #sizes: Float64Array | undefined
+  #internalDates: Float64Array | undefined
+  #zones: Int16Array | undefined
   readonly #overlay: ReadonlyMap<number, MessageRow> | undefined
+  /** The row as it lies over the snapshot. */
+  #newer: MessageRow | undefined
   #span = -1
   #end = 0
   /** Index into the snapshot at or before which the next row is. */
@@ -310,6 +314,7 @@ export class RowCursor implements MessageRow {
     this.#count = count
     this.#uids = uids
     this.#snapshot = snapshot
+    this.#below = snapshot.uids
     this.#overlay = overlay.size === 0 ? undefined : overlay
   }
 
@@ -321,34 +326,51 @@ export class RowCursor implements MessageRow {
         if (span === undefined) return false
         this.position = span.start
         this.#end = Math.min(span.end, this.#count)
-        this.#at = lowerBound(this.#snapshot.uids, this.#uids[span.start] ?? 0)
+        this.#at = lowerBound(this.#below, this.#uids[span.start] ?? 0)
       }
-      if (this.#load(this.#uids[this.position] ?? 0)) return true
+      if (this.#find(this.#uids[this.position] ?? 0)) return true
     }
   }
 
-  #load(uid: number): boolean {
-    const snapshot = this.#snapshot
+  #find(uid: number): boolean {
     this.uid = uid
-    const newer = this.#overlay?.get(uid)
-    if (newer !== undefined) {
-      this.flags = newer.flags
-      this.modseq = newer.modseq
-      this.size = newer.size
-      this.internalDate = newer.internalDate
-      this.zone = newer.zone
-      return true
-    }
+    this.#newer = this.#overlay?.get(uid)
+    if (this.#newer !== undefined) return true
+    const below = this.#below
     let at = this.#at
-    while ((snapshot.uids[at] ?? Infinity) < uid) at++
+    while ((below[at] ?? Infinity) < uid) at++
     this.#at = at
-    if (snapshot.uids[at] !== uid) return false
-    this.flags = snapshot.flagSets[snapshot.flags[at] ?? 0] ?? NO_FLAGS
-    this.modseq = snapshot.modseqs[at] ?? 0
-    this.size = snapshot.sizes[at] ?? 0
-    this.internalDate = snapshot.internalDates[at] ?? 0
-    this.zone = snapshot.zones[at] ?? 0
-    return true
+    return below[at] === uid
+  }
+
+  get flags(): FlagSet {
+    if (this.#newer !== undefined) return this.#newer.flags
+    this.#flags ??= this.#snapshot.flags
+    return this.#snapshot.flagSets[this.#flags[this.#at] ?? 0] ?? NO_FLAGS
+  }
+
+  get modseq(): number {
+    if (this.#newer !== undefined) return this.#newer.modseq
+    this.#modseqs ??= this.#snapshot.modseqs
+    return this.#modseqs[this.#at] ?? 0
+  }
+
+  get size(): number {
+    if (this.#newer !== undefined) return this.#newer.size
+    this.#sizes ??= this.#snapshot.sizes
+    return this.#sizes[this.#at] ?? 0
+  }
+
+  get internalDate(): number {
+    if (this.#newer !== undefined) return this.#newer.internalDate
+    this.#internalDates ??= this.#snapshot.internalDates
+    return this.#internalDates[this.#at] ?? 0
+  }
+
+  get zone(): number {
+    if (this.#newer !== undefined) return this.#newer.zone
+    this.#zones ??= this.#snapshot.zones
+    return this.#zones[this.#at] ?? 0
   }
 
   /** The row as a value of its own. */

@@ -44,7 +44,7 @@ export class Authenticator {
     if (!context.secure && !(config.cleartext === 'loopback' && isLoopback(context.remoteAddress))) return []
     if (context.guests !== undefined) return ['ANONYMOUS']
     const wanted: readonly string[] = config['channel-binding']
-    const bindings = wanted.includes(context.protocol) && (context.channelBinding?.size ?? 0) > 0
+    const bindings = wanted.includes(context.protocol) && (context.channelBinding?.()?.size ?? 0) > 0
     const proven = this.#house.certificates.addresses(context).some((address) => this.#isOurs(address))
     const usual = this.#usually(context.protocol, bindings)
     return proven ? ['EXTERNAL', ...usual] : usual
@@ -108,7 +108,7 @@ export class Authenticator {
       context.guests === undefined &&
       context.client?.id !== undefined &&
       this.mechanisms(context).length > 0
-    if (!possible || !offeredTokenMechanisms(context.channelBinding?.keys() ?? []).includes(name)) return undefined
+    if (!possible || !offeredTokenMechanisms(context.channelBinding?.()?.keys() ?? []).includes(name)) return undefined
     attempt.mechanism = name
     const inner = tokenServer(name, attempt, channelBindingOf(context))
     return new GuardedExchange(this.#house, this.#logins, inner, attempt, context)

@@ -116,7 +116,7 @@ export class ClientCertificates {
   /** The addresses that the peer's certificate proves, in canonical form. */
   addresses(context: LoginContext): readonly string[] {
     if (this.terms(context.protocol) === undefined) return []
-    const shown = context.certificate
+    const shown = context.certificate?.()
     if (shown === undefined || !shown.trusted) return []
     const { certificate } = shown
     if (this.#config.refused.includes(certificate.fingerprint256.replaceAll(':', ''))) return []

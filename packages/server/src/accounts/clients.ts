@@ -30,7 +30,9 @@ export class Clients implements LoginClients {
   }
 
   mechanisms({ channelBinding, guests }: LoginContext): readonly TokenMechanismName[] {
-    return this.#config.life === 0 || guests !== undefined ? [] : offeredTokenMechanisms(channelBinding?.keys() ?? [])
+    return this.#config.life === 0 || guests !== undefined
+      ? []
+      : offeredTokenMechanisms(channelBinding?.()?.keys() ?? [])
   }
 
   seen(account: Account, client: ClientAgent): void {

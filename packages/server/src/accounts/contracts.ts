@@ -30,10 +30,10 @@ export interface LoginContext {
   readonly session: string
   readonly remoteAddress: string
   readonly secure: boolean
-  /** Channel binding data by type (`tls-exporter`, `tls-server-end-point`), where TLS gives them. */
-  readonly channelBinding?: ChannelBindings | undefined
+  /** Channel binding data by type (`tls-exporter`, `tls-server-end-point`), where TLS gives them. Costs a look into the TLS session. */
+  readonly channelBinding?: (() => ChannelBindings | undefined) | undefined
   /** The certificate that the peer has shown in the TLS handshake. */
-  readonly certificate?: TlsFacts['clientCertificate']
+  readonly certificate?: (() => TlsFacts['clientCertificate']) | undefined
   /** The mechanisms and channel bindings that the peer was shown, where SCRAM is to sign them (XEP-0474). */
   readonly announced?: Announcement | undefined
   /** The program that logs in, as it describes itself. */

@@ -97,7 +97,7 @@ test('clients log in with STARTTLS and with direct TLS, and write to each other'
   for (const context of accounts.contexts) {
     assert.equal(context.secure, true)
     assert.equal(context.domain, 'example.org')
-    assert.ok(context.channelBinding?.has('tls-exporter'))
+    assert.ok(context.channelBinding?.()?.has('tls-exporter'))
   }
   anna.send(`<message to='bert@example.org/direct'><body>over TLS</body></message>`)
   assert.equal((await bert.next())?.childText('body'), 'over TLS')

@@ -1,7 +1,6 @@
 // RFC 6120, XEP-0368: where chat clients connect
 
 import * as v from 'valibot'
-import type { LoginContext } from '../../accounts/contracts.ts'
 import { defineModule } from '../../kernel/module.ts'
 import { duration } from '../../kernel/units.ts'
 import { listenAddress } from '../../net/addresses.ts'
@@ -12,6 +11,7 @@ import {
   endpoints,
   Network,
   type Session as NetSession,
+  type TlsFacts,
 } from '../../net/contracts.ts'
 import { proxyProtocol } from '../../net/proxy-protocol.ts'
 import { streamOpening } from './opening.ts'
@@ -59,7 +59,7 @@ class SocketCarrier implements Carrier {
     return this.connection.tls?.channelBinding
   }
 
-  certificate(): LoginContext['certificate'] {
+  certificate(): TlsFacts['clientCertificate'] {
     return this.connection.tls?.clientCertificate
   }
 }

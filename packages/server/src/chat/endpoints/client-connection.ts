@@ -25,7 +25,13 @@ import { type Account, Accounts, type LoginContext } from '../../accounts/contra
 import { randomWord } from '../../kernel/random.ts'
 import type { Scope } from '../../kernel/scope.ts'
 import { duration, size } from '../../kernel/units.ts'
-import { type Connection, Limits, type Session as NetSession } from '../../net/contracts.ts'
+import {
+  type ChannelBindings,
+  type Connection,
+  Limits,
+  type Session as NetSession,
+  type TlsFacts,
+} from '../../net/contracts.ts'
 import { type BindingClient, Chat } from '../core/contracts.ts'
 import type { Session } from '../core/session.ts'
 import { shutDown } from './shut-down.ts'
@@ -74,9 +80,9 @@ export interface Carrier {
   /** See `ServerStreamOptions`. */
   readonly messages?: boolean
   /** What a password can be bound to; made once: TLS takes its time for it. */
-  channelBinding?(): LoginContext['channelBinding']
+  channelBinding?(): ChannelBindings | undefined
   /** What the client has shown in the TLS handshake. */
-  certificate?(): LoginContext['certificate']
+  certificate?(): TlsFacts['clientCertificate']
 }
 
 /** What all connections of an endpoint have in common. */
@@ -118,7 +124,7 @@ export class ClientConnection implements ServerStreamHandlers, LoginConnection, 
   readonly stream: ServerStream
   readonly sasl2: Sasl2Handlers | undefined
   #account: Account | undefined
-  #bindings: LoginContext['channelBinding']
+  #bindings: ChannelBindings | undefined
   /** What is offered in the clear, or over TLS: asked for several times a login. */
   #offer: { readonly secure: boolean; readonly mechanisms: readonly string[] } | undefined
   #session: Session | undefined
@@ -322,7 +328,7 @@ export class ClientConnection implements ServerStreamHandlers, LoginConnection, 
   }
 
   /** Made once: TLS takes its time for it. */
-  #channelBinding(): LoginContext['channelBinding'] {
+  #channelBinding(): ChannelBindings | undefined {
     this.#bindings ??= this.#carrier.channelBinding?.()
     return this.#bindings
   }
@@ -335,7 +341,6 @@ export class ClientConnection implements ServerStreamHandlers, LoginConnection, 
   #context(stream: ServerStream, announced?: LoginContext['announced']): LoginContext {
     const { id, remoteAddress } = this.#connection
     const carrier = this.#carrier
-    const bindings = (): LoginContext['channelBinding'] => this.#channelBinding()
     return {
       protocol: 'c2s',
       session: id,
@@ -344,12 +349,8 @@ export class ClientConnection implements ServerStreamHandlers, LoginConnection, 
       domain: stream.host,
       guests: this.#terms.chat.guests(stream.host),
       announced,
-      get channelBinding() {
-        return bindings()
-      },
-      get certificate() {
-        return carrier.certificate?.()
-      },
+      channelBinding: () => this.#channelBinding(),
+      certificate: () => carrier.certificate?.(),
     }
   }
 }

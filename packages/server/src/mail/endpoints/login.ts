@@ -13,12 +13,7 @@ export function loginContext(
     session: id,
     remoteAddress,
     secure: tls !== undefined,
-    // Costs a look into the TLS session: only whoever offers mechanisms that bind to it asks.
-    get channelBinding() {
-      return tls?.channelBinding
-    },
-    get certificate() {
-      return tls?.clientCertificate
-    },
+    channelBinding: () => tls?.channelBinding,
+    certificate: () => tls?.clientCertificate,
   }
 }

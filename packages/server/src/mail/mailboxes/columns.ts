@@ -19,15 +19,81 @@ const SHARED_ROWS = 1024
 const memoryFor = (rows: number, octetsEach: number): ArrayBufferLike =>
   rows < SHARED_ROWS ? new ArrayBuffer(rows * octetsEach) : new SharedArrayBuffer(rows * octetsEach)
 
+/** Room for so many numbers of a column. */
+export const room: { readonly [Name in keyof Columns]: (rows: number) => Columns[Name] } = {
+  uids: (rows) => new Uint32Array(memoryFor(rows, 4)),
+  flagsets: (rows) => new Uint32Array(memoryFor(rows, 4)),
+  modseqs: (rows) => new Float64Array(memoryFor(rows, 8)),
+  sizes: (rows) => new Float64Array(memoryFor(rows, 8)),
+  internalDates: (rows) => new Float64Array(memoryFor(rows, 8)),
+  zones: (rows) => new Int16Array(memoryFor(rows, 2)),
+}
+
 /** Room for so many rows. */
-export const allocate = (rows: number): Columns => ({
-  uids: new Uint32Array(memoryFor(rows, 4)),
-  flagsets: new Uint32Array(memoryFor(rows, 4)),
-  modseqs: new Float64Array(memoryFor(rows, 8)),
-  sizes: new Float64Array(memoryFor(rows, 8)),
-  internalDates: new Float64Array(memoryFor(rows, 8)),
-  zones: new Int16Array(memoryFor(rows, 2)),
+const allocate = (rows: number): Columns => ({
+  uids: room.uids(rows),
+  flagsets: room.flagsets(rows),
+  modseqs: room.modseqs(rows),
+  sizes: room.sizes(rows),
+  internalDates: room.internalDates(rows),
+  zones: room.zones(rows),
 })
+
+type Make = <Name extends keyof Columns>(name: Name) => Columns[Name]
+type Fixed = { -readonly [Name in Exclude<keyof Columns, keyof Flags>]?: Columns[Name] }
+type Flags = { -readonly [Name in 'flagsets' | 'modseqs']?: Columns[Name] }
+
+/**
+ * Columns each of which is made when it is asked for first. They belong to the class (accessors of the object's own would live, with all that they hold, until V8 collects
+ * everything): `allColumns` before they are copied, or sent to another thread.
+ */
+export class ColumnsWhenAsked implements Columns {
+  readonly #make: Make
+  /** Shared by all that differ in flags only. */
+  readonly #fixed: Fixed
+  readonly #flags: Flags
+
+  constructor(make: Make, fixed: Fixed = {}, flags: Flags = {}) {
+    this.#make = make
+    this.#fixed = fixed
+    this.#flags = flags
+  }
+
+  get uids(): Uint32Array {
+    return (this.#fixed.uids ??= this.#make('uids'))
+  }
+
+  get flagsets(): Uint32Array {
+    return (this.#flags.flagsets ??= this.#make('flagsets'))
+  }
+
+  get modseqs(): Float64Array {
+    return (this.#flags.modseqs ??= this.#make('modseqs'))
+  }
+
+  get sizes(): Float64Array {
+    return (this.#fixed.sizes ??= this.#make('sizes'))
+  }
+
+  get internalDates(): Float64Array {
+    return (this.#fixed.internalDates ??= this.#make('internalDates'))
+  }
+
+  get zones(): Int16Array {
+    return (this.#fixed.zones ??= this.#make('zones'))
+  }
+
+  withFlags(flags: Flags): Columns {
+    return new ColumnsWhenAsked(this.#make, this.#fixed, { ...this.#flags, ...flags })
+  }
+}
+
+/** The rows with other flags. Columns that nobody has asked for are not made for that. */
+export const withFlags = (columns: Columns, flags: Flags): Columns =>
+  columns instanceof ColumnsWhenAsked ? columns.withFlags(flags) : { ...columns, ...flags }
+
+/** The columns, all of them made. */
+export const allColumns = (columns: Columns): Columns => view(columns, 0, columns.uids.length)
 
 export const NO_ROWS: Columns = allocate(0)
 
@@ -257,7 +323,7 @@ function changeFlags(old: Columns, changed: Columns): Columns | undefined {
     const { flagsets, modseqs } = copyOfFlags(old)
     flagsets.set(changed.flagsets, start)
     modseqs.set(changed.modseqs, start)
-    return { ...old, flagsets, modseqs }
+    return withFlags(old, { flagsets, modseqs })
   }
   const at = new Uint32Array(changed.uids.length)
   let from = 0
@@ -272,14 +338,14 @@ function changeFlags(old: Columns, changed: Columns): Columns | undefined {
     flagsets[at[i] ?? 0] = changed.flagsets[i] ?? 0
     modseqs[at[i] ?? 0] = changed.modseqs[i] ?? 0
   }
-  return { ...old, flagsets, modseqs }
+  return withFlags(old, { flagsets, modseqs })
 }
 
 /** With as much room for more as the old ones have. */
 function copyOfFlags(old: Columns): Pick<Columns, 'flagsets' | 'modseqs'> {
   const rows = old.uids.buffer.byteLength / 4
-  const flagsets = new Uint32Array(memoryFor(rows, 4))
-  const modseqs = new Float64Array(memoryFor(rows, 8))
+  const flagsets = room.flagsets(rows)
+  const modseqs = room.modseqs(rows)
   flagsets.set(old.flagsets)
   modseqs.set(old.modseqs)
   const end = old.uids.length

@@ -7,10 +7,11 @@ import type { MailCalls } from './calls.ts'
 import { renderStale } from './catch-up.ts'
 import { changesSince } from './changes.ts'
 import type { Finding, Place, Step } from './check-operations.ts'
-import { type Columns, mergeColumns } from './columns.ts'
+import { type Columns, mergeColumns, NO_ROWS } from './columns.ts'
 import type { LargeMessages } from './large-messages.ts'
 import type { Source } from './pieces.ts'
 import type { Checked, CheckPlace } from './search/check.ts'
+import { columnsOfPacked } from './snapshot-operations.ts'
 
 export interface Examined {
   readonly account: string
@@ -109,7 +110,7 @@ async function* packedColumns(
   const rows = await changesSince(calls, mailbox, 0)
   // It changed meanwhile, or history was trimmed: the two say nothing about each other.
   if (rows.moment.highestModseq !== since.moment.highestModseq || !since.complete) return
-  if (same(mergeColumns(packed.columns, since.columns, since.vanished), rows.columns)) return
+  if (same(mergeColumns(columnsOfPacked(packed), since.columns, since.vanished), rows.columns)) return
   if (repair) await answered(calls.forgetPacked({ mailbox }))
   yield {
     kind: 'packed',
@@ -120,7 +121,7 @@ async function* packedColumns(
 }
 
 const same = (a: Columns, b: Columns): boolean =>
-  (Object.keys(a) as (keyof Columns)[]).every((name) => {
+  (Object.keys(NO_ROWS) as (keyof Columns)[]).every((name) => {
     const [left, right] = [a[name], b[name]]
     return left.length === right.length && left.every((value, i) => value === right[i])
   })

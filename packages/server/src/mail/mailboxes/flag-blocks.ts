@@ -66,6 +66,18 @@ function parse(id: number, entries: unknown): OpenBlock {
   return open(entries.byteOffset === 0 ? entries : entries.slice())
 }
 
+/** Says `told` what changed after `since` in a block of that id, ascending by UID. Throws where it is damaged. */
+export function changedInBlock(
+  id: number,
+  entries: unknown,
+  since: number,
+  told: (uid: number, flagset: number, modseq: number) => void,
+): void {
+  const { modseqs, flagsets } = readBlock(id, entries)
+  const first = firstUid(id)
+  for (let i = 0; i < BLOCK; i++) if ((modseqs[i] ?? 0) > since) told(first + i, flagsets[i] ?? 0, modseqs[i] ?? 0)
+}
+
 /** The blocks that one transaction meets in one mailbox. Ask only for UIDs within what was loaded. */
 export class FlagBlocks {
   readonly #tx: Transaction

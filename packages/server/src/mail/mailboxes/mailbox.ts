@@ -37,6 +37,7 @@ import type { RecentClaims } from './recent.ts'
 import type { Snapshots } from './snapshots.ts'
 import { copyBetween } from './sharing/between.ts'
 import type { Visitor } from './sharing/rights.ts'
+import type { StoreOutcome } from './store-flags.ts'
 import type { Transferred } from './transfer.ts'
 import { uidList } from './uids.ts'
 
@@ -203,17 +204,7 @@ export class StoredMailbox implements Mailbox {
     this.#shared.snapshots.changedFlags(account, this.#calls, this.#number, outcome)
     const { before, highestModseq } = outcome
     if (this.#heard?.modseq === before) this.#heard = { ...this.#heard, modseq: highestModseq }
-    let rows: readonly MessageRow[] | undefined
-    return {
-      // Tens of thousands of objects that a silent STORE need not see.
-      get rows() {
-        return (rows ??= messageRows(outcome.rows, new Map(outcome.sets)))
-      },
-      brief: { count: outcome.rows.uids.length, sets: outcome.sets.map(([, flags]) => flags) },
-      modified: Array.from(outcome.modified),
-      highestModseq,
-      before,
-    }
+    return new Stored(outcome)
   }
 
   async expunge(
@@ -358,3 +349,25 @@ const copyResult = ({ uidValidity, source, destination }: Transferred): CopyResu
   source: Array.from(source),
   destination: Array.from(destination),
 })
+
+/** What a STORE has done. Its rows are tens of thousands of objects that a silent one need not see. */
+class Stored implements StoreResult {
+  readonly brief: NonNullable<StoreResult['brief']>
+  readonly modified: readonly number[]
+  readonly highestModseq: number
+  readonly before: number
+  readonly #outcome: StoreOutcome
+  #rows: readonly MessageRow[] | undefined
+
+  constructor(outcome: StoreOutcome) {
+    this.#outcome = outcome
+    this.brief = { count: outcome.rows.uids.length, sets: outcome.sets.map(([, flags]) => flags) }
+    this.modified = Array.from(outcome.modified)
+    this.highestModseq = outcome.highestModseq
+    this.before = outcome.before
+  }
+
+  get rows(): readonly MessageRow[] {
+    return (this.#rows ??= messageRows(this.#outcome.rows, new Map(this.#outcome.sets)))
+  }
+}

@@ -3,7 +3,7 @@
 import type { FlagSet } from '@aviso/imap'
 import { derived, read, type SqlRow, type Transaction } from '../../store/contracts.ts'
 import { type Columns, ColumnsBuilder, distinct, lowerBound, mergeColumns, NO_ROWS } from './columns.ts'
-import { BLOCK, firstUid, type FlagBlock, FlagBlocks, readBlock } from './flag-blocks.ts'
+import { BLOCK, changedInBlock, firstUid, type FlagBlock, FlagBlocks, readBlock } from './flag-blocks.ts'
 import { allKeywords } from './flags.ts'
 import { mailboxById, type MailboxRow } from './mailbox-rows.ts'
 import { MESSAGE_COLUMNS, rowsOf } from './message-rows.ts'
@@ -131,33 +131,40 @@ async function columnsNow(tx: Transaction, mailbox: number, rows: readonly SqlRo
   return columns.finish()
 }
 
-/** Writes into `columns`, which are as of `since`, the flags that changed later. Answers the flag sets that it wrote. */
-async function flagNow(tx: Transaction, mailbox: number, columns: Columns, since: number): Promise<Set<number>> {
+/** A block of flags: its id, and its `entries`. */
+type ChangedBlock = readonly [id: number, entries: Uint8Array]
+
+/** The blocks with flags that changed after `since`, and the flag sets that those messages have now. */
+async function changedBlocks(
+  tx: Transaction,
+  mailbox: number,
+  since: number,
+): Promise<{ readonly blocks: readonly ChangedBlock[]; readonly sets: ReadonlySet<number> }> {
+  const blocks: ChangedBlock[] = []
   const sets = new Set<number>()
-  for (let after = 0; ;) {
-    const changed = await tx.all(
-      'SELECT id, entries FROM mail_flags WHERE mailbox = ? AND modseq > ? AND id > ? ORDER BY id LIMIT ?',
-      mailbox,
-      since,
-      after,
-      BLOCK,
-    )
-    for (const [id, entries] of changed) {
-      const { flagsets, modseqs } = readBlock(Number(id), entries)
-      const first = firstUid(Number(id))
-      for (let at = lowerBound(columns.uids, first); ; at++) {
-        const entry = (columns.uids[at] ?? Infinity) - first
-        if (entry >= BLOCK) break
-        if ((modseqs[entry] ?? 0) <= since) continue
-        const set = flagsets[entry] ?? 0
-        sets.add(set)
-        columns.flagsets[at] = set
-        columns.modseqs[at] = modseqs[entry] ?? 0
-      }
-    }
-    if (changed.length < BLOCK) return sets
-    after = Number(changed.at(-1)?.[0])
+  const rows = await tx.all('SELECT id, entries FROM mail_flags WHERE mailbox = ? AND modseq > ?', mailbox, since)
+  for (const [id, entries] of rows) {
+    changedInBlock(Number(id), entries, since, (_, flagset) => sets.add(flagset))
+    if (entries instanceof Uint8Array) blocks.push([Number(id), entries])
   }
+  return { blocks, sets }
+}
+
+/** Packed columns as they are now: what a snapshot begins with. Flag sets are ids. */
+export function columnsOfPacked({ kept, parts, blocks }: PackedRows): Columns {
+  const columns = unpackColumns(parts)?.columns() ?? NO_ROWS
+  // They are ours alone, and nobody has seen them yet.
+  for (const [id, entries] of blocks) {
+    const { uids, flagsets, modseqs } = columns
+    let at = 0
+    changedInBlock(id, entries, kept.modseq, (uid, flagset, modseq) => {
+      at = lowerBound(uids, uid, at)
+      if (uids[at] !== uid) return
+      flagsets[at] = flagset
+      modseqs[at] = modseq
+    })
+  }
+  return columns
 }
 
 /** Messages whose flags changed after `since`, in the blocks above the id `after`; at most so many blocks. */
@@ -304,34 +311,44 @@ export interface Packed {
   readonly behind: number
 }
 
+/** Packed columns as the database has them: `columnsOfPacked` makes rows of them. */
+export interface PackedRows {
+  readonly kept: Packed
+  readonly parts: readonly Uint8Array[]
+  /** Flags and modseqs that changed since. */
+  readonly blocks: readonly ChangedBlock[]
+  readonly sets: NamedSets
+}
+
 /** What a snapshot is made of where nothing is known yet. */
 export interface Beginning {
-  /** Packed columns, their flags and modseqs as they are now; none where nothing was packed, or nothing that can still be brought up to date. */
-  readonly packed: (NamedRows & { readonly kept: Packed }) | undefined
+  /** None where nothing was packed, or nothing that can still be brought up to date. */
+  readonly packed: PackedRows | undefined
   /** What else happened after that; everything, where nothing was packed. */
   readonly changes: Changes
 }
 
-export const begin = read(async (tx, { mailbox: id }: { mailbox: number }): Promise<Beginning> => {
-  const mailbox = await mailboxById(tx, id)
-  const parts = await tx.all('SELECT modseq, columns FROM mail_packed WHERE mailbox = ? ORDER BY part', id)
-  const modseq = Number(parts[0]?.[0] ?? -1)
-  const octets = parts.flatMap(([, columns]) => (columns instanceof Uint8Array ? [columns] : []))
-  const packed = modseq >= mailbox.trimmedModseq ? unpackColumns(octets) : undefined
-  if (packed === undefined) return { packed: undefined, changes: await changesOf(tx, mailbox, 0) }
-  const { columns, rows } = packed
-  const [all = 0, behind = 0] = rows
-  const sets = new Set(packed.sets)
-  for (const set of await flagNow(tx, id, columns, modseq)) sets.add(set)
-  return {
-    packed: {
-      kept: { modseq, uidNext: (columns.uids[all - 1] ?? 0) + 1, behind },
-      columns,
-      sets: await namedSets(tx, sets),
-    },
-    changes: await changesOf(tx, mailbox, modseq, Number(parts.at(-1)?.[0])),
-  }
-})
+export const begin = read(
+  async (tx, { mailbox: id }: { mailbox: number }): Promise<Beginning> => {
+    const mailbox = await mailboxById(tx, id)
+    const kept = await tx.all('SELECT modseq, columns FROM mail_packed WHERE mailbox = ? ORDER BY part', id)
+    const modseq = Number(kept[0]?.[0] ?? -1)
+    const parts = kept.flatMap(([, columns]) => (columns instanceof Uint8Array ? [columns] : []))
+    const unpacked = modseq >= mailbox.trimmedModseq ? unpackColumns(parts) : undefined
+    if (unpacked === undefined) return { packed: undefined, changes: await changesOf(tx, mailbox, 0) }
+    const { blocks, sets } = await changedBlocks(tx, id, modseq)
+    return {
+      packed: {
+        kept: { modseq, uidNext: (unpacked.lastUids[0] ?? 0) + 1, behind: unpacked.rows[1] ?? 0 },
+        parts,
+        blocks,
+        sets: await namedSets(tx, new Set([...unpacked.sets, ...sets])),
+      },
+      changes: await changesOf(tx, mailbox, modseq, Number(kept.at(-1)?.[0])),
+    }
+  },
+  { returned: ({ packed }) => packed?.parts ?? [] },
+)
 
 export interface PackOrder {
   readonly mailbox: number

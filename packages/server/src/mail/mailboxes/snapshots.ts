@@ -8,10 +8,60 @@ import { answered } from './answers.ts'
 import type { MailCalls } from './calls.ts'
 import { changesSince, type WholeChanges } from './changes.ts'
 import type { News, Watch } from './news.ts'
-import { type Columns, lowerBound, mergeColumns, NO_ROWS, rowsFrom, translate } from './columns.ts'
+import {
+  allColumns,
+  type Columns,
+  lowerBound,
+  mergeColumns,
+  NO_ROWS,
+  rowsFrom,
+  translate,
+  withFlags,
+} from './columns.ts'
 import { packColumns } from './packed-columns.ts'
-import type { Packed } from './snapshot-operations.ts'
+import { columnsOfPacked, type Moment, type Packed } from './snapshot-operations.ts'
 import type { KnownRows, StoreOutcome } from './store-flags.ts'
+
+/** A snapshot whose columns are made when they are asked for. */
+class ColumnsSnapshot implements MailboxSnapshot {
+  readonly uidValidity: number
+  readonly uidNext: number
+  readonly highestModseq: number
+  readonly flagSets: readonly FlagSet[]
+  readonly #columns: Columns
+
+  constructor({ uidValidity, uidNext, highestModseq }: Moment, columns: Columns, flagSets: readonly FlagSet[]) {
+    this.uidValidity = uidValidity
+    this.uidNext = uidNext
+    this.highestModseq = highestModseq
+    this.flagSets = flagSets
+    this.#columns = columns
+  }
+
+  get uids(): Uint32Array {
+    return this.#columns.uids
+  }
+
+  get flags(): Uint32Array {
+    return this.#columns.flagsets
+  }
+
+  get modseqs(): Float64Array {
+    return this.#columns.modseqs
+  }
+
+  get sizes(): Float64Array {
+    return this.#columns.sizes
+  }
+
+  get internalDates(): Float64Array {
+    return this.#columns.internalDates
+  }
+
+  get zones(): Int16Array {
+    return this.#columns.zones
+  }
+}
 
 /** A snapshot and what the next one is made from. In `columns`, flag sets are indexes into the snapshot's list. */
 interface Kept {
@@ -29,8 +79,8 @@ interface Kept {
 
 const NOTHING_PACKED: Packed = { modseq: -1, uidNext: 1, behind: 0 }
 
-/** Octets of one row in `Kept`. */
-const ROW_OCTETS = 34
+/** Octets of one row in `Kept`: in columns, and as they were packed. */
+const ROW_OCTETS = 34 + 21
 /** With this many flag sets more than rows, most are of the past: the list is made anew. Well above SMALL_IDS. */
 const PAST_SETS = 1024
 
@@ -54,18 +104,7 @@ const PACK_LATER = 3000
 const ROWS_A_TURN = 8192
 
 const NOTHING: Kept = {
-  snapshot: {
-    uidValidity: 0,
-    uidNext: 1,
-    highestModseq: 0,
-    uids: NO_ROWS.uids,
-    flags: NO_ROWS.flagsets,
-    flagSets: [],
-    modseqs: NO_ROWS.modseqs,
-    sizes: NO_ROWS.sizes,
-    internalDates: NO_ROWS.internalDates,
-    zones: NO_ROWS.zones,
-  },
+  snapshot: new ColumnsSnapshot({ uidValidity: 0, uidNext: 1, highestModseq: 0 }, NO_ROWS, []),
   columns: NO_ROWS,
   indexOf: new Map(),
   packed: NOTHING_PACKED,
@@ -147,7 +186,7 @@ export class Snapshots {
     if (kept === undefined) return undefined
     const sets: number[] = kept.snapshot.flagSets.map(() => 0)
     for (const [id, index] of kept.indexOf) sets[index] = id
-    return { modseq: kept.snapshot.highestModseq, columns: kept.columns, sets }
+    return { modseq: kept.snapshot.highestModseq, columns: allColumns(kept.columns), sets }
   }
 
   /** Says that one call changed flags of many rows, and how: so that nobody need read them again. */
@@ -227,7 +266,7 @@ export class Snapshots {
           : { ...packed, behind: newest.loose }
       this.#kept.set(key, { ...newest, packed: made, loose: behind === undefined ? 0 : newest.loose })
       const ids = new Map([...indexOf].map(([id, index]) => [index, id]))
-      const named = packColumns({ ...rows, flagsets: translate(rows.flagsets, ids) })
+      const named = packColumns(withFlags(rows, { flagsets: translate(rows.flagsets, ids) }))
       await answered(calls.pack({ mailbox, modseq: snapshot.highestModseq, columns: named, behind }))
     } finally {
       this.#packing.delete(key)
@@ -270,7 +309,7 @@ async function load(calls: MailCalls, mailbox: number): Promise<Kept> {
   if (!whole.complete) return next(NOTHING, await changesSince(calls, mailbox, 0))
   const then: WholeChanges = {
     moment: { ...changes.moment, highestModseq: packed.kept.modseq },
-    columns: packed.columns,
+    columns: columnsOfPacked(packed),
     sets: new Map(packed.sets),
     vanished: new Uint32Array(),
     complete: true,
@@ -300,8 +339,8 @@ function next(old: Kept, { moment, columns: changed, sets, vanished }: WholeChan
   for (const [id, flags] of sets) if (!indexOf.has(id)) indexOf.set(id, place(flagSets, id, flags))
   // Most rows name their flag sets right already: a hundred thousand need not be looked at.
   const named = [...sets.keys()].every((id) => indexOf.get(id) === id)
-  const flagsets = named ? changed.flagsets : translate(changed.flagsets, indexOf)
-  const columns = mergeColumns(old.columns, { ...changed, flagsets }, vanished)
+  const renamed = named ? changed : withFlags(changed, { flagsets: translate(changed.flagsets, indexOf) })
+  const columns = mergeColumns(old.columns, renamed, vanished)
   return {
     columns,
     indexOf,
@@ -309,17 +348,6 @@ function next(old: Kept, { moment, columns: changed, sets, vanished }: WholeChan
     // Flags are in blocks, which are read quickly: what is packed need not have them.
     loose: old.loose + (columns.uids === old.columns.uids ? 0 : changed.uids.length) + vanished.length,
     vanishedAt: vanished.length > 0 || old === NOTHING ? highestModseq : old.vanishedAt,
-    snapshot: {
-      uidValidity,
-      uidNext,
-      highestModseq,
-      uids: columns.uids,
-      flags: columns.flagsets,
-      flagSets,
-      modseqs: columns.modseqs,
-      sizes: columns.sizes,
-      internalDates: columns.internalDates,
-      zones: columns.zones,
-    },
+    snapshot: new ColumnsSnapshot({ uidValidity, uidNext, highestModseq }, columns, flagSets),
   }
 }

@@ -11,6 +11,7 @@ import { HandClock } from '../../../src/kernel/clock.ts'
 import { News } from '../../../src/mail/mailboxes/news.ts'
 import { NO_LIMITS } from '../../../src/mail/mailboxes/quota.ts'
 import { type Packing, Snapshots } from '../../../src/mail/mailboxes/snapshots.ts'
+import { columnsOfPacked } from '../../../src/mail/mailboxes/snapshot-operations.ts'
 import { mailStore } from '../../../src/mail/mailboxes/store.ts'
 import { openStore } from '../../../src/store/open.ts'
 import { testScope } from '../../fixtures/scope.ts'
@@ -127,12 +128,12 @@ test('rows are packed behind those alone that whoever packs them means', async (
     // This one knows of an older first part only: what it would put behind that is there already.
     await come(5)
     await look(behind)
-    const { columns } = (await calls.begin({ mailbox })).packed ?? assert.fail()
+    const { uids } = columnsOfPacked((await calls.begin({ mailbox })).packed ?? assert.fail())
     assert.deepEqual(
-      columns.uids,
-      columns.uids.toSorted().filter((uid, i, all) => uid !== all[i - 1]),
+      uids,
+      uids.toSorted().filter((uid, i, all) => uid !== all[i - 1]),
     )
-    assert.equal(columns.uids.at(-1), uidNext + 19)
+    assert.equal(uids.at(-1), uidNext + 19)
   } finally {
     await scope.close()
   }
