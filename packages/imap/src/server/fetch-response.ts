@@ -105,7 +105,7 @@ export class FetchResponse {
   /** \Seen, which this FETCH has set: the flags, and to who knows mod-sequences the new one and the UID (RFC 7162 §3.2.4). */
   #unasked(row: MessageRow): void {
     const has = (kind: FetchItem['kind']): boolean => this.#items.some((item) => item.kind === kind)
-    if (!has('FLAGS')) this.#line += ` FLAGS ${this.#formatFlags(row)}`
+    if (!has('FLAGS')) this.#line += ` ${this.#formatFlags(row)}`
     if (!this.#session.condstore) return
     if (!has('UID') && !this.#session.uidOnly) this.#line += ` UID ${row.uid}`
     if (!has('MODSEQ')) this.#line += ` MODSEQ (${row.modseq})`
@@ -124,7 +124,7 @@ export class FetchResponse {
       case 'UID':
         return `UID ${row.uid}`
       case 'FLAGS':
-        return `FLAGS ${this.#formatFlags(row)}`
+        return this.#formatFlags(row)
       case 'INTERNALDATE':
         return `INTERNALDATE "${this.#dates.format(row.internalDate, row.zone)}"`
       case 'RFC822.SIZE':
@@ -169,11 +169,12 @@ export class FetchResponse {
   }
 
   #formatFlags(row: MessageRow): string {
-    if (this.#view.isRecent(row.uid)) return formatFlags(this.#view, row.uid, row.flags)
-    let text = this.#flags.get(row.flags)
+    const { flags } = row
+    if (this.#view.isRecent(row.uid)) return `FLAGS ${formatFlags(this.#view, row.uid, flags)}`
+    let text = this.#flags.get(flags)
     if (text === undefined) {
-      text = `(${row.flags.join(' ')})`
-      this.#flags.set(row.flags, text)
+      text = `FLAGS (${flags.join(' ')})`
+      this.#flags.set(flags, text)
     }
     return text
   }

@@ -165,7 +165,12 @@ export class MailboxView {
   }
 
   isRecent(uid: number): boolean {
-    for (const range of this.#recent) if (uid >= range.from && uid < range.to) return true
+    // Asked for every row: without an iterator each time.
+    const ranges = this.#recent
+    for (let i = 0; i < ranges.length; i++) {
+      const range = ranges[i]
+      if (range !== undefined && uid >= range.from && uid < range.to) return true
+    }
     return false
   }
 

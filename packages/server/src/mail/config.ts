@@ -1,13 +1,13 @@
 // The `mail` part of the config: what is looked at and edited on the ways that mail comes in, and where it goes.
 
 import * as v from 'valibot'
-import { moduleMap } from '../kernel/config/modules.ts'
+import { issuePath, moduleMap } from '../kernel/config/modules.ts'
 import type { Registry } from '../kernel/module.ts'
 import { duration, size } from '../kernel/units.ts'
 import { mailChecks, mailModifiers, mailTargets } from './pipeline/contracts.ts'
 import { mailLimits } from './pipeline/limits.ts'
 import { filterConfig } from './targets/filter.ts'
-import { routesConfig } from './routes-config.ts'
+import { mistakes, routesConfig } from './routes-config.ts'
 import { remoteConfig } from './targets/remote/config.ts'
 import { queueConfig } from './targets/queue/config.ts'
 
@@ -37,7 +37,7 @@ const pipeline = (
 
 export const mailConfig = (registry: Registry) => {
   const routes = routesConfig(registry)
-  return v.strictObject({
+  const entries = v.strictObject({
     'max-message-size': v.pipe(size('50MiB'), v.description('the largest mail that is taken, by SMTP and by IMAP')),
     quota: v.optional(
       v.pipe(
@@ -110,6 +110,28 @@ export const mailConfig = (registry: Registry) => {
       {},
     ),
   })
+  return v.pipe(
+    entries,
+    v.rawCheck(({ dataset, addIssue }) => {
+      if (!dataset.typed) return
+      const { targets, incoming, outgoing, local, pipelines } = dataset.value
+      const inner = Object.entries(pipelines)
+      const known = [
+        'accounts',
+        'mailbox',
+        'remote',
+        ...targets.map(({ key }) => key),
+        ...inner.map(([name]) => `pipeline/${name}`),
+      ]
+      const ways = [
+        ...Object.entries({ incoming, outgoing, local }).map(([name, way]) => [[name], way] as const),
+        ...inner.map(([name, way]) => [['pipelines', name], way] as const),
+      ]
+      for (const [place, way] of ways)
+        for (const { path, message } of mistakes(way.routes, known))
+          addIssue({ message, path: issuePath(dataset.value, { path: [...place, 'routes', ...path] }) })
+    }),
+  )
 }
 
 export type MailConfig = v.InferOutput<ReturnType<typeof mailConfig>>

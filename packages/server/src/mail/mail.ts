@@ -105,7 +105,6 @@ export async function openMail(
     const parts: RouteParts = {
       tables: scope.use(Tables),
       target: (key) => targets.get(key),
-      targets: [...targets.keys(), 'accounts'],
       checks: (chosen, place) => makeChecks(inner.child(place), chosen),
       modifiers: (chosen, place) => makeModifiers(inner.child(place), chosen),
     }

@@ -9,7 +9,15 @@ import { moduleMap } from '../kernel/config/modules.ts'
 import type { Registry } from '../kernel/module.ts'
 import { nearest } from '../kernel/nearest.ts'
 import { mailChecks, mailModifiers } from './pipeline/contracts.ts'
-import type { End, NamedModifier, NamedTarget, Pattern, Route } from './pipeline/routes.ts'
+import {
+  covers,
+  type End,
+  type Fitting,
+  type NamedModifier,
+  type NamedTarget,
+  type Pattern,
+  type Route,
+} from './pipeline/routes.ts'
 import type { NamedCheck } from './pipeline/stage.ts'
 
 const pattern = v.union([
@@ -83,19 +91,58 @@ export const routesConfig = (registry: Registry) => {
   )
 }
 
+/** What a route calls our accounts and aliases. */
+const ACCOUNTS = 'accounts'
+
 type Rules = v.InferOutput<ReturnType<typeof routesConfig>>
 type Rule = Rules[number] | NonNullable<Rules[number]['routes']>[number]
+
+/** What a written rule is for; tables by their keys. */
+function fittingOf(written: Rule): Fitting<string> {
+  const made = (which: 'sender' | 'recipient' | 'account') => {
+    const patterns = written[which]?.map((one): Pattern<string> | undefined =>
+      typeof one === 'string' ? textPattern(one) : { kind: 'table', table: one.table },
+    )
+    return patterns === undefined ? {} : { [which]: patterns.filter((one) => one !== undefined) }
+  }
+  return { ...made('sender'), ...made('recipient'), ...made('account') }
+}
+
+/** What is wrong with routes as a whole, where `targets` are those of the config: targets that are not there, and routes that are never reached. Each with its place in the list. */
+export function* mistakes(
+  rules: readonly Rule[],
+  targets: readonly string[],
+): Generator<{ readonly path: readonly (string | number)[]; readonly message: string }> {
+  const before: Fitting<string>[] = []
+  for (const [index, one] of rules.entries()) {
+    const fitting = fittingOf(one)
+    const first = before.findIndex((other) => covers(other, fitting))
+    before.push(fitting)
+    if (first >= 0)
+      yield {
+        path: [index],
+        message: `this route is never reached: route ${first + 1} of the list comes before it and takes all of its mail`,
+      }
+    for (const [at, key] of (one.deliver ?? []).entries()) {
+      if (targets.includes(key)) continue
+      const near = nearest(key, targets)
+      const hint = near === undefined ? `known here: ${targets.join(', ')}` : `did you mean '${near}'?`
+      yield { path: [index, 'deliver', at], message: `there is no target '${key}'; ${hint}` }
+    }
+    if ('routes' in one && one.routes !== undefined)
+      for (const { path, message } of mistakes(one.routes, targets)) yield { path: [index, 'routes', ...path], message }
+  }
+}
 
 /** What routes are made of besides themselves. */
 export interface RouteParts {
   readonly tables: Tables
   target(key: string): NamedTarget | undefined
-  readonly targets: readonly string[]
   checks(chosen: Rule['checks'], place: string): Promise<readonly NamedCheck[]>
   modifiers(chosen: Rule['modifiers'], place: string): Promise<readonly NamedModifier[]>
 }
 
-/** Makes the routes. Throws Error for a target or a table that is not there. */
+/** Makes the routes. Throws Error for a table that is not there. */
 export async function makeRoutes(
   rules: readonly Rule[],
   parts: RouteParts,
@@ -128,18 +175,17 @@ async function makeEnd(one: Rule, parts: RouteParts, name: string): Promise<End>
     const { code, enhanced = code < 500 ? '4.7.0' : '5.7.0', text } = one.reject
     return { kind: 'reject', reply: new SmtpError(code, enhanced, text) }
   }
-  if (one.deliver === undefined || (one.deliver.length === 1 && one.deliver[0] === 'accounts'))
-    return { kind: 'accounts' }
+  const { deliver = [ACCOUNTS] } = one
   return {
-    kind: 'targets',
-    targets: one.deliver.map((key) => {
-      const target = parts.target(key)
-      if (target !== undefined) return target
-      const near = nearest(key, parts.targets)
-      throw new Error(
-        `mail ${name} delivers to '${key}', but there is no such target; ${near === undefined ? `known here: ${parts.targets.join(', ')}` : `did you mean '${near}'?`}`,
-      )
-    }),
+    kind: 'deliver',
+    accounts: deliver.includes(ACCOUNTS),
+    targets: deliver
+      .filter((key) => key !== ACCOUNTS)
+      .map((key) => {
+        const target = parts.target(key)
+        if (target === undefined) throw new Error(`mail ${name} delivers to '${key}', but there is no such target`)
+        return target
+      }),
   }
 }
 
@@ -150,7 +196,7 @@ function makePattern(written: v.InferOutput<typeof pattern>, tables: Tables, nam
   return made
 }
 
-export function textPattern(text: string): Pattern | undefined {
+export function textPattern(text: string): Exclude<Pattern, { readonly kind: 'table' }> | undefined {
   if (text === '*') return { kind: 'any' }
   if (text === '<>') return { kind: 'null' }
   if (text === 'postmaster') return { kind: 'postmaster' }

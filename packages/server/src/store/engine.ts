@@ -38,6 +38,8 @@ export class Engine {
   readonly #waiting = new WaitingLines()
   /** What is in the journal and in transactions that are not committed yet. */
   readonly #open: OpenTransactions
+  /** Databases whose open transaction is worth a commit: when what was asked is answered. */
+  readonly #ripe = new Set<string>()
   /** Databases in which something was done that is not in the journal yet: they keep their transaction. */
   readonly #held = new Set<SqliteDatabase>()
   /** Databases that were committed, but could not be synced, with something that is not in the journal: nothing may be built on that. */
@@ -169,7 +171,7 @@ export class Engine {
     const keys = [...(appending?.keys ?? []), ...unsafe.map(({ committed }) => committed.group.key)]
     const fault = this.#write(appending?.octets ?? [], entries, keys)
     for (const one of unsafe) {
-      tell(fault === undefined ? await this.#journaled(one, now) : await this.#alone(one, fault))
+      tell(fault === undefined ? this.#journaled(one, now) : await this.#alone(one, fault))
       this.#held.delete(one.database)
     }
     this.#databases.cool()
@@ -221,10 +223,10 @@ export class Engine {
   }
 
   /** What was done is safe: its transaction stays open as long as that is worth it. */
-  async #journaled({ committed, database, entries }: Unsafe, now: number): Promise<Committed> {
-    const unsettled = this.#open.add(database, committed.group.key, now, entries)
-    // Should it fail now, it is tried again before the database's next call.
-    if (unsettled.enough) await this.#open.settle(database).catch(() => {})
+  #journaled({ committed, database, entries }: Unsafe, now: number): Committed {
+    const { key } = committed.group
+    // Who asked need not wait for the commit.
+    if (this.#open.add(database, key, now, entries).enough) this.#ripe.add(key)
     return committed
   }
 
@@ -307,6 +309,12 @@ export class Engine {
 
   /** Does what waits to be done in some databases (`Upkeep`). */
   async tidy(now: number, leisure: boolean): Promise<readonly Broken[]> {
+    for (const key of this.#ripe) {
+      const database = this.#databases.peek(key)
+      // Should it fail now, it is tried again before the database's next call.
+      if (database !== undefined) await this.#open.settle(database).catch(() => {})
+    }
+    this.#ripe.clear()
     await this.#upkeep.tidy(now, leisure)
     return this.#complaints.take()
   }

@@ -10,6 +10,7 @@ import { test } from 'node:test'
 import { connect as connectTls } from 'node:tls'
 import { ImapClient } from '@aviso/imap'
 import { SmtpClient } from '@aviso/smtp'
+import { createMailAdmin } from '../../src/mail/admin.ts'
 import { openStore } from '../../src/store/open.ts'
 import { stores } from '../../src/stores.ts'
 import { testScope } from '../fixtures/scope.ts'
@@ -79,6 +80,50 @@ test('X-07: a folder that one deletes is there for everybody else who has one of
   anna.socket.destroy()
   const [copy = ''] = await mailOf(running, BEN, 'Work')
   assert.match(copy, /^Subject: ben@example\.org\r\n\r\nhi\r\n$/m)
+})
+
+test('EXPUNGE in one mailbox takes nothing out of another; what FETCH made seen is seen in the next session', async (t) => {
+  const running = await populated(t)
+  const imap = await reading(running, ANNA)
+  await command(imap, 'CREATE Work')
+  const smtp = await greeted(running)
+  await send(smtp, { to: [ANNA.address], text: text('one') })
+  await send(smtp, { to: [ANNA.address], text: text('two') })
+  await command(imap, 'SELECT INBOX')
+  await command(imap, 'COPY 1:2 Work')
+  await command(imap, 'STORE 1 +FLAGS (\\Deleted)')
+  await command(imap, 'FETCH 2 BODY[]')
+  await command(imap, 'SELECT Work')
+  await command(imap, 'STORE 1:2 +FLAGS (\\Deleted)')
+  await command(imap, 'EXPUNGE')
+  assert.deepEqual([await count(imap, 'Work'), await count(imap)], [0, 2])
+  for (const one of [imap, smtp]) one.socket.destroy()
+  const next = await reading(running, ANNA)
+  await command(next, 'EXAMINE INBOX')
+  const flags = await command(next, 'FETCH 1:2 FLAGS')
+  assert.match(flags, /^\* 1 FETCH \(.*FLAGS \(\\Deleted\)/m)
+  assert.match(flags, /^\* 2 FETCH \(.*FLAGS \(\\Seen\)/m)
+  next.socket.destroy()
+})
+
+test('what an administrator’s command does is told at once to a mail program that waits', async (t) => {
+  const running = await populated(t)
+  const { house } = running
+  const door = createMailAdmin(
+    () => house.accounts.admin,
+    () => house.mailboxes,
+    () => 1_000_000,
+  )
+  const imap = await reading(running, ANNA)
+  await command(imap, 'SELECT INBOX')
+  imap.socket.write('idle IDLE\r\n')
+  await imap.expect(/^\+ [^\r]*\r\n/m)
+  const mail = { bytes: Buffer.from(text('one')), flags: [], date: undefined }
+  const uid = await door.add(ANNA.address, 'INBOX', mail)
+  await imap.expect(/^\* 1 EXISTS\r\n/m)
+  await door.expunge(ANNA.address, 'INBOX', String(uid))
+  await imap.expect(/^\* 1 EXPUNGE\r\n/m)
+  imap.socket.destroy()
 })
 
 test('X-08: a copy keeps its content when the original goes, small or large, and the other recipient keeps his', async (t) => {

@@ -40,8 +40,12 @@ test('M-02: one logs in by the full address or by the name before the @; INBOX o
   for (const address of ['anna@example.org', 'anna', 'Anna', 'ANNA@Example.ORG']) {
     const imap = await reading(running, { ...ANNA, address })
     assert.match(await command(imap, 'SELECT INBOX'), /^\* 0 EXISTS\r\n/m)
+    await imap.ask('x SELECT nowhere', /^x NO [^\r]*\r\n/m)
     imap.socket.destroy()
   }
+  const scraped = await (await fetch(`http://127.0.0.1:${running.port('metrics')}/metrics`)).text()
+  assert.match(scraped, /^aviso_imap_commands_total\{command="SELECT",outcome="OK"\} 4$/m, 'monitoring sees it')
+  assert.match(scraped, /^aviso_imap_commands_total\{command="SELECT",outcome="NO"\} 4$/m)
 })
 
 test('M-03: a mailbox that one name of an account made is seen under the other', async (t) => {

@@ -1,18 +1,21 @@
 // Acceptance of settings (X-16): what the reference says of a default is what the server does where the config says nothing.
 
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import type { GenericSchema } from 'valibot'
 import * as v from 'valibot'
+import { parse } from 'yaml'
 import { configSchema } from '../../src/config.ts'
 import { checkConfig, inlineSource } from '../../src/kernel/config/load.ts'
 import { placeOf } from '../../src/kernel/config/modules.ts'
 import { withDefaults } from '../../src/kernel/config/show.ts'
 import { entriesOf, itemOf } from '../../src/kernel/config/validate.ts'
 import { modules } from '../../src/modules.ts'
+import { BASE, startHouse } from './fixture.ts'
 
-const page = readFileSync(new URL('../../../../docs/reference/settings.md', import.meta.url), 'utf8')
+const ROOT = new URL('../../../../', import.meta.url)
+const page = readFileSync(new URL('docs/reference/settings.md', ROOT), 'utf8')
 
 interface Row {
   /** The heading that it stands under, and its name. */
@@ -74,4 +77,42 @@ test('X-16: the whole config that is shown means the same as the short one', () 
   const short = { hostname: 'mail.example.org', domain: 'example.org' }
   const meaning = (config: unknown): unknown => checkConfig(configSchema, inlineSource(config)).settings
   assert.deepEqual(meaning(withDefaults(configSchema, short)), meaning(short))
+})
+
+/** The pieces of config that a page shows, with something in the place of secrets. */
+function* examples(name: string): Generator<Readonly<Record<string, unknown>>> {
+  for (const [, text = ''] of readFileSync(new URL(name, ROOT), 'utf8').matchAll(/^```yaml\n([^]*?)^```$/gm)) {
+    const shown: unknown = parse(text.replaceAll(/\$\{[^}]*\}/g, 'a-secret-of-many-letters'))
+    // Of other programs: Prometheus.
+    if (typeof shown === 'object' && shown !== null && !('scrape_configs' in shown)) yield { ...shown }
+  }
+}
+
+test('X-16: every piece of config in the documentation is one that the server takes', () => {
+  const pages = ['README.md', ...readdirSync(new URL('docs', ROOT)).filter((name) => name.endsWith('.md'))]
+  let checked = 0
+  for (const name of pages.map((one) => (one === 'README.md' ? one : `docs/${one}`)))
+    for (const shown of examples(name)) {
+      checked++
+      const whole = { hostname: 'mail.example.org', domain: 'example.org', ...shown }
+      assert.doesNotThrow(
+        () => checkConfig(configSchema, inlineSource(whole)),
+        (error) => assert.fail(`${name}: ${JSON.stringify(shown)}: ${String(error)}`),
+      )
+    }
+  assert.ok(checked > 10, `${checked} examples`)
+})
+
+test('X-16: a server starts with the routes of docs/mail.md', async (t) => {
+  const shown = [...examples('docs/mail.md')].find((one) => 'tables' in one)
+  assert.ok(shown)
+  const { house } = await startHouse(t, { ...BASE, ...shown })
+  assert.equal((await house.status()).generation, 1)
+})
+
+test('the service gives the server the time that it takes to stop', () => {
+  const unit = readFileSync(new URL('deploy/aviso.service', ROOT), 'utf8')
+  const { network } = v.parse(configSchema, { hostname: 'mail.example.org' })
+  const seconds = Number(/^TimeoutStopSec=(\d+)$/m.exec(unit)?.[1])
+  assert.ok(seconds * 1000 >= network['shutdown-deadline'] + 5000, `${seconds} s`)
 })

@@ -58,6 +58,21 @@ test('M-08 and M-09: one mail at once of one address; another is free; a lost co
   for (const talker of [second, other]) talker.socket.destroy()
 })
 
+test('a sender or a recipient that cannot be read takes no place that is not given back', async (t) => {
+  const running = await start(t, {
+    mail: { incoming: { checks: NO_DNS, limits: { all: { concurrency: 1 }, wait: '50ms' } } },
+  })
+  const talker = await from(running, '192.0.2.7')
+  for (const path of ['<bo>', '<@>', '<bo@-example.net>', 'bo@example.net', '<bo@example.net> FOO=1'])
+    assert.match(await talker.ask(`MAIL FROM:${path}`, LINE), /^5/, path)
+  for (let round = 0; round < 2; round++) {
+    assert.match(await talker.ask(MAIL, LINE), /^250/)
+    assert.match(await talker.ask('RCPT TO:<anna@@example.org>', LINE), /^501/)
+    assert.match(await talker.ask('RSET', LINE), /^250/)
+  }
+  talker.socket.destroy()
+})
+
 test('M-33: a rate of mails counts for all connections of an address together, RSET or not', async (t) => {
   const running = await start(t, { mail: { incoming: { checks: NO_DNS, limits: { ip: { rate: 5, per: '1h' } } } } })
   const answers: string[] = []

@@ -109,6 +109,11 @@ test('a broken YAML file says where', async () => {
   assert.match(first ?? '', /^\d+:\d+: .*quote/i)
 })
 
+test('a setting that stands twice in a file is a mistake: neither of them is taken silently', async () => {
+  const [first] = await complaints(load('hostname: a\nlog:\n  level: info\n  level: debug\nhostname: b\n'))
+  assert.match(first ?? '', /^4:3: .*unique/)
+})
+
 test('secrets come from the environment and from files; an unset one is an error', async () => {
   const { settings } = await load(
     'hostname: ${HOST}.example.org\ndata: ${file:where.txt}\n',

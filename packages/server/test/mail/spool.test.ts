@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { type FileSpoolOptions, openSpool } from '../../src/mail/spool.ts'
+import { samples } from '../fixtures/metrics.ts'
 import { testScope } from '../fixtures/scope.ts'
 
 function place(t: TestContext): string {
@@ -50,13 +51,18 @@ test('what a crash left is swept at the start', async (t) => {
 })
 
 test('there is room for so much and no more, and what is given back can be had again', async (t) => {
-  const spool = await open(place(t), { capacity: 1000 })
+  const scope = testScope()
+  const waits = async () => (await samples(scope, 'aviso_mail_spool_octets'))['']
+  const spool = await openSpool(scope, place(t), { reserve: 0, capacity: 1000 })
+  assert.equal(await waits(), 0)
   const first = await spool.create()
   await first.write(Buffer.alloc(600))
+  assert.equal(await waits(), 600, 'monitoring sees it')
   const second = await spool.create()
   await assert.rejects(second.write(Buffer.alloc(500)), /at the same time/)
   await first.discard()
   await second.write(Buffer.alloc(500))
   await second.discard()
   assert.equal(spool.octets, 0)
+  assert.equal(await waits(), 0)
 })

@@ -10,6 +10,7 @@ import { bansStore } from '../../src/net/bans.store.ts'
 import { openBans, type BanCalls } from '../../src/net/bans.ts'
 import { createLimits, limitsConfig } from '../../src/net/limits.ts'
 import { openStore } from '../../src/store/open.ts'
+import { samples } from '../fixtures/metrics.ts'
 import { folder, house } from './fixtures.ts'
 
 test('ten guesses a minute, then a pause, then one every six seconds', () => {
@@ -90,6 +91,7 @@ test('a ban holds for its time, for the whole /64, and a shorter one does not cu
   assert.equal(bans.lift('192.0.2.1'), true)
   assert.equal(bans.lift('192.0.2.1'), false)
   assert.equal(bans.isBanned('192.0.2.1'), false)
+  assert.deepEqual(await samples(h, 'aviso_bans_total'), { '': 2 }, 'monitoring sees each address that was banned')
 })
 
 test('bans are kept over a restart', async (t) => {

@@ -7,6 +7,7 @@ import { HandClock } from '../../src/kernel/clock.ts'
 import { AddressSet } from '../../src/net/addresses.ts'
 import { openBans } from '../../src/net/bans.ts'
 import { openTarpit, tarpitConfig } from '../../src/net/tarpit.ts'
+import { samples } from '../fixtures/metrics.ts'
 import { testScope } from '../fixtures/scope.ts'
 
 async function open(settings: v.InferInput<typeof tarpitConfig> = {}) {
@@ -32,10 +33,16 @@ async function open(settings: v.InferInput<typeof tarpitConfig> = {}) {
 }
 
 test('a few errors are free, then each waits twice as long as the one before, to an end', async () => {
-  const { waits } = await open({ free: 2, 'first-delay': '500ms', 'longest-delay': '3s', 'half-life': '1d' })
+  const { waits, scope } = await open({
+    free: 2,
+    'first-delay': '500ms',
+    'longest-delay': '3s',
+    'half-life': '1d',
+  })
   const seen: number[] = []
   for (let i = 0; i < 7; i++) seen.push(await waits('192.0.2.7'))
   assert.deepEqual(seen, [0, 0, 500, 1000, 2000, 3000, 3000])
+  assert.deepEqual(await samples(scope, 'aviso_tarpit_total'), { '': 5 }, 'monitoring sees each that waited')
 })
 
 test('others are not slowed; one IPv6 /64 is one peer; trusted ones never wait', async () => {

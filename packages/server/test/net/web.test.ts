@@ -14,6 +14,7 @@ import { createNetwork, type GenerationNetwork } from '../../src/net/listeners.t
 import { Web, WebError, type WebHandler } from '../../src/net/web/contracts.ts'
 import { http } from '../../src/net/web/endpoint.ts'
 import { openWeb } from '../../src/net/web/routes.ts'
+import { samples } from '../fixtures/metrics.ts'
 import { house, Peer, settings, type House } from './fixtures.ts'
 
 interface Served {
@@ -92,7 +93,7 @@ test('the longest route answers, a host of its own before all others', async (t)
 })
 
 test('HEAD is GET without its body, OPTIONS tells the methods, others are refused', async (t) => {
-  const { port, web, scope } = await served(t)
+  const { port, web, scope, h } = await served(t)
   web.route(scope, { method: 'GET', path: '/hello', handle: saying('hello') })
   const head = await ask(port, { path: '/hello', method: 'HEAD' })
   assert.deepEqual([head.status, head.headers['content-length'], head.body], [200, '5', ''])
@@ -101,6 +102,11 @@ test('HEAD is GET without its body, OPTIONS tells the methods, others are refuse
   const post = await ask(port, { path: '/hello', method: 'POST', body: 'x' })
   assert.deepEqual([post.status, post.headers.allow], [405, 'GET, HEAD, OPTIONS'])
   assert.equal((await ask(port, { path: '/', method: 'TRACE' })).status, 404)
+  assert.deepEqual(
+    await samples(h, 'aviso_http_requests_total'),
+    { 'HEAD 200': 1, 'OPTIONS 204': 1, 'POST 405': 1, 'other 404': 1 },
+    'monitoring sees each',
+  )
 })
 
 test('errors are pages for browsers and lines for others; what is thrown is not shown', async (t) => {

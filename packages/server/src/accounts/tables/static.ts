@@ -10,7 +10,14 @@ export const staticTable = table({
   name: 'static',
   summary: 'Holds the pairs that the config gives it.',
   config: v.strictObject({
-    entries: v.pipe(v.record(v.string(), values), v.description('a value, or a list of values, by key')),
+    entries: v.pipe(
+      v.record(v.string(), values),
+      v.check(
+        (entries) => new Set(Object.keys(entries).map(foldKey)).size === Object.keys(entries).length,
+        'two keys are the same but for their spelling',
+      ),
+      v.description('a value, or a list of values, by key'),
+    ),
   }),
 
   create({ entries }) {

@@ -82,6 +82,8 @@ export class Chronicle {
       why: refusal.message,
       ...(recipient === undefined ? {} : { recipient: recipient.address.toString() }),
     })
+    if (!this.#passage.simulated)
+      this.#pipeline.refused.inc({ pipeline: this.#pipeline.options.name, stage, code: String(refusal.code) })
     const outcome = refusal.temporary ? 'deferred' : 'rejected'
     if (stage === 'content') this.#count(outcome)
     // A recipient that was refused is one line in the story of a mail that may go on.
@@ -114,7 +116,9 @@ export class Chronicle {
 
   /** The client went away, or thought better of it. */
   abandoned(): void {
-    if (this.#trace.steps.length > 0 || this.#passage.recipients.length > 0) this.#tell('abandoned', 0)
+    if (this.#trace.steps.length === 0 && this.#passage.recipients.length === 0) return
+    this.#count('abandoned')
+    this.#tell('abandoned', 0)
   }
 
   #count(outcome: string): void {

@@ -142,7 +142,7 @@ export interface MailCheck {
 export interface MailModifier {
   /** Its edit vouches for the header as it is: it comes after the edits of all that do not, wherever it stands in the config. */
   readonly seals?: boolean
-  /** At MAIL: another reverse-path. Never asked for `<>`. Throws `SmtpError` to refuse. */
+  /** At MAIL, in a route at its first recipient: another reverse-path. Never asked for `<>`. Throws `SmtpError` to refuse. */
   sender?(mail: Mail, sender: MailAddress): Awaitable<MailAddress | null>
   /** At RCPT, before the routing: what the recipient becomes, one or more addresses. Throws `SmtpError` to refuse. */
   recipient?(mail: Mail, recipient: MailAddress): Awaitable<readonly MailAddress[]>

@@ -21,7 +21,7 @@ export interface Way {
 export interface Leg {
   to: NamedTarget
   readonly way: Way
-  readonly mail: Mail
+  mail: Mail
   delivery: Delivery
   routed: readonly Routed[]
 }
@@ -44,6 +44,8 @@ export class Itinerary {
   readonly #chronicle: Chronicle
   readonly #legs: Leg[] = []
   readonly #ways: Way[]
+  /** The mail as it goes each way whose reverse-path may differ. */
+  readonly #mails = new Map<Way, Mail>()
   readonly #start: Ways
   readonly #entered = new Set<Route>()
   /** Keeps one delivery from being filled by the client's answers to each recipient. */
@@ -100,6 +102,18 @@ export class Itinerary {
       await without(leg, ({ recipient }) => recipient.address.toString() === address.toString())
   }
 
+  /** The mail has another reverse-path: what was begun under the old one begins anew. */
+  async senderChanged(): Promise<void> {
+    this.#mails.clear()
+    for (const leg of this.#legs) {
+      const mail = await this.#mailFor(leg.way)
+      // Where it is the passage itself, the target sees the new one; but a pipeline was told at its own MAIL.
+      if (mail === leg.mail && !leg.to.key.startsWith('pipeline/')) continue
+      leg.mail = mail
+      await anew(leg, leg.routed)
+    }
+  }
+
   /** Forgets all deliveries. */
   abort(): void {
     for (const { delivery } of this.#legs) delivery.abort()
@@ -136,10 +150,11 @@ export class Itinerary {
     const own = this.#extended(ways, route)
     for (const each of await this.#rewritten(address, route.modifiers, recipient))
       if (end.kind === 'routes') await this.#follow(end.routes, each, recipient, own, planned)
-      else if (end.kind === 'accounts') await this.#toAccounts(each, recipient, own, planned)
-      else
+      else {
+        if (end.accounts) await this.#toAccounts(each, recipient, own, planned)
         for (const to of end.targets)
           this.#plan({ to, way: own[0], routed: { recipient, address: each, account: undefined } }, planned)
+      }
   }
 
   /** Our accounts and aliases; for those who may relay, everybody else. */
@@ -200,7 +215,7 @@ export class Itinerary {
     const known = this.#legs.find((one) => one.to.key === to.key && one.way === way)
     if (known !== undefined) return known
     const passage = this.#passage
-    const mail = way.forwarded ? await this.#mailFor(way) : passage
+    const mail = await this.#mailFor(way)
     // RFC 4865: what its sender wants held waits in the queue, our own mailboxes' mail too.
     const later = to.target.queued || (passage.parameters.holdUntil !== undefined && !this.#each)
     const { target } = later ? this.#options.queue.for(to) : to
@@ -220,13 +235,33 @@ export class Itinerary {
     leg.delivery = delivery
   }
 
-  /** For what is sent on: its reverse-path is the forwarder's to choose. */
+  /** What modifiers make of the reverse-path. */
+  async rewrittenSender(modifiers: readonly NamedModifier[], sender: MailAddress | null): Promise<MailAddress | null> {
+    let current = sender
+    for (const { name, modifier } of modifiers) {
+      if (current === null || modifier.sender === undefined) continue
+      const before = current.toString()
+      current = await modifier.sender(this.#passage, current)
+      const after = current?.toString() ?? '<>'
+      if (after !== before)
+        this.#chronicle.add({ stage: 'modifier', by: name, did: `sender ${before} becomes ${after}` })
+    }
+    return current
+  }
+
+  /** The mail as it goes a way: its reverse-path is what the routes make of it, and of what is sent on, the forwarder's to choose. */
   async #mailFor(way: Way): Promise<Mail> {
     const passage = this.#passage
-    let { sender } = passage
-    for (const { modifier } of way.modifiers)
-      if (sender !== null && modifier.forward !== undefined) sender = await modifier.forward(passage, sender)
-    return sender === passage.sender ? passage : withSender(passage, sender)
+    if (way === this.#start[0]) return passage
+    const known = this.#mails.get(way)
+    if (known !== undefined) return known
+    let sender = await this.rewrittenSender(way.modifiers.slice(this.#options.modifiers.length), passage.sender)
+    if (way.forwarded)
+      for (const { modifier } of way.modifiers)
+        if (sender !== null && modifier.forward !== undefined) sender = await modifier.forward(passage, sender)
+    const mail = sender === passage.sender ? passage : withSender(passage, sender)
+    this.#mails.set(way, mail)
+    return mail
   }
 
   async #rewritten(
@@ -315,11 +350,14 @@ const sameEnd = (a: Routed, b: Routed): boolean =>
 /** Takes recipients out of a delivery, which has to begin anew for that. */
 async function without(leg: Leg, gone: (routed: Routed) => boolean): Promise<void> {
   const left = leg.routed.filter((routed) => !gone(routed))
-  if (left.length === leg.routed.length) return
+  if (left.length < leg.routed.length) await anew(leg, left)
+}
+
+async function anew(leg: Leg, routed: readonly Routed[]): Promise<void> {
   leg.delivery.abort()
   leg.delivery = leg.to.target.begin(leg.mail)
-  leg.routed = left
-  for (const routed of left) await leg.delivery.add(routed)
+  leg.routed = routed
+  for (const one of routed) await leg.delivery.add(one)
 }
 
 /** A mail whose reverse-path differs for one leg. */

@@ -28,6 +28,13 @@ import type { Route } from './routes.ts'
 import { type Around, askAll, type Judged, type NamedCheck, worst } from './stage.ts'
 import type { Step } from './trace.ts'
 
+/** What a pipeline found out about a mail before it sent it into another one. */
+export interface Found {
+  readonly quarantined: boolean
+  /** As `Mail.results`. */
+  readonly results: readonly string[]
+}
+
 export class Passage implements Mail {
   readonly id: string
   readonly client: Client
@@ -55,6 +62,8 @@ export class Passage implements Mail {
   readonly #domains = new Map<string, Pass>()
   #quarantined = false
   #discarded = false
+  /** What Authentication-Results of ours there are in the message is true: a pipeline before this one wrote them. */
+  #ours = false
 
   constructor(
     pipeline: Pipeline,
@@ -94,7 +103,7 @@ export class Passage implements Mail {
       await this.#meet(checks)
       const asked = this.#ask('sender', checks, (check) => check.sender?.(this))
       if (asked instanceof Promise) await asked
-      await this.#rewriteSender()
+      this.sender = await this.#itinerary.rewrittenSender(this.#pipeline.options.modifiers, this.sender)
     } catch (error) {
       this.#over()
       throw this.#chronicle.refused(error, 'sender')
@@ -127,9 +136,15 @@ export class Passage implements Mail {
 
   /**
    * Takes the message. Resolves when it is safe for every recipient, with what became of each; throws `SmtpError` when the client must keep it. A recipient's failure
-   * that the client cannot be told of goes to the queue, which tries again or tells the sender.
+   * that the client cannot be told of goes to the queue, which tries again or tells the sender. `before`: what the pipeline found that sent it here.
    */
-  async data(message: Message): Promise<readonly Outcome[]> {
+  async data(message: Message, before?: Found): Promise<readonly Outcome[]> {
+    if (before !== undefined) {
+      this.#quarantined ||= before.quarantined
+      this.results.unshift(...before.results)
+      // One field has all of them. What the queue kept meanwhile is known from the message alone.
+      this.#ours = before.results.length === 0
+    }
     for (const pass of this.#passes()) pass.spend(message.size)
     try {
       const checked = await this.#check(message)
@@ -190,7 +205,10 @@ export class Passage implements Mail {
     let checked = message
     for (const { verdict } of await this.#ask('content', all, (check) => check.content?.(this, message))) {
       if (verdict.message !== undefined) checked = verdict.message
-      if (verdict.sender !== undefined) this.sender = verdict.sender
+      if (verdict.sender !== undefined) {
+        this.sender = verdict.sender
+        await this.#itinerary.senderChanged()
+      }
       for (const address of verdict.remove ?? []) await this.#itinerary.remove(address)
       for (const address of verdict.add ?? []) await this.#itinerary.add(address, { address, parameters: {} })
     }
@@ -204,7 +222,7 @@ export class Passage implements Mail {
       prepend: [...(results === undefined ? [] : [results]), received(this, hostname)],
       // RFC 5321 §4.4: the one Return-Path is made at the final delivery, whatever the client wrote.
       remove: ['Return-Path'],
-      change: forgedResults(checked.header, hostname) ?? [],
+      change: this.#ours ? [] : (forgedResults(checked.header, hostname) ?? []),
     }
     const base = checked.edited([ours, ...this.#edits])
     const legs = this.#itinerary.legs.filter(({ routed }) => routed.length > 0)
@@ -308,17 +326,6 @@ export class Passage implements Mail {
         return judged?.verdict ?? accept()
       })
       this.#weigh('connection', [{ check: named.name, verdict }], undefined)
-    }
-  }
-
-  async #rewriteSender(): Promise<void> {
-    for (const { name, modifier } of this.#pipeline.options.modifiers) {
-      if (this.sender === null || modifier.sender === undefined) continue
-      const before = this.sender.toString()
-      this.sender = await modifier.sender(this, this.sender)
-      const after = this.sender?.toString() ?? '<>'
-      if (after !== before)
-        this.#chronicle.add({ stage: 'modifier', by: name, did: `sender ${before} becomes ${after}` })
     }
   }
 

@@ -67,19 +67,25 @@ export class Pipeline {
   readonly scope: Scope
   readonly counted: CounterMetric
   readonly judged: CounterMetric
+  readonly refused: CounterMetric
 
   constructor(scope: Scope, options: PipelineOptions) {
     this.scope = scope
     this.options = options
     this.counted = scope.metrics.counter(
       'aviso_mails_total',
-      'Mails that came to the end of their data, by pipeline and outcome',
+      'Mails that came to the end of their data, and those abandoned before it, by pipeline and outcome',
       ['pipeline', 'outcome'],
     )
     this.judged = scope.metrics.counter(
       'aviso_mail_verdicts_total',
       'Verdicts of checks other than accept, by pipeline, check and action',
       ['pipeline', 'check', 'action'],
+    )
+    this.refused = scope.metrics.counter(
+      'aviso_mail_refusals_total',
+      'Senders, recipients and mails that were refused, by pipeline, stage and the code that the client was told',
+      ['pipeline', 'stage', 'code'],
     )
   }
 

@@ -20,28 +20,30 @@ export interface NamedTarget {
   readonly target: MailTarget
 }
 
-/** Where a route ends. `accounts`: our accounts and aliases, and for those who may relay everybody else. */
+/** Where a route ends. `accounts`: a copy for our accounts and aliases, and for those who may relay everybody else. */
 export type End =
-  | { readonly kind: 'accounts' }
-  | { readonly kind: 'targets'; readonly targets: readonly NamedTarget[] }
+  | { readonly kind: 'deliver'; readonly accounts: boolean; readonly targets: readonly NamedTarget[] }
   | { readonly kind: 'reject'; readonly reply: SmtpError }
   | { readonly kind: 'routes'; readonly routes: readonly Route[] }
 
+/** Patterns of which one must fit, for each of the things that a rule names. */
+export interface Fitting<Asked = Table> {
+  readonly sender?: readonly Pattern<Asked>[]
+  readonly recipient?: readonly Pattern<Asked>[]
+  readonly account?: readonly Pattern<Asked>[]
+}
+
 /** One rule. */
-export interface Route {
+export interface Route extends Fitting {
   /** Its place in the config, for the trace: `routes[0]`. */
   readonly name: string
-  /** Patterns of which one must fit, for each of the things that the rule names. */
-  readonly sender?: readonly Pattern[]
-  readonly recipient?: readonly Pattern[]
-  readonly account?: readonly Pattern[]
   readonly checks: readonly NamedCheck[]
   readonly modifiers: readonly NamedModifier[]
   readonly end: End
 }
 
-/** What fits an address. */
-export type Pattern =
+/** What fits an address; `Asked` is a table, or its key in the config. */
+export type Pattern<Asked = Table> =
   | { readonly kind: 'any' }
   /** The null reverse-path. */
   | { readonly kind: 'null' }
@@ -52,7 +54,7 @@ export type Pattern =
   /** Subdomains of a domain, at any depth: `*.example.org`. */
   | { readonly kind: 'subdomains'; readonly of: string }
   /** The whole address, then its domain. */
-  | { readonly kind: 'table'; readonly table: Table }
+  | { readonly kind: 'table'; readonly table: Asked }
 
 /** What the rules look at. */
 export interface Travelling {
@@ -66,6 +68,29 @@ export interface Travelling {
 export async function choose(routes: readonly Route[], travelling: Travelling): Promise<Route | undefined> {
   for (const route of routes) if (await fitsRoute(route, travelling)) return route
   return undefined
+}
+
+/** Whether all mail that a later route is for takes an earlier one, so that the later one is never reached. */
+export function covers<Asked>(earlier: Fitting<Asked>, later: Fitting<Asked>): boolean {
+  return (['sender', 'recipient', 'account'] as const).every((which) => {
+    const [wide, narrow] = [earlier[which], later[which]]
+    return wide === undefined || narrow?.every((one) => wide.some((other) => includes(other, one))) === true
+  })
+}
+
+function includes<Asked>(wide: Pattern<Asked>, narrow: Pattern<Asked>): boolean {
+  if (wide.kind === 'any') return true
+  if (wide.kind === 'null' || wide.kind === 'postmaster') return wide.kind === narrow.kind
+  if (wide.kind === 'table') return narrow.kind === 'table' && narrow.table === wide.table
+  if (wide.kind === 'address') return narrow.kind === 'address' && narrow.address === wide.address
+  const domain =
+    narrow.kind === 'address'
+      ? narrow.address.slice(narrow.address.lastIndexOf('@') + 1)
+      : narrow.kind === 'domain'
+        ? narrow.domain
+        : undefined
+  if (wide.kind === 'domain') return domain === wide.domain
+  return domain?.endsWith(`.${wide.of}`) ?? (narrow.kind === 'subdomains' && `.${narrow.of}`.endsWith(`.${wide.of}`))
 }
 
 async function fitsRoute({ sender, recipient, account }: Route, travelling: Travelling): Promise<boolean> {

@@ -32,6 +32,7 @@ class Rerouted implements Delivery {
   readonly #routed: Routed[] = []
   #passage: Promise<Passage> | undefined
   #message: Message | undefined
+  #quarantined = false
 
   constructor(find: () => Pipeline | undefined, mail: Mail) {
     this.#find = find
@@ -45,15 +46,19 @@ class Rerouted implements Delivery {
     this.#routed.push(routed)
   }
 
-  body(message: Message): void {
+  body(message: Message, quarantined: boolean): void {
     this.#message = message
+    this.#quarantined = quarantined
   }
 
   async commit(): Promise<readonly Outcome[]> {
     const passage = await this.#passage
     if (passage === undefined || this.#message === undefined) return []
     try {
-      const outcomes = await passage.data(this.#message)
+      const outcomes = await passage.data(this.#message, {
+        quarantined: this.#quarantined,
+        results: this.#mail.results,
+      })
       return this.#routed
         .map((routed): Outcome => {
           const mine = outcomes.filter((outcome) => outcome.routed.recipient.address === routed.address)
@@ -70,7 +75,7 @@ class Rerouted implements Delivery {
     const passage = await this.#passage
     if (passage === undefined) return { steps: [], refusal: undefined }
     try {
-      await passage.data(message)
+      await passage.data(message, { quarantined: false, results: this.#mail.results })
       return { steps: passage.steps, refusal: undefined }
     } catch (error) {
       return { steps: passage.steps, refusal: asSmtpError(error) }

@@ -191,6 +191,18 @@ describe('the small ones', () => {
     assert.deepEqual(await look('with-domain', 'anna@example.net'), [])
   })
 
+  test('static: a value or several by key, in any spelling; the same key twice is a mistake', async (t) => {
+    const { look } = await openTestTables(t, {
+      static: { entries: { 'Info@BÜCHER.example': ['a', 'b'], 'bücher.example': 'c', Plain: '' } },
+    })
+    assert.deepEqual(await look('static', 'info@xn--bcher-kva.example'), ['a', 'b'])
+    assert.deepEqual(await look('static', 'BÜCHER.EXAMPLE'), ['c'])
+    assert.deepEqual(await look('static', 'plain'), [''])
+    assert.deepEqual(await look('static', 'nobody@xn--bcher-kva.example'), [])
+    const entries = { 'team@example.org': 'anna@example.org', 'Team@Example.ORG': 'ben@example.org' }
+    await assert.rejects(openTestTables(t, { static: { entries } }), /the same but for their spelling/)
+  })
+
   test('chain: values flow on, one that misses ends it, an optional one does not', async (t) => {
     const { look } = await openTestTables(t, {
       'static/first': { entries: { a: ['b', 'c'], lone: 'x' } },

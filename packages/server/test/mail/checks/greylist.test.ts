@@ -136,6 +136,21 @@ describe('greylist', () => {
     assert.equal(await house.scope.use(Store).core(greylistStore).size(), 0)
   })
 
+  test('how much is remembered is as the config says', async (t) => {
+    const house = await open(t, { 'max-entries': 1000 })
+    const store = house.scope.use(Store).core(greylistStore)
+    const entries = Array.from({ length: 1500 }, (_one, i) => ({
+      kind: 'triplet' as const,
+      key: Buffer.from(`key-${i}`),
+      passed: 0,
+      keep: DAY,
+    }))
+    await store.remember({ entries, most: 10_000 })
+    await assert.rejects(from(house, '192.0.2.7'), wait)
+    const size = await store.size()
+    assert.ok(size > 900 && size <= 1000, String(size))
+  })
+
   test('what is remembered is bounded, and expired entries go', async (t) => {
     const house = await open(t)
     const store = house.scope.use(Store).core(greylistStore)

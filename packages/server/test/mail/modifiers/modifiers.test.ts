@@ -82,6 +82,48 @@ describe('replace-sender', () => {
       ['Return-Path: <bo@new.example>', 'Return-Path: <bo@example.com>', 'Return-Path: <>'],
     )
   })
+
+  test('in a route it counts for what takes that route, and for nothing else', async (t) => {
+    const tables = { 'static/list': { entries: { 'bo@example.net': 'list@example.org' } } }
+    const routes = [
+      { recipient: ['ben@example.org'], modifiers: { 'replace-sender': { table: 'static/list' } } },
+      {
+        recipient: ['carl@example.org'],
+        modifiers: { 'replace-sender': { table: 'static/list' } },
+        deliver: ['pipeline/in'],
+      },
+    ]
+    const house = await openHouse(t, {
+      tables,
+      config: { incoming: { routes }, pipelines: { in: {} } },
+      dns: { 'example.com': { fails: 'SERVFAIL' } },
+    } as Options)
+    house.fake.aliases.set('ben@example.org', ['ben@example.org', 'zoe@example.com'])
+    const to = ['anna@example.org', 'ben@example.org', 'carl@example.org']
+    const id = await house.receive({ to, from: 'bo@example.net' })
+    const paths = await Promise.all(
+      ['anna', 'ben', 'carl'].map(async (local) => (await house.mails(local))[0]?.split('\r\n')[0]),
+    )
+    assert.deepEqual(paths, [
+      'Return-Path: <bo@example.net>',
+      'Return-Path: <list@example.org>',
+      'Return-Path: <list@example.org>',
+    ])
+    assert.equal((await house.queue.list({}, 1))[0]?.sender, 'list@example.org')
+    const told = (await house.stories.byId(id))?.steps.filter(({ stage }) => stage === 'modifier')
+    assert.deepEqual(
+      new Set(told?.map(({ by, did }) => `${by}: ${did}`)),
+      new Set(['replace-sender: sender bo@example.net becomes list@example.org']),
+    )
+  })
+
+  test('a table that fails in a route refuses the recipients that take it, for now', async (t) => {
+    const tables = { 'sql-query': { path: '/nowhere/x.db', lookup: 'SELECT ?' } }
+    const routes = [{ recipient: ['ben@example.org'], modifiers: { 'replace-sender': { table: 'sql-query' } } }]
+    const house = await openHouse(t, incoming({}, { routes }, { tables }))
+    await assert.rejects(house.receive({ to: ['anna@example.org', 'ben@example.org'] }), refusal(451, '4.3.0'))
+    await house.receive({ to: ['anna@example.org'] })
+  })
 })
 
 describe('subaddress', () => {

@@ -258,6 +258,19 @@ describe('DMARC', () => {
     await assert.rejects(silent.receive({ to: anna, message: sealed }), refusal(451, '4.7.1'))
   })
 
+  test('in a pipeline within it finds out by itself what no check before it has asked for', async (t) => {
+    const opened = await openHouse(t, {
+      config: {
+        incoming: { checks: { spf: false, dkim: false, dmarc: false }, routes: [{ deliver: ['pipeline/inner'] }] },
+        pipelines: { inner: { checks: { dmarc: true } } },
+      },
+      dns: zones('reject'),
+    })
+    await assert.rejects(opened.receive({ to: anna }), refusal(550, '5.7.1', /DMARC/))
+    await opened.receive({ to: anna, message: await signedMail() })
+    assert.match(await results(opened), /^mail\.example\.org; dmarc=pass/)
+  })
+
   test('all four in one field, each asked once', async (t) => {
     const all: Zones = { ...zones('reject'), ...spf('v=spf1 ip4:192.0.2.7 -all') }
     const opened = await house(t, { spf: true, dkim: true, dmarc: true, arc: true }, all)
@@ -319,6 +332,55 @@ describe('what our own users write', () => {
       const text = (await opened.mails('ben')).at(-1) ?? ''
       assert.equal(text.includes('DKIM-Signature'), signs, from)
     }
+  })
+
+  test('is signed as the config says: keys, forms, fields, and for how long', async (t) => {
+    const sign = async (settings: object, message: string, as = 'anna@example.org') => {
+      const opened = await openHouse(t, {
+        config: { outgoing: { checks: { 'authorised-sender': false }, modifiers: { dkim: settings } } },
+      } as Options)
+      await opened.submit({ as: 'anna', to: ['ben@example.org'], message: `From: ${as}\r\n${message}` })
+      const [text = ''] = await opened.mails('ben')
+      const keys = await opened.scope.use(Keys).keys('example.org')
+      const zones = Object.fromEntries(keys.map(({ name, record }) => [name, { TXT: [record] }]))
+      const verify = async (changed = text, days = 0) =>
+        (
+          await verifyDkim(Signed.of(Buffer.from(changed)), {
+            resolver: zoneResolver(zones),
+            now: opened.clock.now() + days * 86_400_000,
+          })
+        ).signatures.map(({ status, algorithm }) => `${algorithm} ${status}`)
+      return { text, verify }
+    }
+    const own = await sign(
+      { keys: ['ed25519'], lifetime: '1d', header: 'simple', body: 'simple', oversign: ['X-Own'], sign: ['X-Once'] },
+      'X-Once: 1\r\nSubject: x\r\n\r\nHi  there\r\n',
+    )
+    assert.match(own.text, /c=simple\/simple/)
+    assert.deepEqual(await own.verify(), ['ed25519-sha256 pass'])
+    const changes: readonly (readonly [story: string, text: string, days: number, status: string])[] = [
+      ['the day after', own.text, 2, 'policy'],
+      ['blanks in the body count', own.text.replace('Hi  there', 'Hi there'), 0, 'fail'],
+      ['blanks in the header count', own.text.replace('X-Once: 1', 'X-Once:  1'), 0, 'fail'],
+      ['a field that is oversigned was added', own.text.replace('Subject:', 'X-Own: 2\r\nSubject:'), 0, 'fail'],
+      ['a field that is signed was changed', own.text.replace('X-Once: 1', 'X-Once: 2'), 0, 'fail'],
+      ['a field that is not signed was changed', own.text.replace('Subject: x', 'Subject: y'), 0, 'pass'],
+    ]
+    for (const [story, text, days, status] of changes)
+      assert.deepEqual(await own.verify(text, days), [`ed25519-sha256 ${status}`], story)
+    const usual = await sign({ keys: ['ed25519'], lifetime: '0s' }, 'Subject: x\r\n\r\nHi  there\r\n')
+    assert.match(usual.text, /c=relaxed\/relaxed/)
+    assert.deepEqual(await usual.verify(usual.text.replace('Hi  there', 'Hi there'), 9999), ['ed25519-sha256 pass'])
+    const below = await sign({ keys: ['ed25519'], subdomains: false }, '\r\nHi\r\n', 'anna@lists.example.org')
+    assert.ok(!below.text.includes('DKIM-Signature'))
+  })
+
+  test('what the server itself writes has no sender, and is signed all the same', async (t) => {
+    const opened = await openHouse(t, { config: { local: { modifiers: { dkim: { keys: ['ed25519'] } } } } })
+    const message = Buffer.from('From: MAILER-DAEMON@example.org\nSubject: Undelivered\n\nSorry\n')
+    await opened.transport.send({ from: '', to: anna, message })
+    const [text = ''] = await opened.mails('anna')
+    assert.match(text, /^Return-Path: <>\r\n[^]*DKIM-Signature: [^;]*;[^]*d=example\.org;/)
   })
 
   test('only asked what would happen, no keys are made', async (t) => {

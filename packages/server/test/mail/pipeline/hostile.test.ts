@@ -108,3 +108,33 @@ describe('a message made to be work costs a moment, and is taken or refused for 
     }
   })
 })
+
+describe('mail that is no worse than odd is taken as it came', () => {
+  const from = 'From: bo@example.net\r\n'
+  const odd: readonly (readonly [what: string, header: string, body: string])[] = [
+    ['no Date, no Message-ID, no To', from, 'Hi\r\n'],
+    ['a Date that is none', `${from}Date: yesterday\r\n`, 'Hi\r\n'],
+    ['addresses that cannot be read', `${from}To: a b c <<x@>, undisclosed\r\nReply-To: @@\r\n`, 'Hi\r\n'],
+    ['an underscore in a domain', 'From: bo@mail_1.example.net\r\n', 'Hi\r\n'],
+    ['Subject twice', `${from}Subject: one\r\nSubject: two\r\n`, 'Hi\r\n'],
+    ['a line of the header without a colon', `${from}this is no field\r\nSubject: x\r\n`, 'Hi\r\n'],
+    ['raw Latin-1 in the header', `${from}Subject: Gr\xfc\xdfe\r\n`, 'Hi\r\n'],
+    ['a multipart without a boundary', `${from}MIME-Version: 1.0\r\nContent-Type: multipart/mixed\r\n`, 'Hi\r\n'],
+    [
+      'a multipart without an end',
+      `${from}MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n`,
+      '--b\r\n\r\nHi\r\n',
+    ],
+    ['a Content-Type that is none', `${from}Content-Type: text\r\nContent-Transfer-Encoding: x-own\r\n`, 'Hi\r\n'],
+    ['base64 that is none', `${from}Content-Transfer-Encoding: base64\r\n`, '!!!\r\n'],
+    ['no header', '', 'Hi\r\n'],
+  ]
+  for (const [what, header, body] of odd)
+    test(what, async (t) => {
+      const house = await openHouse(t, { standard: true, dns: { 'example.net': { TXT: ['v=spf1 +all'] } } })
+      const message = Buffer.from(`${header}\r\n${body}`, 'latin1')
+      await house.receive({ to: ['anna@example.org'], message })
+      const [mail] = [...(await house.mails('anna')), ...(await house.mails('anna', 'Junk'))]
+      assert.ok(mail?.endsWith(message.toString('utf8')), mail)
+    })
+})

@@ -238,7 +238,8 @@ export async function openHouse(
       if (address === undefined) throw new Error(`${to} is no address`)
       await passage.recipient(address, mail.notify?.[to] ?? {})
     }
-    await passage.data(Message.of(Buffer.from(mail.message ?? MESSAGE)))
+    const { message = MESSAGE } = mail
+    await passage.data(Message.of(typeof message === 'string' ? Buffer.from(message) : message))
     return passage.id
   }
 
@@ -318,7 +319,7 @@ export interface Sent {
   readonly to: readonly string[]
   /** The reverse-path; '' for a notification. */
   readonly from?: string
-  readonly message?: string
+  readonly message?: string | Uint8Array
   readonly as?: string
   readonly client?: Partial<Client>
   readonly parameters?: Partial<MailParameters>

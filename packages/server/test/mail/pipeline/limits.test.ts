@@ -83,6 +83,21 @@ describe('limits of a pipeline', () => {
     await accounts.submit({ as: 'anna', to: ['carl@example.org'] })
   })
 
+  test('a scope that is limited alone sends some away, and goes on for all others', async (t) => {
+    for (const scope of ['all', 'ip', 'network', 'sender', 'sender-domain', 'account'] as const) {
+      const house = await openHouse(t, limited({ [scope]: { concurrency: 1 } }))
+      const bo = MailAddress.of('bo', 'example.net') ?? assert.fail()
+      const account = house.fake.list.get('anna@example.org')
+      const enter = () => house.incoming.begin(house.client({ account }), bo, PARAMETERS)
+      for (let round = 0; round < 2; round++) {
+        const first = await turned(house, enter())
+        await assert.rejects(turned(house, enter()), busy, scope)
+        first.abort()
+      }
+      ;(await turned(house, enter())).abort()
+    }
+  })
+
   test('bandwidth: after a large mail the next one waits', async (t) => {
     const house = await openHouse(t, limited({ ip: { bandwidth: '1KiB' } }))
     await house.receive({ to: ['anna@example.org'], message: `From: a@b.example\r\n\r\n${'x'.repeat(20_000)}\r\n` })

@@ -2,10 +2,23 @@
 
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { MailAddress } from '@aviso/mime'
+import { SmtpError } from '@aviso/smtp'
+import { configSchema } from '../../../src/config.ts'
+import { ConfigError, loadConfig } from '../../../src/kernel/config/load.ts'
 import { Message } from '../../../src/mail/pipeline/message.ts'
-import { accept, finding, type MailCheck, reject } from '../../../src/mail/pipeline/contracts.ts'
+import {
+  accept,
+  finding,
+  type MailCheck,
+  type MailTarget,
+  reject,
+  type Routed,
+} from '../../../src/mail/pipeline/contracts.ts'
 import { STORIES, storyStore } from '../../../src/mail/stories/store.ts'
 import { openHouse, type Options, refusal } from './house.ts'
 
@@ -77,6 +90,44 @@ describe('routes', () => {
     assert.deepEqual(await house.mails('ben'), [])
   })
 
+  test('one of several targets that cannot take the mail now gets it from the queue; the others do not get it twice', async (t) => {
+    const taken: string[] = []
+    const answers: (SmtpError | undefined)[] = [new SmtpError(451, '4.3.2', 'not now'), undefined]
+    const sink: MailTarget = {
+      queued: false,
+      begin() {
+        const routed: Routed[] = []
+        return {
+          add: (one) => void routed.push(one),
+          body() {},
+          commit: async () => {
+            const failure = answers.shift()
+            if (failure === undefined) taken.push(...routed.map(({ address }) => address.toString()))
+            return routed.map((one) => ({ routed: one, failure }))
+          },
+          abort() {},
+        }
+      },
+    }
+    const house = await openHouse(
+      t,
+      routed({ routes: [{ deliver: ['accounts', 'sink'] }] }, { sink, config: { targets: { sink: true } } }),
+    )
+    await house.receive({ to: ['anna@example.org'] })
+    assert.deepEqual(taken, [])
+    await house.pass(10 * 60_000)
+    assert.deepEqual(taken, ['anna@example.org'])
+    assert.equal((await house.mails('anna')).length, 1)
+    assert.deepEqual(await house.waiting(), [])
+  })
+
+  test('the null sender is asked for in a table by the empty key', async (t) => {
+    const routes = [{ sender: [{ table: 'static/nobody' }], reject: { text: 'No notifications' } }]
+    const house = await openHouse(t, routed({ routes }, { tables: { 'static/nobody': { entries: { '': 'yes' } } } }))
+    await assert.rejects(house.receive({ from: '', to: ['anna@example.org'] }), refusal(554, '5.7.0', /notifications/))
+    await house.receive({ to: ['anna@example.org'] })
+  })
+
   test('rules within a rule; spelling of addresses does not matter', async (t) => {
     const house = await openHouse(
       t,
@@ -94,6 +145,33 @@ describe('routes', () => {
       refusal(554, '5.7.0', /books/),
     )
     await house.receive({ from: 'x@xn--bcher-kva.example', to: ['ben@example.org'] })
+  })
+
+  test('our accounts get a copy beside other targets: mailboxes, and what aliases lead to', async (t) => {
+    const seen: string[] = []
+    const sink: MailTarget = {
+      queued: false,
+      begin() {
+        const all: Routed[] = []
+        return {
+          add: (one) => void all.push(one),
+          body() {},
+          commit: async () =>
+            all.map((one) => (seen.push(one.address.toString()), { routed: one, failure: undefined })),
+          abort() {},
+        }
+      },
+    }
+    const house = await openHouse(
+      t,
+      routed({ routes: [{ deliver: ['sink', 'accounts'] }] }, { sink, config: { targets: { sink: true } } }),
+    )
+    house.fake.aliases.set('team@example.org', ['anna@example.org', 'ben@example.org'])
+    await house.receive({ to: ['team@example.org', 'carl@example.org'] })
+    assert.deepEqual(seen, ['team@example.org', 'carl@example.org'])
+    for (const one of ['anna', 'ben', 'carl']) assert.equal((await house.mails(one)).length, 1, one)
+    await assert.rejects(house.receive({ to: ['zoe@example.org'] }), refusal(550, '5.1.1'))
+    assert.equal(seen.length, 2, 'whom the accounts do not know is refused, with no copy for the others')
   })
 
   test('a table decides; one that cannot be asked means later, never the next rule (X-03)', async (t) => {
@@ -149,6 +227,35 @@ describe('routes', () => {
     await assert.rejects(house.receive({ to: ['ben@example.org', 'nobody@example.org'] }), refusal(550, '5.1.1'))
   })
 
+  test('a pipeline within knows what was found before it: Junk stays Junk, and one field has all results', async (t) => {
+    const house = await openHouse(t, {
+      check: {
+        content({ results }, { header }) {
+          if (results.length > 0) return { action: 'accept', results: ['dkim=none'] }
+          const odd = header.get('Subject') !== undefined
+          return { action: odd ? 'quarantine' : 'accept', why: '', results: ['spf=pass smtp.mailfrom=example.net'] }
+        },
+      },
+      config: {
+        incoming: { routes: [{ deliver: ['pipeline/middle'] }] },
+        pipelines: {
+          middle: { routes: [{ deliver: ['pipeline/inner'] }] },
+          inner: { checks: { 'test/inner': true } },
+        },
+      },
+    } as Options)
+    const forged = 'Authentication-Results: mail.example.org; spf=fail\r\n'
+    await house.receive({ to: ['anna@example.org'], message: `${forged}From: bo@example.net\r\n\r\nHi\r\n` })
+    await house.receive({ to: ['anna@example.org'], message: `${forged}Subject: Odd\r\n\r\nHi\r\n` })
+    const [mail = '', ...more] = await house.mails('anna')
+    const [junk = ''] = await house.mails('anna', 'Junk')
+    assert.deepEqual(more, [], 'what a check took for Junk is in no INBOX')
+    for (const one of [mail, junk])
+      assert.deepEqual(one.match(/^Authentication-Results:.*\r\n(?:\t.*\r\n)*/gm), [
+        'Authentication-Results: mail.example.org;\r\n\tspf=pass smtp.mailfrom=example.net;\r\n\tdkim=none\r\n',
+      ])
+  })
+
   test('pipelines that send into each other end with later, not with a full stack', async (t) => {
     const house = await openHouse(
       t,
@@ -179,12 +286,86 @@ describe('routes', () => {
   test('a target that is not there keeps the config from starting, and names the nearest', async (t) => {
     await assert.rejects(
       openHouse(t, routed({ routes: [{ deliver: ['mailbx'] }] })),
-      /routes\[0\] delivers to 'mailbx', but there is no such target; did you mean 'mailbox'/,
+      /there is no target 'mailbx'; did you mean 'mailbox'/,
     )
     await assert.rejects(
       openHouse(t, routed({ routes: [{ sender: [{ table: 'static/x' }] }] })),
       /there is no table 'static\/x'/,
     )
+  })
+})
+
+describe('a route that is never reached keeps the config from starting', () => {
+  const tables = { 'static/a': { entries: { x: '' } }, 'static/b': { entries: { x: '' } } }
+  const opened = (t: Parameters<typeof openHouse>[0], ...fits: readonly object[]) =>
+    openHouse(t, routed({ routes: fits.map((one) => ({ ...one, deliver: ['accounts'] })) }, { tables }))
+  const hidden: readonly (readonly [story: string, before: object, after: object])[] = [
+    ['the same twice, spelled otherwise', { sender: ['Bo@BÜCHER.example'] }, { sender: ['bo@xn--bcher-kva.example'] }],
+    ['an address behind its domain', { recipient: ['example.org'] }, { recipient: ['anna@example.org'] }],
+    ['a domain behind all', { recipient: ['*'] }, { recipient: ['example.org'], sender: ['example.net'] }],
+    ['subdomains of a subdomain', { sender: ['*.example'] }, { sender: ['*.b.example', 'x@c.b.example', 'd.example'] }],
+    ['some of several', { sender: ['<>', 'example.net'] }, { sender: ['<>'] }],
+    ['anything behind a route for everything', {}, { recipient: ['postmaster'] }],
+    ['a table twice', { sender: [{ table: 'static/a' }] }, { sender: [{ table: 'static/a' }], account: ['*'] }],
+  ]
+  for (const [story, before, after] of hidden)
+    test(story, async (t) => {
+      await assert.rejects(
+        opened(t, { recipient: ['other.example'] }, before, after),
+        /this route is never reached: route 2 of the list comes before it and takes all of its mail/,
+      )
+    })
+
+  test('within a rule as well', async (t) => {
+    const inner = { recipient: ['anna@example.org'], reject: {} }
+    await assert.rejects(
+      openHouse(t, routed({ routes: [{ sender: ['a.example'], routes: [inner, inner] }] })),
+      /this route is never reached: route 1 of the list/,
+    )
+  })
+
+  test('the config file is told to be wrong with the line of it, before anything starts', async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'aviso-routes-'))
+    t.after(() => rmSync(folder, { recursive: true, force: true }))
+    const file = join(folder, 'aviso.yaml')
+    const text = `hostname: mail.example.org
+mail:
+  incoming:
+    routes:
+      - { sender: [example.net], deliver: [mailbx] }
+      - { sender: [example.net], reject: {} }
+  pipelines:
+    inner:
+      routes:
+        - { recipient: [a.example], routes: [{ deliver: [pipeline/iner] }] }
+`
+    writeFileSync(file, text)
+    await assert.rejects(loadConfig(configSchema, file, { environment: {} }), (error) => {
+      assert.ok(error instanceof ConfigError)
+      assert.deepEqual(
+        error.problems.map(({ line, message }) => `${line}: ${message}`),
+        [
+          "5: there is no target 'mailbx'; did you mean 'mailbox'?",
+          '6: this route is never reached: route 1 of the list comes before it and takes all of its mail',
+          "10: there is no target 'pipeline/iner'; did you mean 'pipeline/inner'?",
+        ],
+      )
+      return true
+    })
+  })
+
+  test('one that is for something else too is not hidden', async (t) => {
+    const pairs: readonly (readonly [before: object, after: object])[] = [
+      [{ recipient: ['anna@example.org'] }, { recipient: ['example.org'] }],
+      [{ recipient: ['anna@example.org'] }, { recipient: ['anna@example.org', 'ben@example.org'] }],
+      [{ sender: ['example.net'], recipient: ['example.org'] }, { recipient: ['example.org'] }],
+      [{ sender: ['*.example'] }, { sender: ['example', '*.other'] }],
+      [{ sender: ['b.example'] }, { sender: ['*.b.example'] }],
+      [{ sender: ['<>'] }, { sender: ['*'] }],
+      [{ recipient: ['postmaster'] }, { recipient: ['postmaster@example.org'] }],
+      [{ sender: [{ table: 'static/a' }] }, { sender: [{ table: 'static/b' }] }],
+    ]
+    for (const [before, after] of pairs) await opened(t, before, after)
   })
 })
 
@@ -254,6 +435,24 @@ describe('what checks may do', () => {
     assert.deepEqual(await house.mails('anna'), [])
     assert.equal((await house.mails('ben')).length, 1)
     assert.equal((await house.mails('carl')).length, 1)
+  })
+
+  test('another reverse-path counts for every copy, for what is sent on or goes through another pipeline too', async (t) => {
+    const sender = MailAddress.of('new', 'example.org')
+    assert.ok(sender)
+    const house = await openHouse(t, {
+      check: { content: () => ({ action: 'accept', sender }) },
+      config: {
+        incoming: { routes: [{ recipient: ['ben@example.org'], deliver: ['pipeline/in'] }] },
+        pipelines: { in: {} },
+      },
+      dns: { 'example.com': { fails: 'SERVFAIL' } },
+    })
+    house.fake.aliases.set('away@example.org', ['zoe@example.com'])
+    await house.receive({ to: ['anna@example.org', 'ben@example.org', 'away@example.org'] })
+    assert.match((await house.mails('anna'))[0] ?? '', /^Return-Path: <new@example\.org>/)
+    assert.match((await house.mails('ben'))[0] ?? '', /^Return-Path: <new@example\.org>/)
+    assert.equal((await house.queue.list({}, 1))[0]?.sender, 'new@example.org', 'ours needs no SRS')
   })
 
   test('a finding is made once for a mail, the connection is judged once a session', async (t) => {
@@ -362,13 +561,17 @@ describe('the story of a mail', () => {
   })
 
   test('a refused mail has one too, and stories are forgotten in time', async (t) => {
-    const house = await openHouse(t, { check: { sender: () => reject(550, '5.7.1', 'Not you') } })
+    const house = await openHouse(t, {
+      check: { sender: () => reject(550, '5.7.1', 'Not you') },
+      config: { stories: '2h' },
+    })
     await assert.rejects(house.receive({ from: 'x@evil.example', to: ['anna@example.org'] }), refusal(550, '5.7.1'))
     const [story] = await house.stories.byAddress('x@evil.example', 1)
     assert.equal(story?.outcome, 'rejected')
     assert.deepEqual(story?.steps.at(-1)?.did, '550 5.7.1')
-    await house.pass(8 * 86_400_000)
     await house.pass(3_600_000)
+    assert.equal((await house.stories.byAddress('x@evil.example', 1)).length, 1)
+    await house.pass(3 * 3_600_000)
     assert.deepEqual(await house.stories.byAddress('x@evil.example', 1), [])
   })
 

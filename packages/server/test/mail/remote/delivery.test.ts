@@ -7,6 +7,7 @@ import { test } from 'node:test'
 import { SmtpError } from '@aviso/smtp'
 import type { RecipientResult } from '../../../src/mail/targets/remote/contracts.ts'
 import type { Zones } from '../../../src/net/dns/testing/index.ts'
+import { samples } from '../../fixtures/metrics.ts'
 import { good, parcelTo, type PeerWish, rig } from './rig.ts'
 
 /** Codes of the results, as `250 2.0.0`. */
@@ -356,6 +357,16 @@ test('a connection is used again for the next message, until it has carried enou
   await send()
   assert.equal(peers['127.0.0.2']?.connections, 3)
   assert.equal(peers['127.0.0.2']?.received.length, 5)
+})
+
+test('connections are counted by what assures them, and so are the messages that needed none of their own', async (t) => {
+  const zones: Zones = { ...two, 'plain.example': { A: ['127.0.0.3'] } }
+  const servers = { '127.0.0.2': { tls: good('first.example.net') }, '127.0.0.3': {} }
+  const { send, scope } = await rig(t, { zones, servers, config: { 'reuse-messages': 3 } })
+  for (let i = 0; i < 4; i++) await send()
+  await send({ domain: 'plain.example' })
+  assert.deepEqual(await samples(scope, 'aviso_remote_connections_total'), { 'authenticated none': 2, 'none none': 1 })
+  assert.deepEqual(await samples(scope, 'aviso_remote_reused_total'), { '': 2 })
 })
 
 test('how many idle connections are kept, and for how long, is as the config says', async (t) => {

@@ -10,6 +10,7 @@ import { DnsError, type Resolver } from '../../../src/net/dns/contracts.ts'
 import { dnsConfig, openServers } from '../../../src/net/dns/servers.ts'
 import { StubResolver } from '../../../src/net/dns/stub.ts'
 import { FakeDns, type FakeDnsOptions, type Zones } from '../../../src/net/dns/testing/index.ts'
+import { samples } from '../../fixtures/metrics.ts'
 import { testScope } from '../../fixtures/scope.ts'
 
 interface Stage {
@@ -347,16 +348,23 @@ test('a server that fails or is silent gives way to the next, and is asked last 
 })
 
 test('the failure tells what it was', async (t) => {
-  const { resolver, dns } = await one(t, {
+  const { resolver, dns, scope } = await one(t, {
     'broken.example': { fails: 'SERVFAIL' },
     'no.example': { fails: 'REFUSED' },
+    'good.example': { A: ['192.0.2.1'] },
   })
+  for (let i = 0; i < 2; i++) await resolver.a('good.example')
   await assert.rejects(resolver.a('broken.example'), failsWith('server-failure'))
   await assert.rejects(resolver.a('no.example'), failsWith('refused'))
   // Who said no is not asked twice.
-  assert.equal(dns[0]?.queries.length, 2)
+  assert.equal(dns[0]?.queries.length, 3)
   await dns[0]?.close()
   await assert.rejects(resolver.a('example.org'), failsWith('unreachable'))
+  assert.deepEqual(
+    await samples(scope, 'aviso_dns_questions_total'),
+    { answered: 1, kept: 1, 'server-failure': 1, refused: 1, unreachable: 1 },
+    'and monitoring sees it',
+  )
 })
 
 test('rubbish under the right id is no answer', async (t) => {
