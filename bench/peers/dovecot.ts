@@ -32,7 +32,7 @@ export class Dovecot {
     mkdirSync(join(folder, 'mail'), { recursive: true })
     chownSync(join(folder, 'mail'), MAIL, MAIL)
     writeFileSync(join(folder, 'dovecot.conf'), configuration(folder, port, certificate, key))
-    writeFileSync(join(folder, 'users'), `${localPart(0)}:{PLAIN}${PASSWORD}\n`)
+    writeFileSync(join(folder, 'users'), [0, 1].map((user) => `${localPart(user)}:{PLAIN}${PASSWORD}\n`).join(''))
     const child = spawn(PROGRAM, ['-F', '-c', join(folder, 'dovecot.conf')], { stdio: 'ignore' })
     const kill = (): void => void child.kill('SIGKILL')
     process.once('exit', kill)

@@ -13,7 +13,7 @@ import * as v from 'valibot'
 import { Accounts } from '../../accounts/contracts.ts'
 import { defineModule } from '../../kernel/module.ts'
 import type { Scope } from '../../kernel/scope.ts'
-import { duration } from '../../kernel/units.ts'
+import { duration, size } from '../../kernel/units.ts'
 import { listenAddress } from '../../net/addresses.ts'
 import { type Bound, type Connection, endpoints, Network, type Session } from '../../net/contracts.ts'
 import { proxyProtocol } from '../../net/proxy-protocol.ts'
@@ -23,8 +23,8 @@ import { loginContext } from './login.ts'
 import { Logins } from './logins.ts'
 import { EventLoopStrain } from './strain.ts'
 
-/** Octets of long messages that clients may be appending at one time; who comes then waits. */
-const LITERALS_IN_FLIGHT = 268_435_456
+const count = (standard: number, description: string) =>
+  v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.description(description)), standard)
 
 export const imap = defineModule({
   family: endpoints,
@@ -44,6 +44,34 @@ export const imap = defineModule({
     'idle-timeout': v.pipe(
       duration('31m'),
       v.description('how long a client may stay silent; RFC 9051 asks for 30 minutes at least'),
+    ),
+    'login-timeout': v.pipe(
+      duration('60s'),
+      v.description('how long a client may take for a command before it has logged in'),
+    ),
+    'failed-logins': count(5, 'after so many failed logins the connection is closed'),
+    'bad-commands': count(20, 'after so many commands that are none the connection is closed'),
+    'max-line': v.pipe(size('64KiB'), v.description('the longest command that is taken, literals apart')),
+    'max-literal': v.pipe(
+      size('256KiB'),
+      v.description('how much a command may have in literals, messages of APPEND apart'),
+    ),
+    'append-memory': v.pipe(
+      size('256MiB'),
+      v.description('how much of long messages all clients may be appending at one time; who comes then waits'),
+    ),
+    'append-messages': count(1000, 'messages of one APPEND (MULTIAPPEND, RFC 3502)'),
+    'search-contexts': count(16, 'searches of a session that are kept up to date (CONTEXT, RFC 5267)'),
+    'watched-mailboxes': count(5000, 'mailboxes that a session may have watched (NOTIFY, RFC 5465)'),
+    'save-limit': v.optional(
+      v.pipe(
+        v.number(),
+        v.integer(),
+        v.minValue(1000),
+        v.description(
+          'how many messages one COPY or APPEND may save (SAVELIMIT, RFC 9738), where message-limit does not say it; without it all',
+        ),
+      ),
     ),
     'message-limit': v.optional(
       v.pipe(
@@ -70,7 +98,20 @@ export const imap = defineModule({
   async create(config, scope) {
     const network = scope.use(Network)
     const house = new ImapHouse(scope, {
-      limits: { idleTimeout: config['idle-timeout'], messageLimit: config['message-limit'] },
+      limits: {
+        idleTimeout: config['idle-timeout'],
+        loginTimeout: config['login-timeout'],
+        failedLogins: config['failed-logins'],
+        badCommands: config['bad-commands'],
+        line: config['max-line'],
+        literal: config['max-literal'],
+        appendMessages: config['append-messages'],
+        searchContexts: config['search-contexts'],
+        watched: config['watched-mailboxes'],
+        saveLimit: config['save-limit'],
+        messageLimit: config['message-limit'],
+      },
+      appendMemory: config['append-memory'],
       refuse8BitHeaders: config['refuse-8bit-headers'],
     })
     const bound: Bound[] = []
@@ -95,7 +136,9 @@ export const imap = defineModule({
 })
 
 interface Policy {
-  readonly limits: Pick<ImapLimits, 'idleTimeout' | 'messageLimit'>
+  readonly limits: Partial<ImapLimits>
+  /** Octets. */
+  readonly appendMemory: number
   readonly refuse8BitHeaders: boolean
 }
 
@@ -106,7 +149,7 @@ class ImapHouse {
   readonly #mailboxes: Mailboxes
   readonly #hostname: string
   readonly #policy: Policy
-  readonly #literals = new LiteralBudget(LITERALS_IN_FLIGHT)
+  readonly #literals: LiteralBudget
   readonly #strain: EventLoopStrain
   readonly #count: (command: string, outcome: string) => void
 
@@ -116,6 +159,7 @@ class ImapHouse {
     this.#mailboxes = scope.use(Mailboxes)
     this.#hostname = scope.use(MailSettings).hostname
     this.#policy = policy
+    this.#literals = new LiteralBudget(policy.appendMemory)
     this.#strain = new EventLoopStrain(scope)
     const counter = scope.metrics.counter('aviso_imap_commands_total', 'IMAP commands by name and outcome', [
       'command',
