@@ -49,6 +49,7 @@ export async function openAccounts(scope: Scope, config: AuthConfig): Promise<Op
   const rows = store.core(accountStore)
   const directory = await Directory.open(scope, store)
   const memory = await scope.keep(failureMemory, () => new FailureMemory(config.failures.addresses))
+  memory.limit(config.failures.addresses)
   const fresh = scope.random.bytes(32).toString('base64')
   const secret = Buffer.from(
     (await rows.secret('decoy')) ?? (await rows.keepSecret({ name: 'decoy', value: fresh })),

@@ -31,6 +31,10 @@ export class FailureMemory {
     this.banned = new RecentMap(most)
     this.known = new RecentMap(most)
   }
+
+  limit(most: number): void {
+    for (const map of [this.byAddress, this.byAccount, this.banned, this.known]) map.limit(most)
+  }
 }
 
 export const failureMemory = serviceKey<FailureMemory>('accounts.failures')

@@ -2,7 +2,7 @@
 
 export class RecentMap<K, V> {
   readonly #entries = new Map<K, V>()
-  readonly #most: number
+  #most: number
 
   constructor(most: number) {
     this.#most = most
@@ -34,13 +34,21 @@ export class RecentMap<K, V> {
   set(key: K, value: V): void {
     this.#entries.delete(key)
     if (this.#most === 0) return
-    if (this.#entries.size >= this.#most) {
-      for (const oldest of this.#entries.keys()) {
-        this.#entries.delete(oldest)
-        break
-      }
-    }
+    this.#shrink(this.#most - 1)
     this.#entries.set(key, value)
+  }
+
+  /** From now on it keeps so many; those that were used least recently go. */
+  limit(most: number): void {
+    this.#most = most
+    this.#shrink(most)
+  }
+
+  #shrink(size: number): void {
+    for (const oldest of this.#entries.keys()) {
+      if (this.#entries.size <= size) return
+      this.#entries.delete(oldest)
+    }
   }
 
   delete(key: K): void {

@@ -37,6 +37,15 @@ test('a reload is no amnesty', async (t) => {
   assert.deepEqual(await waits(next, 1, '192.0.2.1'), [2000])
 })
 
+test('a reload with fewer addresses to remember forgets those that are quiet longest', async (t) => {
+  const house = await annasHouse(t)
+  await waits(house, 2, '192.0.2.1')
+  for (let i = 0; i < 100; i++) await waits(house, 1, `198.51.100.${i}`)
+  const next = { ...house, ...(await house.again({ ...cheap, failures: { addresses: 100 } })) }
+  assert.deepEqual(await waits(next, 1, '198.51.100.0'), [500])
+  assert.deepEqual(await waits(next, 1, '192.0.2.1'), [250])
+})
+
 test('failures are forgotten after a while; a success does not wipe them out', async (t) => {
   const house = await annasHouse(t)
   await waits(house, 2, '192.0.2.1')

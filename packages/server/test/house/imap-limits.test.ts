@@ -26,10 +26,11 @@ async function loggedIn(t: TestContext, running: Running): Promise<Talker> {
   return imap
 }
 
-test('who does not log in in time, fails to too often, or talks nonsense is let go', async (t) => {
-  const running = await house(t, { 'login-timeout': '1s', 'failed-logins': 2, 'bad-commands': 3 })
-  const silent = await connected(t, running)
-  await silent.expect(/\* BYE [^\r]*\r\n/)
+test('who does not log in in time, says nothing after it, fails to too often, or talks nonsense is let go', async (t) => {
+  const limits = { 'login-timeout': '1s', 'idle-timeout': '1s', 'failed-logins': 2, 'bad-commands': 3 }
+  const running = await house(t, limits)
+  const silent = [await connected(t, running), await loggedIn(t, running)]
+  for (const imap of silent) await imap.expect(/\* BYE [^\r]*\r\n/)
 
   const guessing = await connected(t, running)
   await guessing.ask('a LOGIN anna@example.org wrong', /a NO [^\r]*\r\n/)
