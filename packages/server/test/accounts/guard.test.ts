@@ -38,10 +38,10 @@ test('a reload is no amnesty', async (t) => {
 })
 
 test('a reload with fewer addresses to remember forgets those that are quiet longest', async (t) => {
-  const house = await annasHouse(t)
+  const house = await annasHouse(t, { ...cheap, failures: { account: 1000 } })
   await waits(house, 2, '192.0.2.1')
   for (let i = 0; i < 100; i++) await waits(house, 1, `198.51.100.${i}`)
-  const next = { ...house, ...(await house.again({ ...cheap, failures: { addresses: 100 } })) }
+  const next = { ...house, ...(await house.again({ ...cheap, failures: { account: 1000, addresses: 100 } })) }
   assert.deepEqual(await waits(next, 1, '198.51.100.0'), [500])
   assert.deepEqual(await waits(next, 1, '192.0.2.1'), [250])
 })
