@@ -46,9 +46,13 @@ test('a command that is longer than the config allows, or has more in literals, 
   const running = await house(t, { 'max-line': '1KiB', 'max-literal': '2KiB' })
   const imap = await loggedIn(t, running)
   await imap.ask(`b LIST "" ${'x'.repeat(900)}`, /b OK [^\r]*\r\n/)
-  await imap.ask(`c LIST "" ${'x'.repeat(1100)}`, /c BAD [^\r]*\r\n/)
+  await imap.ask(`c LIST "" ${'x'.repeat(1100)}`, /c BAD \[TOOBIG\] [^\r]*\r\n/)
   await imap.ask(`d LIST "" {1900+}\r\n${'x'.repeat(1900)}`, /d OK [^\r]*\r\n/)
-  await imap.ask(`e LIST "" {2100+}\r\n${'x'.repeat(2100)}`, /e (BAD|NO) [^\r]*\r\n/)
+  await imap.ask(`e LIST "" {2100+}\r\n${'x'.repeat(2100)}`, /e NO \[TOOBIG\] [^\r]*\r\n/)
+
+  const stranger = await connected(t, running)
+  await stranger.ask(`a LOGIN ${'x'.repeat(1100)} y`, /a BAD \[TOOBIG\] [^\r]*\r\n/)
+  await stranger.ask(`b LOGIN {2100+}\r\n${'x'.repeat(2100)} y`, /b NO \[TOOBIG\] [^\r]*\r\n/)
 })
 
 test('messages at once, searches kept up to date and watched mailboxes have an end', async (t) => {

@@ -2,6 +2,7 @@
 
 import {
   BackendError,
+  DEFAULT_LIMITS,
   type ImapLimits,
   ImapServerSession,
   LiteralBudget,
@@ -105,6 +106,9 @@ export const imap = defineModule({
         badCommands: config['bad-commands'],
         line: config['max-line'],
         literal: config['max-literal'],
+        // Who has not logged in may never send more than who has.
+        lineBeforeLogin: Math.min(DEFAULT_LIMITS.lineBeforeLogin, config['max-line']),
+        literalBeforeLogin: Math.min(DEFAULT_LIMITS.literalBeforeLogin, config['max-literal']),
         appendMessages: config['append-messages'],
         searchContexts: config['search-contexts'],
         watched: config['watched-mailboxes'],
