@@ -106,10 +106,7 @@ export class Itinerary {
   async senderChanged(): Promise<void> {
     this.#mails.clear()
     for (const leg of this.#legs) {
-      const mail = await this.#mailFor(leg.way)
-      // Where it is the passage itself, the target sees the new one; but a pipeline was told at its own MAIL.
-      if (mail === leg.mail && !leg.to.key.startsWith('pipeline/')) continue
-      leg.mail = mail
+      leg.mail = await this.#mailFor(leg.way)
       await anew(leg, leg.routed)
     }
   }
