@@ -293,15 +293,16 @@ export class RowCursor implements MessageRow {
   readonly #count: number
   readonly #uids: Uint32Array
   readonly #snapshot: MailboxSnapshot
-  /** The snapshot's columns, once they were asked for. */
+  /** The snapshot's UIDs. */
   readonly #below: Uint32Array
+  /** Its other columns, once they were asked for. */
   #flags: Uint32Array | undefined
   #modseqs: Float64Array | undefined
   #sizes: Float64Array | undefined
   #internalDates: Float64Array | undefined
   #zones: Int16Array | undefined
   readonly #overlay: ReadonlyMap<number, MessageRow> | undefined
-  /** The row as it lies over the snapshot. */
+  /** The row at `position`, where a newer one lies over the snapshot. */
   #newer: MessageRow | undefined
   #span = -1
   #end = 0
